@@ -1,0 +1,137 @@
+"""Step 2, convolution: how far each expert is trusted, and how their Gaussians are joined.
+
+| paper | here |
+|---|---|
+| pi_k(x) | `coefficients` |
+| T | `temperature` |
+| u_k(x) = tr(Sigma_k(x)) | `traces` |
+| N(mu_k, Sigma_k) | `GaussianEmbedding` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from scipy.special import softmax
+
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
+
+Layout = Literal["block", "sum"]
+Uncertainty = Literal["log", "raw"]
+LAYOUTS: tuple[Layout, ...] = ("block", "sum")
+
+
+def coefficients(
+    traces: Array,
+    temperature: float,
+    *,
+    zero: Array | None = None,
+    prior: Array | None = None,
+    uncertainty: Uncertainty = "log",
+) -> Array:
+    """Closed-form coefficients of the entropy-regularised surrogate, `pi = pi0 exp(-(u - u0) / T)`.
+
+    Args:
+        traces: `[n, K]` tr(Sigma_k) of each text under each expert, > 0.
+        temperature: T >= 0. `inf` gives `prior`, 0 the surest expert alone.
+        zero: `[K]` u0, what u is for an ordinary text (the mean over a common reference set), in
+            the units of `uncertainty`. Zeros if absent.
+        prior: `[K]` pi0, positive; uniform if absent. It is normalised here.
+        uncertainty: `log` takes u = log tr(Sigma), free of each expert's scale; `raw` the paper's
+            u = tr(Sigma).
+
+    Returns:
+        `[n, K]` positive, each row summing to 1.
+
+    Raises:
+        InvalidInputError: for shapes, temperatures or traces out of range.
+
+    Source: UEC paper, section 3.2; zero and prior: design, step 2.
+    """
+    traces = np.asarray(traces, dtype=np.float64)
+    if traces.ndim != 2:
+        raise InvalidInputError(f"traces must be [n, K], got {traces.shape}")
+    if not (np.isfinite(traces).all() and (traces > 0).all()):
+        raise InvalidInputError("traces must be finite and positive")
+    if not temperature >= 0:
+        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
+    experts = traces.shape[1]
+    log_prior = np.zeros(experts)
+    if prior is not None:
+        prior = np.asarray(prior, dtype=np.float64)
+        if prior.shape != (experts,) or not (prior > 0).all():
+            raise InvalidInputError(f"prior must be {experts} positive numbers, one per expert")
+        log_prior = np.log(prior)
+    u = np.log(traces) if uncertainty == "log" else traces
+    if zero is not None:
+        u = u - np.asarray(zero, dtype=np.float64)
+    if temperature == 0:
+        return np.asarray(np.eye(experts)[np.argmin(u, axis=1)])
+    return np.asarray(softmax(log_prior - u / temperature, axis=1))
+
+
+def convolve_block(
+    experts: Sequence[GaussianEmbedding], weights: Array | None = None
+) -> GaussianEmbedding:
+    """Block layout: each expert keeps its own coordinates, `[pi_1 mu_1; ...; pi_K mu_K]`.
+
+    The dot product of a weighted query with unweighted documents is
+    `sum_k pi_k(query) cos_k(query, document)`, so the weights of a query need no re-indexing.
+
+    Args:
+        experts: K batches of n texts, of any dimensions D_k.
+        weights: `[n, K]` coefficients, or None for the unweighted form that documents are stored in.
+
+    Returns:
+        A batch of n Gaussians of dimension `sum_k D_k`; variances carry `pi_k^2`.
+
+    Raises:
+        InvalidInputError: if the experts disagree on n, or `weights` has another shape.
+    """
+    pi = _check(experts, weights)
+    return GaussianEmbedding(
+        np.concatenate([pi[:, k : k + 1] * e.mean for k, e in enumerate(experts)], axis=1),
+        np.concatenate([pi[:, k : k + 1] ** 2 * e.variance for k, e in enumerate(experts)], axis=1),
+    )
+
+
+def convolve_sum(experts: Sequence[GaussianEmbedding], weights: Array) -> GaussianEmbedding:
+    """Sum layout (the paper): `N(sum_k pi_k mu_k, sum_k pi_k^2 Sigma_k)`, brought back to unit length.
+
+    Only meaningful for experts that share a coordinate system (fine-tuned from one
+    initialisation): otherwise the cross terms `mu_k . mu_j` are noise.
+
+    Args:
+        experts: K batches of n texts of one dimension D.
+        weights: `[n, K]` coefficients of each text.
+
+    Raises:
+        InvalidInputError: if the dimensions differ.
+
+    Source: UEC paper, section 3.2 (Gaussian convolution).
+    """
+    pi = _check(experts, weights)
+    dimensions = sorted({e.dimension for e in experts})
+    if len(dimensions) > 1:
+        raise InvalidInputError(
+            f"the sum layout needs experts of one dimension, got {dimensions}: use layout='block'"
+        )
+    mean = sum(pi[:, k : k + 1] * e.mean for k, e in enumerate(experts))
+    variance = sum(pi[:, k : k + 1] ** 2 * e.variance for k, e in enumerate(experts))
+    return normalise(np.asarray(mean), np.asarray(variance))
+
+
+def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> Array:
+    if not experts:
+        raise InvalidInputError("at least one expert is needed")
+    texts = len(experts[0])
+    if any(len(e) != texts for e in experts):
+        raise InvalidInputError(f"experts disagree on the number of texts: {[len(e) for e in experts]}")
+    if weights is None:
+        return np.ones((texts, len(experts)), dtype=np.float32)
+    if weights.shape != (texts, len(experts)):
+        raise InvalidInputError(f"weights must be {(texts, len(experts))}, got {weights.shape}")
+    return weights.astype(experts[0].mean.dtype)

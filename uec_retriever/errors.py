@@ -1,0 +1,55 @@
+"""Every error that uec-retriever raises on purpose. Each message names the fix."""
+
+from __future__ import annotations
+
+
+class UECError(Exception):
+    """Base class: catch it to catch whatever this library refuses."""
+
+
+class InvalidInputError(UECError, ValueError):
+    """A text, id, metadata value, filter or parameter that cannot be used."""
+
+
+class IdConflictError(InvalidInputError):
+    """An id stands for two different texts."""
+
+
+class CorpusError(InvalidInputError):
+    """A corpus or query file that cannot be read; the message gives the line."""
+
+
+class UnsupportedModelError(UECError):
+    """An embedding model whose last linear layer cannot be linearised; names the module in the way."""
+
+
+class ModelNotFoundError(UECError):
+    """An embedding model that cannot be loaded from the given name or path."""
+
+
+class ModelMismatchError(UECError):
+    """A posterior or an index made by another model than the one at hand."""
+
+
+class NumericalError(UECError):
+    """A model produced NaN, infinite or zero vectors."""
+
+
+class NotAnIndexError(UECError):
+    """A folder or Chroma collection that uec-retriever did not make, or holds no index."""
+
+
+class FormatVersionError(UECError):
+    """A posterior file or an index written in another format version."""
+
+
+class CorruptFileError(UECError):
+    """A file that is damaged or was cut off."""
+
+
+class StorageError(UECError):
+    """The disk or the Chroma server refused to read or write."""
+
+
+class IndexBusyError(StorageError):
+    """Another process is writing to the same index folder."""

@@ -1,0 +1,133 @@
+"""Posterior files: one safetensors file, the header as JSON in its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from uec_retriever.errors import (
+    CorruptFileError,
+    FormatVersionError,
+    InvalidInputError,
+    StorageError,
+)
+from uec_retriever.laplace.posterior import STRUCTURES, Posterior
+
+FORMAT_VERSION = 1
+_HEADER = "uec_posterior"
+
+
+@dataclass(frozen=True)
+class PosteriorHeader:
+    """What a posterior belongs to and how it was made; stored as JSON beside the tensors.
+
+    Attributes:
+        model: name or path the model was loaded from (for people).
+        fingerprint: hash of its weights, tokenizer and modules (for machines).
+        layer: name of the linear layer within the model.
+        structure: `diag` or `kron`.
+        dimension: D.
+        pairs: calibration pairs used for the curvature.
+        heldout_pairs: calibration pairs kept back for `scale` and `heldout_log_likelihood`.
+        heldout_log_likelihood: mean log softmax of the right candidate on those, in nats.
+        source: where the pairs came from, e.g. `user` or `title`.
+        numbers: count, prior_precision, tau and scale of the posterior.
+        versions: library versions that made it.
+    """
+
+    model: str
+    fingerprint: str
+    layer: str
+    structure: str
+    dimension: int
+    pairs: int
+    heldout_pairs: int
+    heldout_log_likelihood: float
+    source: str
+    numbers: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is either whole or absent, whatever interrupts it.
+
+    Raises:
+        StorageError: if the folder cannot be written or the disk is full.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error.strerror or error}. Nothing was changed.") from error
+
+
+def save_posterior(path: Path, posterior: Posterior, header: PosteriorHeader) -> str:
+    """Write a posterior; returns the SHA-256 of the file (hex), which names it in an index."""
+    numbers: dict[str, float] = {
+        "count": posterior.count,
+        "prior_precision": posterior.prior_precision,
+        "tau": posterior.tau,
+        "scale": posterior.scale,
+    }
+    header = PosteriorHeader(**{**asdict(header), "numbers": numbers, "structure": posterior.structure})
+    data = save(_tensors(posterior), metadata={_HEADER: json.dumps(asdict(header), sort_keys=True)})
+    write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_posterior(path: Path) -> tuple[Posterior, PosteriorHeader]:
+    """Read a posterior written by `save_posterior`.
+
+    Raises:
+        InvalidInputError: if there is no such file, or it is no posterior.
+        FormatVersionError: if it has another format version.
+        CorruptFileError: if it is damaged or was cut off.
+    """
+    if not path.is_file():
+        raise InvalidInputError(f"no posterior file at {path}: make one with 'uec fit'")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CorruptFileError(f"{path} is damaged ({error}): fit it again with 'uec fit'") from error
+    if _HEADER not in metadata:
+        raise InvalidInputError(f"{path} is a safetensors file, but not a posterior: make one with 'uec fit'")
+    fields: dict[str, Any] = json.loads(metadata[_HEADER])
+    if fields.get("format_version") != FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{path} has posterior format {fields.get('format_version')}, this version reads "
+            f"{FORMAT_VERSION}: fit it again with 'uec fit'"
+        )
+    header = PosteriorHeader(**fields)
+    numbers = dict(header.numbers)
+    numbers["count"] = int(numbers["count"])
+    if header.structure == "kron":
+        tensors.setdefault("feature_vectors", None)  # type: ignore[arg-type]
+    return STRUCTURES[header.structure](**numbers, **tensors), header  # type: ignore[arg-type]
+
+
+def _tensors(posterior: Posterior) -> dict[str, torch.Tensor]:
+    return {
+        name: value.contiguous()
+        for name, value in vars(posterior).items()
+        if isinstance(value, torch.Tensor) and name in type(posterior).__dataclass_fields__
+    }

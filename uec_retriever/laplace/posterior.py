@@ -1,0 +1,201 @@
+"""The posterior over the last linear layer, and the variance that it gives an embedding.
+
+`DiagonalPosterior` is the paper's; `KroneckerPosterior` ours: it sees directions in feature space.
+Both are linear in their covariance: `scale` multiplies every variance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Self
+
+import torch
+from scipy.optimize import brentq
+from torch import Tensor
+
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.laplace.curvature import Curvature
+
+
+def prior_precision(eigenvalues: Tensor, squared_norm: float) -> float:
+    """The prior precision lambda that maximises the Laplace marginal likelihood.
+
+    For a prior N(0, I / lambda) and posterior precision with the given eigenvalues of N F, the
+    evidence is, up to a constant, `(sum log lambda - sum log(NF + lambda) - lambda |W|^2) / 2`.
+    Its derivative vanishes where the effective number of parameters
+    `gamma(lambda) = sum NF / (NF + lambda)` equals `lambda |W|^2`: one root.
+
+    Args:
+        eigenvalues: any shape, >= 0, the curvature N F (zeros may be left out).
+        squared_norm: |W|^2 > 0 of the trained weights.
+
+    Source: MacKay (1992), as in BayesVLM and laplace-torch.
+    """
+    curvature = eigenvalues.flatten().double()
+    if not squared_norm > 0 or not bool(curvature.max() > 0):
+        raise InvalidInputError("the calibration pairs carry no curvature: give more or other pairs")
+
+
+    def surplus(log_precision: float) -> float:
+        precision = math.exp(log_precision)
+        return float((curvature / (curvature + precision)).sum()) - precision * squared_norm
+
+    return math.exp(brentq(surplus, math.log(1e-15), math.log(1e20), xtol=1e-6))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Posterior:
+    """What both structures share.
+
+    Attributes:
+        count: N, the texts that served as anchors.
+        prior_precision: lambda > 0.
+        tau: temperature of the softmax it was fitted under.
+        scale: multiplies every variance; makes experts comparable (calibration).
+    """
+
+    structure: ClassVar[str]
+    count: int
+    prior_precision: float
+    tau: float
+    scale: float = 1.0
+
+    def output_variance(self, features: Tensor) -> Tensor:
+        """Variance of the linear layer's pooled output.
+
+        Args:
+            features: `[n, I]`, dense or sparse COO.
+
+        Returns:
+            `[n, D]`; times gain^2 it is the variance of z.
+        """
+        raise NotImplementedError
+
+    def with_scale(self, scale: float) -> Self:
+        """The same posterior with another scale."""
+        return replace(self, scale=scale)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DiagonalPosterior(Posterior):
+    """Cov(W)_ij = 1 / (N F_ij + lambda) (UEC paper, section 3.1).
+
+    Attributes:
+        fisher: `[I, D]` mean diagonal GGN F per anchor.
+    """
+
+    structure = "diag"
+    fisher: Tensor
+
+    @classmethod
+    def from_curvature(cls, curvature: Curvature, squared_norm: float) -> DiagonalPosterior:
+        """Fit lambda by marginal likelihood. `squared_norm` is |W|^2."""
+        total = _required(curvature.fisher_sum)
+        precision = prior_precision(total[total.amax(dim=1) > 0], squared_norm)
+        return cls(
+            count=curvature.count,
+            prior_precision=precision,
+            tau=curvature.tau,
+            fisher=(total / curvature.count).float(),
+        )
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """`[I, D]` variance of each weight, before `scale`."""
+        return 1.0 / (self.count * self.fisher + self.prior_precision)
+
+    def output_variance(self, features: Tensor) -> Tensor:
+        """See `Posterior.output_variance`."""
+        if features.is_sparse:
+            return self.scale * torch.sparse.mm(features * features, self.covariance)
+        return self.scale * ((features**2) @ self.covariance)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KroneckerPosterior(Posterior):
+    """Cov(W) = (N A~ (x) B~)^-1 with factored damping of lambda (Martens and Grosse, 2015).
+
+    `A~ = A + pi sqrt(lambda / N) I`, `B~ = B + sqrt(lambda / N) / pi I`, with
+    `pi^2 = (tr A / I) / (tr B / D)`.
+
+    Attributes:
+        feature_values: `[I]` eigenvalues of A = E[g g^T], >= 0.
+        feature_vectors: `[I, I]` its eigenvectors as columns; None when A is diagonal (sparse
+            features: one value a token, and an unseen token keeps its prior variance).
+        output_factor: `[D, D]` B = E[gamma H gamma].
+    """
+
+    structure = "kron"
+    feature_values: Tensor
+    feature_vectors: Tensor | None
+    output_factor: Tensor
+
+    @classmethod
+    def from_curvature(cls, curvature: Curvature, squared_norm: float) -> KroneckerPosterior:
+        """Fit lambda by marginal likelihood. `squared_norm` is |W|^2."""
+        count = curvature.count
+        output = _required(curvature.output_sum) / count
+        second = _required(curvature.feature_sum) / count
+        vectors: Tensor | None = None
+        if second.ndim == 1:
+            values = second
+        else:
+            values, vectors = torch.linalg.eigh(second)
+            vectors = vectors.float()
+        values = values.clamp_min(0)
+        outputs = torch.linalg.eigvalsh(output).clamp_min(0)
+        seen = values[values > 0]
+        precision = prior_precision(count * seen[:, None] * outputs, squared_norm)
+        return cls(
+            count=count,
+            prior_precision=precision,
+            tau=curvature.tau,
+            feature_values=values.float(),
+            feature_vectors=vectors,
+            output_factor=output.float(),
+        )
+
+    @cached_property
+    def damping(self) -> tuple[float, float]:
+        """What is added to the diagonals of A and B."""
+        features, outputs = self.feature_values, self.output_factor.diagonal()
+        ratio = float(features.double().mean() / outputs.double().mean()) ** 0.5
+        root = (self.prior_precision / self.count) ** 0.5
+        return ratio * root, root / ratio
+
+    @cached_property
+    def profile(self) -> Tensor:
+        """`[D]` diagonal of (N B~)^-1: how variance is spread over dimensions, alike for all texts."""
+        factor = self.output_factor.double()
+        damped = factor + self.damping[1] * torch.eye(len(factor), dtype=factor.dtype)
+        return (torch.linalg.inv(damped).diagonal() / self.count).float()
+
+    @cached_property
+    def _feature_precision(self) -> Tensor:
+        return self.feature_values + self.damping[0]
+
+    def feature_uncertainty(self, features: Tensor) -> Tensor:
+        """`[n]` g^T A~^-1 g: how far a text's features lie from those of the calibration pairs."""
+        if features.is_sparse:
+            return torch.sparse.mm(features * features, (1 / self._feature_precision)[:, None])[:, 0]
+        if self.feature_vectors is None:
+            return (features**2) @ (1 / self._feature_precision)
+        return ((features @ self.feature_vectors) ** 2) @ (1 / self._feature_precision)
+
+    def output_variance(self, features: Tensor) -> Tensor:
+        """See `Posterior.output_variance`."""
+        return self.scale * self.feature_uncertainty(features)[:, None] * self.profile
+
+
+STRUCTURES: dict[str, type[DiagonalPosterior] | type[KroneckerPosterior]] = {
+    "diag": DiagonalPosterior,
+    "kron": KroneckerPosterior,
+}
+
+
+def _required(total: Tensor | None) -> Tensor:
+    if total is None:
+        raise InvalidInputError("no calibration pairs were added for this structure")
+    return total

@@ -1,0 +1,55 @@
+"""Step 3, uncertainty-aware similarity: the moments of s = q . c and the probit-scaled score."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from uec_retriever.gaussian import Array, GaussianEmbedding
+
+
+def moments(queries: GaussianEmbedding, candidates: GaussianEmbedding) -> tuple[Array, Array]:
+    """Mean and variance of the dot product of independent Gaussians, of every pair.
+
+    `m = mu_q . mu_c`, `v = mu_q^2 . Sigma_c + Sigma_q . mu_c^2 + Sigma_q . Sigma_c`.
+
+    Args:
+        queries: n Gaussians of dimension D.
+        candidates: m Gaussians of dimension D.
+
+    Returns:
+        Two `[n, m]` arrays: the means, and the variances (>= 0).
+
+    Source: UEC paper, section 3.3.
+    """
+    mean = queries.mean @ candidates.mean.T
+    variance = (queries.mean**2 + queries.variance) @ candidates.variance.T
+    variance += queries.variance @ (candidates.mean**2).T
+    return mean, variance
+
+
+def probit_score(mean: Array, variance: Array) -> Array:
+    """Uncertainty-aware similarity `s^ = m / sqrt(1 + pi v / 8)`; higher is better.
+
+    Args:
+        mean: any shape, E[s].
+        variance: same shape, Var[s] >= 0.
+
+    Source: UEC paper, section 3.3 (MacKay's probit approximation).
+    """
+    return np.asarray(mean / np.sqrt(1.0 + np.pi / 8.0 * variance))
+
+
+def unit_score(score: Array) -> Array:
+    """Map a score from [-1, 1] to [0, 1], `(1 + s^) / 2`, clipped against rounding; order is kept."""
+    return np.clip((1.0 + np.asarray(score)) / 2.0, 0.0, 1.0)
+
+
+def wasserstein2_squared(queries: GaussianEmbedding, candidates: GaussianEmbedding) -> Array:
+    """`[n, m]` exact squared 2-Wasserstein distances of Gaussians with diagonal covariances.
+
+    `|mu_q - mu_c|^2 + |sigma_q - sigma_c|^2`. For unit means the score is `1 - W2^2 / 2` up to
+    the order of the variances (UEC paper, theorem 1).
+    """
+    means = queries.mean[:, None, :] - candidates.mean[None, :, :]
+    deviations = np.sqrt(queries.variance)[:, None, :] - np.sqrt(candidates.variance)[None, :, :]
+    return np.asarray((means**2).sum(-1) + (deviations**2).sum(-1))

@@ -1,0 +1,46 @@
+"""What counts as a text: one place that every entry point checks with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from uec_retriever.errors import InvalidInputError
+
+
+def check_texts(texts: Iterable[str], what: str = "text") -> list[str]:
+    """Check texts before anything is encoded or stored.
+
+    Args:
+        texts: any iterable of strings; a single string is refused.
+        what: how to call one of them in messages, e.g. `query`.
+
+    Raises:
+        InvalidInputError: for a non-string, an empty or whitespace-only text, a lone surrogate
+            or a NUL character, naming the position and the fix.
+    """
+    if isinstance(texts, str | bytes):
+        raise InvalidInputError(f"expected a list of {what}s, got a single one: put it into a list")
+    checked = list(texts)
+    for position, text in enumerate(checked):
+        problem = text_problem(text)
+        if problem:
+            raise InvalidInputError(f"{what} {position} {problem}")
+    return checked
+
+
+def text_problem(text: object) -> str | None:
+    """Why a value cannot be encoded and stored as a text, with the fix; None if it can."""
+    if not isinstance(text, str):
+        return f"is {type(text).__name__}, not a string: convert or drop it"
+    if not text.strip():
+        return "is empty or only whitespace: drop it"
+    if "\0" in text:
+        return f"has a NUL character at {text.index(chr(0))}: remove it with text.replace('\\0', '')"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return (
+            f"has a lone surrogate at {error.start}: repair it with "
+            "text.encode('utf-8', 'replace').decode('utf-8')"
+        )
+    return None
