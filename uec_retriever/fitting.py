@@ -6,7 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from uec_retriever.encoders.expert import Expert, Linearised
+import numpy as np
+import torch
+
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.laplace.basis import variance_basis
 from uec_retriever.laplace.calibration import pair_likelihood, reference_zero, variance_scale
 from uec_retriever.laplace.curvature import Curvature
 from uec_retriever.laplace.files import PosteriorHeader
@@ -15,11 +20,11 @@ from uec_retriever.pairs import CalibrationPairs
 
 DEFAULT_TAU = 0.05
 DEFAULT_STRUCTURE = "kron"
-_BATCH_PAIRS = 64
+BATCH_PAIRS = 64
 Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """What an expert makes of the common reference pairs.
 
@@ -31,6 +36,8 @@ class Reference:
         log_likelihood: mean log-likelihood of the positives (see `pair_likelihood`), nats.
         tau: the temperature at which that is highest.
         scale: the variance scale that these pairs call for, relative to the posterior's own.
+        queries: the Gaussians of the queries.
+        positives: the Gaussians of the positives.
     """
 
     query_zero: float
@@ -40,6 +47,25 @@ class Reference:
     log_likelihood: float
     tau: float
     scale: float
+    queries: GaussianEmbedding
+    positives: GaussianEmbedding
+
+    def scaled(self, factor: float) -> Reference:
+        """The same under variances `factor` times as large."""
+        return _reference(_scaled(self.queries, factor), _scaled(self.positives, factor))
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Outcome of `fit_posterior`.
+
+    Attributes:
+        header: for `save_posterior`.
+        reference: what the fitted expert makes of the held-out pairs.
+    """
+
+    header: PosteriorHeader
+    reference: Reference
 
 
 def fit_posterior(
@@ -49,13 +75,12 @@ def fit_posterior(
     structure: str = DEFAULT_STRUCTURE,
     tau: float = DEFAULT_TAU,
     batch_size: int = 32,
-    heldout: float = 0.2,
     progress: Progress | None = None,
-) -> PosteriorHeader:
+) -> Fit:
     """Fit and calibrate the posterior of an expert, and give it to the expert.
 
     Curvature and prior precision come from the first part of the pairs, the variance scale from
-    the held-out rest.
+    the held-out rest (`CalibrationPairs.split`).
 
     Args:
         expert: gets `expert.posterior`.
@@ -63,37 +88,32 @@ def fit_posterior(
         structure: `kron` or `diag`.
         tau: temperature of the in-batch softmax.
         batch_size: texts in one forward pass.
-        heldout: share of pairs for calibration.
-        progress: called with the number of texts done.
-
-    Returns:
-        The header for `save_posterior`.
+        progress: called with the number of texts done; `2 len(pairs)` in all.
 
     Raises:
         InvalidInputError: for too few or degenerate pairs, or an unknown structure.
     """
-    training, held = pairs.split(heldout)
+    training, held = pairs.split()
     curvature = Curvature(structure, tau)
-    bounds = range(0, len(training), _BATCH_PAIRS)
-    for start in bounds:
-        stop = start + _BATCH_PAIRS
-        if len(training) - stop < _BATCH_PAIRS // 2:  # a small rest joins the last batch
-            stop = len(training)
-        if start >= len(training) or (start and len(training) - start < _BATCH_PAIRS // 2):
-            break
-        queries = expert.linearise(
-            training.queries[start:stop], "query", batch_size=batch_size, progress=progress
-        )
+    groups = np.array_split(np.arange(len(training)), max(1, round(len(training) / BATCH_PAIRS)))
+    for group in groups:
+        rows = slice(group[0], group[-1] + 1)
+        queries = expert.linearise(training.queries[rows], "query", batch_size=batch_size, progress=progress)
         positives = expert.linearise(
-            training.positives[start:stop], "document", batch_size=batch_size, progress=progress
+            training.positives[rows], "document", batch_size=batch_size, progress=progress
         )
-        curvature.update_pairs(_sides(queries), _sides(positives))
+        curvature.update_pairs(
+            (queries.features, queries.embeddings, queries.gain),
+            (positives.features, positives.embeddings, positives.gain),
+        )
     squared_norm = float(expert.last_layer.weight.detach().double().pow(2).sum())
-    posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
-    expert.posterior = posterior
-    reference = measure_reference(expert, held, batch_size=batch_size, progress=progress)
-    expert.posterior = posterior.with_scale(reference.scale)
-    return PosteriorHeader(
+    expert.posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
+    unscaled_queries, unscaled_positives = _encode_pairs(expert, held, batch_size, progress)
+    scale = variance_scale(unscaled_queries, unscaled_positives)
+    both = GaussianEmbedding.concatenate([unscaled_queries, unscaled_positives])
+    expert.posterior = expert.posterior.calibrated(scale, torch.from_numpy(variance_basis(both)))
+    reference = _reference(_scaled(unscaled_queries, scale), _scaled(unscaled_positives, scale))
+    header = PosteriorHeader(
         model=expert.name,
         fingerprint=expert.fingerprint,
         layer=expert.last_layer.name,
@@ -103,18 +123,32 @@ def fit_posterior(
         heldout_pairs=len(held),
         heldout_log_likelihood=reference.log_likelihood,
         source=pairs.source,
+        pairs_hash=pairs.digest,
         versions={name: version(name) for name in ("torch", "sentence-transformers", "transformers")},
     )
+    return Fit(header, reference)
 
 
 def measure_reference(
     expert: Expert, pairs: CalibrationPairs, *, batch_size: int = 32, progress: Progress | None = None
 ) -> Reference:
-    """What an expert makes of reference pairs (the same for all experts of an index)."""
-    queries = expert.encode(pairs.queries, "query", batch_size=batch_size, progress=progress).gaussian
-    positives = expert.encode(
-        pairs.positives, "document", batch_size=batch_size, progress=progress
-    ).gaussian
+    """What an expert with a posterior makes of reference pairs, the same for all experts of an index."""
+    return _reference(*_encode_pairs(expert, pairs, batch_size, progress))
+
+
+def _encode_pairs(
+    expert: Expert, pairs: CalibrationPairs, batch_size: int, progress: Progress | None
+) -> tuple[GaussianEmbedding, GaussianEmbedding]:
+    queries = expert.encode(pairs.queries, "query", batch_size=batch_size, progress=progress)
+    positives = expert.encode(pairs.positives, "document", batch_size=batch_size, progress=progress)
+    return queries.gaussian, positives.gaussian
+
+
+def _scaled(texts: GaussianEmbedding, scale: float) -> GaussianEmbedding:
+    return GaussianEmbedding(texts.mean, texts.variance * np.float32(scale))
+
+
+def _reference(queries: GaussianEmbedding, positives: GaussianEmbedding) -> Reference:
     likelihood = pair_likelihood(queries.mean, positives.mean)
     query_zero, query_spread = reference_zero(queries)
     document_zero, document_spread = reference_zero(positives)
@@ -123,11 +157,9 @@ def measure_reference(
         document_zero=document_zero,
         query_spread=query_spread,
         document_spread=document_spread,
-        log_likelihood=likelihood.log_likelihood,
+        log_likelihood=likelihood.mean,
         tau=likelihood.tau,
         scale=variance_scale(queries, positives),
+        queries=queries,
+        positives=positives,
     )
-
-
-def _sides(texts: Linearised) -> tuple[Linearised, ...]:
-    return texts.features, texts.embeddings, texts.gain  # type: ignore[return-value]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.texts import text_problem
+from uec_retriever.texts import check_texts, text_problem
 
 MINIMUM_PAIRS = 16
 _T = TypeVar("_T")
@@ -36,6 +38,8 @@ class CalibrationPairs:
             raise InvalidInputError(
                 f"{len(self.queries)} queries and {len(self.positives)} positives: pairs need as many of each"
             )
+        check_texts(self.queries, "calibration query")
+        check_texts(self.positives, "calibration positive")
         if len(self.queries) < MINIMUM_PAIRS:
             raise InvalidInputError(
                 f"{len(self.queries)} calibration pairs are too few: give at least {MINIMUM_PAIRS}, better some hundreds"
@@ -43,6 +47,12 @@ class CalibrationPairs:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the pairs, in their order."""
+        content = json.dumps([self.queries, self.positives], ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def split(self, heldout: float = 0.2) -> tuple[CalibrationPairs, CalibrationPairs]:
         """Cut into a part to fit on and a held-out part, in the given order.

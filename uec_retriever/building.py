@@ -1,0 +1,140 @@
+"""Build an index's manifest: posteriors fitted or given, experts calibrated together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from uec_retriever.convolution import LAYOUTS, Layout
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.ensemble_calibration import calibrate
+from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.fitting import Reference, fit_posterior, measure_reference
+from uec_retriever.folder import IndexFolder
+from uec_retriever.laplace.files import load_posterior, posterior_bytes, write_atomically
+from uec_retriever.laplace.posterior import STRUCTURES
+from uec_retriever.pairs import CalibrationPairs
+from uec_retriever.posteriors import attach_posterior
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.manifest import ExpertEntry, Manifest
+
+Progress = Callable[[int], None]
+
+
+def build_index(
+    folder: IndexFolder,
+    experts: Sequence[Expert],
+    pairs: CalibrationPairs,
+    *,
+    posteriors: Mapping[str, Path],
+    structure: str,
+    layout: Layout,
+    temperature: float | None,
+    batch_size: int,
+    progress: Progress | None,
+) -> Manifest:
+    """Write posterior files into the folder and return the manifest (arguments as `Engine.create`)."""
+    _check(folder, experts, posteriors, structure, layout, temperature)
+    _, held = pairs.split()
+    entries: list[ExpertEntry] = []
+    references: list[Reference] = []
+    for expert in experts:
+        reference, digest, fitted = _posterior(
+            folder, expert, pairs, held, posteriors.get(expert.label), structure, batch_size, progress
+        )
+        references.append(reference)
+        entries.append(
+            ExpertEntry(
+                label=expert.label,
+                model=expert.name,
+                fingerprint=expert.fingerprint,
+                dimension=expert.dimension,
+                structure=fitted,
+                posterior=digest,
+                query_zero=0.0,
+                document_zero=0.0,
+                prior=1.0,
+                options=expert.options,
+            )
+        )
+    manifest = Manifest(
+        experts=tuple(entries),
+        layout=layout,
+        temperature=1.0,
+        reference=f"{len(held)} pairs: {pairs.source}",
+        versions={n: version(n) for n in ("uec-retriever", "chromadb", "sentence-transformers", "torch")},
+    )
+    return calibrate(manifest, references, temperature)
+
+
+def _check(
+    folder: IndexFolder,
+    experts: Sequence[Expert],
+    posteriors: Mapping[str, Path],
+    structure: str,
+    layout: str,
+    temperature: float | None,
+) -> None:
+    """Everything that can be refused before hours of fitting."""
+    if not experts:
+        raise InvalidInputError("an index needs at least one expert")
+    labels = [e.label for e in experts]
+    if twice := [label for label, n in Counter(labels).items() if n > 1]:
+        raise InvalidInputError(f"two experts are called {twice[0]!r}: give each a label of its own")
+    if unknown := sorted(set(posteriors) - set(labels)):
+        raise InvalidInputError(f"posteriors for {unknown}, but the experts are {labels}")
+    if structure not in STRUCTURES:
+        raise InvalidInputError(f"structure must be one of {sorted(STRUCTURES)}, got {structure!r}")
+    if layout not in LAYOUTS:
+        raise InvalidInputError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
+    if layout == "sum" and len({e.dimension for e in experts}) > 1:
+        raise InvalidInputError(
+            f"the sum layout needs experts of one dimension, got {[e.dimension for e in experts]}: use layout='block'"
+        )
+    if temperature is not None and not temperature >= 0:
+        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
+    if ChromaStore.exists(folder.client(), folder.collection):
+        raise StorageError(
+            f"there is a collection {folder.collection!r} in {folder.url or folder.path} already: open it, "
+            "delete it, or choose another folder or name"
+        )
+
+
+def _posterior(
+    folder: IndexFolder,
+    expert: Expert,
+    pairs: CalibrationPairs,
+    held: CalibrationPairs,
+    given: Path | None,
+    structure: str,
+    batch_size: int,
+    progress: Progress | None,
+) -> tuple[Reference, str, str]:
+    """Give an expert its posterior and the folder a copy; returns reference, SHA-256 and structure."""
+    if given is None:
+        given = _earlier_fit(folder, expert, pairs, structure)
+    if given is None:
+        fit = fit_posterior(expert, pairs, structure=structure, batch_size=batch_size, progress=progress)
+        assert expert.posterior is not None
+        header, reference = fit.header, fit.reference
+        data = posterior_bytes(expert.posterior, header)
+    else:
+        header = attach_posterior(expert, given)
+        data = given.read_bytes()
+        reference = measure_reference(expert, held, batch_size=batch_size, progress=progress)
+    digest = hashlib.sha256(data).hexdigest()
+    write_atomically(folder.posterior_file(digest), data)
+    return reference, digest, header.structure
+
+
+def _earlier_fit(folder: IndexFolder, expert: Expert, pairs: CalibrationPairs, structure: str) -> Path | None:
+    """The posterior that an interrupted build left behind."""
+    for path in sorted(folder.posterior_file("*").parent.glob("*.safetensors")):
+        header = load_posterior(path)[1]
+        wanted = (expert.fingerprint, pairs.digest, structure)
+        if (header.fingerprint, header.pairs_hash, header.structure) == wanted:
+            return path
+    return None

@@ -1,0 +1,407 @@
+"""The engine: one index of texts, framework-neutral; LangChain, LlamaIndex and the CLI stand on it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from uec_retriever.building import build_index
+from uec_retriever.convolution import Layout
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.ensemble import EncodedTexts, Ensemble
+from uec_retriever.ensemble_calibration import calibrate
+from uec_retriever.errors import IdConflictError, InvalidInputError
+from uec_retriever.fitting import measure_reference
+from uec_retriever.folder import IndexFolder, load_experts
+from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.pairs import CalibrationPairs
+from uec_retriever.results import AddReport, Hit, SearchResult
+from uec_retriever.similarity import probit_score, unit_score
+from uec_retriever.store.chroma import DEFAULT_COLLECTION, Candidates, ChromaStore, Where
+from uec_retriever.store.codec import CodedVariances
+from uec_retriever.store.manifest import Manifest
+from uec_retriever.store.records import Record, make_records
+from uec_retriever.texts import check_texts
+
+Progress = Callable[[int], None]
+CHUNK = 256
+DEFAULT_CANDIDATES = 50
+_T = TypeVar("_T")
+
+
+class Engine:
+    """An index of texts that is searched with all its experts at once.
+
+    Make one with `Engine.create` or `Engine.open`. Searching is safe under threads; adding and
+    deleting take the index's write lock.
+
+    Args:
+        ensemble: experts and manifest.
+        store: the collection.
+        folder: where posterior files and the lock live.
+    """
+
+    def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
+        self._ensemble = ensemble
+        self._store = store
+        self._folder = folder
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        experts: Sequence[Expert],
+        pairs: CalibrationPairs,
+        *,
+        posteriors: Mapping[str, str | Path] | None = None,
+        structure: str = "kron",
+        layout: Layout = "block",
+        temperature: float | None = None,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        client: Any = None,
+        collection: str = DEFAULT_COLLECTION,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> Engine:
+        """Make an empty index: fit what has no posterior, calibrate the experts on common pairs.
+
+        Args:
+            path: folder of the index; made if absent.
+            experts: one or more, with distinct labels.
+            pairs: calibration pairs, see `pseudo_pairs` to make them from a corpus.
+            posteriors: expert label -> posterior file, for those not to be fitted here.
+            structure: of fitted posteriors, `kron` or `diag`.
+            layout: `block`, or `sum` for experts of one coordinate system.
+            temperature: T of the coefficients; chosen on held-out pairs if None.
+            url: of a Chroma server; embedded in the folder if absent.
+            headers: for the server.
+            client: a Chroma client of your own, instead of `url`.
+            collection: name of the Chroma collection.
+            batch_size: texts in one forward pass.
+            progress: called with texts done; `2 len(pairs)` per expert to fit.
+
+        Raises:
+            InvalidInputError: for arguments out of range.
+            ModelMismatchError: if a posterior belongs to another model.
+            StorageError: if there is an index already, or the folder cannot be written.
+        """
+        folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
+        manifest = build_index(
+            folder,
+            experts,
+            pairs,
+            posteriors={label: Path(p) for label, p in (posteriors or {}).items()},
+            structure=structure,
+            layout=layout,
+            temperature=temperature,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        with folder.write_lock():
+            store = ChromaStore.create(folder.client(), collection, manifest)
+        return cls(Ensemble(experts, manifest), store, folder)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        experts: Mapping[str, str | Expert] | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        client: Any = None,
+        collection: str = DEFAULT_COLLECTION,
+    ) -> Engine:
+        """Open an index and load the experts that made it.
+
+        Args:
+            path: folder of the index.
+            experts: expert label -> where its model is now, or a loaded expert.
+            device: torch device for the experts.
+            trust_remote_code: passed to the models. Off unless you say so.
+            url: of a Chroma server; embedded in the folder if absent.
+            headers: for the server.
+            client: a Chroma client of your own, instead of `url`.
+            collection: name of the Chroma collection.
+
+        Raises:
+            NotAnIndexError: if there is no index of ours.
+            FormatVersionError: if another format version wrote it.
+            ModelNotFoundError: if a model is gone.
+            ModelMismatchError: if a model is not the one that made the index.
+        """
+        folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
+        store = ChromaStore.open(folder.client(existing=True), collection)
+        loaded = load_experts(
+            folder, store.manifest, experts or {}, device=device, trust_remote_code=trust_remote_code
+        )
+        return cls(Ensemble(loaded, store.manifest), store, folder)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What made the index."""
+        return self._store.manifest
+
+    @property
+    def experts(self) -> list[Expert]:
+        """The loaded experts, in the order of the manifest."""
+        return self._ensemble.experts
+
+    def count(self) -> int:
+        """Number of texts."""
+        return self._store.count()
+
+    def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
+        """Records by id (in that order, absent ones left out), or all that match a filter."""
+        return self._store.get(ids, where)
+
+    def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
+        """Delete records by id or by filter; unknown ids are passed over.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            InvalidInputError: if neither or both are given.
+        """
+        if (ids is None) == (where is None):
+            raise InvalidInputError("give ids or a filter to delete by, one of them")
+        with self._folder.write_lock():
+            return self._store.delete(ids, where)
+
+    def add(
+        self,
+        texts: Iterable[str],
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
+        update: bool = False,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Add texts. Adding what is there changes nothing, so an interrupted call is just repeated.
+
+        Args:
+            texts: non-empty strings.
+            ids: one each; made from text and metadata if absent.
+            metadatas: one each, flat.
+            update: replace texts whose id is there with other content, instead of refusing.
+            batch_size: texts in one forward pass.
+            progress: called with the number of texts done.
+
+        Raises:
+            InvalidInputError: for a bad text, id or metadata; nothing is stored then.
+            IdConflictError: if an id is there with another text or metadata and not `update`.
+            NumericalError: if a model yields NaN or infinite vectors.
+            StorageError: if the disk is full or the folder cannot be written.
+        """
+        return self.add_records(
+            make_records(texts, ids, metadatas), update=update, batch_size=batch_size, progress=progress
+        )
+
+    def add_records(
+        self,
+        records: Iterable[Record],
+        *,
+        update: bool = False,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Add a stream of checked records, of any length, in constant memory (see `add`)."""
+        report = AddReport()
+        with self._folder.write_lock():
+            for chunk in _chunks(records, CHUNK):
+                report += self._add_chunk(chunk, update, batch_size)
+                if progress:
+                    progress(len(chunk))
+        return report
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        candidates: int | None = None,
+        temperature: float | None = None,
+    ) -> SearchResult:
+        """The k best texts for a query.
+
+        Args:
+            query: non-empty.
+            k: at least 1; more than there are texts gives them all.
+            where: Chroma's metadata filter.
+            candidates: how many to fetch and rescore, at least k; `max(50, 2 k)` if absent.
+            temperature: T for this query, instead of the index's (block layout only).
+
+        Raises:
+            InvalidInputError: for an empty query, k < 1, or a filter Chroma cannot apply.
+        """
+        return self.search_batch(
+            [query], k, where=where, candidates=candidates, temperature=temperature
+        )[0]
+
+    def search_batch(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        candidates: int | None = None,
+        temperature: float | None = None,
+    ) -> list[SearchResult]:
+        """`search` for many queries at once; same results, less time."""
+        queries = check_texts(queries, "query")
+        if k < 1:
+            raise InvalidInputError(f"k must be at least 1, got {k}")
+        limit = max(50, 2 * k) if candidates is None else candidates
+        if limit < k:
+            raise InvalidInputError(f"candidates must be at least k = {k}, got {limit}")
+        if not queries:
+            return []
+        start = time.perf_counter()
+        encoded = self._ensemble.encode_queries(queries, self._with_temperature(temperature))
+        assert encoded.coefficients is not None
+        encode_seconds = (time.perf_counter() - start) / len(queries)
+        results = []
+        for row, query in enumerate(queries):
+            start = time.perf_counter()
+            found = self._store.query(encoded.gaussian.mean[row : row + 1], limit, where)[0]
+            fetched = time.perf_counter()
+            hits = self._rescore(encoded.gaussian[row : row + 1], found)[:k]
+            seconds = {
+                "encode": encode_seconds,
+                "query": fetched - start,
+                "rescore": time.perf_counter() - fetched,
+            }
+            shares = dict(zip(self._ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
+            results.append(SearchResult(query, shares, hits, seconds))
+        return results
+
+    async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
+        """`search` in a thread, so that the event loop goes on (options as `search`)."""
+        return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
+
+    async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
+        """`add` in a thread, so that the event loop goes on (options as `add`)."""
+        return await asyncio.to_thread(functools.partial(self.add, texts, **options))
+
+    def recalibrate(
+        self, pairs: CalibrationPairs, *, temperature: float | None = None, progress: Progress | None = None
+    ) -> Manifest:
+        """Set zeros, priors, variance scales and temperature anew, without embedding anything again.
+
+        Only pairs are encoded. In the sum layout documents carry coefficients, so there only
+        `reindex` helps; another structure or curvature needs `reindex` in either layout, because
+        stored variances cannot tell a text's features.
+
+        Args:
+            pairs: common calibration pairs, broad.
+            temperature: T; chosen on the pairs if None.
+            progress: called with texts done; `2 len(pairs)` per expert.
+
+        Raises:
+            InvalidInputError: in the sum layout.
+        """
+        if self.manifest.layout == "sum":
+            raise InvalidInputError("the sum layout stores fused documents: use reindex instead")
+        references = [measure_reference(e, pairs, progress=progress) for e in self.experts]
+        entries = tuple(
+            replace(entry, variance_factor=r.scale)
+            for entry, r in zip(self.manifest.experts, references, strict=True)
+        )
+        scaled = [r.scaled(r.scale) for r in references]
+        manifest = replace(
+            self.manifest, experts=entries, reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)"
+        )
+        manifest = calibrate(manifest, scaled, temperature)
+        with self._folder.write_lock():
+            self._store.save_manifest(manifest)
+        self._ensemble = Ensemble(self.experts, manifest)
+        return manifest
+
+    def copy_to(self, target: Engine, *, batch_size: int = 32, progress: Progress | None = None) -> AddReport:
+        """Embed all texts of this index anew into another one: what `uec reindex` does.
+
+        Repeating it after an interruption goes on where it stopped.
+
+        Args:
+            target: an index made with other experts, posteriors or layout.
+            batch_size: texts in one forward pass.
+            progress: called with the number of texts done.
+        """
+        records = (record for page in self._store.pages() for record in page)
+        return target.add_records(records, update=True, batch_size=batch_size, progress=progress)
+
+    def _with_temperature(self, temperature: float | None) -> Manifest:
+        if temperature is None:
+            return self.manifest
+        if self.manifest.layout == "sum":
+            raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
+        return replace(self.manifest, temperature=temperature)
+
+    def _add_chunk(self, chunk: Sequence[Record], update: bool, batch_size: int) -> AddReport:
+        there = {r.id: r for r in self._store.get([r.id for r in chunk])}
+        changed = [r for r in chunk if r.id in there and there[r.id] != r]
+        if changed and not update:
+            raise IdConflictError(
+                f"{len(changed)} ids are in the index with another text or metadata, e.g. {changed[0].id!r}: "
+                "replace them with update=True (--update on the command line), or use other ids"
+            )
+        retold = [r for r in changed if there[r.id].text == r.text]
+        if retold:
+            self._store.replace_metadata(retold)
+        fresh = [r for r in chunk if r.id not in there or there[r.id].text != r.text]
+        encoded: EncodedTexts | None = None
+        if fresh:
+            encoded = self._ensemble.encode_documents([r.text for r in fresh], batch_size=batch_size)
+            codec = self._ensemble.codec
+            strings = codec.to_strings(codec.code(encoded.gaussian))
+            self._store.put(fresh, encoded.gaussian.mean, strings)
+        return AddReport(
+            added=len(chunk) - sum(r.id in there for r in chunk),
+            updated=len(changed),
+            unchanged=sum(r.id in there for r in chunk) - len(changed),
+            truncated=encoded.truncated if encoded else {},
+        )
+
+    def _rescore(self, query: GaussianEmbedding, found: Candidates) -> list[Hit]:
+        if not found.records:
+            return []
+        codec = self._ensemble.codec
+        coded = codec.from_strings(found.variances)
+        factors = self._ensemble.stored_variance_factors
+        coded = CodedVariances(coded.coefficients * factors, coded.projections)
+        variance = codec.score_variance(query, coded)
+        raw = probit_score(found.means, variance)
+        order = np.argsort(-raw, kind="stable")
+        scores, deviations = unit_score(raw), np.sqrt(variance)
+        return [
+            Hit(
+                id=found.records[i].id,
+                text=found.records[i].text,
+                metadata=found.records[i].metadata,
+                score=float(scores[i]),
+                raw_score=float(raw[i]),
+                deviation=float(deviations[i]),
+            )
+            for i in order
+        ]
+
+
+def _chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+

@@ -1,0 +1,43 @@
+"""Joint calibration of an index's experts on common reference pairs: zeros, priors, temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import softmax
+
+from uec_retriever.ensemble import fuse_queries, fuse_documents
+from uec_retriever.fitting import Reference
+from uec_retriever.laplace.calibration import choose_temperature, pair_likelihood
+from uec_retriever.store.manifest import Manifest
+
+TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: float | None) -> Manifest:
+    """Set zeros, priors and temperature of a manifest from what its experts make of common pairs.
+
+    Args:
+        manifest: its experts in the order of `references`; their calibration is replaced.
+        references: one per expert, over the same pairs.
+        temperature: T; chosen by held-out likelihood if None (see `choose_temperature`).
+    """
+    priors = softmax([r.log_likelihood for r in references])
+    entries = tuple(
+        replace(entry, query_zero=r.query_zero, document_zero=r.document_zero, prior=float(p))
+        for entry, r, p in zip(manifest.experts, references, priors, strict=True)
+    )
+    manifest = replace(manifest, experts=entries)
+    if temperature is None:
+        temperature = choose_temperature(
+            {t: _likelihood(replace(manifest, temperature=t), references) for t in TEMPERATURES}
+        )
+    return replace(manifest, temperature=temperature)
+
+
+def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> np.ndarray:
+    queries, _ = fuse_queries([r.queries for r in references], manifest)
+    documents, _ = fuse_documents([r.positives for r in references], manifest)
+    return pair_likelihood(queries.mean, documents.mean, candidates=len(queries)).values

@@ -1,0 +1,111 @@
+"""Variance codec: each text's variance as a few numbers in a basis, a short string in Chroma.
+
+An expert's variances nearly lie in a space of few dimensions: exactly one for a Kronecker
+posterior (a text scales one profile), some for a diagonal one. Per text and block the string holds
+the coefficients c of Sigma_c in the basis U and the projections `U mu_c^2`. The variance of a
+score then needs no embedding of the candidate:
+
+`v = sum_k pi_k^2 [c_k . U_k (mu_q^2 + Sigma_q) + c_q . U_k mu_c^2]`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from uec_retriever.errors import CorruptFileError
+from uec_retriever.gaussian import Array, GaussianEmbedding
+
+@dataclass(frozen=True, eq=False)
+class CodedVariances:
+    """Variances of n texts in the basis of a codec.
+
+    Attributes:
+        coefficients: `[n, R]` of each text's variance, all blocks side by side.
+        projections: `[n, R]` basis times squared mean.
+    """
+
+    coefficients: Array
+    projections: Array
+
+
+@dataclass(frozen=True, eq=False)
+class VarianceCodec:
+    """Codes variances of texts whose embedding consists of one block per basis.
+
+    Attributes:
+        bases: per block, `[r_k, D_k]`.
+    """
+
+    bases: Sequence[Array]
+
+    @cached_property
+    def rank(self) -> int:
+        """R, numbers per text and kind, summed over blocks."""
+        return sum(len(basis) for basis in self.bases)
+
+    @cached_property
+    def _inverses(self) -> list[Array]:
+        return [np.linalg.pinv(b.astype(np.float64)).astype(np.float32) for b in self.bases]
+
+    def code(self, texts: GaussianEmbedding) -> CodedVariances:
+        """Project the variances of block embeddings of dimension `sum_k D_k`."""
+        means, variances = self._split(texts.mean), self._split(texts.variance)
+        return CodedVariances(
+            np.concatenate([v @ p for v, p in zip(variances, self._inverses, strict=True)], axis=1),
+            np.concatenate([m**2 @ b.T for m, b in zip(means, self.bases, strict=True)], axis=1),
+        )
+
+    def decode_variance(self, coded: CodedVariances) -> Array:
+        """`[n, sum_k D_k]` the variances that the code stands for, >= 0."""
+        parts, start = [], 0
+        for basis in self.bases:
+            parts.append(coded.coefficients[:, start : start + len(basis)] @ basis)
+            start += len(basis)
+        return np.maximum(np.concatenate(parts, axis=1), 0)
+
+    def to_strings(self, coded: CodedVariances) -> list[str]:
+        """One base64 string per text: 2 R float32 numbers."""
+        both = np.concatenate([coded.coefficients, coded.projections], axis=1).astype("<f4")
+        return [base64.b64encode(row.tobytes()).decode("ascii") for row in both]
+
+    def from_strings(self, strings: Sequence[str]) -> CodedVariances:
+        """Inverse of `to_strings`.
+
+        Raises:
+            CorruptFileError: if a string was made by another codec.
+        """
+        data = b"".join(map(base64.b64decode, strings))
+        if len(data) != len(strings) * self.rank * 8:
+            raise CorruptFileError("stored variances do not fit the posterior: rebuild with 'uec reindex'")
+        both = np.frombuffer(data, dtype="<f4").reshape(len(strings), 2 * self.rank)
+        return CodedVariances(both[:, : self.rank], both[:, self.rank :])
+
+    def score_variance(self, query: GaussianEmbedding, candidates: CodedVariances) -> Array:
+        """`[m]` Var[s] of one query with each candidate, from coded candidates alone.
+
+        Args:
+            query: one Gaussian in block form; its weights pi_k are in its mean and variance.
+            candidates: m unweighted candidates.
+        """
+        seen, own = [], []
+        parts = zip(
+            self._split(query.mean**2 + query.variance),
+            self._split(query.variance),
+            self.bases,
+            self._inverses,
+            strict=True,
+        )
+        for moment, variance, basis, inverse in parts:
+            seen.append(moment[0] @ basis.T)
+            own.append(variance[0] @ inverse)
+        value = candidates.coefficients @ np.concatenate(seen)
+        value = value + candidates.projections @ np.concatenate(own)
+        return np.maximum(value, 0)
+
+    def _split(self, values: Array) -> list[Array]:
+        return np.split(values, np.cumsum([b.shape[1] for b in self.bases])[:-1], axis=1)

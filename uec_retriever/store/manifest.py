@@ -1,0 +1,115 @@
+"""The manifest: what made an index, kept as scalar metadata of its Chroma collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from uec_retriever.errors import FormatVersionError, NotAnIndexError
+
+FORMAT_VERSION = 1
+_FORMAT, _MANIFEST, _FINGERPRINT = "uec:format", "uec:manifest", "uec:fingerprint"
+
+
+@dataclass(frozen=True)
+class ExpertEntry:
+    """One expert of an index.
+
+    Attributes:
+        label: short name, unique in the index.
+        model: hub id or path it was loaded from.
+        fingerprint: hash of weights, vocabulary, pooling and prompts.
+        dimension: D.
+        structure: of its posterior.
+        posterior: SHA-256 of the posterior file, also its name in the index folder.
+        query_zero: u0 for queries.
+        document_zero: u0 for documents (used by the sum layout).
+        prior: pi0, summing to 1 over experts.
+        variance_factor: applied to stored and computed variances since a recalibration; 1 before.
+        options: how to load the model, e.g. `truncate_dim`.
+    """
+
+    label: str
+    model: str
+    fingerprint: str
+    dimension: int
+    structure: str
+    posterior: str
+    query_zero: float
+    document_zero: float
+    prior: float
+    variance_factor: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What made an index.
+
+    Attributes:
+        experts: in the order of their blocks.
+        layout: `block` or `sum`.
+        temperature: T of the coefficients.
+        reference: where the common reference pairs came from, and how many.
+        versions: library versions that made it.
+        format_version: of index and manifest.
+    """
+
+    experts: tuple[ExpertEntry, ...]
+    layout: str
+    temperature: float
+    reference: str
+    versions: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what decides the stored vectors and variances; equal means interchangeable."""
+        essence = [
+            self.format_version,
+            self.layout,
+            [[e.fingerprint, e.posterior, e.dimension] for e in self.experts],
+        ]
+        if self.layout == "sum":  # documents carry coefficients too
+            essence.append([self.temperature, [[e.document_zero, e.prior] for e in self.experts]])
+        return hashlib.sha256(json.dumps(essence).encode()).hexdigest()
+
+    @property
+    def dimension(self) -> int:
+        """Length of the stored vectors."""
+        dimensions = [e.dimension for e in self.experts]
+        return sum(dimensions) if self.layout == "block" else dimensions[0]
+
+    def to_metadata(self) -> dict[str, str | int]:
+        """Scalar collection metadata."""
+        return {
+            _FORMAT: self.format_version,
+            _FINGERPRINT: self.fingerprint,
+            _MANIFEST: json.dumps(asdict(self), sort_keys=True),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any] | None, name: str) -> Manifest:
+        """Read collection metadata back.
+
+        Raises:
+            NotAnIndexError: if the collection is not ours.
+            FormatVersionError: if another format version wrote it.
+        """
+        metadata = metadata or {}
+        if _FORMAT not in metadata or _MANIFEST not in metadata:
+            raise NotAnIndexError(
+                f"the Chroma collection {name!r} was not made by uec-retriever: choose another name or folder, "
+                "or index its texts anew"
+            )
+        if metadata[_FORMAT] != FORMAT_VERSION:
+            raise FormatVersionError(
+                f"the index {name!r} has format {metadata[_FORMAT]}, this version reads {FORMAT_VERSION}: "
+                "index the corpus anew into another folder"
+            )
+        fields = json.loads(metadata[_MANIFEST])
+        experts = tuple(ExpertEntry(**entry) for entry in fields.pop("experts"))
+        return cls(experts=experts, **fields)

@@ -1,0 +1,117 @@
+"""Records as the user gives them and gets them back: ids, texts, metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from uec_retriever.errors import IdConflictError, InvalidInputError
+from uec_retriever.texts import check_texts, text_problem
+
+Metadata = dict[str, Any]
+RESERVED_PREFIXES = ("uec:", "chroma:")
+_INT64 = 2**63
+
+
+@dataclass(frozen=True)
+class Record:
+    """One text in an index.
+
+    Attributes:
+        id: the user's, or a hash of text and metadata.
+        text: what is embedded and returned.
+        metadata: the user's own, nothing of ours.
+    """
+
+    id: str
+    text: str
+    metadata: Metadata = field(default_factory=dict)
+
+
+def make_records(
+    texts: Iterable[str],
+    ids: Sequence[str] | None = None,
+    metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+) -> list[Record]:
+    """Check what the user wants to add, before anything is encoded or stored.
+
+    A record given twice counts once.
+
+    Raises:
+        InvalidInputError: for a bad text, id or metadata value, naming position and fix.
+        IdConflictError: if one id stands for two different records.
+    """
+    checked = check_texts(texts)
+    for what, given in (("ids", ids), ("metadatas", metadatas)):
+        if given is not None and len(given) != len(checked):
+            raise InvalidInputError(f"{len(checked)} texts but {len(given)} {what}: give one for each text")
+    records: dict[str, Record] = {}
+    for position, text in enumerate(checked):
+        metadata = check_metadata(metadatas[position] if metadatas else None, position)
+        identifier = content_id(text, metadata) if ids is None else check_id(ids[position], position)
+        record = Record(identifier, text, metadata)
+        if records.setdefault(identifier, record) != record:
+            raise IdConflictError(
+                f"id {identifier!r} (position {position}) is given twice for different texts or metadata: "
+                "make ids unique, or leave them out to have them made from the content"
+            )
+    return list(records.values())
+
+
+def content_id(text: str, metadata: Mapping[str, Any]) -> str:
+    """32 hex digits of SHA-256 over text and metadata."""
+    content = json.dumps([text, metadata], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def check_id(identifier: object, position: int) -> str:
+    """An id as given, if Chroma can hold it."""
+    problem = text_problem(identifier)
+    if problem:
+        raise InvalidInputError(f"id {position} {problem}")
+    return str(identifier)
+
+
+def check_metadata(metadata: Mapping[str, Any] | None, position: int) -> Metadata:
+    """Metadata as given, if Chroma can hold it and give it back unchanged."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidInputError(f"metadata {position} is {type(metadata).__name__}, not a dictionary")
+    for key, value in metadata.items():
+        where = f"metadata {position}, key {key!r}"
+        if not isinstance(key, str) or not key:
+            raise InvalidInputError(f"{where}: keys must be non-empty strings")
+        if key.startswith(RESERVED_PREFIXES):
+            raise InvalidInputError(f"{where}: keys that begin with 'uec:' or 'chroma:' are reserved, rename it")
+        problem = _value_problem(value)
+        if problem:
+            raise InvalidInputError(f"{where}: {problem}")
+    return dict(metadata)
+
+
+def _value_problem(value: object) -> str | None:
+    if isinstance(value, list):
+        if not value:
+            return "an empty list cannot be stored: drop the key"
+        if len({type(item) for item in value}) > 1 or isinstance(value[0], list):
+            return "a list must hold values of one type, no lists: store json.dumps(value) instead"
+        return next((problem for item in value if (problem := _value_problem(item))), None)
+    if value is None:
+        return "None cannot be stored: drop the key"
+    if type(value) not in (str, int, float, bool):
+        return (
+            f"{type(value).__name__} cannot be stored: use str, int, float, bool or a list of one of them "
+            "(value.item() for numpy scalars, json.dumps(value) for dictionaries)"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN and infinity cannot be stored: drop the key"
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return "the integer has more than 64 bits: store str(value) instead"
+    if isinstance(value, str) and value.strip() and (problem := text_problem(value)):
+        return problem
+    return None
