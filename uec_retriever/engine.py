@@ -28,10 +28,10 @@ from uec_retriever.similarity import probit_score, unit_score
 from uec_retriever.store.chroma import DEFAULT_COLLECTION, Candidates, ChromaStore, Where
 from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.records import Record, make_records
+from uec_retriever.store.records import Record, make_records, unique
 from uec_retriever.texts import check_texts
 
-Progress = Callable[[int], None]
+Progress = Callable[[float], None]
 CHUNK = 256
 DEFAULT_CANDIDATES = 50
 _T = TypeVar("_T")
@@ -148,6 +148,12 @@ class Engine:
         )
         return cls(Ensemble(loaded, store.manifest), store, folder)
 
+    @staticmethod
+    def exists(path: str | Path, *, url: str | None = None, collection: str = DEFAULT_COLLECTION) -> bool:
+        """Whether there is a collection of that name, in the folder or on the server."""
+        folder = IndexFolder(Path(path), url=url, collection=collection)
+        return (url is not None or folder.has_database) and ChromaStore.exists(folder.client(), collection)
+
     @property
     def manifest(self) -> Manifest:
         """What made the index."""
@@ -161,6 +167,10 @@ class Engine:
     def count(self) -> int:
         """Number of texts."""
         return self._store.count()
+
+    def pages(self) -> Iterator[list[Record]]:
+        """All records, a page at a time."""
+        return self._store.pages()
 
     def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
         """Records by id (in that order, absent ones left out), or all that match a filter."""
@@ -177,6 +187,8 @@ class Engine:
         """
         if (ids is None) == (where is None):
             raise InvalidInputError("give ids or a filter to delete by, one of them")
+        if where is not None and not where:
+            raise InvalidInputError("an empty filter would delete every text: give one that says which")
         with self._folder.write_lock():
             return self._store.delete(ids, where)
 
@@ -198,7 +210,8 @@ class Engine:
             metadatas: one each, flat.
             update: replace texts whose id is there with other content, instead of refusing.
             batch_size: texts in one forward pass.
-            progress: called with the number of texts done.
+            progress: called with the number of texts done since; a text under one of K experts
+                counts 1 / K.
 
         Raises:
             InvalidInputError: for a bad text, id or metadata; nothing is stored then.
@@ -222,9 +235,7 @@ class Engine:
         report = AddReport()
         with self._folder.write_lock():
             for chunk in _chunks(records, CHUNK):
-                report += self._add_chunk(chunk, update, batch_size)
-                if progress:
-                    progress(len(chunk))
+                report += self._add_chunk(unique(chunk), update, batch_size, progress or _ignore)
         return report
 
     def search(
@@ -279,7 +290,7 @@ class Engine:
             start = time.perf_counter()
             found = self._store.query(encoded.gaussian.mean[row : row + 1], limit, where)[0]
             fetched = time.perf_counter()
-            hits = self._rescore(encoded.gaussian[row : row + 1], found)[:k]
+            hits = self._rescore(encoded.gaussian[row : row + 1], found, k)
             seconds = {
                 "encode": encode_seconds,
                 "query": fetched - start,
@@ -341,7 +352,7 @@ class Engine:
             batch_size: texts in one forward pass.
             progress: called with the number of texts done.
         """
-        records = (record for page in self._store.pages() for record in page)
+        records = (record for page in self.pages() for record in page)
         return target.add_records(records, update=True, batch_size=batch_size, progress=progress)
 
     def _with_temperature(self, temperature: float | None) -> Manifest:
@@ -351,7 +362,9 @@ class Engine:
             raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
         return replace(self.manifest, temperature=temperature)
 
-    def _add_chunk(self, chunk: Sequence[Record], update: bool, batch_size: int) -> AddReport:
+    def _add_chunk(
+        self, chunk: Sequence[Record], update: bool, batch_size: int, progress: Progress
+    ) -> AddReport:
         there = {r.id: r for r in self._store.get([r.id for r in chunk])}
         changed = [r for r in chunk if r.id in there and there[r.id] != r]
         if changed and not update:
@@ -363,9 +376,13 @@ class Engine:
         if retold:
             self._store.replace_metadata(retold)
         fresh = [r for r in chunk if r.id not in there or there[r.id].text != r.text]
+        progress(len(chunk) - len(fresh))
         encoded: EncodedTexts | None = None
         if fresh:
-            encoded = self._ensemble.encode_documents([r.text for r in fresh], batch_size=batch_size)
+            experts = len(self.experts)
+            encoded = self._ensemble.encode_documents(
+                [r.text for r in fresh], batch_size=batch_size, progress=lambda n: progress(n / experts)
+            )
             codec = self._ensemble.codec
             strings = codec.to_strings(codec.code(encoded.gaussian))
             self._store.put(fresh, encoded.gaussian.mean, strings)
@@ -376,7 +393,7 @@ class Engine:
             truncated=encoded.truncated if encoded else {},
         )
 
-    def _rescore(self, query: GaussianEmbedding, found: Candidates) -> list[Hit]:
+    def _rescore(self, query: GaussianEmbedding, found: Candidates, k: int) -> list[Hit]:
         if not found.records:
             return []
         codec = self._ensemble.codec
@@ -385,7 +402,7 @@ class Engine:
         coded = CodedVariances(coded.coefficients * factors, coded.projections)
         variance = codec.score_variance(query, coded)
         raw = probit_score(found.means, variance)
-        order = np.argsort(-raw, kind="stable")
+        order = np.argsort(-raw, kind="stable")[:k]
         scores, deviations = unit_score(raw), np.sqrt(variance)
         return [
             Hit(
@@ -398,6 +415,10 @@ class Engine:
             )
             for i in order
         ]
+
+
+def _ignore(done: float) -> None:
+    """Progress that nobody watches."""
 
 
 def _chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-from scipy.special import softmax
-
-from uec_retriever.ensemble import fuse_queries, fuse_documents
+from uec_retriever.ensemble import fuse_documents, fuse_queries
 from uec_retriever.fitting import Reference
-from uec_retriever.laplace.calibration import choose_temperature, pair_likelihood
+from uec_retriever.gaussian import Array
+from uec_retriever.laplace.calibration import choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.store.manifest import Manifest
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -24,7 +22,7 @@ def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: 
         references: one per expert, over the same pairs.
         temperature: T; chosen by held-out likelihood if None (see `choose_temperature`).
     """
-    priors = softmax([r.log_likelihood for r in references])
+    priors = likelihood_prior([r.likelihood.values for r in references])
     entries = tuple(
         replace(entry, query_zero=r.query_zero, document_zero=r.document_zero, prior=float(p))
         for entry, r, p in zip(manifest.experts, references, priors, strict=True)
@@ -37,7 +35,7 @@ def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: 
     return replace(manifest, temperature=temperature)
 
 
-def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> np.ndarray:
+def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> Array:
     queries, _ = fuse_queries([r.queries for r in references], manifest)
     documents, _ = fuse_documents([r.positives for r in references], manifest)
     return pair_likelihood(queries.mean, documents.mean, candidates=len(queries)).values

@@ -12,7 +12,12 @@ import torch
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.laplace.basis import variance_basis
-from uec_retriever.laplace.calibration import pair_likelihood, reference_zero, variance_scale
+from uec_retriever.laplace.calibration import (
+    PairLikelihood,
+    pair_likelihood,
+    reference_zero,
+    variance_scale,
+)
 from uec_retriever.laplace.curvature import Curvature
 from uec_retriever.laplace.files import PosteriorHeader
 from uec_retriever.laplace.posterior import STRUCTURES
@@ -33,8 +38,7 @@ class Reference:
         document_zero: the same of the positives.
         query_spread: deviation of log tr(Sigma) of the queries.
         document_spread: the same of the positives.
-        log_likelihood: mean log-likelihood of the positives (see `pair_likelihood`), nats.
-        tau: the temperature at which that is highest.
+        likelihood: of the positives, pair by pair.
         scale: the variance scale that these pairs call for, relative to the posterior's own.
         queries: the Gaussians of the queries.
         positives: the Gaussians of the positives.
@@ -44,8 +48,7 @@ class Reference:
     document_zero: float
     query_spread: float
     document_spread: float
-    log_likelihood: float
-    tau: float
+    likelihood: PairLikelihood
     scale: float
     queries: GaussianEmbedding
     positives: GaussianEmbedding
@@ -121,7 +124,7 @@ def fit_posterior(
         dimension=expert.dimension,
         pairs=len(training),
         heldout_pairs=len(held),
-        heldout_log_likelihood=reference.log_likelihood,
+        heldout_log_likelihood=reference.likelihood.mean,
         source=pairs.source,
         pairs_hash=pairs.digest,
         versions={name: version(name) for name in ("torch", "sentence-transformers", "transformers")},
@@ -149,7 +152,6 @@ def _scaled(texts: GaussianEmbedding, scale: float) -> GaussianEmbedding:
 
 
 def _reference(queries: GaussianEmbedding, positives: GaussianEmbedding) -> Reference:
-    likelihood = pair_likelihood(queries.mean, positives.mean)
     query_zero, query_spread = reference_zero(queries)
     document_zero, document_spread = reference_zero(positives)
     return Reference(
@@ -157,8 +159,7 @@ def _reference(queries: GaussianEmbedding, positives: GaussianEmbedding) -> Refe
         document_zero=document_zero,
         query_spread=query_spread,
         document_spread=document_spread,
-        log_likelihood=likelihood.mean,
-        tau=likelihood.tau,
+        likelihood=pair_likelihood(queries.mean, positives.mean),
         scale=variance_scale(queries, positives),
         queries=queries,
         positives=positives,

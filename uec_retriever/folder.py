@@ -52,6 +52,15 @@ class IndexFolder:
         """Folder of the embedded Chroma; `chroma run --path` serves it."""
         return self.path / "chroma"
 
+    @property
+    def has_database(self) -> bool:
+        """Whether an embedded Chroma is there."""
+        return (self.database / "chroma.sqlite3").is_file()
+
+    def size(self) -> int:
+        """Bytes on disk of everything in the folder."""
+        return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""
         return self.path / "posteriors" / f"{digest}.safetensors"
@@ -68,7 +77,7 @@ class IndexFolder:
         """
         with self._mutex:
             if self._client is None:
-                if self.url is None and existing and not (self.database / "chroma.sqlite3").is_file():
+                if self.url is None and existing and not self.has_database:
                     raise NotAnIndexError(
                         f"there is no index in {self.path}: make one with 'uec index', or give the address of "
                         "its Chroma server if it has one (url=..., --server)"

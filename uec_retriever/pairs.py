@@ -8,13 +8,11 @@ import random
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.texts import check_texts, text_problem
 
 MINIMUM_PAIRS = 16
-_T = TypeVar("_T")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _SMALLEST = 12  # characters; shorter sides say nothing
 
@@ -85,37 +83,56 @@ def pseudo_pairs(
     Raises:
         InvalidInputError: if the corpus yields too few pairs.
     """
-    paired = zip(texts, titles, strict=True) if titles is not None else ((t, "") for t in texts)
-    sample = reservoir(
-        ((title, text) for text, title in paired if text_problem(text) is None), 2 * limit, seed
-    )
-    unique: dict[str, tuple[str, str, str]] = {}
-    for title, text in sample:
-        for query, positive, source in _splits(title.strip(), text.strip()):
-            if query not in unique:  # a title that many texts share serves once
-                unique[query] = (query, positive, source)
-                break
-    made = list(unique.values())[:limit]
-    if len(made) < MINIMUM_PAIRS:
-        raise InvalidInputError(
-            f"the corpus yields only {len(made)} calibration pairs, {MINIMUM_PAIRS} are needed: "
-            "give pairs of your own, or a fitted posterior for each expert"
-        )
-    sources = sorted({source for _, _, source in made})
-    return CalibrationPairs([q for q, _, _ in made], [p for _, p, _ in made], " + ".join(sources))
+    sampler = PairSampler(limit, seed)
+    for text, title in zip(texts, titles, strict=True) if titles is not None else ((t, "") for t in texts):
+        sampler.offer(text, title)
+    return sampler.pairs()
 
 
-def reservoir(items: Iterable[_T], size: int, seed: int) -> list[_T]:
-    """A uniform sample of at most `size` items of a stream, in random order."""
-    generator = random.Random(seed)
-    kept: list[_T] = []
-    for position, item in enumerate(items):
-        if len(kept) < size:
-            kept.append(item)
-        elif (slot := generator.randrange(position + 1)) < size:
-            kept[slot] = item
-    generator.shuffle(kept)
-    return kept
+class PairSampler:
+    """Calibration pairs out of a stream of texts, in constant memory (see `pseudo_pairs`).
+
+    Args:
+        limit: at most this many pairs.
+        seed: of the sample.
+    """
+
+    def __init__(self, limit: int, seed: int = 0) -> None:
+        self._limit = limit
+        self._random = random.Random(seed)
+        self._kept: list[tuple[str, str]] = []
+        self._seen = 0
+
+    def offer(self, text: str, title: str = "") -> None:
+        """Show one text; a uniform sample of all that were shown is kept (reservoir sampling)."""
+        if text_problem(text) is not None:
+            return
+        self._seen += 1
+        if len(self._kept) < 2 * self._limit:  # twice, since not every text makes a pair
+            self._kept.append((title, text))
+        elif (slot := self._random.randrange(self._seen)) < len(self._kept):
+            self._kept[slot] = (title, text)
+
+    def pairs(self) -> CalibrationPairs:
+        """The pairs, in random order.
+
+        Raises:
+            InvalidInputError: if the texts yield too few.
+        """
+        unique: dict[str, tuple[str, str, str]] = {}
+        for title, text in self._random.sample(self._kept, len(self._kept)):
+            for query, positive, source in _splits(title.strip(), text.strip()):
+                if query not in unique:  # a title that many texts share serves once
+                    unique[query] = (query, positive, source)
+                    break
+        made = list(unique.values())[: self._limit]
+        if len(made) < MINIMUM_PAIRS:
+            raise InvalidInputError(
+                f"the corpus yields only {len(made)} calibration pairs, {MINIMUM_PAIRS} are needed: "
+                "give pairs of your own"
+            )
+        sources = sorted({source for _, _, source in made})
+        return CalibrationPairs([q for q, _, _ in made], [p for _, p, _ in made], " + ".join(sources))
 
 
 def _splits(title: str, text: str) -> Iterator[tuple[str, str, str]]:

@@ -5,11 +5,11 @@ Everything here is estimated on held-out calibration pairs (query, positive).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -87,6 +87,25 @@ def reference_zero(reference: GaussianEmbedding) -> tuple[float, float]:
     """
     log_trace = np.log(reference.trace.astype(np.float64))
     return float(log_trace.mean()), float(log_trace.std())
+
+
+def likelihood_prior(pair_log_likelihoods: Sequence[Array]) -> Array:
+    """The prior pi0 over experts: lower for one that is plainly weaker on held-out pairs.
+
+    `pi0_k ~ exp(-max(0, gap_k - e_k))`, with gap_k the mean log-likelihood that expert k falls
+    short of the best one and e_k the standard error of that: what the pairs cannot tell apart is
+    trusted alike.
+
+    Args:
+        pair_log_likelihoods: per expert, `[n]` log-likelihood of the same held-out pairs.
+
+    Returns:
+        `[K]` positive, summing to 1.
+    """
+    best = max(pair_log_likelihoods, key=lambda values: float(values.mean()))
+    gaps = [best - values for values in pair_log_likelihoods]
+    sure = [max(0.0, float(gap.mean() - gap.std() / np.sqrt(len(gap)))) for gap in gaps]
+    return np.asarray(softmax(-np.array(sure)))
 
 
 def choose_temperature(pair_log_likelihoods: Mapping[float, Array]) -> float:

@@ -34,9 +34,8 @@ def prior_precision(eigenvalues: Tensor, squared_norm: float) -> float:
     Source: MacKay (1992), as in BayesVLM and laplace-torch.
     """
     curvature = eigenvalues.flatten().double()
-    if not squared_norm > 0 or not bool(curvature.max() > 0):
+    if not squared_norm > 0 or not bool((curvature > 0).any()):
         raise InvalidInputError("the calibration pairs carry no curvature: give more or other pairs")
-
 
     def surplus(log_precision: float) -> float:
         precision = math.exp(log_precision)

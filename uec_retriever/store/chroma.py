@@ -16,7 +16,7 @@ from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
-from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
+from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError, UECError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.store.records import RESERVED_PREFIXES, Metadata, Record
@@ -138,11 +138,12 @@ class ChromaStore:
                 for batch in self.pages(where):
                     found.update((r.id, r) for r in batch)
                 return list(found.values())
+            ids = list(dict.fromkeys(ids))
             for start in range(0, len(ids), self._batch):
-                part = list(ids[start : start + self._batch])
+                part = ids[start : start + self._batch]
                 result = self.collection.get(ids=part, where=_where(where), include=["documents", "metadatas"])
                 found.update((r.id, r) for r in _records(result))
-        return [found[i] for i in dict.fromkeys(ids) if i in found]
+        return [found[i] for i in ids if i in found]
 
     def pages(self, where: Where | None = None, size: int = 1000) -> Iterator[list[Record]]:
         """All records, a page at a time."""
@@ -203,9 +204,10 @@ class ChromaStore:
         if ids is None:
             with _guard("read", where):
                 return list(self.collection.get(where=_where(where), include=[])["ids"])
+        ids = list(dict.fromkeys(ids))
         for start in range(0, len(ids), self._batch):
             with _guard("read"):
-                present += self.collection.get(ids=list(ids[start : start + self._batch]), include=[])["ids"]
+                present += self.collection.get(ids=ids[start : start + self._batch], include=[])["ids"]
         return present
 
     def query(self, vectors: Array, limit: int, where: Where | None = None) -> list[Candidates]:
@@ -227,7 +229,7 @@ class ChromaStore:
         documents, metadatas, distances = result["documents"], result["metadatas"], result["distances"]
         assert documents is not None and metadatas is not None and distances is not None
         for ids, texts, metas, distance in zip(result["ids"], documents, metadatas, distances, strict=True):
-            variances = [_variance(meta) for meta in metas]
+            variances = [_variance(i, meta) for i, meta in zip(ids, metas, strict=True)]
             records = [Record(i, t, _own(m)) for i, t, m in zip(ids, texts, metas, strict=True)]
             found.append(Candidates(records, 1.0 - np.asarray(distance, dtype=np.float64), variances))
         return found
@@ -243,23 +245,27 @@ def _own(metadata: Mapping[str, Any] | None) -> Metadata:
     return {k: v for k, v in (metadata or {}).items() if not k.startswith(RESERVED_PREFIXES)}
 
 
-def _variance(metadata: Mapping[str, Any] | None) -> str:
+def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
     value = (metadata or {}).get(_VARIANCE)
     if not isinstance(value, str):
-        raise StorageError("a record has no variance: something else wrote into this collection, delete that record")
+        raise StorageError(
+            f"record {identifier!r} has no variance: something else wrote into this collection, delete that record"
+        )
     return value
 
 
 def _where(where: Where | None) -> dict[str, Any] | None:
+    if where and not isinstance(where, Mapping):
+        raise InvalidInputError(f"a filter is a dictionary such as {{'year': {{'$gte': 2020}}}}, got {where!r}")
     return dict(where) if where else None
 
 
 @contextlib.contextmanager
 def _guard(action: str, where: Where | None = None) -> Iterator[None]:
-    """Turn Chroma's errors into ours; a missing collection passes through."""
+    """Turn Chroma's errors into ours; a missing collection and our own errors pass through."""
     try:
         yield
-    except NotFoundError:
+    except (NotFoundError, UECError):
         raise
     except (ChromaError, ValueError, TypeError, OSError) as error:
         if where and not isinstance(error, OSError):

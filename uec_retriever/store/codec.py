@@ -20,6 +20,7 @@ import numpy as np
 from uec_retriever.errors import CorruptFileError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 
+
 @dataclass(frozen=True, eq=False)
 class CodedVariances:
     """Variances of n texts in the basis of a codec.
@@ -79,10 +80,13 @@ class VarianceCodec:
         Raises:
             CorruptFileError: if a string was made by another codec.
         """
-        data = b"".join(map(base64.b64decode, strings))
-        if len(data) != len(strings) * self.rank * 8:
+        try:
+            rows = [base64.b64decode(string, validate=True) for string in strings]
+        except ValueError:
+            rows = [b""] * len(strings)
+        if any(len(row) != self.rank * 8 for row in rows):
             raise CorruptFileError("stored variances do not fit the posterior: rebuild with 'uec reindex'")
-        both = np.frombuffer(data, dtype="<f4").reshape(len(strings), 2 * self.rank)
+        both = np.frombuffer(b"".join(rows), dtype="<f4").reshape(len(strings), 2 * self.rank)
         return CodedVariances(both[:, : self.rank], both[:, self.rank :])
 
     def score_variance(self, query: GaussianEmbedding, candidates: CodedVariances) -> Array:

@@ -14,6 +14,7 @@ from uec_retriever.texts import check_texts, text_problem
 
 Metadata = dict[str, Any]
 RESERVED_PREFIXES = ("uec:", "chroma:")
+_REFUSED_PREFIXES = ("#", "$")  # by Chroma, when a whole batch has been encoded
 _INT64 = 2**63
 
 
@@ -49,17 +50,28 @@ def make_records(
     for what, given in (("ids", ids), ("metadatas", metadatas)):
         if given is not None and len(given) != len(checked):
             raise InvalidInputError(f"{len(checked)} texts but {len(given)} {what}: give one for each text")
-    records: dict[str, Record] = {}
+    records = []
     for position, text in enumerate(checked):
         metadata = check_metadata(metadatas[position] if metadatas else None, position)
         identifier = content_id(text, metadata) if ids is None else check_id(ids[position], position)
-        record = Record(identifier, text, metadata)
-        if records.setdefault(identifier, record) != record:
+        records.append(Record(identifier, text, metadata))
+    return unique(records)
+
+
+def unique(records: Iterable[Record]) -> list[Record]:
+    """Records without repetitions, in order.
+
+    Raises:
+        IdConflictError: if one id stands for two different records.
+    """
+    found: dict[str, Record] = {}
+    for record in records:
+        if found.setdefault(record.id, record) != record:
             raise IdConflictError(
-                f"id {identifier!r} (position {position}) is given twice for different texts or metadata: "
+                f"id {record.id!r} is given twice for different texts or metadata: "
                 "make ids unique, or leave them out to have them made from the content"
             )
-    return list(records.values())
+    return list(found.values())
 
 
 def content_id(text: str, metadata: Mapping[str, Any]) -> str:
@@ -88,6 +100,10 @@ def check_metadata(metadata: Mapping[str, Any] | None, position: int) -> Metadat
             raise InvalidInputError(f"{where}: keys must be non-empty strings")
         if key.startswith(RESERVED_PREFIXES):
             raise InvalidInputError(f"{where}: keys that begin with 'uec:' or 'chroma:' are reserved, rename it")
+        if key.startswith(_REFUSED_PREFIXES):
+            raise InvalidInputError(f"{where}: Chroma refuses keys that begin with '#' or '$', rename it")
+        if key.strip() and (problem := text_problem(key)):
+            raise InvalidInputError(f"{where}: the key {problem}")
         problem = _value_problem(value)
         if problem:
             raise InvalidInputError(f"{where}: {problem}")

@@ -1,0 +1,1 @@
+"""Benchmarks that anyone can run; each prints a table and writes JSON."""

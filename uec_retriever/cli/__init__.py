@@ -1,0 +1,7 @@
+"""The command line: `uec index | search | fit | info | delete | reindex`."""
+
+from __future__ import annotations
+
+from uec_retriever.cli.app import main
+
+__all__ = ["main"]

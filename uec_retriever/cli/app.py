@@ -1,0 +1,51 @@
+"""The `uec` program: its commands, and how errors reach people."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from uec_retriever.cli import build, manage, search
+from uec_retriever.cli.common import errors
+from uec_retriever.errors import UECError
+
+app = typer.Typer(
+    name="uec",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help=(
+        "Retrieval with several embedding models at once, weighted per query by how sure each one is.\n\n"
+        "Start with `uec index --index my-index --corpus corpus.jsonl --expert MODEL`, "
+        'then `uec search --index my-index "a question"`.\n\n'
+        "Exit codes: 0 done, 1 refused with a message that names the fix, 2 wrong usage, 130 interrupted."
+    ),
+)
+app.command("index")(build.index)
+app.command("search")(search.search)
+app.command("fit")(build.fit)
+app.command("info")(manage.info)
+app.command("delete")(manage.delete)
+app.command("reindex")(build.reindex)
+
+
+def main() -> None:
+    """Entry point of the `uec` program."""
+    try:
+        app()
+    except UECError as error:
+        errors.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("interrupted: run the same command again, it goes on where it stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,131 @@
+"""Options, consoles and progress bars that the commands share."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from uec_retriever.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from uec_retriever.encoders.expert import Expert
+
+errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
+
+INDEX = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.", show_default=False)]
+SERVER = Annotated[
+    str | None,
+    typer.Option(help="Address of a Chroma server, e.g. http://localhost:8000, instead of the folder's own database."),
+]
+COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
+DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e.g. cpu or cuda.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+BATCH = Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")]
+TRUST = Annotated[bool, typer.Option(help="Run code that comes with a model.")]
+EXPERT_HELP = (
+    "A sentence-transformers model: hub id or folder, or LABEL=MODEL to name it. Repeat for more experts."
+)
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own bars and notices out of ours."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bool) -> list[Expert]:
+    """Load the experts named on the command line."""
+    with status("Loading the experts"):
+        quiet_libraries()
+        from uec_retriever.encoders.expert import Expert
+
+        experts = []
+        for spec in specs:
+            label, separator, name = spec.partition("=")
+            if not separator or Path(spec).exists():
+                label, name = "", spec
+            experts.append(
+                Expert.load(name, label=label or None, device=device, trust_remote_code=trust_remote_code)
+            )
+    return experts
+
+
+@contextlib.contextmanager
+def status(text: str) -> Iterator[None]:
+    """A spinner while something of unknown length goes on; silent where nobody watches."""
+    with errors.status(text) if errors.is_terminal else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def bar(text: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr; yields what to call with the progress made."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=errors,
+        disable=not errors.is_terminal,
+    ) as progress:
+        task = progress.add_task(text, total=total)
+        done = 0.0
+
+        def advance(amount: float) -> None:
+            nonlocal done
+            done += amount
+            progress.update(task, completed=round(done))
+
+        yield advance
+
+
+def parse_where(where: str | None) -> dict[str, Any] | None:
+    """A metadata filter given as JSON.
+
+    Raises:
+        InvalidInputError: if it is not a JSON object.
+    """
+    if where is None:
+        return None
+    try:
+        value = json.loads(where)
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\': {error}') from error
+    if not isinstance(value, dict):
+        raise InvalidInputError("--where takes a JSON object")
+    return value
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))  # noqa: T201
+
+
+def short(number: float) -> str:
+    """A number for people: three significant digits."""
+    return f"{number:.3g}"

@@ -1,0 +1,84 @@
+"""`uec info` and `uec delete`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from uec_retriever.cli.common import (
+    COLLECTION,
+    INDEX,
+    JSON,
+    SERVER,
+    output,
+    parse_where,
+    print_json,
+    short,
+    status,
+)
+from uec_retriever.errors import InvalidInputError
+
+
+def info(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", json: JSON = False) -> None:
+    """What made an index, how many texts it holds, and its size on disk. Loads no model."""
+    with status("Opening the index"):
+        from uec_retriever.folder import IndexFolder
+        from uec_retriever.store.chroma import ChromaStore
+
+        folder = IndexFolder(index, url=server, collection=collection)
+        store = ChromaStore.open(folder.client(existing=True), collection)
+    manifest, count, size = store.manifest, store.count(), folder.size()
+    if json:
+        print_json({**asdict(manifest), "fingerprint": manifest.fingerprint, "count": count, "bytes": size})
+        return
+    output.print(f"[bold]{count}[/] texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
+    output.print(f"layout {manifest.layout}, temperature {short(manifest.temperature)}")
+    output.print(f"calibrated on {manifest.reference}")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("expert", "dimensions", "posterior", "prior", "model"):
+        table.add_column(column, overflow="fold")
+    for entry in manifest.experts:
+        table.add_row(entry.label, str(entry.dimension), entry.structure, f"{entry.prior:.0%}", entry.model)
+    output.print(table)
+    output.print("made with " + ", ".join(f"{n} {v}" for n, v in manifest.versions.items()))
+
+
+def delete(
+    index: INDEX,
+    id: Annotated[list[str] | None, typer.Option("--id", help="Id of a text. Repeatable.")] = None,
+    where: Annotated[str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')] = None,
+    ids_from: Annotated[Path | None, typer.Option(help="File with one id on each line.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
+    server: SERVER = None,
+    collection: COLLECTION = "uec",
+    json: JSON = False,
+) -> None:
+    """Delete texts by id or by filter. Loads no model. To delete a whole index, delete its folder."""
+    from uec_retriever.folder import IndexFolder
+    from uec_retriever.store.chroma import ChromaStore
+
+    ids = list(id or [])
+    if ids_from:
+        ids += [line.strip() for line in ids_from.read_text(encoding="utf-8").splitlines() if line.strip()]
+    condition = parse_where(where)
+    if bool(ids) == bool(condition):
+        raise InvalidInputError("give --id (or --ids-from), or --where, one of them")
+    folder = IndexFolder(index, url=server, collection=collection)
+    store = ChromaStore.open(folder.client(existing=True), collection)
+    matching = store.matching(ids or None, condition)
+    if condition and not yes and not json:
+        typer.confirm(f"Delete {len(matching)} texts?", abort=True)
+    with folder.write_lock():
+        deleted = store.delete(matching) if matching else 0
+    if json:
+        print_json({"deleted": deleted, "count": store.count()})
+    else:
+        output.print(f"{deleted} deleted; {store.count()} texts in the index")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

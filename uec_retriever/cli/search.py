@@ -1,0 +1,130 @@
+"""`uec search`: for people, for machines, and TREC runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from uec_retriever.cli.common import (
+    COLLECTION,
+    DEVICE,
+    INDEX,
+    JSON,
+    SERVER,
+    TRUST,
+    bar,
+    output,
+    parse_where,
+    print_json,
+    quiet_libraries,
+    status,
+)
+from uec_retriever.errors import CorpusError, InvalidInputError
+
+if TYPE_CHECKING:
+    from uec_retriever.engine import Engine
+    from uec_retriever.results import SearchResult
+
+_BATCH = 64
+
+
+def search(
+    index: INDEX,
+    query: Annotated[str | None, typer.Argument(help="What to look for.", show_default=False)] = None,
+    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    where: Annotated[str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"year": {"$gte": 2020}}\'.')] = None,
+    candidates: Annotated[int | None, typer.Option(help="How many to fetch and rescore; max(50, 2k) if absent.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="T of the coefficients, instead of the index's.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="BEIR queries.jsonl, to search for all of them.")] = None,
+    run: Annotated[Path | None, typer.Option(help="TREC run file to write, with --queries.")] = None,
+    server: SERVER = None,
+    collection: COLLECTION = "uec",
+    device: DEVICE = None,
+    trust_remote_code: TRUST = False,
+    json: JSON = False,
+) -> None:
+    """Search an index.
+
+    Prints the hits with score (higher is better, in [0, 1]) and deviation (how unsure the score is), and
+    the share of trust that each expert got for this query.
+
+    Examples: `uec search --index idx "what is a boundary layer"`, or for a whole BEIR query file
+    `uec search --index idx -k 100 --queries queries.jsonl --run out.trec`
+    """
+    if (query is None) == (queries is None) or (queries is None) != (run is None):
+        raise InvalidInputError("give a query, or --queries FILE with --run FILE")
+    with status("Opening the index"):
+        quiet_libraries()
+        from uec_retriever.engine import Engine
+
+        engine = Engine.open(
+            index, url=server, collection=collection, device=device, trust_remote_code=trust_remote_code
+        )
+    options: dict[str, Any] = {
+        "where": parse_where(where),
+        "candidates": candidates,
+        "temperature": temperature,
+    }
+    if queries is not None and run is not None:
+        number = _write_run(engine, queries, run, k, options)
+        if json:
+            print_json({"run": str(run), "queries": number})
+        else:
+            output.print(f"{run}: {number} queries, {k} hits each at most")
+        return
+    result = engine.search(str(query), k, **options)
+    if json:
+        print_json(
+            {"query": result.query, "coefficients": result.coefficients, "hits": [asdict(h) for h in result]}
+        )
+    else:
+        _show(result)
+
+
+def _show(result: SearchResult) -> None:
+    shares = "   ".join(f"{label} {share:.0%}" for label, share in result.coefficients.items())
+    output.print(f"trust in the experts: {shares}", markup=False)
+    if not result.hits:
+        output.print("nothing found")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
+    for column in ("#", "score", "±"):
+        table.add_column(column, justify="right", no_wrap=True, min_width=5 if column != "#" else 2)
+    table.add_column("id", overflow="fold", min_width=8, max_width=24)
+    table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
+    for rank, hit in enumerate(result, start=1):
+        text = Text(" ".join(hit.text[:400].split()))
+        # the deviation is in units of the raw score; on the [0, 1] scale it is half
+        table.add_row(str(rank), f"{hit.score:.3f}", f"{hit.deviation / 2:.3f}", Text(hit.id), text)
+    output.print(table)
+
+
+def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[str, Any]) -> int:
+    from uec_retriever.corpus import read_queries
+    from uec_retriever.laplace.files import write_atomically
+
+    pending = list(read_queries(queries))
+    lines: list[str] = []
+    with bar("Searching", len(pending)) as progress:
+        for start in range(0, len(pending), _BATCH):
+            batch = pending[start : start + _BATCH]
+            results = engine.search_batch([text for _, text in batch], k, **options)
+            for (identifier, _), result in zip(batch, results, strict=True):
+                lines += _run_lines(identifier, result)
+            progress(len(batch))
+    write_atomically(run, "".join(lines).encode())
+    return len(pending)
+
+
+def _run_lines(query_id: str, result: SearchResult) -> list[str]:
+    for hit in result:
+        if any(c.isspace() for c in hit.id):
+            raise CorpusError(f"the id {hit.id!r} has a space, which a TREC run cannot hold: index it under another id")
+    return [
+        f"{query_id} Q0 {hit.id} {rank} {hit.raw_score:.8f} uec\n" for rank, hit in enumerate(result, start=1)
+    ]
