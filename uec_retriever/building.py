@@ -11,7 +11,7 @@ from pathlib import Path
 from uec_retriever.convolution import LAYOUTS, Layout
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.ensemble_calibration import calibrate
-from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.errors import InvalidInputError, StorageError, UECError
 from uec_retriever.fitting import Reference, fit_posterior, measure_reference
 from uec_retriever.folder import IndexFolder
 from uec_retriever.laplace.files import load_posterior, posterior_bytes, write_atomically
@@ -133,7 +133,10 @@ def _posterior(
 def _earlier_fit(folder: IndexFolder, expert: Expert, pairs: CalibrationPairs, structure: str) -> Path | None:
     """The posterior that an interrupted build left behind."""
     for path in sorted(folder.posterior_file("*").parent.glob("*.safetensors")):
-        header = load_posterior(path)[1]
+        try:
+            header = load_posterior(path)[1]
+        except UECError:  # damaged, or of another version: no reason not to fit anew
+            continue
         wanted = (expert.fingerprint, pairs.digest, structure)
         if (header.fingerprint, header.pairs_hash, header.structure) == wanted:
             return path

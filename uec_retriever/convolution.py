@@ -47,7 +47,7 @@ def coefficients(
         `[n, K]` positive, each row summing to 1.
 
     Raises:
-        InvalidInputError: for shapes, temperatures or traces out of range.
+        InvalidInputError: for shapes, temperatures, traces, zeros or priors out of range.
 
     Source: UEC paper, section 3.2; zero and prior: design, step 2.
     """
@@ -62,15 +62,22 @@ def coefficients(
     log_prior = np.zeros(experts)
     if prior is not None:
         prior = np.asarray(prior, dtype=np.float64)
-        if prior.shape != (experts,) or not (prior > 0).all():
+        if prior.shape != (experts,) or not ((prior > 0) & np.isfinite(prior)).all():
             raise InvalidInputError(f"prior must be {experts} positive numbers, one per expert")
         log_prior = np.log(prior)
+    if uncertainty not in ("log", "raw"):
+        raise InvalidInputError(f"uncertainty must be 'log' or 'raw', got {uncertainty!r}")
     u = np.log(traces) if uncertainty == "log" else traces
     if zero is not None:
-        u = u - np.asarray(zero, dtype=np.float64)
+        zero = np.asarray(zero, dtype=np.float64)
+        if zero.shape != (experts,) or not np.isfinite(zero).all():
+            raise InvalidInputError(f"zero must be {experts} finite numbers, one per expert")
+        u = u - zero
+    u = u - u.min(axis=1, keepdims=True)  # changes nothing but keeps u / T finite below 0 / T
     if temperature == 0:
         return np.asarray(np.eye(experts)[np.argmin(u, axis=1)])
-    return np.asarray(softmax(log_prior - u / temperature, axis=1))
+    with np.errstate(over="ignore"):
+        return np.asarray(softmax(log_prior - u / temperature, axis=1))
 
 
 def convolve_block(

@@ -28,7 +28,7 @@ from uec_retriever.similarity import probit_score, unit_score
 from uec_retriever.store.chroma import DEFAULT_COLLECTION, Candidates, ChromaStore, Where
 from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.records import Record, make_records, unique
+from uec_retriever.store.records import Record, make_records, same_content, unique
 from uec_retriever.texts import check_texts
 
 Progress = Callable[[float], None]
@@ -115,7 +115,7 @@ class Engine:
         cls,
         path: str | Path,
         *,
-        experts: Mapping[str, str | Expert] | None = None,
+        experts: Mapping[str, str | Path | Expert] | None = None,
         device: str | None = None,
         trust_remote_code: bool = False,
         url: str | None = None,
@@ -366,15 +366,13 @@ class Engine:
         self, chunk: Sequence[Record], update: bool, batch_size: int, progress: Progress
     ) -> AddReport:
         there = {r.id: r for r in self._store.get([r.id for r in chunk])}
-        changed = [r for r in chunk if r.id in there and there[r.id] != r]
+        changed = [r for r in chunk if r.id in there and not same_content(there[r.id], r)]
         if changed and not update:
             raise IdConflictError(
                 f"{len(changed)} ids are in the index with another text or metadata, e.g. {changed[0].id!r}: "
                 "replace them with update=True (--update on the command line), or use other ids"
             )
         retold = [r for r in changed if there[r.id].text == r.text]
-        if retold:
-            self._store.replace_metadata(retold)
         fresh = [r for r in chunk if r.id not in there or there[r.id].text != r.text]
         progress(len(chunk) - len(fresh))
         encoded: EncodedTexts | None = None
@@ -386,6 +384,8 @@ class Engine:
             codec = self._ensemble.codec
             strings = codec.to_strings(codec.code(encoded.gaussian))
             self._store.put(fresh, encoded.gaussian.mean, strings)
+        if retold:
+            self._store.replace_metadata(retold)
         return AddReport(
             added=len(chunk) - sum(r.id in there for r in chunk),
             updated=len(changed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from uec_retriever.encoders.expert import Expert
-from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError, StorageError
+from uec_retriever.errors import (
+    CorruptFileError,
+    IndexBusyError,
+    InvalidInputError,
+    ModelNotFoundError,
+    NotAnIndexError,
+    StorageError,
+)
 from uec_retriever.posteriors import attach_posterior, check_fingerprint
 from uec_retriever.store.chroma import DEFAULT_COLLECTION, connect
 from uec_retriever.store.manifest import ExpertEntry, Manifest
@@ -126,7 +134,7 @@ class IndexFolder:
 def load_experts(
     folder: IndexFolder,
     manifest: Manifest,
-    given: Mapping[str, str | Expert],
+    given: Mapping[str, str | Path | Expert],
     *,
     device: str | None,
     trust_remote_code: bool,
@@ -142,16 +150,26 @@ def load_experts(
     """
     unknown = set(given) - {entry.label for entry in manifest.experts}
     if unknown:
-        raise NotAnIndexError(
+        raise InvalidInputError(
             f"the index has no expert {sorted(unknown)}: its experts are {[e.label for e in manifest.experts]}"
         )
     experts = []
     for entry in manifest.experts:
         source = given.get(entry.label, entry.model)
-        if isinstance(source, str):
-            source = Expert.load(
-                source, label=entry.label, device=device, trust_remote_code=trust_remote_code, **entry.options
-            )
+        if isinstance(source, str | Path):
+            try:
+                source = Expert.load(
+                    str(source),
+                    label=entry.label,
+                    device=device,
+                    trust_remote_code=trust_remote_code,
+                    **entry.options,
+                )
+            except ModelNotFoundError as error:
+                raise ModelNotFoundError(
+                    f"the model of expert {entry.label!r} is gone: say where it is now, "
+                    f"experts={{{entry.label!r}: 'its folder or hub id'}} ({error})"
+                ) from error
         check_fingerprint(source, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}")
         _attach(source, entry, folder)
         experts.append(source)
@@ -163,5 +181,13 @@ def _attach(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> None:
     if not path.is_file():
         raise CorruptFileError(
             f"the index has lost its posterior {path}: copy it back from where the index was made, or index anew"
+        )
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    if digest != entry.posterior:
+        raise CorruptFileError(
+            f"the posterior {path} is damaged: copy it back from where the index was made, or index anew"
         )
     attach_posterior(expert, path)

@@ -98,6 +98,8 @@ class PairSampler:
     """
 
     def __init__(self, limit: int, seed: int = 0) -> None:
+        if limit < MINIMUM_PAIRS:
+            raise InvalidInputError(f"the limit of calibration pairs is {limit}, at least {MINIMUM_PAIRS} are needed")
         self._limit = limit
         self._random = random.Random(seed)
         self._kept: list[tuple[str, str]] = []
@@ -107,6 +109,7 @@ class PairSampler:
         """Show one text; a uniform sample of all that were shown is kept (reservoir sampling)."""
         if text_problem(text) is not None:
             return
+        title = "" if text_problem(title) else title
         self._seen += 1
         if len(self._kept) < 2 * self._limit:  # twice, since not every text makes a pair
             self._kept.append((title, text))
@@ -137,7 +140,8 @@ class PairSampler:
 
 def _splits(title: str, text: str) -> Iterator[tuple[str, str, str]]:
     """Ways to make a pair of one text, the best first."""
-    body = text.removeprefix(title).strip()
+    repeated = text.startswith(title) and not text[len(title) :][:1].isalnum()
+    body = text[len(title) :].strip() if repeated else text
     first, *rest = _SENTENCE.split(body, maxsplit=1)
     words = body.split()
     middle = len(words) // 2

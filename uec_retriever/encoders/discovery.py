@@ -129,20 +129,24 @@ def _probe(model: SentenceTransformer, modules: list[nn.Module]) -> _Trace:
             handles.append(module.register_forward_hook(on_norm(name)))
     model.eval()
     try:
-        with torch.inference_mode(False), torch.enable_grad():
-            features: dict[str, Any] = batch_to_device(model.preprocess(_PROBES), model.device)
-            for module in modules:
-                if isinstance(module, Pooling):
-                    trace.pooling, trace.pooling_features = module, dict(features)
-                    trace.tokens = features["token_embeddings"]
-                features = module(features)
-                if isinstance(module, Pooling):
-                    trace.pooled = features["sentence_embedding"]
+        _run(model, modules, trace)
     finally:
         for handle in handles:
             handle.remove()
-    trace.embedding = features["sentence_embedding"]
     return trace
+
+
+def _run(model: SentenceTransformer, modules: list[nn.Module], trace: _Trace) -> None:
+    with torch.inference_mode(False), torch.enable_grad():
+        features: dict[str, Any] = batch_to_device(model.preprocess(_PROBES), model.device)
+        for module in modules:
+            if isinstance(module, Pooling):
+                trace.pooling, trace.pooling_features = module, dict(features)
+                trace.tokens = features["token_embeddings"]
+            features = module(features)
+            if isinstance(module, Pooling):
+                trace.pooled = features["sentence_embedding"]
+    trace.embedding = features["sentence_embedding"]
 
 
 def _last_used(trace: _Trace) -> tuple[str, nn.Module, Tensor, int]:
@@ -154,7 +158,9 @@ def _last_used(trace: _Trace) -> tuple[str, nn.Module, Tensor, int]:
                     f"the last linear layer '{name}' is a LoRA adapter: merge it first (merge_and_unload)"
                 )
             if isinstance(module, nn.EmbeddingBag) and module.mode != "mean":
-                raise UnsupportedModelError(f"'{name}' is an EmbeddingBag of mode '{module.mode}', not 'mean'")
+                raise UnsupportedModelError(
+                    f"'{name}' is an EmbeddingBag of mode '{module.mode}', not 'mean'"
+                )
             return name, module, leaf, position
     raise UnsupportedModelError("no linear layer of the model influences its sentence embedding")
 

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
 from uec_retriever.encoders.discovery import find_last_layer
 from uec_retriever.encoders.fingerprint import model_fingerprint
-from uec_retriever.errors import ModelNotFoundError, NumericalError
+from uec_retriever.errors import InvalidInputError, ModelNotFoundError, NumericalError
 from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
 from uec_retriever.laplace.posterior import Posterior
 from uec_retriever.texts import check_texts
@@ -125,7 +126,7 @@ class Expert:
             model = SentenceTransformer(
                 source, device=device, trust_remote_code=trust_remote_code, **model_options
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelNotFoundError(
                 f"cannot load the embedding model {name!r}: give a hub id or a folder that "
                 f"sentence-transformers can load ({str(error).splitlines()[0] if str(error) else error!r})"
@@ -174,9 +175,10 @@ class Expert:
             progress: called with the number of texts done, after each batch.
 
         Raises:
-            InvalidInputError: for a text that cannot be encoded.
+            InvalidInputError: for a text that cannot be encoded, or no texts.
         """
-        texts = check_texts(texts, role)
+        texts = _checked(texts, role)
+        self.model.eval()  # a training step elsewhere may have switched dropout on
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         parts: list[Linearised] = []
         for start in range(0, len(order), batch_size):
@@ -190,7 +192,9 @@ class Expert:
         gains = [p.gain for p in parts]
         truncated = [flag for part in parts for flag in part.truncated]
         return Linearised(
-            features=torch.cat([p.features for p in parts]).index_select(0, back.to(parts[0].features.device)),
+            features=torch.cat([p.features for p in parts]).index_select(
+                0, back.to(parts[0].features.device)
+            ),
             embeddings=torch.cat([p.embeddings for p in parts])[back],
             gain=gains[0] if gains[0].ndim == 1 else torch.cat(gains)[back],
             truncated=[truncated[i] for i in back.tolist()],
@@ -207,9 +211,10 @@ class Expert:
         """Gaussian embeddings: unit means, variances by the posterior (arguments as `linearise`).
 
         Raises:
-            InvalidInputError: for a text that cannot be encoded.
+            InvalidInputError: for a text that cannot be encoded, or no texts.
             NumericalError: if the model yields NaN, infinite or zero vectors.
         """
+        texts = _checked(texts, role)
         gaussians, truncated = [], []
         for start in range(0, len(texts), _CHUNK):
             chunk = self.linearise(
@@ -264,6 +269,13 @@ class Expert:
         suspects = [(prompt or "") + text for text, flag in zip(batch, full, strict=True) if flag]
         lengths = iter(self.model.tokenizer(suspects, truncation=False, verbose=False)["input_ids"])
         return [flag and len(next(lengths)) > limit for flag in full]
+
+
+def _checked(texts: Sequence[str], role: Role) -> list[str]:
+    checked = check_texts(texts, role)
+    if not checked:
+        raise InvalidInputError(f"there are no texts to encode as {role}: give at least one")
+    return checked
 
 
 def _label(name: str) -> str:

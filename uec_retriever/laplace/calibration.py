@@ -38,7 +38,10 @@ def variance_scale(queries: GaussianEmbedding, positives: GaussianEmbedding) -> 
     if len(queries) == 0 or len(queries) != len(positives):
         raise InvalidInputError("calibration needs held-out pairs: give more pairs")
     distance = float(((queries.mean - positives.mean).astype(np.float64) ** 2).sum())
-    scale = distance / float(queries.trace.sum(dtype=np.float64) + positives.trace.sum(dtype=np.float64))
+    total = float(queries.trace.sum(dtype=np.float64) + positives.trace.sum(dtype=np.float64))
+    if not total > 0:
+        raise InvalidInputError("the posterior gives these pairs no variance: fit it on other pairs")
+    scale = distance / total
     if not scale > 0:
         raise InvalidInputError("every calibration pair is one text twice: give pairs that differ")
     return scale

@@ -73,6 +73,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # as any new file; mkstemp lets only the owner read
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
@@ -115,17 +118,26 @@ def load_posterior(path: Path) -> tuple[Posterior, PosteriorHeader]:
         raise CorruptFileError(f"{path} is damaged ({error}): fit it again with 'uec fit'") from error
     if _HEADER not in metadata:
         raise InvalidInputError(f"{path} is a safetensors file, but not a posterior: make one with 'uec fit'")
-    fields: dict[str, Any] = json.loads(metadata[_HEADER])
+    damaged = CorruptFileError(f"the header of {path} is damaged: fit it again with 'uec fit'")
+    try:
+        fields: Any = json.loads(metadata[_HEADER])
+    except json.JSONDecodeError as error:
+        raise damaged from error
+    if not isinstance(fields, dict):
+        raise damaged
     if fields.get("format_version") != FORMAT_VERSION:
         raise FormatVersionError(
             f"{path} has posterior format {fields.get('format_version')}, this version reads "
             f"{FORMAT_VERSION}: fit it again with 'uec fit'"
         )
-    header = PosteriorHeader(**fields)
-    numbers = dict(header.numbers)
-    numbers["count"] = int(numbers["count"])
-    optional = {"feature_vectors": None} if header.structure == "kron" else {}
-    return STRUCTURES[header.structure](**numbers, **{**optional, **tensors}), header  # type: ignore[arg-type]
+    try:
+        header = PosteriorHeader(**fields)
+        numbers = {**header.numbers, "count": int(header.numbers["count"])}
+        optional = {"feature_vectors": None} if header.structure == "kron" else {}
+        posterior: Posterior = STRUCTURES[header.structure](**numbers, **{**optional, **tensors})  # type: ignore[arg-type]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise damaged from error
+    return posterior, header
 
 
 def _tensors(posterior: Posterior) -> dict[str, torch.Tensor]:

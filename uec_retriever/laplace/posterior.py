@@ -19,6 +19,9 @@ from uec_retriever.errors import InvalidInputError
 from uec_retriever.laplace.curvature import Curvature
 
 
+_FEWEST_PARAMETERS = 0.01  # effective number that any informative pairs exceed
+
+
 def prior_precision(eigenvalues: Tensor, squared_norm: float) -> float:
     """The prior precision lambda that maximises the Laplace marginal likelihood.
 
@@ -41,7 +44,10 @@ def prior_precision(eigenvalues: Tensor, squared_norm: float) -> float:
         precision = math.exp(log_precision)
         return float((curvature / (curvature + precision)).sum()) - precision * squared_norm
 
-    return math.exp(brentq(surplus, math.log(1e-15), math.log(1e20), xtol=1e-6))
+    precision = math.exp(brentq(surplus, math.log(1e-15), math.log(1e20), xtol=1e-6))
+    if precision * squared_norm < _FEWEST_PARAMETERS:  # rounding errors, not curvature
+        raise InvalidInputError("the calibration pairs carry no curvature: give more or other pairs")
+    return precision
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

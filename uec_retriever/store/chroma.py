@@ -10,11 +10,13 @@ from typing import Any
 from urllib.parse import urlparse
 
 import chromadb
+import httpx
 import numpy as np
 from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
-from chromadb.errors import ChromaError, NotFoundError
+from chromadb.errors import ChromaError, InternalError, NotFoundError
 
 from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError, UECError
 from uec_retriever.gaussian import Array
@@ -67,8 +69,13 @@ def connect(path: Path | None = None, url: str | None = None, headers: Mapping[s
             settings=settings,
         )
     except (ChromaError, ValueError, OSError) as error:
-        what = f"reach a Chroma server at {url}: is 'chroma run' up" if url else f"open {path}: can it be written"
-        raise StorageError(f"cannot {what}? ({error})") from error
+        if url is not None:
+            raise StorageError(f"cannot reach a Chroma server at {url}: is 'chroma run' up? ({error})") from error
+        # Chroma keeps what it failed to start, and would trip over it at the next attempt
+        SharedSystemClient._identifier_to_system.pop(str(path), None)
+        raise StorageError(
+            f"cannot open {path}: can it be written, as Chroma needs even to search? ({error}){_advice(str(error))}"
+        ) from error
 
 
 class ChromaStore:
@@ -267,14 +274,20 @@ def _guard(action: str, where: Where | None = None) -> Iterator[None]:
         yield
     except (NotFoundError, UECError):
         raise
+    except httpx.HTTPError as error:
+        raise StorageError(
+            f"Chroma could not {action}: its server does not answer ({error}). Is 'chroma run' up?"
+        ) from error
     except (ChromaError, ValueError, TypeError, OSError) as error:
-        if where and not isinstance(error, OSError):
+        if where and not isinstance(error, OSError | InternalError):
             raise InvalidInputError(f"Chroma cannot apply the filter {dict(where)!r}: {error}") from error
         raise StorageError(f"Chroma could not {action}: {error}{_advice(str(error))}") from error
 
 
 def _advice(message: str) -> str:
     message = message.lower()
+    if "compaction" in message:  # all that Chroma tells of a disk that fills up while it writes
+        return ". Is the disk full? Then free some disk space and run the same command again: what was stored is kept"
     if "full" in message or "no space" in message:
         return ". Free some disk space and run the same command again: what was stored is kept"
     if "readonly" in message or "read-only" in message or "permission" in message:

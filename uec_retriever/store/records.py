@@ -66,12 +66,29 @@ def unique(records: Iterable[Record]) -> list[Record]:
     """
     found: dict[str, Record] = {}
     for record in records:
-        if found.setdefault(record.id, record) != record:
+        if not same_content(found.setdefault(record.id, record), record):
             raise IdConflictError(
                 f"id {record.id!r} is given twice for different texts or metadata: "
                 "make ids unique, or leave them out to have them made from the content"
             )
     return list(found.values())
+
+
+def same_content(one: Record, other: Record) -> bool:
+    """Whether text and metadata agree, types too; of floats Chroma may lose the last bit."""
+    return (
+        one.text == other.text
+        and one.metadata.keys() == other.metadata.keys()
+        and all(_same_value(value, other.metadata[key]) for key, value in one.metadata.items())
+    )
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same_value, one, other))
+    return math.isclose(one, other, rel_tol=1e-15) if isinstance(one, float) else bool(one == other)
 
 
 def content_id(text: str, metadata: Mapping[str, Any]) -> str:

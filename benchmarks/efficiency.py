@@ -1,0 +1,259 @@
+"""Indexing, query, disk and memory beside plain sentence-transformers and Chroma, as ratios in one run.
+
+    python -m benchmarks.efficiency
+    python -m benchmarks.efficiency --texts 64 --repeats 1 --queries 10 --records 500   # small
+
+Both sides do the same work in turn (A B A B ...): the same experts, texts, batches and Chroma settings.
+Texts come from a test collection (`--set`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import chromadb
+import numpy as np
+from chromadb.config import Settings
+from sentence_transformers import SentenceTransformer
+
+from benchmarks.common import SEED, console, load_collection, save_result, show
+from devtools.models import MINILM, WORDLLAMA, real_model
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.engine import CHUNK, DEFAULT_CANDIDATES, Engine
+from uec_retriever.gaussian import Array
+from uec_retriever.pairs import pseudo_pairs
+
+ENSEMBLES = {"MiniLM": (MINILM,), "MiniLM + WordLlama": (MINILM, WORDLLAMA)}
+
+
+def main() -> None:
+    """Run, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", default="cranfield")
+    parser.add_argument("--texts", type=int, default=512)
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--records", type=int, default=20000, help="synthetic records for disk and memory")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    collection = load_collection(arguments.set, "test", queries=arguments.queries)
+    texts = [d.record.text for d in collection.documents][: arguments.texts]
+    queries = list(collection.queries.values())
+    result: dict[str, Any] = {"texts": len(texts), "queries": len(queries)}
+    for name, models in ENSEMBLES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            engine = _engine(Path(folder), models, texts)
+            indexing = measure_indexing(engine, Path(folder), models, texts, arguments.repeats)
+            query = measure_queries(engine, models, queries)
+        result[name] = {"indexing": indexing, "query": query}
+        _show(name, indexing, query)
+    result["disk"] = measure_disk(arguments.records)
+    result["memory"] = measure_memory(arguments.records)
+    save_result("efficiency", result, arguments.out)
+
+
+def _engine(folder: Path, models: tuple[str, ...], texts: list[str]) -> Engine:
+    experts = [Expert.load(str(real_model(m)), device="cpu") for m in models]
+    return Engine.create(folder / "index", experts, pseudo_pairs(texts, limit=64))
+
+
+def _plain_collection(folder: str) -> Any:
+    client = chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
+    configuration: Any = {"hnsw": {"space": "ip", "ef_search": 200}}
+    return client.create_collection("plain", embedding_function=None, configuration=configuration)
+
+
+def measure_indexing(
+    engine: Engine, folder: Path, models: tuple[str, ...], texts: list[str], repeats: int
+) -> dict[str, Any]:
+    """Texts a second of `Engine.add` and of `SentenceTransformer.encode` plus `Collection.add`."""
+    plain_models = [SentenceTransformer(str(real_model(m)), device="cpu") for m in models]
+    ours, plain = [], []
+    for repeat in range(repeats + 1):
+        start = time.perf_counter()
+        collection = _plain_collection(str(folder / f"plain{repeat}"))
+        for first in range(0, len(texts), CHUNK):
+            part = texts[first : first + CHUNK]
+            blocks = [m.encode_document(part, batch_size=32, normalize_embeddings=True) for m in plain_models]
+            collection.add(
+                ids=[str(i) for i in range(first, first + len(part))],
+                embeddings=np.concatenate(blocks, axis=1),
+                documents=part,
+            )
+        plain.append(len(texts) / (time.perf_counter() - start))
+        start = time.perf_counter()
+        engine.add(texts, ids=[str(i) for i in range(len(texts))])
+        ours.append(len(texts) / (time.perf_counter() - start))
+        if repeat < repeats:
+            engine.delete(ids=[str(i) for i in range(len(texts))])
+    ratios = [a / b for a, b in zip(ours[1:], plain[1:], strict=True)]  # the first round warms up
+    return {"ours_per_s": _median(ours[1:]), "plain_per_s": _median(plain[1:]), "ratio": _median(ratios)}
+
+
+def measure_queries(engine: Engine, models: tuple[str, ...], queries: list[str]) -> dict[str, Any]:
+    """Milliseconds of a query by stage, and the ratio to its plain parts."""
+    plain_models = [SentenceTransformer(str(real_model(m)), device="cpu") for m in models]
+    collection = engine._store.collection
+    stages: dict[str, list[float]] = {}
+
+    def timed(stage: str, run: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        outcome = run()
+        stages.setdefault(stage, []).append(1e3 * (time.perf_counter() - start))
+        return outcome
+
+    include: Any = ["documents", "metadatas", "distances"]
+    for query in [*queries[:5], *queries]:
+        vectors = timed(
+            "plain encode",
+            lambda q=query: [m.encode_query([q], normalize_embeddings=True) for m in plain_models],
+        )
+        vector = np.concatenate(vectors, axis=1)
+        timed("plain Chroma, 10", lambda v=vector: collection.query(query_embeddings=v, n_results=10, include=include))
+        timed(
+            f"plain Chroma, {DEFAULT_CANDIDATES}",
+            lambda v=vector: collection.query(query_embeddings=v, n_results=DEFAULT_CANDIDATES, include=include),
+        )
+        found = timed("UEC, whole", lambda q=query: engine.search(q, 10))
+        for stage, seconds in found.seconds.items():
+            stages.setdefault(f"UEC {stage}", []).append(1e3 * seconds)
+        hundred = timed("UEC, whole, 100 candidates", lambda q=query: engine.search(q, 10, candidates=100))
+        stages.setdefault("UEC rescore, 100 candidates", []).append(1e3 * hundred.seconds["rescore"])
+    milliseconds = {stage: _median(values[5:]) for stage, values in stages.items()}
+    same = milliseconds["plain encode"] + milliseconds[f"plain Chroma, {DEFAULT_CANDIDATES}"]
+    ten = milliseconds["plain encode"] + milliseconds["plain Chroma, 10"]
+    share = milliseconds["UEC rescore, 100 candidates"] / milliseconds["UEC, whole, 100 candidates"]
+    return {
+        "milliseconds": milliseconds,
+        "ratio_to_plain_10": milliseconds["UEC, whole"] / ten,
+        "ratio_to_plain_same_candidates": milliseconds["UEC, whole"] / same,
+        "rescoring_share_of_100": share,
+    }
+
+
+def measure_disk(records: int) -> list[dict[str, Any]]:
+    """Bytes on disk with and without variances, of the same means and texts, for growing N."""
+    rows = []
+    for number in sorted({max(1, records // 10), records}):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            engine = _engine(root, (MINILM, WORDLLAMA), _sentences(64))
+            vectors, texts = _synthetic(number, 640)
+            collection = _plain_collection(str(root / "plain"))
+            variances = engine._ensemble.codec.to_strings(_coded(engine, number))
+            from uec_retriever.store.records import Record
+
+            for first in range(0, number, 1000):
+                rows_slice = slice(first, min(first + 1000, number))
+                ids = [str(i) for i in range(rows_slice.start, rows_slice.stop)]
+                collection.add(ids=ids, embeddings=vectors[rows_slice], documents=texts[rows_slice])
+                part = [Record(i, t) for i, t in zip(ids, texts[rows_slice], strict=True)]
+                engine._store.put(part, vectors[rows_slice], variances[rows_slice])
+            plain, ours = _size(root / "plain"), _size(root / "index" / "chroma")
+            posteriors = _size(root / "index" / "posteriors")
+        rows.append(
+            {
+                "records": number,
+                "plain_bytes": plain,
+                "chroma_bytes": ours,
+                "posterior_bytes": posteriors,
+                "ratio": (ours + posteriors) / plain,
+            }
+        )
+    show(
+        "disk, 640 dimensions",
+        ["records", "plain Chroma MB", "UEC's Chroma MB", "posterior files MB", "ratio"],
+        [
+            [
+                str(r["records"]),
+                f"{r['plain_bytes'] / 1e6:.1f}",
+                f"{r['chroma_bytes'] / 1e6:.1f}",
+                f"{r['posterior_bytes'] / 1e6:.1f}",
+                f"{r['ratio']:.2f}",
+            ]
+            for r in rows
+        ],
+    )
+    return rows
+
+
+def measure_memory(records: int) -> list[dict[str, Any]]:
+    """Peak memory of a process that indexes N texts, and of one that adds the same vectors to plain Chroma."""
+    rows = []
+    for number in sorted({max(1, records // 10), records}):
+        peaks = {
+            side: float(
+                subprocess.run(
+                    [sys.executable, "-m", "benchmarks.memory_probe", side, str(number)],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout.split()[-1]
+            )
+            for side in ("uec", "plain")
+        }
+        rows.append({"records": number, **{f"{side}_mb": peak for side, peak in peaks.items()}})
+    show(
+        "peak memory while indexing, WordLlama",
+        ["records", "UEC MB", "plain MB"],
+        [[str(r["records"]), f"{r['uec_mb']:.0f}", f"{r['plain_mb']:.0f}"] for r in rows],
+    )
+    return rows
+
+
+def _sentences(number: int) -> list[str]:
+    generator = np.random.default_rng(SEED)
+    words = [f"word{i}" for i in range(500)]
+    return [f"{' '.join(generator.choice(words, 8))}. {' '.join(generator.choice(words, 20))}." for _ in range(number)]
+
+
+def _synthetic(number: int, dimension: int) -> tuple[Array, list[str]]:
+    generator = np.random.default_rng(SEED)
+    vectors = generator.normal(size=(number, dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors, [f"text {i} " + "lorem ipsum dolor sit amet " * 20 for i in range(number)]
+
+
+def _coded(engine: Engine, number: int) -> Any:
+    from uec_retriever.store.codec import CodedVariances
+
+    generator = np.random.default_rng(SEED)
+    rank = engine._ensemble.codec.rank
+    return CodedVariances(generator.random((number, rank)), generator.random((number, rank)))
+
+
+def _size(folder: Path) -> int:
+    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+
+
+def _median(values: list[float]) -> float:
+    return float(statistics.median(values))
+
+
+def _show(name: str, indexing: dict[str, Any], query: dict[str, Any]) -> None:
+    console.print(
+        f"\n{name}: indexing {indexing['ours_per_s']:.1f} texts/s, plain {indexing['plain_per_s']:.1f}, "
+        f"ratio {indexing['ratio']:.2f}"
+    )
+    show(
+        f"{name}: median milliseconds of a query",
+        ["stage", "ms"],
+        [[stage, f"{value:.2f}"] for stage, value in query["milliseconds"].items()],
+    )
+    console.print(
+        f"whole query / (plain encode + plain Chroma with 10 hits) = {query['ratio_to_plain_10']:.2f}, "
+        f"with as many candidates = {query['ratio_to_plain_same_candidates']:.2f}; "
+        f"rescoring 100 candidates = {query['rescoring_share_of_100']:.1%} of the query"
+    )
+
+
+if __name__ == "__main__":
+    main()

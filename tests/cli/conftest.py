@@ -1,0 +1,70 @@
+import json
+import sys
+from collections import namedtuple
+
+import pytest
+
+from devtools.tiny import tiny_model
+from uec_retriever.cli import main
+
+Outcome = namedtuple("Outcome", "code out err")
+WORDS = "flow heat wing layer pressure model small large red green blue cat dog bird".split()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Label -> folder of a tiny expert; `other` has the dimension of `bert`."""
+    folder = tmp_path_factory.mktemp("cli-models")
+    for seed, (label, architecture) in enumerate([("bert", "bert"), ("other", "bert"), ("qwen", "qwen3")]):
+        tiny_model(folder / "work", architecture, seed=seed).save(str(folder / label))
+    return {label: str(folder / label) for label in ("bert", "other", "qwen")}
+
+
+@pytest.fixture
+def uec(monkeypatch, capsys):
+    """Run the `uec` program in this process, as a person would type it."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["uec", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """`corpus(n)` writes a BEIR corpus of n documents and gives its path."""
+
+    def write(number, name="corpus.jsonl", *, word="text"):
+        rows = [
+            {
+                "_id": f"d{i}",
+                "title": f"{WORDS[i % 14]} {WORDS[(i // 14) % 14]} {word}",
+                "text": f"the {WORDS[i % 14]} of {WORDS[(3 * i) % 14]}. what is {WORDS[(i * i) % 14]} in the {word} {i}",
+                "metadata": {"parity": i % 2},
+            }
+            for i in range(number)
+        ]
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def index(uec, models, corpus, tmp_path):
+    """A small index with two experts."""
+    outcome = uec(
+        "index", "--index", tmp_path / "idx", "--corpus", corpus(60),
+        "--expert", f"one={models['bert']}", "--expert", f"two={models['qwen']}",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    return tmp_path / "idx"

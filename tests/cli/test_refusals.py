@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+
+def refused(outcome, *words):
+    """Exit code 1, a message with the words, no traceback."""
+    flat = " ".join(outcome.err.split())
+    assert outcome.code == 1, outcome
+    assert "error:" in flat and "Traceback" not in flat
+    for word in words:
+        assert word in flat, flat
+
+
+def test_new_index_without_experts(uec, corpus, tmp_path):
+    refused(uec("index", "--index", tmp_path / "i", "--corpus", corpus(60)), "needs at least one --expert")
+
+
+def test_missing_model(uec, corpus, tmp_path):
+    outcome = uec("index", "--index", tmp_path / "i", "--corpus", corpus(60), "--expert", "nobody/no-such-model")
+    refused(outcome, "cannot load the embedding model 'nobody/no-such-model'")
+
+
+def test_bad_line_is_found_before_any_work(uec, corpus, models, tmp_path):
+    path = corpus(60)
+    path.write_text(path.read_text() + '{"_id": "torn", "te')
+    outcome = uec("index", "--index", tmp_path / "i", "--corpus", path, "--expert", models["bert"])
+    refused(outcome, "line 61", "not JSON")
+    assert not (tmp_path / "i").exists()
+
+
+def test_another_model_of_equal_dimension(uec, index, corpus, models):
+    outcome = uec(
+        "index", "--index", index, "--corpus", corpus(60),
+        "--expert", f"one={models['other']}", "--expert", f"two={models['qwen']}",
+    )  # fmt: skip
+    refused(outcome, "was made with", "uec reindex")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--structure", "diag"), ("--layout", "sum"), ("--temperature", "0.123")]
+)
+def test_options_that_the_index_does_not_have(uec, index, corpus, option, value):
+    refused(uec("index", "--index", index, "--corpus", corpus(60), option, value), option, "uec reindex")
+
+
+def test_unequal_dimensions_in_the_sum_layout(uec, corpus, models, minilm, tmp_path):
+    outcome = uec(
+        "index", "--index", tmp_path / "i", "--corpus", corpus(60), "--layout", "sum",
+        "--expert", models["bert"], "--expert", minilm,
+    )  # fmt: skip
+    refused(outcome, "sum layout", "[32, 384]", "block")
+
+
+def test_id_reuse_with_new_text(uec, index, corpus):
+    changed = corpus(60, word="document")
+    refused(uec("index", "--index", index, "--corpus", changed), "60 ids", "--update")
+    assert "60 updated" in uec("index", "--index", index, "--corpus", changed, "--update").out
+
+
+def test_corpus_too_small_to_calibrate_on(uec, corpus, models, tmp_path):
+    outcome = uec("index", "--index", tmp_path / "i", "--corpus", corpus(5), "--expert", models["bert"])
+    refused(outcome, "only 5 calibration pairs", "give pairs of your own")
+
+
+def test_documents_without_text_are_skipped_and_told(uec, index, corpus):
+    path = corpus(60)
+    path.write_text(path.read_text() + json.dumps({"_id": "471", "title": "", "text": " "}) + "\n")
+    outcome = uec("index", "--index", index, "--corpus", path)
+    assert outcome.code == 0 and "skipped 1 documents without text: 471" in outcome.err
+
+
+def test_long_documents_are_cut_and_told(uec, index, corpus):
+    path = corpus(60)
+    path.write_text(path.read_text() + json.dumps({"_id": "long", "text": "wing " * 200_000}) + "\n")
+    outcome = uec("index", "--index", index, "--corpus", path)
+    assert outcome.code == 0 and "one cut 1 texts to its maximal length" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-k", "0", "wing"], ["k must be at least 1"]),
+        (["  "], ["query 0 is empty"]),
+        ([], ["give a query"]),
+        (["--queries", "q.jsonl"], ["--run"]),
+        (["--candidates", "2", "wing"], ["candidates must be at least k"]),
+        (["--where", '{"$or": 1}', "wing"], ["$or"]),
+    ],
+)
+def test_bad_searches(uec, index, arguments, words):
+    refused(uec("search", "--index", index, *arguments), *words)
+
+
+def test_k_above_the_count_gives_all(uec, index):
+    assert len(json.loads(uec("search", "--index", index, "-k", "500", "--json", "wing").out)["hits"]) == 60
+
+
+def test_folder_without_an_index(uec, tmp_path):
+    (tmp_path / "plain").mkdir()
+    refused(uec("search", "--index", tmp_path / "plain", "wing"), "there is no index", "uec index")
+    assert list((tmp_path / "plain").iterdir()) == []

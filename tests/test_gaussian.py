@@ -1,0 +1,103 @@
+"""Oracles: formulas by hand, sampled vectors."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from uec_retriever.errors import InvalidInputError, NumericalError
+from uec_retriever.gaussian import GaussianEmbedding, normalise
+
+
+def batch(n=4, dimension=6, seed=0):
+    random = np.random.default_rng(seed)
+    return 3 * random.standard_normal((n, dimension)), random.uniform(0.01, 0.1, (n, dimension))
+
+
+def test_trace_matches_naive_sum_of_variances():
+    gaussian = GaussianEmbedding(*batch())
+    np.testing.assert_allclose(gaussian.trace, [sum(row) for row in gaussian.variance])
+    assert gaussian.dimension == 6 and len(gaussian) == 4
+
+
+@pytest.mark.parametrize("rows", [slice(1, 3), [2, 0], np.array([3])])
+def test_indexing_and_concatenation_keep_rows_together(rows):
+    mean, variance = batch()
+    part = GaussianEmbedding(mean, variance)[rows]
+    np.testing.assert_array_equal(part.mean, mean[rows])
+    np.testing.assert_array_equal(part.variance, variance[rows])
+    joined = GaussianEmbedding.concatenate([part, GaussianEmbedding(mean, variance)])
+    np.testing.assert_array_equal(joined.mean, np.concatenate([mean[rows], mean]))
+    np.testing.assert_array_equal(joined.variance, np.concatenate([variance[rows], variance]))
+
+
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 5)), ((3, 4), (2, 4)), ((4,), (4,)), ((1, 3, 4), (1, 3, 4))])
+def test_shapes_that_are_not_n_by_d_are_refused(shapes):
+    with pytest.raises(InvalidInputError):
+        GaussianEmbedding(np.zeros(shapes[0]), np.zeros(shapes[1]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [0, 1])
+def test_values_that_are_not_finite_are_refused(bad, where):
+    arrays = batch()
+    arrays[where][1, 2] = bad
+    with pytest.raises(NumericalError, match="finite"):
+        GaussianEmbedding(*arrays)
+
+
+def test_negative_variance_is_refused_and_zero_accepted():
+    mean, variance = batch()
+    variance[1, 2] = 0
+    GaussianEmbedding(mean, variance)
+    variance[1, 2] = -1e-9
+    with pytest.raises(NumericalError, match="negative"):
+        GaussianEmbedding(mean, variance)
+
+
+def test_batch_cannot_be_reassigned():
+    with pytest.raises(AttributeError):
+        GaussianEmbedding(*batch()).mean = np.zeros((1, 1))
+
+
+def test_normalise_matches_formula_row_by_row():
+    mean, variance = batch()
+    gaussian = normalise(mean, variance)
+    for n in range(len(mean)):
+        length = np.sqrt(sum(x * x for x in mean[n]))
+        np.testing.assert_allclose(gaussian.mean[n], mean[n] / length)
+        np.testing.assert_allclose(gaussian.variance[n], variance[n] / length**2)
+
+
+def test_normalised_trace_matches_monte_carlo():
+    """In D = 100 dimensions the projection that is left out takes 1 / D of the trace; sampling 1 %."""
+    random = np.random.default_rng(0)
+    mean, variance = random.standard_normal((1, 100)), np.full((1, 100), 1e-4)
+    samples = mean + np.sqrt(variance) * random.standard_normal((20_000, 100))
+    units = samples / np.linalg.norm(samples, axis=1, keepdims=True)
+    assert normalise(mean, variance).trace[0] == pytest.approx(units.var(axis=0).sum(), rel=0.02)
+
+
+def test_mistake_04_ten_times_the_variance_gives_ten_times_the_result():
+    mean, variance = batch()
+    small, large = normalise(mean, variance), normalise(mean, 10 * variance)
+    np.testing.assert_allclose(large.variance, 10 * small.variance)
+    np.testing.assert_array_equal(large.mean, small.mean)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(1e-3, 1e3), st.integers(0, 10))
+def test_normalise_gives_unit_length_and_ignores_the_unit_of_z(factor, seed):
+    mean, variance = batch(seed=seed)
+    gaussian = normalise(factor * mean, factor**2 * variance)
+    np.testing.assert_allclose(np.linalg.norm(gaussian.mean, axis=1), 1)
+    np.testing.assert_allclose(gaussian.mean, normalise(mean, variance).mean)
+    np.testing.assert_allclose(gaussian.variance, normalise(mean, variance).variance)
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
+def test_text_without_direction_is_named(bad):
+    mean, variance = batch()
+    mean[2] = bad
+    with pytest.raises(NumericalError, match="text 2"):
+        normalise(mean, variance)
