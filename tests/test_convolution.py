@@ -208,3 +208,16 @@ def test_experts_and_weights_that_do_not_fit_are_refused(convolve):
         convolve([*experts()[:2], *experts((4,), texts=4)], shares())
     with pytest.raises(InvalidInputError, match="weights must be"):
         convolve(experts(), shares(count=2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"zero": [0.0]}, {"zero": [0.0, np.nan]}, {"prior": [1.0, np.inf]}, {"uncertainty": "logarithm"}],
+)
+def test_bad_zeros_priors_and_uncertainties_are_refused(options):
+    with pytest.raises(InvalidInputError):
+        coefficients(np.ones((1, 2)), 1.0, **options)
+
+
+def test_tiny_temperatures_pick_the_surest_without_overflow():
+    assert coefficients(np.array([[2.0, 1.0]]), 5e-324).tolist() == [[0.0, 1.0]]

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import subprocess
@@ -9,11 +10,13 @@ import pytest
 
 from uec_retriever.engine import Engine
 
+WORDS = "flow heat wing layer pressure model small large red green".split()
+
 
 def test_help_teaches(uec):
     outcome = uec("--help")
     assert outcome.code == 0
-    for command in ("index", "search", "fit", "info", "delete", "reindex"):
+    for command in ("index", "search", "fit", "info", "delete", "recalibrate", "reindex"):
         assert command in outcome.out
         explained = uec(command, "--help")
         assert explained.code == 0 and "--index" in explained.out or command == "fit"
@@ -89,7 +92,7 @@ def test_delete(uec, index, tmp_path):
     assert json.loads(uec("delete", "--index", index, "--ids-from", listed, "--json").out) == {
         "deleted": 2, "count": 56,
     }  # fmt: skip
-    assert "30 deleted" in uec("delete", "--index", index, "--where", '{"parity": 0}', "--yes").out or True
+    assert "29 deleted" in uec("delete", "--index", index, "--where", '{"parity": 0}', "--yes").out
     assert json.loads(uec("info", "--index", index, "--json").out)["count"] == 27
     assert uec("delete", "--index", index).code == 1
 
@@ -122,10 +125,20 @@ def test_reindex_with_another_structure(uec, index, tmp_path):
     assert {e["structure"] for e in told["experts"]} == {"diag"}
 
 
+def test_recalibrate_keeps_the_texts(uec, index):
+    told = json.loads(uec("recalibrate", "--index", index, "--temperature", "0.7", "--json").out)
+    assert told["temperature"] == 0.7 and told["reference"].endswith("(recalibrated)")
+    assert "prior trust: one" in uec("recalibrate", "--index", index).out
+    assert json.loads(uec("info", "--index", index, "--json").out)["count"] == 60
+
+
 def test_pairs_of_the_user_and_options(uec, models, corpus, tmp_path):
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(
-        "".join(json.dumps({"query": f"wing {i}", "positive": f"the wing of the dog {i}"}) + "\n" for i in range(40))
+        "".join(
+            json.dumps({"query": f"{a} {b}", "positive": f"the {a} of the {b} is {a}"}) + "\n"
+            for a, b in itertools.islice(itertools.permutations(WORDS, 2), 40)
+        )
     )
     outcome = uec(
         "index", "--index", tmp_path / "sum", "--corpus", corpus(20), "--pairs", pairs, "--layout", "sum",
@@ -134,9 +147,7 @@ def test_pairs_of_the_user_and_options(uec, models, corpus, tmp_path):
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     told = json.loads(uec("info", "--index", tmp_path / "sum", "--json").out)
-    assert (told["layout"], told["temperature"], told["reference"]) == ("sum", 0.3, "20 pairs: user") or told[
-        "reference"
-    ].endswith("user")
+    assert (told["layout"], told["temperature"], told["reference"]) == ("sum", 0.3, "16 pairs: user")
 
 
 def test_uec_as_a_program_is_quick_to_help_and_gives_exit_codes(tmp_path):

@@ -189,3 +189,11 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, c
         save_posterior(path, posterior.calibrated(5.0, random(1, D)), make_header())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("header", ["{broken", "[]", '{"format_version": 1, "nonsense": 2}'])
+def test_damaged_header_is_corrupt(tmp_path, header):
+    path = tmp_path / "p.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={"uec_posterior": header})
+    with pytest.raises(CorruptFileError, match="header of .* is damaged"):
+        load_posterior(path)

@@ -272,3 +272,11 @@ def test_missing_weights_or_pairs_are_refused(structure):
         STRUCTURES[structure].from_curvature(curvature(structure), 0.0)
     with pytest.raises(InvalidInputError, match="no calibration pairs"):
         STRUCTURES[structure].from_curvature(Curvature(structure, 0.05), 3.0)
+
+
+def test_rounding_errors_are_no_curvature():
+    with pytest.raises(InvalidInputError, match="no curvature"):
+        curvature = Curvature("kron", 0.05)
+        same = (torch.ones(8, 4), torch.ones(8, 3), torch.ones(3))
+        curvature.update_pairs(same, same)
+        KroneckerPosterior.from_curvature(curvature, 10.0)

@@ -27,6 +27,7 @@ app.command("search")(search.search)
 app.command("fit")(build.fit)
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
+app.command("recalibrate")(build.recalibrate)
 app.command("reindex")(build.reindex)
 
 

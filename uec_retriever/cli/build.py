@@ -1,9 +1,9 @@
-"""`uec index`, `uec fit` and `uec reindex`: whatever encodes a corpus."""
+"""`uec index`, `uec fit`, `uec reindex` and `uec recalibrate`: whatever encodes a corpus."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 _DEFAULT_PAIRS = 640
 
 
-class Structure(str, Enum):
+class Structure(StrEnum):
     """Structures of the posterior."""
 
     kron = "kron"
     diag = "diag"
 
 
-class Layout(str, Enum):
+class Layout(StrEnum):
     """Layouts of the fused embedding."""
 
     block = "block"
@@ -244,6 +244,42 @@ def reindex(
     with bar("Indexing", old.count()) as progress:
         report = old.copy_to(new, batch_size=batch_size, progress=progress)
     _report(new, report, None, json)
+
+
+def recalibrate(
+    index: INDEX,
+    pairs: PAIRS = None,
+    max_pairs: LIMIT = _DEFAULT_PAIRS,
+    temperature: TEMPERATURE = None,
+    server: SERVER = None,
+    collection: COLLECTION = "uec",
+    device: DEVICE = None,
+    trust_remote_code: TRUST = False,
+    json: JSON = False,
+) -> None:
+    """Set trust, deviations and temperature of an index anew, without embedding its texts again.
+
+    Worth it when the corpus has grown a lot, or when real questions with their answers have become known
+    (`--pairs`). Another structure, layout or model needs `uec reindex`.
+    """
+    quiet_libraries()
+    from uec_retriever.engine import Engine
+    from uec_retriever.pairs import pseudo_pairs
+
+    engine = Engine.open(
+        index, url=server, collection=collection, device=device, trust_remote_code=trust_remote_code
+    )
+    if pairs:
+        _, calibration = _survey(None, pairs, max_pairs)
+    else:
+        calibration = pseudo_pairs((r.text for page in engine.pages() for r in page), limit=max_pairs)
+    with bar("Calibrating", 2 * len(calibration) * len(engine.experts)) as progress:
+        manifest = engine.recalibrate(calibration, temperature=temperature, progress=progress)
+    if json:
+        print_json(asdict(manifest))
+        return
+    priors = ", ".join(f"{e.label} {e.prior:.0%}" for e in manifest.experts)
+    output.print(f"temperature {short(manifest.temperature)}; prior trust: {priors}; on {manifest.reference}")
 
 
 def _survey(documents: Corpus | None, pairs: Path | None, limit: int) -> tuple[int, CalibrationPairs]:

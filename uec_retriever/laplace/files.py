@@ -23,6 +23,8 @@ from uec_retriever.laplace.posterior import STRUCTURES, Posterior
 
 FORMAT_VERSION = 1
 _HEADER = "uec_posterior"
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # as any new file; mkstemp lets only the owner read
+        os.chmod(temporary, 0o666 & ~_UMASK)  # as any new file; mkstemp lets only the owner read
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:

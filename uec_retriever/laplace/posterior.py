@@ -44,8 +44,13 @@ def prior_precision(eigenvalues: Tensor, squared_norm: float) -> float:
         precision = math.exp(log_precision)
         return float((curvature / (curvature + precision)).sum()) - precision * squared_norm
 
-    precision = math.exp(brentq(surplus, math.log(1e-15), math.log(1e20), xtol=1e-6))
-    if precision * squared_norm < _FEWEST_PARAMETERS:  # rounding errors, not curvature
+    return math.exp(brentq(surplus, math.log(1e-15), math.log(1e20), xtol=1e-6))
+
+
+def _informed_precision(eigenvalues: Tensor, squared_norm: float) -> float:
+    """The prior precision, unless the curvature is nothing but rounding errors."""
+    precision = prior_precision(eigenvalues, squared_norm)
+    if precision * squared_norm < _FEWEST_PARAMETERS:
         raise InvalidInputError("the calibration pairs carry no curvature: give more or other pairs")
     return precision
 
@@ -100,7 +105,7 @@ class DiagonalPosterior(Posterior):
     def from_curvature(cls, curvature: Curvature, squared_norm: float) -> DiagonalPosterior:
         """Fit lambda by marginal likelihood. `squared_norm` is |W|^2."""
         total = _required(curvature.fisher_sum)
-        precision = prior_precision(total[total.amax(dim=1) > 0], squared_norm)
+        precision = _informed_precision(total[total.amax(dim=1) > 0], squared_norm)
         return cls(
             count=curvature.count,
             prior_precision=precision,
@@ -154,7 +159,7 @@ class KroneckerPosterior(Posterior):
         values = values.clamp_min(0)
         outputs = torch.linalg.eigvalsh(output).clamp_min(0)
         seen = values[values > 0]
-        precision = prior_precision(count * seen[:, None] * outputs, squared_norm)
+        precision = _informed_precision(count * seen[:, None] * outputs, squared_norm)
         return cls(
             count=count,
             prior_precision=precision,
