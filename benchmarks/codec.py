@@ -32,7 +32,9 @@ from uec_retriever.store.codec import VarianceCodec
 
 def main() -> None:
     """Run, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--set", default="cranfield")
     parser.add_argument("--texts", type=int, default=400)
     parser.add_argument("--queries", type=int, default=50)
@@ -75,7 +77,9 @@ def main() -> None:
     save_result("codec", {"rows": rows}, arguments.out)
 
 
-def _compare(experts: list[Expert], queries: GaussianEmbedding, documents: GaussianEmbedding) -> list[dict[str, Any]]:
+def _compare(
+    experts: list[Expert], queries: GaussianEmbedding, documents: GaussianEmbedding
+) -> list[dict[str, Any]]:
     mean, exact = moments(queries, documents)
     rows = []
 
@@ -112,7 +116,7 @@ def _compare(experts: list[Expert], queries: GaussianEmbedding, documents: Gauss
             q: int, strings: list[str], means: Array, decode: Callable[[bytes], Array] = from_bytes
         ) -> Array:
             decoded = np.stack([decode(base64.b64decode(s)) for s in strings])
-            return moments(queries[q : q + 1], GaussianEmbedding(means, decoded))[1][0]
+            return np.asarray(moments(queries[q : q + 1], GaussianEmbedding(means, decoded))[1][0])
 
         judge(name, strings, elementwise)
     return rows
@@ -120,7 +124,7 @@ def _compare(experts: list[Expert], queries: GaussianEmbedding, documents: Gauss
 
 def _log8_encode(row: Array) -> bytes:
     log = np.log(np.maximum(row, 1e-12))
-    low, high = np.float32(log.min()), np.float32(log.max())
+    low, high = float(log.min()), float(log.max())
     levels = np.round((log - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
     return np.array([low, high], dtype="<f4").tobytes() + levels.tobytes()
 

@@ -36,7 +36,9 @@ ENSEMBLES = {"MiniLM": (MINILM,), "MiniLM + WordLlama": (MINILM, WORDLLAMA)}
 
 def main() -> None:
     """Run, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--set", default="cranfield")
     parser.add_argument("--texts", type=int, default=512)
     parser.add_argument("--queries", type=int, default=100)
@@ -104,28 +106,30 @@ def measure_queries(engine: Engine, models: tuple[str, ...], queries: list[str])
     collection = engine._store.collection
     stages: dict[str, list[float]] = {}
 
-    def timed(stage: str, run: Callable[[], Any]) -> Any:
+    def timed(stage: str, run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         start = time.perf_counter()
-        outcome = run()
+        outcome = run(*arguments, **options)
         stages.setdefault(stage, []).append(1e3 * (time.perf_counter() - start))
         return outcome
 
+    def encode(query: str) -> Any:
+        return [m.encode_query([query], normalize_embeddings=True) for m in plain_models]
+
     include: Any = ["documents", "metadatas", "distances"]
-    for query in [*queries[:5], *queries]:
-        vectors = timed(
-            "plain encode",
-            lambda q=query: [m.encode_query([q], normalize_embeddings=True) for m in plain_models],
-        )
-        vector = np.concatenate(vectors, axis=1)
-        timed("plain Chroma, 10", lambda v=vector: collection.query(query_embeddings=v, n_results=10, include=include))
-        timed(
-            f"plain Chroma, {DEFAULT_CANDIDATES}",
-            lambda v=vector: collection.query(query_embeddings=v, n_results=DEFAULT_CANDIDATES, include=include),
-        )
-        found = timed("UEC, whole", lambda q=query: engine.search(q, 10))
+    for query in [*queries[:5], *queries]:  # the first ones warm up
+        vector = np.concatenate(timed("plain encode", encode, query), axis=1)
+        for number in (10, DEFAULT_CANDIDATES):
+            timed(
+                f"plain Chroma, {number}",
+                collection.query,
+                query_embeddings=vector,
+                n_results=number,
+                include=include,
+            )
+        found = timed("UEC, whole", engine.search, query, 10)
         for stage, seconds in found.seconds.items():
             stages.setdefault(f"UEC {stage}", []).append(1e3 * seconds)
-        hundred = timed("UEC, whole, 100 candidates", lambda q=query: engine.search(q, 10, candidates=100))
+        hundred = timed("UEC, whole, 100 candidates", engine.search, query, 10, candidates=100)
         stages.setdefault("UEC rescore, 100 candidates", []).append(1e3 * hundred.seconds["rescore"])
     milliseconds = {stage: _median(values[5:]) for stage, values in stages.items()}
     same = milliseconds["plain encode"] + milliseconds[f"plain Chroma, {DEFAULT_CANDIDATES}"]
@@ -212,7 +216,10 @@ def measure_memory(records: int) -> list[dict[str, Any]]:
 def _sentences(number: int) -> list[str]:
     generator = np.random.default_rng(SEED)
     words = [f"word{i}" for i in range(500)]
-    return [f"{' '.join(generator.choice(words, 8))}. {' '.join(generator.choice(words, 20))}." for _ in range(number)]
+    return [
+        f"{' '.join(generator.choice(words, 8))}. {' '.join(generator.choice(words, 20))}."
+        for _ in range(number)
+    ]
 
 
 def _synthetic(number: int, dimension: int) -> tuple[Array, list[str]]:

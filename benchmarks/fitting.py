@@ -30,7 +30,9 @@ TAU = 0.05
 
 def main() -> None:
     """Run, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--set", default="cranfield")
     parser.add_argument("--pairs", type=int, default=256, help="pairs in the largest fit")
     parser.add_argument("--loop-pairs", type=int, default=32, help="pairs in the loop's batch")
@@ -48,7 +50,9 @@ def main() -> None:
     save_result("fitting", {"pairs": len(pairs), "loop": speed, "growth": growth}, arguments.out)
 
 
-def compare_with_loop(expert: Expert, queries: Linearised, positives: Linearised, number: int) -> dict[str, Any]:
+def compare_with_loop(
+    expert: Expert, queries: Linearised, positives: Linearised, number: int
+) -> dict[str, Any]:
     """Seconds of both for one batch, and how far the results are apart."""
     batch = [(t.features[:number], t.embeddings[:number], t.gain) for t in (queries, positives)]
     closed = Curvature("diag", TAU)
@@ -79,7 +83,9 @@ def compare_with_loop(expert: Expert, queries: Linearised, positives: Linearised
     }
 
 
-def per_sample_loop(weight: Tensor, features: Tensor, embeddings: Tensor, gain: Tensor, candidates: Tensor) -> Tensor:
+def per_sample_loop(
+    weight: Tensor, features: Tensor, embeddings: Tensor, gain: Tensor, candidates: Tensor
+) -> Tensor:
     """`[D, I]` diagonal GGN by one backward pass per logit of every anchor."""
     units = torch.nn.functional.normalize(candidates, dim=1)
     total = torch.zeros_like(weight, dtype=torch.float64)

@@ -39,7 +39,9 @@ def main() -> None:
             collection, stream, done = _plain_collection(folder), texts(number), 0
             while part := list(islice(stream, CHUNK)):
                 vectors = model.encode_document(part, normalize_embeddings=True)
-                collection.add(ids=[str(done + i) for i in range(len(part))], embeddings=vectors, documents=part)
+                collection.add(
+                    ids=[str(done + i) for i in range(len(part))], embeddings=vectors, documents=part
+                )
                 done += len(part)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

@@ -46,10 +46,14 @@ FIXED_TEMPERATURE = 0.2
 
 def main() -> None:
     """Run, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--split", default="test")
-    parser.add_argument("--experts", nargs="+", default=[MINILM, WORDLLAMA], choices=[MINILM, WORDLLAMA, MPNET])
+    parser.add_argument(
+        "--experts", nargs="+", default=[MINILM, WORDLLAMA], choices=[MINILM, WORDLLAMA, MPNET]
+    )
     parser.add_argument("--queries", type=int, help="at most this many queries of each set")
     parser.add_argument("--documents", type=int, help="at most this many documents of each set")
     parser.add_argument("--max-pairs", type=int, default=640)
@@ -83,7 +87,8 @@ def evaluate(collection: Collection, experts: list[Expert], max_pairs: int) -> d
     )
     texts = [d.record.text for d in collection.documents]
     linearised = [
-        (e.linearise(list(collection.queries.values()), "query"), e.linearise(texts, "document")) for e in experts
+        (e.linearise(list(collection.queries.values()), "query"), e.linearise(texts, "document"))
+        for e in experts
     ]
     methods: dict[str, Array] = {}
     chosen: dict[str, Any] = {}
@@ -92,7 +97,9 @@ def evaluate(collection: Collection, experts: list[Expert], max_pairs: int) -> d
         if not methods:
             for expert, q, d in zip(experts, queries, documents, strict=True):
                 methods[expert.label] = q.mean @ d.mean.T
-            methods["uniform ensemble"] = sum(q.mean @ d.mean.T for q, d in zip(queries, documents, strict=True))
+            methods["uniform ensemble"] = np.sum(
+                [q.mean @ d.mean.T for q, d in zip(queries, documents, strict=True)], axis=0
+            )
         methods[f"UEC {structure}"] = _score(queries, documents, manifest)
         fixed = replace(manifest, temperature=FIXED_TEMPERATURE)
         methods[f"UEC {structure}, T = {FIXED_TEMPERATURE}"] = _score(queries, documents, fixed)

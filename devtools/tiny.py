@@ -44,7 +44,7 @@ def tokenizer(*, left: bool = False) -> PreTrainedTokenizerFast:
     inner.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=inner, model_max_length=64, padding_side="left" if left else "right", **_SPECIAL
     )
 
@@ -64,7 +64,7 @@ def tiny_transformer(folder: Path, architecture: str, *, seed: int = 0, layers: 
         common = {k: common[k] for k in ("vocab_size", "max_position_embeddings", "pad_token_id")}
     config = AutoConfig.for_model(architecture, **{**common, **_SIZES[architecture]})
     torch.manual_seed(seed)
-    model = AutoModel.from_config(config)
+    model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     for parameter in model.parameters():  # initial scales are tiny: make layers matter
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.15)
@@ -72,7 +72,8 @@ def tiny_transformer(folder: Path, architecture: str, *, seed: int = 0, layers: 
             parameter.data += 0.1 * torch.randn_like(parameter)
     model.save_pretrained(folder)
     words.save_pretrained(folder)
-    return Transformer(str(folder), max_seq_length=48)
+    module: Transformer = Transformer(str(folder), max_seq_length=48)
+    return module
 
 
 def tiny_model(

@@ -21,7 +21,17 @@ from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.cli.app import app
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "demo"
-SKIPPED = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "site-packages", "ensurepip", "encodings", "pydoc_data"}
+SKIPPED = {
+    "test",
+    "tests",
+    "idlelib",
+    "lib2to3",
+    "turtledemo",
+    "site-packages",
+    "ensurepip",
+    "encodings",
+    "pydoc_data",
+}
 QUESTIONS = (
     "how do I find the difference between two dates?",
     "run another program and capture what it prints",
@@ -43,7 +53,10 @@ def docstrings(library: Path) -> Iterator[dict[str, str]]:
         except (SyntaxError, ValueError):
             continue
         for node in tree.body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and node.name[0] != "_":
+            if (
+                isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+                and node.name[0] != "_"
+            ):
                 text = ast.get_docstring(node) or ""
                 if len(text) >= 40:
                     name = f"{module}.{node.name}"

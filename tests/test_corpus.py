@@ -143,7 +143,9 @@ def test_queries_and_pairs(tmp_path):
     ):
         with pytest.raises(CorpusError, match=message):
             list(read_queries(write_jsonl(tmp_path / "bad.jsonl", row)))
-    pairs = write_jsonl(tmp_path / "pairs.jsonl", *({"query": f"q {i}", "positive": f"p {i}"} for i in range(16)))
+    pairs = write_jsonl(
+        tmp_path / "pairs.jsonl", *({"query": f"q {i}", "positive": f"p {i}"} for i in range(16))
+    )
     assert read_pairs(pairs).positives[15] == "p 15"
     with pytest.raises(CorpusError, match="line 1.*'positive' is NoneType"):
         read_pairs(write_jsonl(tmp_path / "bad.jsonl", {"query": "x"}))

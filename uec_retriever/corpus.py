@@ -121,7 +121,9 @@ class Corpus:
             try:
                 text = file.read_text(encoding="utf-8")
             except (UnicodeDecodeError, OSError) as error:
-                raise CorpusError(f"{file}: {error}. Save it as UTF-8, or take it out of the folder") from error
+                raise CorpusError(
+                    f"{file}: {error}. Save it as UTF-8, or take it out of the folder"
+                ) from error
             yield str(file), {self.columns.id: name, self.columns.text: text, "path": name}
 
     def _csv(self, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -133,7 +135,9 @@ class Corpus:
                 for row in reader:
                     place = f"{self.path}, line {reader.line_num}"
                     if "" in row:
-                        raise CorpusError(f"{place}: more values than columns: quote texts with '{delimiter}' in them")
+                        raise CorpusError(
+                            f"{place}: more values than columns: quote texts with '{delimiter}' in them"
+                        )
                     yield place, {k: v for k, v in row.items() if v not in (None, "")}
         except (UnicodeDecodeError, csv.Error, OSError) as error:
             raise CorpusError(f"{self.path}: {error}. Save it as CSV in UTF-8") from error
@@ -180,7 +184,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             try:
                 row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise CorpusError(f"{place}: not JSON in UTF-8 ({error}): repair or remove the line") from error
+                raise CorpusError(
+                    f"{place}: not JSON in UTF-8 ({error}): repair or remove the line"
+                ) from error
             if not isinstance(row, dict):
                 raise CorpusError(f"{place}: a {type(row).__name__}, not a JSON object")
             yield place, row
@@ -208,7 +214,8 @@ def read_pairs(path: Path) -> CalibrationPairs:
         CorpusError: naming the line.
         InvalidInputError: for too few pairs.
     """
-    queries, positives = [], []
+    queries: list[str] = []
+    positives: list[str] = []
     for place, row in read_jsonl(path):
         for key, side in (("query", queries), ("positive", positives)):
             if problem := text_problem(row.get(key)):

@@ -41,7 +41,7 @@ def probit_score(mean: Array, variance: Array) -> Array:
 
 def unit_score(score: Array) -> Array:
     """Map a score from [-1, 1] to [0, 1], `(1 + s^) / 2`, clipped against rounding; order is kept."""
-    return np.clip((1.0 + np.asarray(score)) / 2.0, 0.0, 1.0)
+    return np.asarray(np.clip((1.0 + np.asarray(score)) / 2.0, 0.0, 1.0))
 
 
 def wasserstein2_squared(queries: GaussianEmbedding, candidates: GaussianEmbedding) -> Array:

@@ -61,7 +61,9 @@ def test_filter(uec, index):
 
 def test_trec_run_of_a_query_file(uec, index, tmp_path):
     queries = tmp_path / "queries.jsonl"
-    queries.write_text("".join(json.dumps({"_id": f"q{i}", "text": f"wing heat {i}"}) + "\n" for i in range(70)))
+    queries.write_text(
+        "".join(json.dumps({"_id": f"q{i}", "text": f"wing heat {i}"}) + "\n" for i in range(70))
+    )
     run = tmp_path / "out.trec"
     outcome = uec("search", "--index", index, "-k", "20", "--queries", queries, "--run", run)
     assert outcome.code == 0, outcome.err
@@ -86,7 +88,9 @@ def test_info_loads_no_model(uec, index, models, monkeypatch):
 
 
 def test_delete(uec, index, tmp_path):
-    assert "2 deleted; 58 texts" in uec("delete", "--index", index, "--id", "d1", "--id", "d2", "--id", "x").out
+    assert (
+        "2 deleted; 58 texts" in uec("delete", "--index", index, "--id", "d1", "--id", "d2", "--id", "x").out
+    )
     listed = tmp_path / "ids.txt"
     listed.write_text("d3\n\nd5\n")
     assert json.loads(uec("delete", "--index", index, "--ids-from", listed, "--json").out) == {
@@ -101,7 +105,17 @@ def test_fitted_posteriors_find_their_experts(uec, models, corpus, tmp_path):
     files = []
     for label in ("bert", "qwen"):
         files.append(tmp_path / f"{label}.safetensors")
-        outcome = uec("fit", "--expert", models[label], "--corpus", corpus(60), "--out", files[-1], "--structure", "diag")
+        outcome = uec(
+            "fit",
+            "--expert",
+            models[label],
+            "--corpus",
+            corpus(60),
+            "--out",
+            files[-1],
+            "--structure",
+            "diag",
+        )
         assert outcome.code == 0 and "diag posterior of" in outcome.out, outcome.err
     arguments = [
         "--corpus", corpus(60), "--expert", models["bert"], "--expert", models["qwen"],
@@ -111,7 +125,15 @@ def test_fitted_posteriors_find_their_experts(uec, models, corpus, tmp_path):
     entries = json.loads(uec("info", "--index", tmp_path / "given", "--json").out)["experts"]
     assert [e["structure"] for e in entries] == ["diag", "diag"]
     stranger = uec(
-        "index", "--index", tmp_path / "no", "--corpus", corpus(60), "--expert", models["other"], "--posterior", files[0]
+        "index",
+        "--index",
+        tmp_path / "no",
+        "--corpus",
+        corpus(60),
+        "--expert",
+        models["other"],
+        "--posterior",
+        files[0],
     )
     assert stranger.code == 1 and "was fitted for" in stranger.err
     assert not (tmp_path / "no").exists()
@@ -158,5 +180,12 @@ def test_uec_as_a_program_is_quick_to_help_and_gives_exit_codes(tmp_path):
     refused = subprocess.run(
         [program, "info", "--index", tmp_path / "none"], capture_output=True, text=True, env=environment
     )
-    assert refused.returncode == 1 and "there is no index" in refused.stderr and "Traceback" not in refused.stderr
-    assert subprocess.run([program, "search", "--nonsense"], capture_output=True, env=environment).returncode == 2
+    assert (
+        refused.returncode == 1
+        and "there is no index" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
+    assert (
+        subprocess.run([program, "search", "--nonsense"], capture_output=True, env=environment).returncode
+        == 2
+    )

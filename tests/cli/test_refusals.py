@@ -17,7 +17,9 @@ def test_new_index_without_experts(uec, corpus, tmp_path):
 
 
 def test_missing_model(uec, corpus, tmp_path):
-    outcome = uec("index", "--index", tmp_path / "i", "--corpus", corpus(60), "--expert", "nobody/no-such-model")
+    outcome = uec(
+        "index", "--index", tmp_path / "i", "--corpus", corpus(60), "--expert", "nobody/no-such-model"
+    )
     refused(outcome, "cannot load the embedding model 'nobody/no-such-model'")
 
 

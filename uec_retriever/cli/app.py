@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from uec_retriever.cli import build, manage, search
+from uec_retriever.cli import fit, index, manage, search
 from uec_retriever.cli.common import errors
 from uec_retriever.errors import UECError
 
@@ -22,13 +22,13 @@ app = typer.Typer(
         "Exit codes: 0 done, 1 refused with a message that names the fix, 2 wrong usage, 130 interrupted."
     ),
 )
-app.command("index")(build.index)
+app.command("index")(index.index)
 app.command("search")(search.search)
-app.command("fit")(build.fit)
+app.command("fit")(fit.fit)
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
-app.command("recalibrate")(build.recalibrate)
-app.command("reindex")(build.reindex)
+app.command("recalibrate")(fit.recalibrate)
+app.command("reindex")(index.reindex)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,9 @@ output = Console(highlight=False)
 INDEX = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.", show_default=False)]
 SERVER = Annotated[
     str | None,
-    typer.Option(help="Address of a Chroma server, e.g. http://localhost:8000, instead of the folder's own database."),
+    typer.Option(
+        help="Address of a Chroma server, e.g. http://localhost:8000, instead of the folder's own database."
+    ),
 ]
 COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
 DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e.g. cpu or cuda.")]
@@ -49,10 +52,10 @@ def quiet_libraries() -> None:
     """Keep the libraries' own bars and notices out of ours."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bool) -> list[Expert]:
@@ -115,7 +118,9 @@ def parse_where(where: str | None) -> dict[str, Any] | None:
     try:
         value = json.loads(where)
     except json.JSONDecodeError as error:
-        raise InvalidInputError(f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\': {error}') from error
+        raise InvalidInputError(
+            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\': {error}'
+        ) from error
     if not isinstance(value, dict):
         raise InvalidInputError("--where takes a JSON object")
     return value

@@ -50,7 +50,9 @@ def info(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", js
 def delete(
     index: INDEX,
     id: Annotated[list[str] | None, typer.Option("--id", help="Id of a text. Repeatable.")] = None,
-    where: Annotated[str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')] = None,
+    where: Annotated[
+        str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')
+    ] = None,
     ids_from: Annotated[Path | None, typer.Option(help="File with one id on each line.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
     server: SERVER = None,

@@ -37,10 +37,18 @@ def search(
     index: INDEX,
     query: Annotated[str | None, typer.Argument(help="What to look for.", show_default=False)] = None,
     k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
-    where: Annotated[str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"year": {"$gte": 2020}}\'.')] = None,
-    candidates: Annotated[int | None, typer.Option(help="How many to fetch and rescore; max(50, 2k) if absent.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="T of the coefficients, instead of the index's.")] = None,
-    queries: Annotated[Path | None, typer.Option(help="BEIR queries.jsonl, to search for all of them.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"year": {"$gte": 2020}}\'.')
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(help="How many to fetch and rescore; max(50, 2k) if absent.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="T of the coefficients, instead of the index's.")
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="BEIR queries.jsonl, to search for all of them.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="TREC run file to write, with --queries.")] = None,
     server: SERVER = None,
     collection: COLLECTION = "uec",
@@ -124,7 +132,9 @@ def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[s
 def _run_lines(query_id: str, result: SearchResult) -> list[str]:
     for hit in result:
         if any(c.isspace() for c in hit.id):
-            raise CorpusError(f"the id {hit.id!r} has a space, which a TREC run cannot hold: index it under another id")
+            raise CorpusError(
+                f"the id {hit.id!r} has a space, which a TREC run cannot hold: index it under another id"
+            )
     return [
         f"{query_id} Q0 {hit.id} {rank} {hit.raw_score:.8f} uec\n" for rank, hit in enumerate(result, start=1)
     ]

@@ -263,7 +263,7 @@ class Expert:
         limit = self.model.max_seq_length
         if limit is None or "attention_mask" not in features:
             return [False] * len(batch)
-        full = (features["attention_mask"].sum(1) >= limit).tolist()
+        full: list[bool] = (features["attention_mask"].sum(1) >= limit).tolist()
         if not any(full):
             return full
         suspects = [(prompt or "") + text for text, flag in zip(batch, full, strict=True) if flag]

@@ -23,7 +23,7 @@ def model_fingerprint(model: SentenceTransformer) -> str:
     for parameter in model.parameters():
         digest.update(f"{tuple(parameter.shape)} {parameter.dtype}".encode())
         data = parameter.detach().cpu().contiguous()
-        digest.update(data.view(torch.uint8).numpy() if data.ndim else data.float().numpy())
+        digest.update(data.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

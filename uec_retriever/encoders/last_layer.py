@@ -9,7 +9,7 @@ else is refused by name. See `laplace` for the notation.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,7 +94,7 @@ class LastLayer:
         normalisation layers' own scales. Rows do not depend on each other.
         """
         if self.is_bag:
-            features = _bag_features(*capture.inputs[:2], vocabulary=self.weight.shape[0])
+            features = _bag_features(capture.inputs[0], capture.inputs[1], self.weight.shape[0])
         elif self.pooling is None:
             features = capture.inputs[0].float()
         else:
@@ -186,5 +186,5 @@ def _scale_rows(features: Tensor, factors: Tensor) -> Tensor:
     return _sparse(features.indices(), values, features.shape)
 
 
-def _sparse(indices: Tensor, values: Tensor, shape: Sequence[int]) -> Tensor:
+def _sparse(indices: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).coalesce()

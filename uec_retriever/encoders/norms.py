@@ -46,14 +46,15 @@ def describe_norm(name: str, module: nn.Module, dimension: int) -> Norm:
         UnsupportedModelError: if it is neither a LayerNorm nor an RMSNorm.
     """
     reference = next(iter(module.parameters()), torch.empty(0))
-    epsilon = float(getattr(module, "eps", None) or getattr(module, "variance_epsilon", 0.0))
+    epsilon = float(getattr(module, "eps", None) or getattr(module, "variance_epsilon", None) or 0.0)
     signs = torch.ones(dimension)
     signs[::2] = -1.0
     generator = torch.Generator().manual_seed(0)
     check = torch.randn(dimension, generator=generator) + 0.5
 
     def run(x: Tensor) -> Tensor:
-        return module(x.to(reference)[None, None])[0, 0].float().cpu()
+        result: Tensor = module(x.to(reference)[None, None])
+        return result[0, 0].float().cpu()
 
     bias = run(torch.zeros(dimension))
     for centred in (True, False):

@@ -76,7 +76,9 @@ def pair_likelihood(queries: Array, positives: Array, *, candidates: int = 32) -
     groups = np.array_split(np.arange(len(queries)), max(1, len(queries) // candidates))
     cosines = [(queries[g] @ positives[g].T).astype(np.float64) for g in groups]
     tried = [
-        PairLikelihood(np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines]), float(tau))
+        PairLikelihood(
+            np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines]), float(tau)
+        )
         for tau in _TEMPERATURES
     ]
     return max(tried, key=lambda likelihood: likelihood.mean)

@@ -37,7 +37,8 @@ def hessian_diagonal(embeddings: Tensor, candidates: Tensor, tau: float) -> Tens
     mean = p @ candidates - mu * (p * cosine).sum(1, keepdim=True)
     second = p @ candidates**2 - 2 * mu * ((p * cosine) @ candidates)
     second = second + mu**2 * (p * cosine**2).sum(1, keepdim=True)
-    return ((second - mean**2) / (tau * norm) ** 2).clamp_min(0)
+    diagonal: Tensor = ((second - mean**2) / (tau * norm) ** 2).clamp_min(0)
+    return diagonal
 
 
 def hessian_sum(embeddings: Tensor, candidates: Tensor, tau: float) -> Tensor:
@@ -50,10 +51,11 @@ def hessian_sum(embeddings: Tensor, candidates: Tensor, tau: float) -> Tensor:
     mean = p @ candidates - mu * (p * cosine).sum(1, keepdim=True)
     wp = weight * p
     cross = candidates.T @ ((wp * cosine).T @ mu)
-    total = candidates.T @ (wp.sum(0)[:, None] * candidates)
+    total: Tensor = candidates.T @ (wp.sum(0)[:, None] * candidates)
     total = total - cross - cross.T
     total = total + mu.T @ ((wp * cosine**2).sum(1, keepdim=True) * mu)
-    return total - mean.T @ (weight * mean)
+    total = total - mean.T @ (weight * mean)
+    return total
 
 
 class Curvature:
@@ -122,9 +124,10 @@ def feature_second_moment(features: Tensor) -> Tensor:
 def _transposed_product(features: Tensor, diagonal: Tensor) -> Tensor:
     """`(g^2)^T @ diagonal`, `[I, D]`."""
     if features.is_sparse:
-        squares = (features * features).to(diagonal.dtype)
-        return torch.sparse.mm(squares.t(), diagonal)
-    return (features.to(diagonal.dtype) ** 2).T @ diagonal
+        sparse: Tensor = torch.sparse.mm((features * features).to(diagonal.dtype).t(), diagonal)
+        return sparse
+    dense: Tensor = (features.to(diagonal.dtype) ** 2).T @ diagonal
+    return dense
 
 
 def _gained_hessian_sum(z: Tensor, candidates: Tensor, tau: float, gain: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from torch import Tensor
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.laplace.curvature import Curvature
 
-
 _FEWEST_PARAMETERS = 0.01  # effective number that any informative pairs exceed
 
 
@@ -120,9 +119,11 @@ class DiagonalPosterior(Posterior):
 
     def output_variance(self, features: Tensor) -> Tensor:
         """See `Posterior.output_variance`."""
-        if features.is_sparse:
-            return self.scale * torch.sparse.mm(features * features, self.covariance)
-        return self.scale * ((features**2) @ self.covariance)
+        squares = features * features
+        product: Tensor = (
+            torch.sparse.mm(squares, self.covariance) if features.is_sparse else squares @ self.covariance
+        )
+        return self.scale * product
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -182,7 +183,8 @@ class KroneckerPosterior(Posterior):
         """`[D]` diagonal of (N B~)^-1: how variance is spread over dimensions, alike for all texts."""
         factor = self.output_factor.double()
         damped = factor + self.damping[1] * torch.eye(len(factor), dtype=factor.dtype)
-        return (torch.linalg.inv(damped).diagonal() / self.count).float()
+        inverse: Tensor = torch.linalg.inv(damped)
+        return (inverse.diagonal() / self.count).float()
 
     @cached_property
     def _feature_precision(self) -> Tensor:
@@ -191,7 +193,8 @@ class KroneckerPosterior(Posterior):
     def feature_uncertainty(self, features: Tensor) -> Tensor:
         """`[n]` g^T A~^-1 g: how far a text's features lie from those of the calibration pairs."""
         if features.is_sparse:
-            return torch.sparse.mm(features * features, (1 / self._feature_precision)[:, None])[:, 0]
+            product: Tensor = torch.sparse.mm(features * features, (1 / self._feature_precision)[:, None])
+            return product[:, 0]
         if self.feature_vectors is None:
             return (features**2) @ (1 / self._feature_precision)
         return ((features @ self.feature_vectors) ** 2) @ (1 / self._feature_precision)

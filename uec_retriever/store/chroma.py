@@ -192,7 +192,7 @@ class ChromaStore:
                 self.collection.update(
                     ids=[r.id for r in part],
                     metadatas=[
-                        {**dict.fromkeys(old[r.id].metadata), **r.metadata}  # type: ignore[dict-item]
+                        {**dict.fromkeys(old[r.id].metadata), **r.metadata}
                         for r in part
                     ],
                 )

@@ -109,7 +109,7 @@ class VarianceCodec:
             own.append(variance[0] @ inverse)
         value = candidates.coefficients @ np.concatenate(seen)
         value = value + candidates.projections @ np.concatenate(own)
-        return np.maximum(value, 0)
+        return np.asarray(np.maximum(value, 0))
 
     def _split(self, values: Array) -> list[Array]:
         return np.split(values, np.cumsum([b.shape[1] for b in self.bases])[:-1], axis=1)
