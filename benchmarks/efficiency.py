@@ -26,10 +26,12 @@ from sentence_transformers import SentenceTransformer
 
 from benchmarks.common import SEED, console, load_collection, save_result, show
 from devtools.models import MINILM, WORDLLAMA, real_model
+from uec_retriever.adding import CHUNK
 from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import CHUNK, DEFAULT_CANDIDATES, Engine
+from uec_retriever.engine import Engine
 from uec_retriever.gaussian import Array
 from uec_retriever.pairs import pseudo_pairs
+from uec_retriever.searching import DEFAULT_CANDIDATES
 
 ENSEMBLES = {"MiniLM": (MINILM,), "MiniLM + WordLlama": (MINILM, WORDLLAMA)}
 
@@ -103,7 +105,7 @@ def measure_indexing(
 def measure_queries(engine: Engine, models: tuple[str, ...], queries: list[str]) -> dict[str, Any]:
     """Milliseconds of a query by stage, and the ratio to its plain parts."""
     plain_models = [SentenceTransformer(str(real_model(m)), device="cpu") for m in models]
-    collection = engine._store.collection
+    collection = engine.store.collection
     stages: dict[str, list[float]] = {}
 
     def timed(stage: str, run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -152,7 +154,7 @@ def measure_disk(records: int) -> list[dict[str, Any]]:
             engine = _engine(root, (MINILM, WORDLLAMA), _sentences(64))
             vectors, texts = _synthetic(number, 640)
             collection = _plain_collection(str(root / "plain"))
-            variances = engine._ensemble.codec.to_strings(_coded(engine, number))
+            variances = engine.ensemble.codec.to_strings(_coded(engine, number))
             from uec_retriever.store.records import Record
 
             for first in range(0, number, 1000):
@@ -160,7 +162,7 @@ def measure_disk(records: int) -> list[dict[str, Any]]:
                 ids = [str(i) for i in range(rows_slice.start, rows_slice.stop)]
                 collection.add(ids=ids, embeddings=vectors[rows_slice], documents=texts[rows_slice])
                 part = [Record(i, t) for i, t in zip(ids, texts[rows_slice], strict=True)]
-                engine._store.put(part, vectors[rows_slice], variances[rows_slice])
+                engine.store.put(part, vectors[rows_slice], variances[rows_slice])
             plain, ours = _size(root / "plain"), _size(root / "index" / "chroma")
             posteriors = _size(root / "index" / "posteriors")
         rows.append(
@@ -233,7 +235,7 @@ def _coded(engine: Engine, number: int) -> Any:
     from uec_retriever.store.codec import CodedVariances
 
     generator = np.random.default_rng(SEED)
-    rank = engine._ensemble.codec.rank
+    rank = engine.ensemble.codec.rank
     return CodedVariances(generator.random((number, rank)), generator.random((number, rank)))
 
 

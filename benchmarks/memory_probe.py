@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.efficiency import _engine, _plain_collection
 from devtools.models import WORDLLAMA, real_model
+from uec_retriever.adding import CHUNK
 from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import CHUNK
 from uec_retriever.pairs import pseudo_pairs  # noqa: F401  (same imports on both sides)
 from uec_retriever.store.records import Record
 

@@ -80,9 +80,7 @@ def coefficients(
         return np.asarray(softmax(log_prior - u / temperature, axis=1))
 
 
-def convolve_block(
-    experts: Sequence[GaussianEmbedding], weights: Array | None = None
-) -> GaussianEmbedding:
+def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None = None) -> GaussianEmbedding:
     """Block layout: each expert keeps its own coordinates, `[pi_1 mu_1; ...; pi_K mu_K]`.
 
     The dot product of a weighted query with unweighted documents is

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-
+from uec_retriever.adding import Progress, add_records
 from uec_retriever.building import build_index
 from uec_retriever.convolution import Layout
 from uec_retriever.encoders.expert import Expert
-from uec_retriever.ensemble import EncodedTexts, Ensemble
+from uec_retriever.ensemble import Ensemble
 from uec_retriever.ensemble_calibration import calibrate
-from uec_retriever.errors import IdConflictError, InvalidInputError
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.fitting import measure_reference
 from uec_retriever.folder import IndexFolder, load_experts
-from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.pairs import CalibrationPairs
-from uec_retriever.results import AddReport, Hit, SearchResult
-from uec_retriever.similarity import probit_score, unit_score
-from uec_retriever.store.chroma import DEFAULT_COLLECTION, Candidates, ChromaStore, Where
-from uec_retriever.store.codec import CodedVariances
+from uec_retriever.results import AddReport, SearchResult
+from uec_retriever.searching import search
+from uec_retriever.store.chroma import DEFAULT_COLLECTION, ChromaStore, Where
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.records import Record, make_records, same_content, unique
-from uec_retriever.texts import check_texts
-
-Progress = Callable[[float], None]
-CHUNK = 256
-DEFAULT_CANDIDATES = 50
-_T = TypeVar("_T")
+from uec_retriever.store.records import Record, make_records
 
 
 class Engine:
@@ -50,8 +39,8 @@ class Engine:
     """
 
     def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
-        self._ensemble = ensemble
-        self._store = store
+        self.ensemble = ensemble
+        self.store = store
         self._folder = folder
 
     @classmethod
@@ -157,24 +146,24 @@ class Engine:
     @property
     def manifest(self) -> Manifest:
         """What made the index."""
-        return self._store.manifest
+        return self.store.manifest
 
     @property
     def experts(self) -> list[Expert]:
         """The loaded experts, in the order of the manifest."""
-        return self._ensemble.experts
+        return self.ensemble.experts
 
     def count(self) -> int:
         """Number of texts."""
-        return self._store.count()
+        return self.store.count()
 
     def pages(self) -> Iterator[list[Record]]:
         """All records, a page at a time."""
-        return self._store.pages()
+        return self.store.pages()
 
     def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
         """Records by id (in that order, absent ones left out), or all that match a filter."""
-        return self._store.get(ids, where)
+        return self.store.get(ids, where)
 
     def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
         """Delete records by id or by filter; unknown ids are passed over.
@@ -190,7 +179,7 @@ class Engine:
         if where is not None and not where:
             raise InvalidInputError("an empty filter would delete every text: give one that says which")
         with self._folder.write_lock():
-            return self._store.delete(ids, where)
+            return self.store.delete(ids, where)
 
     def add(
         self,
@@ -232,11 +221,15 @@ class Engine:
         progress: Progress | None = None,
     ) -> AddReport:
         """Add a stream of checked records, of any length, in constant memory (see `add`)."""
-        report = AddReport()
         with self._folder.write_lock():
-            for chunk in _chunks(records, CHUNK):
-                report += self._add_chunk(unique(chunk), update, batch_size, progress or _ignore)
-        return report
+            return add_records(
+                self.ensemble,
+                self.store,
+                records,
+                update=update,
+                batch_size=batch_size,
+                progress=progress,
+            )
 
     def search(
         self,
@@ -259,9 +252,7 @@ class Engine:
         Raises:
             InvalidInputError: for an empty query, k < 1, or a filter Chroma cannot apply.
         """
-        return self.search_batch(
-            [query], k, where=where, candidates=candidates, temperature=temperature
-        )[0]
+        return self.search_batch([query], k, where=where, candidates=candidates, temperature=temperature)[0]
 
     def search_batch(
         self,
@@ -273,32 +264,15 @@ class Engine:
         temperature: float | None = None,
     ) -> list[SearchResult]:
         """`search` for many queries at once; same results, less time."""
-        queries = check_texts(queries, "query")
-        if k < 1:
-            raise InvalidInputError(f"k must be at least 1, got {k}")
-        limit = max(50, 2 * k) if candidates is None else candidates
-        if limit < k:
-            raise InvalidInputError(f"candidates must be at least k = {k}, got {limit}")
-        if not queries:
-            return []
-        start = time.perf_counter()
-        encoded = self._ensemble.encode_queries(queries, self._with_temperature(temperature))
-        assert encoded.coefficients is not None
-        encode_seconds = (time.perf_counter() - start) / len(queries)
-        results = []
-        for row, query in enumerate(queries):
-            start = time.perf_counter()
-            found = self._store.query(encoded.gaussian.mean[row : row + 1], limit, where)[0]
-            fetched = time.perf_counter()
-            hits = self._rescore(encoded.gaussian[row : row + 1], found, k)
-            seconds = {
-                "encode": encode_seconds,
-                "query": fetched - start,
-                "rescore": time.perf_counter() - fetched,
-            }
-            shares = dict(zip(self._ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
-            results.append(SearchResult(query, shares, hits, seconds))
-        return results
+        return search(
+            self.ensemble,
+            self.store,
+            queries,
+            k,
+            where=where,
+            candidates=candidates,
+            manifest=self._with_temperature(temperature),
+        )
 
     async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
         """`search` in a thread, so that the event loop goes on (options as `search`)."""
@@ -338,8 +312,8 @@ class Engine:
         )
         manifest = calibrate(manifest, scaled, temperature)
         with self._folder.write_lock():
-            self._store.save_manifest(manifest)
-        self._ensemble = Ensemble(self.experts, manifest)
+            self.store.save_manifest(manifest)
+        self.ensemble = Ensemble(self.experts, manifest)
         return manifest
 
     def copy_to(self, target: Engine, *, batch_size: int = 32, progress: Progress | None = None) -> AddReport:
@@ -361,68 +335,3 @@ class Engine:
         if self.manifest.layout == "sum":
             raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
         return replace(self.manifest, temperature=temperature)
-
-    def _add_chunk(
-        self, chunk: Sequence[Record], update: bool, batch_size: int, progress: Progress
-    ) -> AddReport:
-        there = {r.id: r for r in self._store.get([r.id for r in chunk])}
-        changed = [r for r in chunk if r.id in there and not same_content(there[r.id], r)]
-        if changed and not update:
-            raise IdConflictError(
-                f"{len(changed)} ids are in the index with another text or metadata, e.g. {changed[0].id!r}: "
-                "replace them with update=True (--update on the command line), or use other ids"
-            )
-        retold = [r for r in changed if there[r.id].text == r.text]
-        fresh = [r for r in chunk if r.id not in there or there[r.id].text != r.text]
-        progress(len(chunk) - len(fresh))
-        encoded: EncodedTexts | None = None
-        if fresh:
-            experts = len(self.experts)
-            encoded = self._ensemble.encode_documents(
-                [r.text for r in fresh], batch_size=batch_size, progress=lambda n: progress(n / experts)
-            )
-            codec = self._ensemble.codec
-            strings = codec.to_strings(codec.code(encoded.gaussian))
-            self._store.put(fresh, encoded.gaussian.mean, strings)
-        if retold:
-            self._store.replace_metadata(retold)
-        return AddReport(
-            added=len(chunk) - sum(r.id in there for r in chunk),
-            updated=len(changed),
-            unchanged=sum(r.id in there for r in chunk) - len(changed),
-            truncated=encoded.truncated if encoded else {},
-        )
-
-    def _rescore(self, query: GaussianEmbedding, found: Candidates, k: int) -> list[Hit]:
-        if not found.records:
-            return []
-        codec = self._ensemble.codec
-        coded = codec.from_strings(found.variances)
-        factors = self._ensemble.stored_variance_factors
-        coded = CodedVariances(coded.coefficients * factors, coded.projections)
-        variance = codec.score_variance(query, coded)
-        raw = probit_score(found.means, variance)
-        order = np.argsort(-raw, kind="stable")[:k]
-        scores, deviations = unit_score(raw), np.sqrt(variance)
-        return [
-            Hit(
-                id=found.records[i].id,
-                text=found.records[i].text,
-                metadata=found.records[i].metadata,
-                score=float(scores[i]),
-                raw_score=float(raw[i]),
-                deviation=float(deviations[i]),
-            )
-            for i in order
-        ]
-
-
-def _ignore(done: float) -> None:
-    """Progress that nobody watches."""
-
-
-def _chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
-

@@ -100,7 +100,9 @@ class IndexFolder:
         try:
             self.database.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"cannot write to {self.path}: {error.strerror}. Choose another folder") from error
+            raise StorageError(
+                f"cannot write to {self.path}: {error.strerror}. Choose another folder"
+            ) from error
 
     @contextlib.contextmanager
     def write_lock(self) -> Iterator[None]:
@@ -170,7 +172,9 @@ def load_experts(
                     f"the model of expert {entry.label!r} is gone: say where it is now, "
                     f"experts={{{entry.label!r}: 'its folder or hub id'}} ({error})"
                 ) from error
-        check_fingerprint(source, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}")
+        check_fingerprint(
+            source, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}"
+        )
         _attach(source, entry, folder)
         experts.append(source)
     return experts

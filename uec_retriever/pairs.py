@@ -99,7 +99,9 @@ class PairSampler:
 
     def __init__(self, limit: int, seed: int = 0) -> None:
         if limit < MINIMUM_PAIRS:
-            raise InvalidInputError(f"the limit of calibration pairs is {limit}, at least {MINIMUM_PAIRS} are needed")
+            raise InvalidInputError(
+                f"the limit of calibration pairs is {limit}, at least {MINIMUM_PAIRS} are needed"
+            )
         self._limit = limit
         self._random = random.Random(seed)
         self._kept: list[tuple[str, str]] = []

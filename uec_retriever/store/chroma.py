@@ -44,7 +44,9 @@ class Candidates:
     variances: list[str]
 
 
-def connect(path: Path | None = None, url: str | None = None, headers: Mapping[str, str] | None = None) -> ClientAPI:
+def connect(
+    path: Path | None = None, url: str | None = None, headers: Mapping[str, str] | None = None
+) -> ClientAPI:
     """A Chroma client: embedded in a folder, or of a server.
 
     Args:
@@ -70,12 +72,18 @@ def connect(path: Path | None = None, url: str | None = None, headers: Mapping[s
         )
     except (ChromaError, ValueError, OSError) as error:
         if url is not None:
-            raise StorageError(f"cannot reach a Chroma server at {url}: is 'chroma run' up? ({error})") from error
-        # Chroma keeps what it failed to start, and would trip over it at the next attempt
-        SharedSystemClient._identifier_to_system.pop(str(path), None)
+            raise StorageError(
+                f"cannot reach a Chroma server at {url}: is 'chroma run' up? ({error})"
+            ) from error
+        _forget(str(path))
         raise StorageError(
             f"cannot open {path}: can it be written, as Chroma needs even to search? ({error}){_advice(str(error))}"
         ) from error
+
+
+def _forget(path: str) -> None:
+    """Have the next embedded client of a folder start anew: Chroma keeps even those that failed."""
+    SharedSystemClient._identifier_to_system.pop(path, None)
 
 
 class ChromaStore:
@@ -89,9 +97,32 @@ class ChromaStore:
 
     def __init__(self, client: ClientAPI, collection: Collection, manifest: Manifest) -> None:
         self.client = client
-        self.collection = collection
         self.manifest = manifest
+        self._collection = collection
         self._batch = int(client.get_max_batch_size())
+        self._stuck = False
+
+    @property
+    def collection(self) -> Collection:
+        """The collection, of a new client if the embedded one got stuck in a failed write."""
+        if self._stuck:
+            self.client = connect(Path(self.client.get_settings().persist_directory))
+            self._collection = self.client.get_collection(self._collection.name, embedding_function=None)
+            self._stuck = False
+        return self._collection
+
+    @contextlib.contextmanager
+    def _writing(self, action: str) -> Iterator[None]:
+        """As `_guard`; an embedded Chroma hangs at the write after one that failed, so it is dropped."""
+        try:
+            with _guard(action):
+                yield
+        except StorageError:
+            settings = self.client.get_settings()
+            if settings.is_persistent:
+                _forget(settings.persist_directory)
+                self._stuck = True
+            raise
 
     @classmethod
     def create(cls, client: ClientAPI, name: str, manifest: Manifest) -> ChromaStore:
@@ -117,7 +148,9 @@ class ChromaStore:
             with _guard("open the collection"):
                 collection = client.get_collection(name, embedding_function=None)
         except NotFoundError as error:
-            raise NotAnIndexError(f"there is no collection {name!r} here: make it with 'uec index'") from error
+            raise NotAnIndexError(
+                f"there is no collection {name!r} here: make it with 'uec index'"
+            ) from error
         return cls(client, collection, Manifest.from_metadata(collection.metadata, name))
 
     @staticmethod
@@ -128,7 +161,7 @@ class ChromaStore:
 
     def save_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest (only its calibration may change)."""
-        with _guard("save the manifest"):
+        with self._writing("save the manifest"):
             self.collection.modify(metadata=dict(manifest.to_metadata()))
         self.manifest = manifest
 
@@ -148,7 +181,9 @@ class ChromaStore:
             ids = list(dict.fromkeys(ids))
             for start in range(0, len(ids), self._batch):
                 part = ids[start : start + self._batch]
-                result = self.collection.get(ids=part, where=_where(where), include=["documents", "metadatas"])
+                result = self.collection.get(
+                    ids=part, where=_where(where), include=["documents", "metadatas"]
+                )
                 found.update((r.id, r) for r in _records(result))
         return [found[i] for i in ids if i in found]
 
@@ -161,21 +196,36 @@ class ChromaStore:
                 )
             yield _records(result)
 
-    def put(self, records: Sequence[Record], means: Array, variances: Sequence[str]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        means: Array,
+        variances: Sequence[str],
+        replaced: Mapping[str, Record] | None = None,
+    ) -> None:
         """Add records or replace those of the same id, whole: no stale metadata survives.
 
         One call to Chroma per batch, which either happens or does not.
+
+        Args:
+            records: n records.
+            means: `[n, D]`.
+            variances: n coded variances.
+            replaced: what is there under the same ids; looked up if None.
         """
+        if replaced is None:
+            replaced = {r.id: r for r in self.get([r.id for r in records])}
         for start in range(0, len(records), self._batch):
             part = slice(start, start + self._batch)
             metadatas: list[Any] = [
                 {**r.metadata, _VARIANCE: v} for r, v in zip(records[part], variances[part], strict=True)
             ]
-            old = {r.id: r for r in self.get([r.id for r in records[part]])}
             for record, metadata in zip(records[part], metadatas, strict=True):
-                if record.id in old:  # upsert merges metadata; None drops a key
-                    metadata.update({k: None for k in old[record.id].metadata if k not in record.metadata})
-            with _guard("write"):
+                if record.id in replaced:  # upsert merges metadata; None drops a key
+                    metadata.update(
+                        {k: None for k in replaced[record.id].metadata if k not in record.metadata}
+                    )
+            with self._writing("write"):
                 self.collection.upsert(
                     ids=[r.id for r in records[part]],
                     embeddings=np.asarray(means[part], dtype=np.float32),
@@ -183,25 +233,21 @@ class ChromaStore:
                     metadatas=metadatas,
                 )
 
-    def replace_metadata(self, records: Sequence[Record]) -> None:
-        """Give records new metadata, keeping text, mean and variance."""
-        old = {r.id: r for r in self.get([r.id for r in records])}
+    def replace_metadata(self, records: Sequence[Record], replaced: Mapping[str, Record]) -> None:
+        """Give records new metadata in place of what `replaced` holds; text, mean and variance stay."""
         for start in range(0, len(records), self._batch):
             part = records[start : start + self._batch]
-            with _guard("write"):
+            with self._writing("write"):
                 self.collection.update(
                     ids=[r.id for r in part],
-                    metadatas=[
-                        {**dict.fromkeys(old[r.id].metadata), **r.metadata}
-                        for r in part
-                    ],
+                    metadatas=[{**dict.fromkeys(replaced[r.id].metadata), **r.metadata} for r in part],
                 )
 
     def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
         """Delete by ids or filter; returns how many records went."""
         present = self.matching(ids, where)
         for start in range(0, len(present), self._batch):
-            with _guard("delete"):
+            with self._writing("delete"):
                 self.collection.delete(ids=present[start : start + self._batch])
         return len(present)
 
@@ -263,7 +309,9 @@ def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
 
 def _where(where: Where | None) -> dict[str, Any] | None:
     if where and not isinstance(where, Mapping):
-        raise InvalidInputError(f"a filter is a dictionary such as {{'year': {{'$gte': 2020}}}}, got {where!r}")
+        raise InvalidInputError(
+            f"a filter is a dictionary such as {{'year': {{'$gte': 2020}}}}, got {where!r}"
+        )
     return dict(where) if where else None
 
 
@@ -286,7 +334,7 @@ def _guard(action: str, where: Where | None = None) -> Iterator[None]:
 
 def _advice(message: str) -> str:
     message = message.lower()
-    if "compaction" in message:  # all that Chroma tells of a disk that fills up while it writes
+    if "compact" in message:  # all that Chroma tells of a disk that fills up while it writes
         return ". Is the disk full? Then free some disk space and run the same command again: what was stored is kept"
     if "full" in message or "no space" in message:
         return ". Free some disk space and run the same command again: what was stored is kept"

@@ -116,7 +116,9 @@ def check_metadata(metadata: Mapping[str, Any] | None, position: int) -> Metadat
         if not isinstance(key, str) or not key:
             raise InvalidInputError(f"{where}: keys must be non-empty strings")
         if key.startswith(RESERVED_PREFIXES):
-            raise InvalidInputError(f"{where}: keys that begin with 'uec:' or 'chroma:' are reserved, rename it")
+            raise InvalidInputError(
+                f"{where}: keys that begin with 'uec:' or 'chroma:' are reserved, rename it"
+            )
         if key.startswith(_REFUSED_PREFIXES):
             raise InvalidInputError(f"{where}: Chroma refuses keys that begin with '#' or '$', rename it")
         if key.strip() and (problem := text_problem(key)):
