@@ -280,3 +280,19 @@ def test_rounding_errors_are_no_curvature():
         same = (torch.ones(8, 4), torch.ones(8, 3), torch.ones(3))
         curvature.update_pairs(same, same)
         KroneckerPosterior.from_curvature(curvature, 10.0)
+
+
+def test_directions_that_damping_drowns_are_left_out_without_changing_variances():
+    generator = torch.Generator().manual_seed(3)
+    curvature = Curvature("kron", 0.05)
+    sides = [
+        (torch.randn(6, 40, generator=generator), torch.randn(6, 5, generator=generator), torch.ones(5))
+        for _ in range(2)
+    ]
+    curvature.update_pairs(*sides)
+    posterior = KroneckerPosterior.from_curvature(curvature, 10.0)
+    assert posterior.feature_vectors.shape == (40, 12)  # as many as there were texts
+    whole = torch.linalg.inv((curvature.feature_sum / 12).double() + posterior.damping[0] * torch.eye(40))
+    features = torch.randn(9, 40, generator=generator)
+    naive = ((features.double() @ whole) * features).sum(1)
+    torch.testing.assert_close(posterior.feature_uncertainty(features).double(), naive, rtol=1e-4, atol=0)

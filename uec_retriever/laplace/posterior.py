@@ -18,6 +18,7 @@ from torch import Tensor
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.laplace.curvature import Curvature
 
+_NEGLIGIBLE = 1e-4  # of the damping
 _FEWEST_PARAMETERS = 0.01  # effective number that any informative pairs exceed
 
 
@@ -134,9 +135,10 @@ class KroneckerPosterior(Posterior):
     `pi^2 = (tr A / I) / (tr B / D)`.
 
     Attributes:
-        feature_values: `[I]` eigenvalues of A = E[g g^T], >= 0.
-        feature_vectors: `[I, I]` its eigenvectors as columns; None when A is diagonal (sparse
-            features: one value a token, and an unseen token keeps its prior variance).
+        feature_values: `[r]` eigenvalues of A = E[g g^T], > 0; those that damping drowns (below
+            1e-4 of it, so that no variance changes by more) are left out.
+        feature_vectors: `[I, r]` their eigenvectors as columns; None when A is diagonal (sparse
+            features: then r = I, one value a token, and an unseen token keeps its prior variance).
         output_factor: `[D, D]` B = E[gamma H gamma].
     """
 
@@ -161,7 +163,7 @@ class KroneckerPosterior(Posterior):
         outputs = torch.linalg.eigvalsh(output).clamp_min(0)
         seen = values[values > 0]
         precision = _informed_precision(count * seen[:, None] * outputs, squared_norm)
-        return cls(
+        whole = cls(
             count=count,
             prior_precision=precision,
             tau=curvature.tau,
@@ -169,12 +171,19 @@ class KroneckerPosterior(Posterior):
             feature_vectors=vectors,
             output_factor=output.float(),
         )
+        if vectors is None:
+            return whole
+        kept = whole.feature_values > _NEGLIGIBLE * whole.damping[0]
+        return replace(
+            whole, feature_values=whole.feature_values[kept], feature_vectors=vectors[:, kept].contiguous()
+        )
 
     @cached_property
     def damping(self) -> tuple[float, float]:
         """What is added to the diagonals of A and B."""
-        features, outputs = self.feature_values, self.output_factor.diagonal()
-        ratio = float(features.double().mean() / outputs.double().mean()) ** 0.5
+        inputs = len(self.feature_values if self.feature_vectors is None else self.feature_vectors)
+        trace = float(self.feature_values.double().sum())
+        ratio = (trace / inputs / float(self.output_factor.diagonal().double().mean())) ** 0.5
         root = (self.prior_precision / self.count) ** 0.5
         return ratio * root, root / ratio
 
@@ -197,7 +206,12 @@ class KroneckerPosterior(Posterior):
             return product[:, 0]
         if self.feature_vectors is None:
             return (features**2) @ (1 / self._feature_precision)
-        return ((features @ self.feature_vectors) ** 2) @ (1 / self._feature_precision)
+        squares = (features @ self.feature_vectors) ** 2
+        known = squares @ (1 / self._feature_precision)
+        if len(self.feature_vectors) == len(self.feature_values):
+            return known
+        rest = (features**2).sum(1) - squares.sum(1)  # outside the span of the calibration pairs
+        return known + rest.clamp_min(0) / self.damping[0]
 
     def output_variance(self, features: Tensor) -> Tensor:
         """See `Posterior.output_variance`."""

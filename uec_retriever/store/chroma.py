@@ -104,7 +104,7 @@ class ChromaStore:
 
     @property
     def collection(self) -> Collection:
-        """The collection, of a new client if the embedded one got stuck in a failed write."""
+        """The collection, of a new client if the embedded one is stuck (see `_guarded`)."""
         if self._stuck:
             self.client = connect(Path(self.client.get_settings().persist_directory))
             self._collection = self.client.get_collection(self._collection.name, embedding_function=None)
@@ -112,10 +112,10 @@ class ChromaStore:
         return self._collection
 
     @contextlib.contextmanager
-    def _writing(self, action: str) -> Iterator[None]:
-        """As `_guard`; an embedded Chroma hangs at the write after one that failed, so it is dropped."""
+    def _guarded(self, action: str, where: Where | None = None) -> Iterator[None]:
+        """As `_guard`; an embedded Chroma that failed, say on a full disk, hangs at the next call: drop it."""
         try:
-            with _guard(action):
+            with _guard(action, where):
                 yield
         except StorageError:
             settings = self.client.get_settings()
@@ -161,19 +161,19 @@ class ChromaStore:
 
     def save_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest (only its calibration may change)."""
-        with self._writing("save the manifest"):
+        with self._guarded("save the manifest"):
             self.collection.modify(metadata=dict(manifest.to_metadata()))
         self.manifest = manifest
 
     def count(self) -> int:
         """Number of records."""
-        with _guard("count"):
+        with self._guarded("count"):
             return int(self.collection.count())
 
     def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
         """Records by id, in the order of `ids`, those absent left out; or all that match a filter."""
         found: dict[str, Record] = {}
-        with _guard("read", where):
+        with self._guarded("read", where):
             if ids is None:
                 for batch in self.pages(where):
                     found.update((r.id, r) for r in batch)
@@ -190,7 +190,7 @@ class ChromaStore:
     def pages(self, where: Where | None = None, size: int = 1000) -> Iterator[list[Record]]:
         """All records, a page at a time."""
         for offset in range(0, self.count(), size):
-            with _guard("read", where):
+            with self._guarded("read", where):
                 result = self.collection.get(
                     where=_where(where), include=["documents", "metadatas"], limit=size, offset=offset
                 )
@@ -225,7 +225,7 @@ class ChromaStore:
                     metadata.update(
                         {k: None for k in replaced[record.id].metadata if k not in record.metadata}
                     )
-            with self._writing("write"):
+            with self._guarded("write"):
                 self.collection.upsert(
                     ids=[r.id for r in records[part]],
                     embeddings=np.asarray(means[part], dtype=np.float32),
@@ -237,7 +237,7 @@ class ChromaStore:
         """Give records new metadata in place of what `replaced` holds; text, mean and variance stay."""
         for start in range(0, len(records), self._batch):
             part = records[start : start + self._batch]
-            with self._writing("write"):
+            with self._guarded("write"):
                 self.collection.update(
                     ids=[r.id for r in part],
                     metadatas=[{**dict.fromkeys(replaced[r.id].metadata), **r.metadata} for r in part],
@@ -247,7 +247,7 @@ class ChromaStore:
         """Delete by ids or filter; returns how many records went."""
         present = self.matching(ids, where)
         for start in range(0, len(present), self._batch):
-            with self._writing("delete"):
+            with self._guarded("delete"):
                 self.collection.delete(ids=present[start : start + self._batch])
         return len(present)
 
@@ -255,11 +255,11 @@ class ChromaStore:
         """Ids present among `ids`, or of the records that match `where`."""
         present: list[str] = []
         if ids is None:
-            with _guard("read", where):
+            with self._guarded("read", where):
                 return list(self.collection.get(where=_where(where), include=[])["ids"])
         ids = list(dict.fromkeys(ids))
         for start in range(0, len(ids), self._batch):
-            with _guard("read"):
+            with self._guarded("read"):
                 present += self.collection.get(ids=ids[start : start + self._batch], include=[])["ids"]
         return present
 
@@ -271,7 +271,7 @@ class ChromaStore:
             limit: at most this many for each, >= 1.
             where: Chroma's metadata filter.
         """
-        with _guard("query", where):
+        with self._guarded("query", where):
             result = self.collection.query(
                 query_embeddings=np.asarray(vectors, dtype=np.float32),
                 n_results=limit,
