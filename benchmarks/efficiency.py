@@ -29,11 +29,13 @@ from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.adding import CHUNK
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.engine import Engine
+from uec_retriever.folder import IndexFolder
 from uec_retriever.gaussian import Array
 from uec_retriever.pairs import pseudo_pairs
 from uec_retriever.searching import DEFAULT_CANDIDATES
+from uec_retriever.store.chroma import ChromaStore
 
-ENSEMBLES = {"MiniLM": (MINILM,), "MiniLM + WordLlama": (MINILM, WORDLLAMA)}
+ENSEMBLES = {"WordLlama": (WORDLLAMA,), "MiniLM": (MINILM,), "MiniLM + WordLlama": (MINILM, WORDLLAMA)}
 
 
 def main() -> None:
@@ -66,7 +68,14 @@ def main() -> None:
 
 def _engine(folder: Path, models: tuple[str, ...], texts: list[str]) -> Engine:
     experts = [Expert.load(str(real_model(m)), device="cpu") for m in models]
-    return Engine.create(folder / "index", experts, pseudo_pairs(texts, limit=64))
+    return Engine.create(folder / "index", experts, pseudo_pairs(texts))
+
+
+def _empty_copy(engine: Engine, path: Path) -> Engine:
+    """An empty index with the same experts and manifest."""
+    folder = IndexFolder(path)
+    store = ChromaStore.create(folder.client(), folder.collection, engine.manifest)
+    return Engine(engine.ensemble, store, folder)
 
 
 def _plain_collection(folder: str) -> Any:
@@ -93,11 +102,10 @@ def measure_indexing(
                 documents=part,
             )
         plain.append(len(texts) / (time.perf_counter() - start))
+        fresh = _empty_copy(engine, folder / f"ours{repeat}") if repeat < repeats else engine
         start = time.perf_counter()
-        engine.add(texts, ids=[str(i) for i in range(len(texts))])
+        fresh.add(texts, ids=[str(i) for i in range(len(texts))])
         ours.append(len(texts) / (time.perf_counter() - start))
-        if repeat < repeats:
-            engine.delete(ids=[str(i) for i in range(len(texts))])
     ratios = [a / b for a, b in zip(ours[1:], plain[1:], strict=True)]  # the first round warms up
     return {"ours_per_s": _median(ours[1:]), "plain_per_s": _median(plain[1:]), "ratio": _median(ratios)}
 
@@ -148,10 +156,10 @@ def measure_queries(engine: Engine, models: tuple[str, ...], queries: list[str])
 def measure_disk(records: int) -> list[dict[str, Any]]:
     """Bytes on disk with and without variances, of the same means and texts, for growing N."""
     rows = []
-    for number in sorted({max(1, records // 10), records}):
+    for number in _sizes(records):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            engine = _engine(root, (MINILM, WORDLLAMA), _sentences(64))
+            engine = _engine(root, (MINILM, WORDLLAMA), _sentences(640))
             vectors, texts = _synthetic(number, 640)
             collection = _plain_collection(str(root / "plain"))
             variances = engine.ensemble.codec.to_strings(_coded(engine, number))
@@ -194,7 +202,7 @@ def measure_disk(records: int) -> list[dict[str, Any]]:
 def measure_memory(records: int) -> list[dict[str, Any]]:
     """Peak memory of a process that indexes N texts, and of one that adds the same vectors to plain Chroma."""
     rows = []
-    for number in sorted({max(1, records // 10), records}):
+    for number in _sizes(records):
         peaks = {
             side: float(
                 subprocess.run(
@@ -213,6 +221,11 @@ def measure_memory(records: int) -> list[dict[str, Any]]:
         [[str(r["records"]), f"{r['uec_mb']:.0f}", f"{r['plain_mb']:.0f}"] for r in rows],
     )
     return rows
+
+
+def _sizes(records: int) -> list[int]:
+    """A tenth and the whole, unless that is small."""
+    return [records // 10, records] if records >= 1000 else [records]
 
 
 def _sentences(number: int) -> list[str]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -171,13 +172,14 @@ def pooling_weights(pooling: nn.Module, like: Tensor, features: dict[str, Any]) 
 
 def _bag_features(tokens: Tensor, offsets: Tensor, vocabulary: int) -> Tensor:
     """Sparse `[n, V]` share of each token in its text: what an EmbeddingBag averages over."""
-    if vocabulary <= 0:
-        raise UnsupportedModelError("the embedding bag has an empty vocabulary")
-    ends = torch.cat([offsets[1:], torch.tensor([len(tokens)], device=offsets.device)])
-    lengths = ends - offsets
-    rows = torch.repeat_interleave(torch.arange(len(offsets), device=tokens.device), lengths)
-    shares = (1.0 / lengths.clamp_min(1).float())[rows]
-    return _sparse(torch.stack([rows, tokens]), shares, (len(offsets), vocabulary))
+    ids, starts = tokens.cpu().numpy(), offsets.cpu().numpy()
+    lengths = np.diff(starts, append=len(ids))
+    cells = np.repeat(np.arange(len(starts)), lengths) * vocabulary + ids
+    cells, counts = np.unique(cells, return_counts=True)
+    rows, columns = np.divmod(cells, vocabulary)
+    shares = (counts / lengths[rows]).astype(np.float32)
+    indices = torch.from_numpy(np.stack([rows, columns]))
+    return _sparse(indices, torch.from_numpy(shares), (len(starts), vocabulary)).to(tokens.device)
 
 
 def _scale_rows(features: Tensor, factors: Tensor) -> Tensor:
@@ -187,4 +189,5 @@ def _scale_rows(features: Tensor, factors: Tensor) -> Tensor:
 
 
 def _sparse(indices: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).coalesce()
+    """A sparse matrix of sorted, unique indices."""
+    return torch.sparse_coo_tensor(indices, values, shape, check_invariants=False, is_coalesced=True)

@@ -220,13 +220,16 @@ class ChromaStore:
             metadatas: list[Any] = [
                 {**r.metadata, _VARIANCE: v} for r, v in zip(records[part], variances[part], strict=True)
             ]
+            known = False
             for record, metadata in zip(records[part], metadatas, strict=True):
                 if record.id in replaced:  # upsert merges metadata; None drops a key
+                    known = True
                     metadata.update(
                         {k: None for k in replaced[record.id].metadata if k not in record.metadata}
                     )
             with self._guarded("write"):
-                self.collection.upsert(
+                store = self.collection.upsert if known else self.collection.add  # add is the faster
+                store(
                     ids=[r.id for r in records[part]],
                     embeddings=np.asarray(means[part], dtype=np.float32),
                     documents=[r.text for r in records[part]],

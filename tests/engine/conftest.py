@@ -1,0 +1,172 @@
+import contextlib
+import copy
+import multiprocessing
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+import torch
+from chromadb.api.client import SharedSystemClient
+from chromadb.api.fastapi import FastAPI
+from small import bert_model, load, pairs, static_model
+
+from uec_retriever.engine import Engine
+from uec_retriever.fitting import fit_posterior
+from uec_retriever.laplace.files import save_posterior
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny matrices gain nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Label -> model folder: two of equal dimension, one of another."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "static": static_model(folder / "static", 0),
+        "other": static_model(folder / "other", 1),
+        "bert": bert_model(folder / "bert", folder / "workspace"),
+    }
+
+
+@pytest.fixture(scope="session")
+def loaded(models):
+    return {expert.label: expert for expert in load(models)}
+
+
+@pytest.fixture
+def experts(loaded):
+    """`experts("static", "bert")`: experts without posteriors, their (unchanging) models shared."""
+    return lambda *labels: [copy.copy(loaded[label]) for label in labels]
+
+
+@pytest.fixture(scope="session")
+def fitted(loaded, tmp_path_factory):
+    """Label -> posterior file."""
+    folder = tmp_path_factory.mktemp("posteriors")
+    for label, expert in loaded.items():
+        copied = copy.copy(expert)
+        header = fit_posterior(copied, pairs()).header
+        save_posterior(folder / label, copied.posterior, header)
+    return {label: folder / label for label in loaded}
+
+
+@pytest.fixture
+def make(tmp_path, experts):
+    """`make("static", "bert", folder="name", **options)`: an empty index, made by `Engine.create`."""
+
+    def create(*labels, folder="index", calibration=None, **options):
+        return Engine.create(
+            tmp_path / folder,
+            experts(*(labels or ("static", "bert"))),
+            calibration or pairs(),
+            **options,
+        )
+
+    return create
+
+
+@pytest.fixture
+def reopen():
+    """`reopen(folder)`: open an index with nothing left in memory: models and database from disk."""
+
+    def opened(folder, **options):
+        _systems.extend(SharedSystemClient._identifier_to_system.values())
+        SharedSystemClient.clear_system_cache()
+        return Engine.open(folder, device="cpu", **options)
+
+    return opened
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """`encoded(engine)`: a list that gets every text that an expert of the engine encodes from now on."""
+
+    def spy(engine):
+        texts = []
+        for expert in engine.experts:
+            real = expert.encode
+
+            def encode(batch, *args, _real=real, **options):
+                texts.extend(batch)
+                return _real(batch, *args, **options)
+
+            monkeypatch.setattr(expert, "encode", encode)
+        return texts
+
+    return spy
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Context of processes that start fast, because a clean one has imported the libraries for all."""
+    return multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def import_ahead(request):
+    """The clean process for `processes` takes ten seconds to import: let it do so behind the first tests."""
+    if any("processes" in item.fixturenames for item in request.session.items):
+        multiprocessing.set_forkserver_preload(["uec_retriever.engine"])
+        forkserver.ensure_running()
+
+
+_systems = []
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_closed():
+    """Chroma's client never closes the connections to its server, not even in `close()`."""
+    yield
+    for system in [*_systems, *SharedSystemClient._identifier_to_system.values()]:
+        for component in system._instances.values():
+            if isinstance(component, FastAPI):
+                component._session.close()
+
+
+@contextlib.contextmanager
+def chroma_server(path):
+    """A real `chroma run`; yields its address and a function that kills it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
+    with (Path(path) / "server.log").open("wb") as log:
+        process = subprocess.Popen([*command, "--path", str(path)], stdout=log, stderr=log, cwd=path)
+
+    def kill():
+        process.kill()
+        process.wait()
+
+    try:
+        for _ in range(300):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/heartbeat", timeout=1),
+            ):
+                break
+            assert process.poll() is None, (Path(path) / "server.log").read_text()
+            time.sleep(0.1)
+        else:
+            pytest.fail("chroma run did not come up")
+        yield f"http://127.0.0.1:{port}", kill
+    finally:
+        kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """Address of a Chroma server for the whole session: use your own collection name."""
+    with chroma_server(tmp_path_factory.mktemp("server")) as (url, _):
+        yield url

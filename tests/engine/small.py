@@ -1,0 +1,113 @@
+"""Small experts, texts and indexes for the engine's tests; importable by child processes too."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import random
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from devtools.tiny import tiny_model
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.engine import Engine
+from uec_retriever.pairs import CalibrationPairs
+from uec_retriever.store.records import Record
+
+WORDS = (
+    "the of to in for on with text word wing layer flow heat pressure what how why which probe hello world "
+    "cat dog bird red green blue small large query document one two three four five six seven"
+).split()
+DIMENSION = 24
+
+
+def static_model(folder: Path, seed: int) -> str:
+    """A random StaticEmbedding over the small vocabulary and the numbers that `numbered` uses."""
+    words = ["[UNK]", *WORDS, *(f"n{i}" for i in range(10))]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    weights = np.random.default_rng(seed).normal(size=(len(words), DIMENSION)).astype(np.float32)
+    module = StaticEmbedding(tokenizer, embedding_weights=weights)
+    SentenceTransformer(modules=[module], device="cpu").save(str(folder))
+    return str(folder)
+
+
+def bert_model(folder: Path, workspace: Path) -> str:
+    """A tiny BERT of another dimension, which cuts texts at 48 tokens."""
+    tiny_model(workspace, "bert").save(str(folder))
+    return str(folder)
+
+
+def sentences(count: int, seed: int = 0, words: int = 10) -> list[str]:
+    """Random texts of the small vocabulary, of 3 to `words` words."""
+    generator = random.Random(seed)
+    return [" ".join(generator.choices(WORDS, k=generator.randint(3, words))) for _ in range(count)]
+
+
+def numbered(count: int, start: int = 0) -> list[Record]:
+    """Records whose texts and embeddings all differ, made without a list of all texts before."""
+    return [numbered_record(i) for i in range(start, start + count)]
+
+
+def numbered_record(i: int) -> Record:
+    """The i-th of `numbered`."""
+    drawn = random.Random(i).choices(WORDS, k=6)
+    return Record(f"{i:06}", " ".join([*drawn, *(f"n{digit}" for digit in str(i))]), {"n": i})
+
+
+def pairs(count: int = 48, seed: int = 100) -> CalibrationPairs:
+    """Calibration pairs that share words."""
+    positives = sentences(count, seed, 14)
+    queries = [" ".join([*p.split()[:4], w]) for p, w in zip(positives, WORDS * 9, strict=False)]
+    return CalibrationPairs(queries, positives)
+
+
+def load(labels: dict[str, str]) -> list[Expert]:
+    """Fresh experts: label -> folder."""
+    return [Expert.load(path, label=label, device="cpu") for label, path in labels.items()]
+
+
+def contents(engine: Engine) -> dict[str, Record]:
+    """All that an index holds, checking that no record is there twice."""
+    records = engine.get()
+    assert len({r.id for r in records}) == len(records) == engine.count()
+    return {r.id: r for r in records}
+
+
+def answers(engine: Engine, queries: list[str], k: int = 10) -> list[list[tuple[str, float, float]]]:
+    """What the engine finds, rounded so that the last bits do not matter."""
+    return [
+        [(h.id, round(h.raw_score, 4), round(h.deviation, 4)) for h in result]
+        for result in engine.search_batch(queries, k)
+    ]
+
+
+def hold_for_writing(path: str, pipe: Connection) -> None:
+    """In another process: write to an index until told to stop."""
+    engine = Engine.open(path, device="cpu")
+
+    def stream() -> Iterator[Record]:
+        yield numbered_record(0)
+        pipe.send("writing")
+        pipe.recv()
+        yield numbered_record(1)
+
+    engine.add_records(stream())
+
+
+def add_numbered(path: str, count: int, done: Synchronized) -> None:
+    """In another process: add the first numbered records, telling how many are done."""
+    engine = Engine.open(path, device="cpu")
+
+    def tell(more: float) -> None:
+        done.value += more
+
+    engine.add_records((numbered_record(i) for i in range(count)), progress=tell)

@@ -1,0 +1,241 @@
+"""Kill -9, a full disk, a read-only folder, a server that is gone."""
+
+import contextlib
+import random
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+from conftest import chroma_server
+from small import add_numbered, answers, contents, numbered, pairs, sentences
+
+from uec_retriever.engine import Engine
+from uec_retriever.errors import StorageError
+from uec_retriever.store.records import Record
+
+QUERIES = sentences(8, 2, 5)
+COUNT = 2500  # Chroma writes its vector index to disk at every 1000
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, loaded):
+    engine = Engine.create(tmp_path_factory.mktemp("undisturbed") / "index", [loaded["static"]], pairs())
+    engine.add_records(numbered(COUNT))
+    return engine
+
+
+def exact(engine):
+    """Search results that do not depend on how the vector index approximates."""
+    return [
+        [(h.id, round(h.raw_score, 4), round(h.deviation, 4)) for h in r]
+        for r in engine.search_batch(QUERIES, 20, candidates=COUNT)
+    ]
+
+
+def add_until(processes, path, moment, generator):
+    """Add the records in another process and kill it once `moment` texts are done, or a little later."""
+    done = processes.Value("d", 0.0)
+    child = processes.Process(target=add_numbered, args=(str(path), COUNT, done), daemon=True)
+    child.start()
+    try:
+        deadline = time.monotonic() + 120
+        while done.value < moment:
+            assert child.is_alive(), f"the child died on its own: {child.exitcode}"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(generator.uniform(0, 0.15))
+        child.kill()
+    finally:
+        child.kill()
+        child.join()
+    return child.exitcode
+
+
+def test_killed_again_and_again(make, reopen, processes, undisturbed, tmp_path):
+    make("static")
+    generator = random.Random(int(time.time()))  # other moments every day
+    there = []
+    for moment in sorted(generator.sample(range(100, COUNT - 300), 5)):
+        assert add_until(processes, tmp_path / "index", moment, generator) == -9, "it was done before"
+        there.append(reopen(tmp_path / "index").count())
+    assert there == sorted(there)  # nothing that was stored is lost
+    assert 0 < there[-1] < COUNT
+    engine = reopen(tmp_path / "index")
+    everything = contents(undisturbed)
+    assert all(everything[i] == record for i, record in contents(engine).items())
+    report = engine.add_records(numbered(COUNT))
+    assert report.unchanged == there[-1]
+    assert report.added == COUNT - there[-1]
+    for opened in (engine, reopen(tmp_path / "index")):
+        assert contents(opened) == contents(undisturbed)
+        assert exact(opened) == exact(undisturbed)
+
+
+def mounted(*commands):
+    """Run mount commands; skip where they are not permitted."""
+    for command in commands:
+        result = subprocess.run(["mount", *map(str, command)], capture_output=True, text=True, check=False)
+        if result.returncode:
+            pytest.skip(f"mount is not permitted here: {result.stderr.strip()}")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        mounted(["-t", "tmpfs", "-o", "size=24m", "tmpfs", folder])
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], capture_output=True, check=False)
+
+
+def fill(folder, leave):
+    """Fill a disk with a file, but for some bytes."""
+    free = shutil.disk_usage(folder).free
+    (folder / "filler").write_bytes(b"\0" * (free - leave))
+
+
+def in_time(call, *args, **options):
+    """The result of a call, or its exception; a call that hangs, as Chroma's did, fails."""
+    outcome = {}
+
+    def run():
+        try:
+            outcome["result"] = call(*args, **options)
+        except Exception as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert outcome, "the call hangs"
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]
+
+
+FULL = "(?i)disk.*full.*free some disk space and run the same command again"
+
+
+@pytest.mark.parametrize("leave", [0, 900_000])
+def test_a_full_disk(small_disk, make, reopen, undisturbed, leave):
+    engine = make("static", folder=small_disk / "index")
+    engine.add_records(numbered(100))
+    fill(small_disk, leave)
+    for _ in range(2):
+        with pytest.raises(StorageError, match=FULL):
+            in_time(engine.add_records, numbered(COUNT))
+    with contextlib.suppress(StorageError):  # Chroma has to write before it can read on
+        assert len(in_time(engine.search, "cat", 5)) == 5
+    (small_disk / "filler").unlink()
+    stored = in_time(contents, engine)
+    assert 100 <= len(stored) < COUNT
+    report = in_time(engine.add_records, numbered(COUNT))
+    assert (report.unchanged, report.added) == (len(stored), COUNT - len(stored))
+    for opened in (engine, reopen(small_disk / "index")):
+        assert contents(opened) == contents(undisturbed)
+        assert exact(opened) == exact(undisturbed)
+
+
+@pytest.mark.parametrize("leave", [0, 900_000])
+def test_deleting_and_updating_on_a_full_disk(small_disk, make, leave):
+    engine = make("static", folder=small_disk / "index")
+    engine.add_records(numbered(1500))
+    fill(small_disk, leave)
+    new = [Record(r.id, r.text, {"new": "x" * 900, "n": r.metadata["n"]}) for r in numbered(1500)]
+    with pytest.raises(StorageError, match=FULL):
+        in_time(engine.add_records, new, update=True)
+    (small_disk / "filler").unlink()
+    in_time(engine.add_records, new, update=True)
+    assert contents(engine) == {r.id: r for r in new}
+    assert engine.delete(where={"n": {"$lt": 1400}}) == 1400
+    assert engine.count() == 100
+
+
+def test_a_disk_too_full_for_a_new_index(small_disk, make):
+    fill(small_disk, 20_000)
+    with pytest.raises(StorageError, match="(?i)space|full"):
+        make("static", folder=small_disk / "index")
+    (small_disk / "filler").unlink()
+    assert make("static", folder=small_disk / "index").add_records(numbered(10)).added == 10
+
+
+@pytest.fixture
+def read_only(make, tmp_path):
+    """A folder with an index of 50 texts, mounted read-only, and what it answered before."""
+    engine = make("static", folder="original")
+    engine.add_records(numbered(50))
+    folder = tmp_path / "read-only"
+    shutil.copytree(tmp_path / "original", folder)
+    try:
+        mounted(["--bind", folder, folder], ["-o", "remount,ro,bind", folder])
+        yield folder, answers(engine, QUERIES)
+    finally:
+        subprocess.run(["umount", "-l", folder], capture_output=True, check=False)
+
+
+def test_a_read_only_folder(read_only, reopen):
+    folder, found = read_only
+    for _ in range(2):
+        with pytest.raises(
+            StorageError, match="cannot open .*can it be written, as Chroma needs even to search"
+        ):
+            reopen(folder)
+    shutil.copytree(folder, folder.parent / "writable")
+    assert answers(reopen(folder.parent / "writable"), QUERIES) == found
+
+
+def test_a_folder_that_becomes_read_only(make, small_disk):
+    engine = make("static", folder=small_disk / "index")
+    engine.add_records(numbered(50))
+    found = answers(engine, QUERIES)
+    mounted(["--bind", small_disk, small_disk], ["-o", "remount,ro,bind", small_disk])
+    try:
+        for _ in range(2):
+            for write in (lambda: engine.add(["new"]), lambda: engine.delete(["000001"])):
+                with pytest.raises(StorageError, match="cannot write to .*index"):
+                    write()
+        assert answers(engine, QUERIES) == found
+    finally:
+        subprocess.run(["umount", "-l", small_disk], capture_output=True, check=False)
+    assert engine.add(["new"]).added == 1
+
+
+def test_a_read_only_place_for_a_new_index(read_only, make):
+    folder, _ = read_only
+    with pytest.raises(StorageError, match="cannot write to .*Choose another folder"):
+        make("static", folder=folder / "new")
+
+
+def test_no_server(make, tmp_path, models):
+    for url in ("http://127.0.0.1:9", "127.0.0.1:9", "https://127.0.0.1:9"):
+        with pytest.raises(StorageError, match="cannot reach a Chroma server.*chroma run"):
+            make("static", url=url)
+        with pytest.raises(StorageError, match="cannot reach a Chroma server.*chroma run"):
+            Engine.open(tmp_path / "index", url=url)
+
+
+def test_a_server_that_dies(make, tmp_path):
+    database = tmp_path / "database"
+    database.mkdir()
+    with chroma_server(database) as (url, kill):
+        engine = make("static", url=url)
+        engine.add_records(numbered(20))
+        kill()
+        for call in (
+            lambda: engine.search("cat"),
+            lambda: engine.search("cat", where={"n": 1}),
+            lambda: engine.add(["new"]),
+            lambda: engine.get(),
+            lambda: engine.get(["000001"]),
+            lambda: engine.delete(["000001"]),
+            lambda: engine.recalibrate(pairs()),
+            engine.count,
+        ):
+            with pytest.raises(StorageError, match="chroma run"):
+                call()
+    with chroma_server(database) as (url, _):
+        assert Engine.open(tmp_path / "index", url=url, device="cpu").count() == 20

@@ -1,0 +1,295 @@
+import numpy as np
+import pytest
+
+from uec_retriever.errors import (
+    FormatVersionError,
+    InvalidInputError,
+    NotAnIndexError,
+    StorageError,
+)
+from uec_retriever.store.chroma import ChromaStore, connect
+from uec_retriever.store.manifest import ExpertEntry, Manifest
+from uec_retriever.store.records import Record, same_content
+
+MANIFEST = Manifest(
+    experts=(ExpertEntry("a", "/a", "f", 4, "kron", "p", -1.0, -2.0, 1.0),),
+    layout="block",
+    temperature=0.5,
+    reference="none",
+)
+KINDS = {
+    "string": "word",
+    "empty": "",
+    "space": " ",
+    "unicode": "é 🙂 漢字\n\t\"'\\",
+    "long": "x" * 5000,
+    "int": 3,
+    "zero": 0,
+    "small": -(2**63),
+    "big": 2**63 - 1,
+    "float": 0.1,
+    "whole": 2.0,
+    "huge": 1e300,
+    "tiny": 5e-324,
+    "yes": True,
+    "no": False,
+    "strings": ["b", "a", ""],
+    "ints": [3, 1, 2**62],
+    "floats": [0.1, 2.0],
+    "bools": [True, False],
+    "ключ.with $ signs": 1,
+    "a#b": "h",
+}
+
+
+@pytest.fixture
+def client(tmp_path):
+    return connect(tmp_path)
+
+
+@pytest.fixture
+def store(client, monkeypatch):
+    made = ChromaStore.create(client, "uec", MANIFEST)
+    monkeypatch.setattr(made, "_batch", 3)
+    return made
+
+
+def vectors(n, seed=0):
+    drawn = np.random.default_rng(seed).normal(size=(n, 4))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+def records(n, start=0, **metadata):
+    return [Record(f"id{i:03}", f"text {i}", {"n": i, **metadata}) for i in range(start, start + n)]
+
+
+def codes(items):
+    return [f"v{r.id}" for r in items]
+
+
+def put(store, items, seed=0):
+    store.put(items, vectors(len(items), seed), codes(items))
+
+
+def test_put_and_get_over_several_batches(store):
+    items = records(8)
+    put(store, items)
+    assert store.count() == 8
+    wanted = ["id007", "absent", "id000", "id004", "id003", "id001"]
+    assert store.get(wanted) == [items[7], items[0], items[4], items[3], items[1]]
+    assert store.get() == items
+    assert store.get(where={"n": {"$gte": 5}}) == items[5:]
+    assert store.get([]) == []
+    assert store.get(["absent"]) == []
+
+
+def test_ids_given_twice_are_one(store):
+    put(store, records(5))
+    assert [r.id for r in store.get(["id004", "id001", "id004"])] == ["id004", "id001"]
+    assert store.delete(["id004", "id001", "id004"]) == 2
+    assert store.count() == 3
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 100])
+def test_pages_hold_every_record_once(store, size):
+    items = records(8)
+    put(store, items)
+    pages = list(store.pages(size=size))
+    assert [r for page in pages for r in page] == items
+    assert max(map(len, pages)) <= size
+    odd = [r for page in store.pages({"n": {"$in": [1, 3, 5, 7]}}, size=2) for r in page]
+    assert odd == items[1::2]
+
+
+def test_replacing_takes_text_vector_and_variance(store):
+    put(store, records(8))
+    new = [Record("id002", "new text", {"n": 2}), Record("id009", "another", {})]
+    store.put(new, np.eye(4, dtype=np.float32)[:2], ["new", "fresh"])
+    assert store.count() == 9
+    assert store.get(["id002", "id009"]) == new
+    (found,) = store.query(np.eye(4, dtype=np.float32)[:1], 1)
+    assert (found.records[0].id, found.variances) == ("id002", ["new"])
+    np.testing.assert_allclose(found.means, [1.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["put", "replace_metadata"])
+def test_stale_metadata_vanishes(store, how):
+    items = records(8, old=1, tags=["a"])
+    put(store, items)
+    new = [Record(r.id, r.text, {"n": r.metadata["n"], "fresh": "x"}) for r in items[:5]]
+    new[0] = Record("id000", "text 0", {})
+    if how == "put":
+        put(store, new)
+    else:
+        store.replace_metadata(new, {r.id: r for r in items})
+    assert store.get() == [*new, *items[5:]]
+    assert store.get(where={"old": 1}) == items[5:]
+    assert store.get(where={"tags": {"$contains": "a"}}) == items[5:]
+
+
+@pytest.mark.parametrize("how", ["put", "replace_metadata"])
+def test_a_key_may_change_its_type(store, how):
+    values = [1, 1.5, False, "x", [2], ["y"], [0.5], [True]]
+    pairs = [(old, new) for old in values for new in values]
+    old = Record("a", "text", {f"k{i}": old for i, (old, _) in enumerate(pairs)})
+    put(store, [old])
+    changed = [Record("a", "text", {f"k{i}": new for i, (_, new) in enumerate(pairs)})]
+    if how == "put":
+        put(store, changed)
+    else:
+        store.replace_metadata(changed, {"a": old})
+    assert store.get(["a"]) == changed
+    got = store.get(["a"])[0].metadata
+    assert [type(got[f"k{i}"]) for i in range(len(pairs))] == [type(new) for _, new in pairs]
+
+
+def test_replacing_metadata_keeps_vector_and_variance(store):
+    items = records(7)
+    put(store, items)
+    before = store.query(vectors(1, 5), 7)[0]
+    new = [Record(r.id, "ignored", {"other": r.id}) for r in items]
+    store.replace_metadata(new, {r.id: r for r in items})
+    after = store.query(vectors(1, 5), 7)[0]
+    assert [r.text for r in after.records] == [r.text for r in before.records]
+    assert after.variances == before.variances
+    np.testing.assert_array_equal(after.means, before.means)
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_metadata_of_every_kind_comes_back_unchanged(store, key):
+    item = Record("a", "text", {key: KINDS[key]})
+    put(store, [item])
+    (by_query,) = store.query(vectors(1), 1)[0].records
+    for got in (*store.get(["a"]), *store.get(), *next(store.pages()), by_query):
+        value = got.metadata[key]
+        assert got == item
+        assert type(value) is type(KINDS[key])
+        if isinstance(value, list):
+            assert [type(v) for v in value] == [type(v) for v in KINDS[key]]
+
+
+def test_floats_come_back_but_for_the_last_bit(store):
+    """Chroma's own loss: what compares records must bear it (`same_content`)."""
+    drawn = [0.1 * i for i in range(40)] + np.random.default_rng(0).normal(size=60).tolist()
+    items = [Record(f"{i:03}", "text", {"x": x, "l": [x]}) for i, x in enumerate(drawn)]
+    put(store, items)
+    got = store.get()
+    assert all(same_content(a, b) for a, b in zip(items, got, strict=True))
+    np.testing.assert_array_max_ulp(np.array([r.metadata["x"] for r in got]), np.array(drawn), 1)
+
+
+def test_nothing_of_ours_is_in_metadata(store):
+    put(store, [Record("a", "text", {})])
+    assert store.get(["a"])[0].metadata == {}
+    assert store.query(vectors(1), 1)[0].records[0].metadata == {}
+    raw = store.collection.get(include=["metadatas"])["metadatas"][0]
+    assert raw == {"uec:v": "va"}  # so there was something to hide
+
+
+def test_delete(store):
+    put(store, records(8))
+    assert store.delete(["id001", "absent"]) == 1
+    assert store.delete(["id001"]) == 0
+    assert store.delete(where={"n": {"$gte": 4}}) == 4
+    assert store.delete(["id000", "id002", "id003"]) == 3
+    assert store.count() == 0
+
+
+def test_query_is_the_dot_product(store):
+    items = records(50)
+    means = vectors(50)
+    store.put(items, means, codes(items))
+    queries = vectors(3, 1) * 0.7
+    for query, found in zip(queries, store.query(queries, 50), strict=True):
+        dots = means @ query
+        order = np.argsort(-dots)
+        assert [r.id for r in found.records] == [items[i].id for i in order]
+        np.testing.assert_allclose(found.means, dots[order], atol=1e-6)
+        assert found.variances == [f"v{items[i].id}" for i in order]
+
+
+def test_query_with_filter_limit_and_nothing_there(store):
+    assert store.query(vectors(2), 5)[1].records == []
+    put(store, records(20))
+    (found,) = store.query(vectors(1, 1), 4, {"n": {"$lt": 3}})
+    assert {r.id for r in found.records} == {"id000", "id001", "id002"}
+    assert len(store.query(vectors(1), 4)[0].records) == 4
+    assert store.query(vectors(1), 4, {"n": 99})[0].records == []
+
+
+BAD_FILTERS = [{"n": {"$near": 1}}, {"$and": []}, {"n": None}, {"n": {"$in": []}}, {1: 2}, "n > 1", ["n"]]
+
+
+@pytest.mark.parametrize("bad", BAD_FILTERS, ids=str)
+def test_filters_that_chroma_refuses_are_named(store, bad):
+    put(store, records(2))
+    calls = (
+        lambda: store.query(vectors(1), 1, bad),
+        lambda: store.get(where=bad),
+        lambda: store.delete(where=bad),
+        lambda: store.get(["id000"], bad),
+    )
+    for call in calls:
+        with pytest.raises(InvalidInputError) as caught:
+            call()
+        assert str(caught.value).count(repr(bad)) == 1
+    assert store.count() == 2
+
+
+def test_manifest_is_scalar_collection_metadata_and_survives(client, store):
+    metadata = client.get_collection("uec", embedding_function=None).metadata
+    assert {type(v) for v in metadata.values()} <= {str, int, float, bool}
+    assert ChromaStore.open(client, "uec").manifest == MANIFEST
+
+
+def test_a_saved_manifest_replaces_the_old_one(client, store, tmp_path):
+    put(store, records(3))
+    changed = Manifest(MANIFEST.experts, "block", 2.5, "other")
+    store.save_manifest(changed)
+    assert store.manifest == changed
+    reopened = ChromaStore.open(client, "uec")
+    assert reopened.manifest == changed
+    assert reopened.count() == 3
+
+
+def test_collections_that_are_not_ours(client):
+    foreign = client.create_collection("things", embedding_function=None, metadata={"a": 1})
+    client.create_collection("bare", embedding_function=None)
+    for name in ("things", "bare"):
+        assert ChromaStore.exists(client, name)
+        with pytest.raises(NotAnIndexError, match=f"{name!r} was not made by uec-retriever"):
+            ChromaStore.open(client, name)
+        with pytest.raises(StorageError):
+            ChromaStore.create(client, name, MANIFEST)
+    assert foreign.metadata == {"a": 1}
+
+
+def test_absent_collection(client):
+    assert not ChromaStore.exists(client, "uec")
+    with pytest.raises(NotAnIndexError, match="no collection 'uec'"):
+        ChromaStore.open(client, "uec")
+
+
+def test_another_format_version(client):
+    client.create_collection(
+        "old", embedding_function=None, metadata={**MANIFEST.to_metadata(), "uec:format": 99}
+    )
+    with pytest.raises(FormatVersionError, match="format 99"):
+        ChromaStore.open(client, "old")
+
+
+def test_a_record_of_someone_else_is_a_clear_error(store):
+    store.collection.add(ids=["x"], embeddings=vectors(1), documents=["text"])
+    with pytest.raises(StorageError, match="'x'.*something else wrote"):
+        store.query(vectors(1), 1)
+
+
+def test_a_bad_collection_name(client):
+    with pytest.raises(StorageError, match="create the collection"):
+        ChromaStore.create(client, "?", MANIFEST)
+
+
+def test_several_collections_in_one_database(client):
+    stores = [ChromaStore.create(client, f"uec{i}", MANIFEST) for i in range(2)]
+    put(stores[0], records(3))
+    assert [s.count() for s in stores] == [3, 0]

@@ -1,0 +1,102 @@
+import dataclasses
+import json
+import math
+
+import pytest
+
+from uec_retriever.errors import FormatVersionError, NotAnIndexError
+from uec_retriever.store.manifest import FORMAT_VERSION, ExpertEntry, Manifest
+
+
+def entry(**changes):
+    fields = {
+        "label": "a",
+        "model": "/models/a",
+        "fingerprint": "f" * 64,
+        "dimension": 8,
+        "structure": "kron",
+        "posterior": "e" * 64,
+        "query_zero": -1.5,
+        "document_zero": -1.25,
+        "prior": 0.5,
+        "options": {"truncate_dim": 8, "prompts": {"query": "q: "}},
+    }
+    return ExpertEntry(**{**fields, **changes})
+
+
+def manifest(**changes):
+    fields = {
+        "experts": (entry(), entry(label="b", dimension=4)),
+        "layout": "block",
+        "temperature": 0.2,
+        "reference": "40 pairs: user",
+        "versions": {"torch": "2"},
+    }
+    return Manifest(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("temperature", [0, 0.2, math.inf])
+def test_metadata_round_trip(temperature):
+    original = manifest(temperature=temperature)
+    assert Manifest.from_metadata(original.to_metadata(), "uec") == original
+
+
+def test_metadata_is_scalar():
+    metadata = manifest().to_metadata()
+    assert {type(value) for value in metadata.values()} <= {str, int, float, bool}
+    assert all(key.startswith("uec:") for key in metadata)
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {}, {"hnsw:space": "ip"}, {"uec:format": 1}, {"uec:manifest": "{}"}]
+)
+def test_foreign_collections_are_refused(metadata):
+    with pytest.raises(NotAnIndexError, match="'things' was not made by uec-retriever"):
+        Manifest.from_metadata(metadata, "things")
+
+
+def test_another_format_version_is_refused_before_its_fields_are_read():
+    metadata = {"uec:format": FORMAT_VERSION + 1, "uec:manifest": json.dumps({"unheard": "of"})}
+    with pytest.raises(
+        FormatVersionError, match=f"format {FORMAT_VERSION + 1}, this version reads {FORMAT_VERSION}"
+    ):
+        Manifest.from_metadata(metadata, "uec")
+
+
+def test_dimension():
+    assert manifest().dimension == 12
+    assert manifest(layout="sum", experts=(entry(), entry(label="b"))).dimension == 8
+
+
+CALIBRATION = [{"query_zero": 9.0}, {"document_zero": 9.0}, {"prior": 0.1}, {"variance_factor": 3.0}]
+ESSENCE = [{"fingerprint": "0" * 64}, {"posterior": "0" * 64}, {"dimension": 16}]
+
+
+def with_first(original, change):
+    first, *others = original.experts
+    return dataclasses.replace(original, experts=(dataclasses.replace(first, **change), *others))
+
+
+@pytest.mark.parametrize("change", ESSENCE, ids=str)
+def test_fingerprint_tells_what_decides_the_stored_vectors(change):
+    assert with_first(manifest(), change).fingerprint != manifest().fingerprint
+
+
+@pytest.mark.parametrize("change", [*CALIBRATION, {"label": "z"}, {"model": "/elsewhere"}], ids=str)
+def test_fingerprint_of_blocks_is_free_of_calibration(change):
+    assert with_first(manifest(), change).fingerprint == manifest().fingerprint
+    assert dataclasses.replace(manifest(), temperature=9.0).fingerprint == manifest().fingerprint
+
+
+@pytest.mark.parametrize("change", [{"document_zero": 9.0}, {"prior": 0.1}], ids=str)
+def test_fingerprint_of_sums_holds_their_coefficients(change):
+    summed = manifest(layout="sum")
+    assert with_first(summed, change).fingerprint != summed.fingerprint
+    assert dataclasses.replace(summed, temperature=9.0).fingerprint != summed.fingerprint
+    assert summed.fingerprint != manifest().fingerprint
+
+
+def test_order_of_experts_matters():
+    a, b = manifest().experts
+    assert manifest(experts=(b, a)).fingerprint == manifest(experts=(b, a)).fingerprint
+    assert manifest(experts=(b, a)).fingerprint != manifest().fingerprint

@@ -1,0 +1,65 @@
+"""The benchmarks run whole at a small size, and their results say where they come from."""
+
+import importlib
+import json
+import sys
+
+import pytest
+
+from devtools.models import MINILM, WORDLLAMA
+
+SMALL = {
+    "retrieval": "--sets metatool --queries 20 --documents 60",
+    "efficiency": "--set metatool --texts 32 --queries 6 --repeats 1 --records 300",
+    "fitting": "--set metatool --pairs 32 --loop-pairs 4",
+    "codec": "--set metatool --texts 32 --queries 4 --max-pairs 48",
+}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, collections, minilm, wordllama):
+    def go(name):
+        monkeypatch.setattr(sys, "argv", [name, *SMALL[name].split(), "--out", str(tmp_path)])
+        importlib.import_module(f"benchmarks.{name}").main()
+        result = json.loads((tmp_path / f"{name}.json").read_text())
+        assert {"command", "commit", "versions", "seed"} <= set(result)
+        return result
+
+    return go
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_retrieval_puts_every_method_beside_the_others(run):
+    result = run("retrieval")
+    methods = result["sets"]["metatool"]["methods"]
+    assert {MINILM, WORDLLAMA, "uniform ensemble", "UEC diag", "UEC kron"} <= set(methods)
+    assert all(0 < m["low"] <= m["ndcg@10"] <= m["high"] <= 1 for m in methods.values())
+    assert result["split"] == "test"
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_efficiency_measures_both_sides(run):
+    result = run("efficiency")
+    for ensemble in ("MiniLM", "MiniLM + WordLlama"):
+        assert 0.2 < result[ensemble]["indexing"]["ratio"] < 5
+        assert 0 < result[ensemble]["query"]["rescoring_share_of_100"] < 1
+    assert all(row["ratio"] > 1 for row in result["disk"])
+    assert all(row["uec_mb"] > 100 for row in result["memory"])
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_closed_form_curvature_equals_the_loop_and_is_faster(run):
+    result = run("fitting")
+    assert result["loop"]["relative_difference"] < 1e-4
+    assert result["loop"]["ratio"] > 1
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_codecs_are_compared_at_equal_data(run):
+    rows = {(r["structure"], r["codec"].split(",")[0]): r for r in run("codec")["rows"]}
+    assert rows["kron", "low rank"]["bytes"] < 100 < rows["kron", "float32"]["bytes"]
+    assert rows["kron", "low rank"]["score_error"] < 1e-4

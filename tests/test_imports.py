@@ -1,0 +1,162 @@
+"""What may import what (design, section 2), and what importing the package may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import uec_retriever
+
+PACKAGE = Path(uec_retriever.__file__).parent
+HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "langchain_core", "llama_index")
+STEPS = ("laplace", "convolution", "similarity")
+FOUNDATION = ("errors", "texts", "pairs", "gaussian")
+# The arrows of the design, each part with what it may use. Parts not named here belong to the engine.
+MAY_USE = {
+    "errors": (),
+    "texts": ("errors",),
+    "pairs": ("errors", "texts"),
+    "gaussian": ("errors",),
+    "laplace": FOUNDATION,
+    "convolution": FOUNDATION,
+    "similarity": FOUNDATION,
+    "encoders": (*FOUNDATION, *STEPS),
+    "store": (*FOUNDATION, *STEPS),
+}
+ABOVE_THE_ENGINE = ("cli",)
+ONLY_IN = {
+    "sentence_transformers": ("encoders", "training"),
+    "chromadb": ("store",),
+    "transformers": ("encoders", "training", "utility_labeler", "cli"),  # the last to silence its logs
+    "langchain_core": (),
+    "langchain": (),
+    "llama_index": (),
+    "typer": ("cli",),
+    "rich": ("cli",),
+}
+PUBLIC = {
+    "AddReport",
+    "CalibrationPairs",
+    "Engine",
+    "Expert",
+    "GaussianEmbedding",
+    "Hit",
+    "Record",
+    "SearchResult",
+    "__version__",
+    "fit_posterior",
+    "pseudo_pairs",
+}
+
+
+def part_of(module):
+    """`uec_retriever.laplace.files` -> `laplace`."""
+    return module.split(".")[1]
+
+
+def imports(source, module):
+    """Full names of all modules that a source imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*module.split(".")[: -node.level], *([base] if base else [])])
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    return found
+
+
+def violations(module, source):
+    """What a module imports against the rules."""
+    mine = part_of(module)
+    for name in sorted(imports(source, module)):
+        top, *rest = name.split(".")
+        if top in ONLY_IN and mine not in ONLY_IN[top]:
+            yield f"{module} imports {top}"
+        if top != "uec_retriever" or not rest or rest[0] == mine:
+            continue
+        if mine in MAY_USE and rest[0] not in MAY_USE[mine]:
+            yield f"{module} imports {name}"
+        if rest[0] in ABOVE_THE_ENGINE:
+            yield f"{module} imports {name}"
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        if parts != ("uec_retriever", "__init__"):  # it names every home, for type checkers
+            yield ".".join(parts), path.read_text(encoding="utf-8")
+
+
+def test_imports_follow_the_arrows():
+    found = list(modules())
+    assert {part_of(name) for name, _ in found} >= {*MAY_USE, "engine", *ABOVE_THE_ENGINE}
+    assert [v for name, source in found for v in violations(name, source)] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("uec_retriever.gaussian", "from uec_retriever.laplace.basis import variance_basis"),
+        ("uec_retriever.laplace.basis", "from uec_retriever import convolution"),
+        ("uec_retriever.laplace.basis", "from ..similarity import moments"),
+        ("uec_retriever.convolution", "import uec_retriever.similarity"),
+        ("uec_retriever.similarity", "def f():\n    from uec_retriever.laplace.files import save"),
+        ("uec_retriever.encoders.expert", "from uec_retriever.store.records import Record"),
+        ("uec_retriever.store.chroma", "from uec_retriever.encoders.expert import Expert"),
+        ("uec_retriever.store.chroma", "from uec_retriever.results import Hit"),
+        ("uec_retriever.engine", "from uec_retriever.cli import main"),
+        ("uec_retriever.engine", "import chromadb.api"),
+        ("uec_retriever.cli.common", "from chromadb.config import Settings"),
+        ("uec_retriever.engine", "def f():\n    import sentence_transformers"),
+        ("uec_retriever.engine", "from langchain_core.documents import Document"),
+        ("uec_retriever.fitting", "from transformers import AutoModel"),
+    ],
+)
+def test_the_walk_sees_violations(module, source):
+    assert list(violations(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("uec_retriever.laplace.files", "from uec_retriever.laplace.posterior import Posterior"),
+        ("uec_retriever.laplace.files", "from .posterior import Posterior"),
+        ("uec_retriever.encoders.expert", "from uec_retriever.gaussian import Array\nimport transformers"),
+        ("uec_retriever.store.chroma", "import chromadb"),
+        ("uec_retriever.cli.common", "from uec_retriever.engine import Engine"),
+    ],
+)
+def test_the_walk_lets_pass_what_is_allowed(module, source):
+    assert list(violations(module, source)) == []
+
+
+def loaded_after(statement):
+    """Which heavy modules a fresh interpreter has loaded after a statement."""
+    code = f"{statement}\nimport sys\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded_after("import uec_retriever; dir(uec_retriever)") == set()
+
+
+def test_that_check_sees_every_one_of_them():
+    """On stand-ins, since not all are installed; and on a real import."""
+    stand_ins = f"import sys, types\nfor n in {HEAVY!r}: sys.modules[n] = types.ModuleType(n)"
+    assert loaded_after(stand_ins) == set(HEAVY)
+    assert "torch" in loaded_after("import uec_retriever.laplace.files")
+
+
+def test_public_names():
+    assert set(uec_retriever.__all__) == PUBLIC
+    assert len(uec_retriever.__all__) == len(PUBLIC)
+    assert all(getattr(uec_retriever, name) is not None for name in PUBLIC)
+    with pytest.raises(AttributeError, match="no attribute 'Retriever'"):
+        uec_retriever.Retriever  # noqa: B018
