@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from uec_retriever.ensemble import EncodedTexts, Ensemble
-from uec_retriever.errors import IdConflictError
+from uec_retriever.errors import IdConflictError, NumericalError
 from uec_retriever.results import AddReport
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.records import Record, same_content, unique
@@ -51,9 +51,14 @@ def _add_chunk(
     encoded: EncodedTexts | None = None
     if fresh:
         experts = len(ensemble.experts)
-        encoded = ensemble.encode_documents(
-            [r.text for r in fresh], batch_size=batch_size, progress=lambda n: progress(n / experts)
-        )
+        try:
+            encoded = ensemble.encode_documents(
+                [r.text for r in fresh], batch_size=batch_size, progress=lambda n: progress(n / experts)
+            )
+        except NumericalError as error:
+            if error.position is None:
+                raise
+            raise NumericalError(f"record {fresh[error.position].id!r}: {error}", error.position) from error
         strings = ensemble.codec.to_strings(ensemble.codec.code(encoded.gaussian))
         store.put(fresh, encoded.gaussian.mean, strings, replaced=there)
     retold = [r for r in changed if there[r.id].text == r.text]

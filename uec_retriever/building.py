@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -21,6 +23,7 @@ from uec_retriever.posteriors import attach_posterior
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
+_COLLECTION = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
 Progress = Callable[[int], None]
 
 
@@ -79,6 +82,31 @@ def _check(
     temperature: float | None,
 ) -> None:
     """Everything that can be refused before hours of fitting."""
+    _check_experts(experts, posteriors)
+    if structure not in STRUCTURES:
+        raise InvalidInputError(f"structure must be one of {sorted(STRUCTURES)}, got {structure!r}")
+    if layout not in LAYOUTS:
+        raise InvalidInputError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
+    if layout == "sum" and len({e.dimension for e in experts}) > 1:
+        raise InvalidInputError(
+            f"the sum layout needs experts of one dimension, got {[e.dimension for e in experts]}: "
+            "use layout='block'"
+        )
+    if temperature is not None and not temperature >= 0:
+        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
+    if not _COLLECTION.fullmatch(folder.collection):
+        raise InvalidInputError(
+            f"the collection name {folder.collection!r} is none that Chroma takes: use 3 to 512 of a-z, A-Z, 0-9, "
+            "'.', '_' and '-', with a letter or digit at both ends"
+        )
+    if ChromaStore.exists(folder.client(), folder.collection):
+        raise StorageError(
+            f"there is a collection {folder.collection!r} in {folder.url or folder.path} already: open it, "
+            "delete it, or choose another folder or name"
+        )
+
+
+def _check_experts(experts: Sequence[Expert], posteriors: Mapping[str, Path]) -> None:
     if not experts:
         raise InvalidInputError("an index needs at least one expert")
     labels = [e.label for e in experts]
@@ -86,21 +114,14 @@ def _check(
         raise InvalidInputError(f"two experts are called {twice[0]!r}: give each a label of its own")
     if unknown := sorted(set(posteriors) - set(labels)):
         raise InvalidInputError(f"posteriors for {unknown}, but the experts are {labels}")
-    if structure not in STRUCTURES:
-        raise InvalidInputError(f"structure must be one of {sorted(STRUCTURES)}, got {structure!r}")
-    if layout not in LAYOUTS:
-        raise InvalidInputError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
-    if layout == "sum" and len({e.dimension for e in experts}) > 1:
-        raise InvalidInputError(
-            f"the sum layout needs experts of one dimension, got {[e.dimension for e in experts]}: use layout='block'"
-        )
-    if temperature is not None and not temperature >= 0:
-        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
-    if ChromaStore.exists(folder.client(), folder.collection):
-        raise StorageError(
-            f"there is a collection {folder.collection!r} in {folder.url or folder.path} already: open it, "
-            "delete it, or choose another folder or name"
-        )
+    for expert in experts:
+        try:
+            json.dumps(expert.options)
+        except TypeError as error:
+            raise InvalidInputError(
+                f"the options of expert {expert.label!r} cannot be recorded in the index ({error}): give plain "
+                "values, e.g. model_kwargs={'dtype': 'float16'}"
+            ) from error
 
 
 def _posterior(

@@ -153,6 +153,16 @@ class Engine:
         """The loaded experts, in the order of the manifest."""
         return self.ensemble.experts
 
+    def close(self) -> None:
+        """Let go of Chroma: of the folder's database, or of the connection to its server."""
+        self.store.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def count(self) -> int:
         """Number of texts."""
         return self.store.count()
@@ -163,6 +173,8 @@ class Engine:
 
     def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
         """Records by id (in that order, absent ones left out), or all that match a filter."""
+        if isinstance(ids, str):
+            raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
         return self.store.get(ids, where)
 
     def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
@@ -174,6 +186,8 @@ class Engine:
         Raises:
             InvalidInputError: if neither or both are given.
         """
+        if isinstance(ids, str):
+            raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
         if (ids is None) == (where is None):
             raise InvalidInputError("give ids or a filter to delete by, one of them")
         if where is not None and not where:

@@ -32,7 +32,15 @@ class ModelMismatchError(UECError):
 
 
 class NumericalError(UECError):
-    """A model produced NaN, infinite or zero vectors."""
+    """A model produced NaN, infinite or zero vectors.
+
+    Attributes:
+        position: of the text in the batch, where one is to blame.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class NotAnIndexError(UECError):

@@ -237,7 +237,8 @@ class Expert:
             row = int(bad[0])
             raise NumericalError(
                 f"expert {self.label}: text {first + row} has a zero, NaN or infinite embedding: "
-                "drop the text, or load the model in float32"
+                "drop the text, or load the model in float32",
+                position=first + row,
             )
         variance = texts.gain**2 * self.posterior.output_variance(texts.features)
         return normalise(texts.embeddings.cpu().numpy(), variance.cpu().numpy())

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from uec_retriever.encoders.norms import Norm
-from uec_retriever.errors import UnsupportedModelError
 
 Activation = Callable[[Tensor], Tensor]
 

@@ -159,6 +159,12 @@ class ChromaStore:
         with _guard("list the collections"):
             return any(c.name == name for c in client.list_collections())
 
+    def close(self) -> None:
+        """Close the client, if it is of a kind that can be."""
+        close = getattr(self.client, "close", None)
+        if close is not None:
+            close()
+
     def save_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest (only its calibration may change)."""
         with self._guarded("save the manifest"):
@@ -220,16 +226,13 @@ class ChromaStore:
             metadatas: list[Any] = [
                 {**r.metadata, _VARIANCE: v} for r, v in zip(records[part], variances[part], strict=True)
             ]
-            known = False
             for record, metadata in zip(records[part], metadatas, strict=True):
                 if record.id in replaced:  # upsert merges metadata; None drops a key
-                    known = True
                     metadata.update(
                         {k: None for k in replaced[record.id].metadata if k not in record.metadata}
                     )
             with self._guarded("write"):
-                store = self.collection.upsert if known else self.collection.add  # add is the faster
-                store(
+                self.collection.upsert(  # add would keep silent about an id that another writer used
                     ids=[r.id for r in records[part]],
                     embeddings=np.asarray(means[part], dtype=np.float32),
                     documents=[r.text for r in records[part]],
