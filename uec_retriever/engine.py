@@ -260,7 +260,7 @@ class Engine:
             query: non-empty.
             k: at least 1; more than there are texts gives them all.
             where: Chroma's metadata filter.
-            candidates: how many to fetch and rescore, at least k; `max(50, 2 k)` if absent.
+            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if absent.
             temperature: T for this query, instead of the index's (block layout only).
 
         Raises:

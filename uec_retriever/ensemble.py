@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class Ensemble:
         """Names of the experts, in order."""
         return [entry.label for entry in self.manifest.experts]
 
-    @property
+    @cached_property
     def stored_variance_factors(self) -> Array:
         """`[R]` what stored variance coefficients are to be multiplied with since recalibration."""
         if self.manifest.layout == "sum":

@@ -12,12 +12,12 @@ from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.results import Hit, SearchResult
 from uec_retriever.similarity import probit_score, unit_score
-from uec_retriever.store.chroma import Candidates, ChromaStore, Where
+from uec_retriever.store.chroma import Candidates, ChromaStore, Where, own_metadata
 from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.texts import check_texts
 
-DEFAULT_CANDIDATES = 50
+DEFAULT_CANDIDATES = 30
 
 
 def search(
@@ -71,7 +71,7 @@ def search(
 
 def _rescore(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates, k: int) -> list[Hit]:
     """The k candidates of the highest uncertainty-aware similarity, best first."""
-    if not found.records:
+    if not found.ids:
         return []
     coded = ensemble.codec.from_strings(found.variances)
     coded = CodedVariances(coded.coefficients * ensemble.stored_variance_factors, coded.projections)
@@ -81,9 +81,9 @@ def _rescore(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates, k:
     scores, deviations = unit_score(raw), np.sqrt(variance)
     return [
         Hit(
-            id=found.records[i].id,
-            text=found.records[i].text,
-            metadata=found.records[i].metadata,
+            id=found.ids[i],
+            text=found.texts[i],
+            metadata=own_metadata(found.metadatas[i]),
             score=float(scores[i]),
             raw_score=float(raw[i]),
             deviation=float(deviations[i]),

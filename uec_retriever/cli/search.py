@@ -41,7 +41,7 @@ def search(
         str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"year": {"$gte": 2020}}\'.')
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option(help="How many to fetch and rescore; max(50, 2k) if absent.")
+        int | None, typer.Option(help="How many to fetch and rescore; max(30, 2k) if absent.")
     ] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, help="T of the coefficients, instead of the index's.")

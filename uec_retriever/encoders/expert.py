@@ -35,7 +35,7 @@ _CHUNK = 512
 
 @dataclass(frozen=True, eq=False)
 class Linearised:
-    """One forward pass over n texts, in their order.
+    """One forward pass over n texts, in their order; on the CPU, whatever device the model is on.
 
     Attributes:
         features: g `[n, I]`, dense or sparse COO, float32.
@@ -147,7 +147,7 @@ class Expert:
     def variance_basis(self) -> Array:
         """`[r, D]` basis of its variances, float32 (see `laplace.basis`)."""
         if self.posterior is None or self.posterior.basis is None:
-            raise ValueError(f"expert {self.label} has no calibrated posterior: fit one first")
+            raise InvalidInputError(f"expert {self.label} has no calibrated posterior: fit one first")
         return self.posterior.basis.numpy()
 
     def prompt(self, role: Role) -> str | None:
@@ -192,9 +192,7 @@ class Expert:
         gains = [p.gain for p in parts]
         truncated = [flag for part in parts for flag in part.truncated]
         return Linearised(
-            features=torch.cat([p.features for p in parts]).index_select(
-                0, back.to(parts[0].features.device)
-            ),
+            features=torch.cat([p.features for p in parts]).index_select(0, back),
             embeddings=torch.cat([p.embeddings for p in parts])[back],
             gain=gains[0] if gains[0].ndim == 1 else torch.cat(gains)[back],
             truncated=[truncated[i] for i in back.tolist()],
@@ -230,7 +228,7 @@ class Expert:
         `Var(z) = gamma^2 (g^T (x) I) Cov(W) (g (x) I)`, divided by |z|^2 (design, step 1).
         """
         if self.posterior is None:
-            raise ValueError(f"expert {self.label} has no posterior: fit one first")
+            raise InvalidInputError(f"expert {self.label} has no posterior: fit one first")
         norms = texts.embeddings.norm(dim=1)
         bad = torch.nonzero(~torch.isfinite(norms) | (norms == 0))
         if len(bad):
@@ -241,7 +239,7 @@ class Expert:
                 position=first + row,
             )
         variance = texts.gain**2 * self.posterior.output_variance(texts.features)
-        return normalise(texts.embeddings.cpu().numpy(), variance.cpu().numpy())
+        return normalise(texts.embeddings.numpy(), variance.numpy())
 
     @torch.no_grad()
     def _forward(self, batch: list[str], role: Role) -> Linearised:
@@ -253,9 +251,9 @@ class Expert:
             self.model(batch_to_device(features, self.model.device))
         assert capture.embedding is not None
         return Linearised(
-            features=self.last_layer.features(capture),
-            embeddings=capture.embedding[:, : self.dimension].float(),
-            gain=self.last_layer.gain(capture),
+            features=self.last_layer.features(capture).cpu(),
+            embeddings=capture.embedding[:, : self.dimension].float().cpu(),
+            gain=self.last_layer.gain(capture).cpu(),
             truncated=truncated,
         )
 

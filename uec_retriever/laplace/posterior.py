@@ -196,18 +196,18 @@ class KroneckerPosterior(Posterior):
         return (inverse.diagonal() / self.count).float()
 
     @cached_property
-    def _feature_precision(self) -> Tensor:
-        return self.feature_values + self.damping[0]
+    def _feature_covariance(self) -> Tensor:
+        return 1 / (self.feature_values + self.damping[0])
 
     def feature_uncertainty(self, features: Tensor) -> Tensor:
         """`[n]` g^T A~^-1 g: how far a text's features lie from those of the calibration pairs."""
         if features.is_sparse:
-            product: Tensor = torch.sparse.mm(features * features, (1 / self._feature_precision)[:, None])
+            product: Tensor = torch.sparse.mm(features * features, self._feature_covariance[:, None])
             return product[:, 0]
         if self.feature_vectors is None:
-            return (features**2) @ (1 / self._feature_precision)
+            return (features**2) @ self._feature_covariance
         squares = (features @ self.feature_vectors) ** 2
-        known = squares @ (1 / self._feature_precision)
+        known = squares @ self._feature_covariance
         if len(self.feature_vectors) == len(self.feature_values):
             return known
         rest = (features**2).sum(1) - squares.sum(1)  # outside the span of the calibration pairs

@@ -34,12 +34,16 @@ class Candidates:
     """What Chroma returned for one query, nearest first.
 
     Attributes:
-        records: m records, user metadata only.
+        ids: m ids.
+        texts: m texts.
+        metadatas: m metadata as stored, see `own_metadata`.
         means: `[m]` dot products of the query's mean with the stored means.
         variances: m coded variances.
     """
 
-    records: list[Record]
+    ids: list[str]
+    texts: list[str]
+    metadatas: list[Mapping[str, Any]]
     means: Array
     variances: list[str]
 
@@ -289,17 +293,17 @@ class ChromaStore:
         assert documents is not None and metadatas is not None and distances is not None
         for ids, texts, metas, distance in zip(result["ids"], documents, metadatas, distances, strict=True):
             variances = [_variance(i, meta) for i, meta in zip(ids, metas, strict=True)]
-            records = [Record(i, t, _own(m)) for i, t, m in zip(ids, texts, metas, strict=True)]
-            found.append(Candidates(records, 1.0 - np.asarray(distance, dtype=np.float64), variances))
+            means = 1.0 - np.asarray(distance, dtype=np.float64)
+            found.append(Candidates(ids, texts, list(metas), means, variances))
         return found
 
 
 def _records(result: Any) -> list[Record]:
     rows = zip(result["ids"], result["documents"], result["metadatas"], strict=True)
-    return [Record(i, text, _own(metadata)) for i, text, metadata in rows]
+    return [Record(i, text, own_metadata(metadata)) for i, text, metadata in rows]
 
 
-def _own(metadata: Mapping[str, Any] | None) -> Metadata:
+def own_metadata(metadata: Mapping[str, Any] | None) -> Metadata:
     """The user's part of a record's metadata."""
     return {k: v for k, v in (metadata or {}).items() if not k.startswith(RESERVED_PREFIXES)}
 
