@@ -12,7 +12,7 @@ from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.results import Hit, SearchResult
 from uec_retriever.similarity import probit_score, unit_score
-from uec_retriever.store.chroma import Candidates, ChromaStore, Where, own_metadata
+from uec_retriever.store.chroma import Candidates, ChromaStore, Where
 from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.texts import check_texts
@@ -79,14 +79,17 @@ def _rescore(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates, k:
     raw = probit_score(found.means, variance)
     order = np.argsort(-raw, kind="stable")[:k]
     scores, deviations = unit_score(raw), np.sqrt(variance)
-    return [
-        Hit(
-            id=found.ids[i],
-            text=found.texts[i],
-            metadata=own_metadata(found.metadatas[i]),
-            score=float(scores[i]),
-            raw_score=float(raw[i]),
-            deviation=float(deviations[i]),
+    hits = []
+    for i in order:
+        record = found.record(i)
+        hits.append(
+            Hit(
+                id=record.id,
+                text=record.text,
+                metadata=record.metadata,
+                score=float(scores[i]),
+                raw_score=float(raw[i]),
+                deviation=float(deviations[i]),
+            )
         )
-        for i in order
-    ]
+    return hits

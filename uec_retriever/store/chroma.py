@@ -36,7 +36,7 @@ class Candidates:
     Attributes:
         ids: m ids.
         texts: m texts.
-        metadatas: m metadata as stored, see `own_metadata`.
+        metadatas: m metadata as stored, ours included.
         means: `[m]` dot products of the query's mean with the stored means.
         variances: m coded variances.
     """
@@ -46,6 +46,10 @@ class Candidates:
     metadatas: list[Mapping[str, Any]]
     means: Array
     variances: list[str]
+
+    def record(self, row: int) -> Record:
+        """One of them, with the user's metadata only."""
+        return Record(self.ids[row], self.texts[row], _own(self.metadatas[row]))
 
 
 def connect(
@@ -300,10 +304,10 @@ class ChromaStore:
 
 def _records(result: Any) -> list[Record]:
     rows = zip(result["ids"], result["documents"], result["metadatas"], strict=True)
-    return [Record(i, text, own_metadata(metadata)) for i, text, metadata in rows]
+    return [Record(i, text, _own(metadata)) for i, text, metadata in rows]
 
 
-def own_metadata(metadata: Mapping[str, Any] | None) -> Metadata:
+def _own(metadata: Mapping[str, Any] | None) -> Metadata:
     """The user's part of a record's metadata."""
     return {k: v for k, v in (metadata or {}).items() if not k.startswith(RESERVED_PREFIXES)}
 
