@@ -42,7 +42,7 @@ KINDS = {
 }
 
 
-def records(candidates):
+def listed(candidates):
     return [candidates.record(row) for row in range(len(candidates.ids))]
 
 
@@ -112,7 +112,7 @@ def test_replacing_takes_text_vector_and_variance(store):
     assert store.count() == 9
     assert store.get(["id002", "id009"]) == new
     (found,) = store.query(np.eye(4, dtype=np.float32)[:1], 1)
-    assert (records(found)[0].id, found.variances) == ("id002", ["new"])
+    assert (listed(found)[0].id, found.variances) == ("id002", ["new"])
     np.testing.assert_allclose(found.means, [1.0], atol=1e-6)
 
 
@@ -154,7 +154,7 @@ def test_replacing_metadata_keeps_vector_and_variance(store):
     new = [Record(r.id, "ignored", {"other": r.id}) for r in items]
     store.replace_metadata(new, {r.id: r for r in items})
     after = store.query(vectors(1, 5), 7)[0]
-    assert [r.text for r in records(after)] == [r.text for r in records(before)]
+    assert [r.text for r in listed(after)] == [r.text for r in listed(before)]
     assert after.variances == before.variances
     np.testing.assert_array_equal(after.means, before.means)
 
@@ -163,7 +163,7 @@ def test_replacing_metadata_keeps_vector_and_variance(store):
 def test_metadata_of_every_kind_comes_back_unchanged(store, key):
     item = Record("a", "text", {key: KINDS[key]})
     put(store, [item])
-    (by_query,) = records(store.query(vectors(1), 1)[0])
+    (by_query,) = listed(store.query(vectors(1), 1)[0])
     for got in (*store.get(["a"]), *store.get(), *next(store.pages()), by_query):
         value = got.metadata[key]
         assert got == item
@@ -185,7 +185,7 @@ def test_floats_come_back_but_for_the_last_bit(store):
 def test_nothing_of_ours_is_in_metadata(store):
     put(store, [Record("a", "text", {})])
     assert store.get(["a"])[0].metadata == {}
-    assert records(store.query(vectors(1), 1)[0])[0].metadata == {}
+    assert listed(store.query(vectors(1), 1)[0])[0].metadata == {}
     raw = store.collection.get(include=["metadatas"])["metadatas"][0]
     assert raw == {"uec:v": "va"}  # so there was something to hide
 
@@ -207,18 +207,18 @@ def test_query_is_the_dot_product(store):
     for query, found in zip(queries, store.query(queries, 50), strict=True):
         dots = means @ query
         order = np.argsort(-dots)
-        assert [r.id for r in records(found)] == [items[i].id for i in order]
+        assert [r.id for r in listed(found)] == [items[i].id for i in order]
         np.testing.assert_allclose(found.means, dots[order], atol=1e-6)
         assert found.variances == [f"v{items[i].id}" for i in order]
 
 
 def test_query_with_filter_limit_and_nothing_there(store):
-    assert records(store.query(vectors(2), 5)[1]) == []
+    assert listed(store.query(vectors(2), 5)[1]) == []
     put(store, records(20))
     (found,) = store.query(vectors(1, 1), 4, {"n": {"$lt": 3}})
-    assert {r.id for r in records(found)} == {"id000", "id001", "id002"}
-    assert len(records(store.query(vectors(1), 4)[0])) == 4
-    assert records(store.query(vectors(1), 4, {"n": 99})[0]) == []
+    assert {r.id for r in listed(found)} == {"id000", "id001", "id002"}
+    assert len(listed(store.query(vectors(1), 4)[0])) == 4
+    assert listed(store.query(vectors(1), 4, {"n": 99})[0]) == []
 
 
 BAD_FILTERS = [{"n": {"$near": 1}}, {"$and": []}, {"n": None}, {"n": {"$in": []}}, {1: 2}, "n > 1", ["n"]]
