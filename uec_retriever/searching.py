@@ -42,8 +42,10 @@ def search(
         manifest: coefficients come from its temperature, zeros and priors.
     """
     queries = check_texts(queries, "query")
-    if not isinstance(k, int) or k < 1:
-        raise InvalidInputError(f"k must be a whole number of at least 1, got {k}")
+    if not isinstance(k, int):
+        raise InvalidInputError(f"k must be a whole number, got {k!r}")
+    if k < 1:
+        raise InvalidInputError(f"k must be at least 1, got {k}")
     limit = max(DEFAULT_CANDIDATES, 2 * k) if candidates is None else candidates
     if limit < k:
         raise InvalidInputError(f"candidates must be at least k = {k}, got {limit}")
