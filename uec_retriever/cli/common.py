@@ -27,6 +27,8 @@ from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.encoders.expert import Expert
+    from uec_retriever.folder import IndexFolder
+    from uec_retriever.store.chroma import ChromaStore
 
 errors = Console(stderr=True, highlight=False)
 output = Console(highlight=False)
@@ -73,6 +75,15 @@ def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bo
                 Expert.load(name, label=label or None, device=device, trust_remote_code=trust_remote_code)
             )
     return experts
+
+
+def open_store(index: Path, server: str | None, collection: str) -> tuple[IndexFolder, ChromaStore]:
+    """An index without its models."""
+    from uec_retriever.folder import IndexFolder
+    from uec_retriever.store.chroma import ChromaStore
+
+    folder = IndexFolder(index, url=server, collection=collection)
+    return folder, ChromaStore.open(folder.client(existing=True), collection)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uec_retriever.cli.common import bar, errors, load_experts, output, print_json, quiet_libraries, status
+from uec_retriever.cli.common import (
+    bar,
+    errors,
+    load_experts,
+    open_store,
+    output,
+    print_json,
+    quiet_libraries,
+    status,
+)
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 
 if TYPE_CHECKING:
@@ -97,15 +106,17 @@ def open_existing(
 
         if not Engine.exists(index, url=server, collection=collection):
             return None
-    engine = Engine.open(index, url=server, collection=collection, device=device, trust_remote_code=trust)
-    if specs:
-        named = [e.fingerprint for e in load_experts(specs, device, trust)]
-        if named != [e.fingerprint for e in engine.experts]:
-            raise ModelMismatchError(
-                f"the index {index} was made with {[e.model for e in engine.manifest.experts]}: leave --expert "
-                "out to add to it, or make another one with 'uec reindex'"
-            )
-    return engine
+        entries = open_store(index, server, collection)[1].manifest.experts
+    named = load_experts(specs, device, trust)
+    if named and [e.fingerprint for e in named] != [entry.fingerprint for entry in entries]:
+        raise ModelMismatchError(
+            f"the index {index} was made with {[entry.model for entry in entries]}: leave --expert "
+            "out to add to it, or make another one with 'uec reindex'"
+        )
+    experts = {entry.label: expert for entry, expert in zip(entries, named, strict=False)}
+    return Engine.open(
+        index, experts=experts, url=server, collection=collection, device=device, trust_remote_code=trust
+    )
 
 
 def create(

@@ -14,6 +14,7 @@ from uec_retriever.cli.common import (
     INDEX,
     JSON,
     SERVER,
+    open_store,
     output,
     parse_where,
     print_json,
@@ -26,11 +27,7 @@ from uec_retriever.errors import InvalidInputError
 def info(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", json: JSON = False) -> None:
     """What made an index, how many texts it holds, and its size on disk. Loads no model."""
     with status("Opening the index"):
-        from uec_retriever.folder import IndexFolder
-        from uec_retriever.store.chroma import ChromaStore
-
-        folder = IndexFolder(index, url=server, collection=collection)
-        store = ChromaStore.open(folder.client(existing=True), collection)
+        folder, store = open_store(index, server, collection)
     manifest, count, size = store.manifest, store.count(), folder.size()
     if json:
         print_json({**asdict(manifest), "fingerprint": manifest.fingerprint, "count": count, "bytes": size})
@@ -60,17 +57,13 @@ def delete(
     json: JSON = False,
 ) -> None:
     """Delete texts by id or by filter. Loads no model. To delete a whole index, delete its folder."""
-    from uec_retriever.folder import IndexFolder
-    from uec_retriever.store.chroma import ChromaStore
-
     ids = list(id or [])
     if ids_from:
         ids += [line.strip() for line in ids_from.read_text(encoding="utf-8").splitlines() if line.strip()]
     condition = parse_where(where)
     if bool(ids) == bool(condition):
         raise InvalidInputError("give --id (or --ids-from), or --where, one of them")
-    folder = IndexFolder(index, url=server, collection=collection)
-    store = ChromaStore.open(folder.client(existing=True), collection)
+    folder, store = open_store(index, server, collection)
     matching = store.matching(ids or None, condition)
     if condition and not yes and not json:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
