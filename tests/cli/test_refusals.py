@@ -102,3 +102,14 @@ def test_folder_without_an_index(uec, tmp_path):
     (tmp_path / "plain").mkdir()
     refused(uec("search", "--index", tmp_path / "plain", "wing"), "there is no index", "uec index")
     assert list((tmp_path / "plain").iterdir()) == []
+
+
+def test_ctrl_c_says_how_to_go_on(uec, index, corpus, monkeypatch):
+    from uec_retriever.engine import Engine
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "add_records", interrupted)
+    outcome = uec("index", "--index", index, "--corpus", corpus(60))
+    assert outcome.code == 130 and "run the same command again" in outcome.err

@@ -10,6 +10,7 @@ from uec_retriever.cli import fit, index, manage, search
 from uec_retriever.cli.common import errors
 from uec_retriever.errors import UECError
 
+_INTERRUPTED = 130  # typer's exit code for Ctrl-C
 app = typer.Typer(
     name="uec",
     no_args_is_help=True,
@@ -38,9 +39,10 @@ def main() -> None:
     except UECError as error:
         errors.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("interrupted: run the same command again, it goes on where it stopped")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            errors.print("interrupted: run the same command again, it goes on where it stopped")
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
