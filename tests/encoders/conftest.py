@@ -186,14 +186,20 @@ def draw():
             return
         values, vectors = posterior.feature_values, posterior.feature_vectors
         outputs = posterior.output_factor
-        ratio = (values.mean() / outputs.diagonal().mean()).sqrt()
+        inputs = len(values if vectors is None else vectors)
+        ratio = (values.sum() / inputs / outputs.diagonal().mean()).sqrt()
         root = (posterior.prior_precision / posterior.count) ** 0.5
         b, u = torch.linalg.eigh(outputs.double() + root / ratio * torch.eye(len(outputs)).double())
         left = (u * (posterior.scale / posterior.count / b).sqrt()).float()
         right = (1 / (values + ratio * root)).sqrt()
         right = right if columns is None else right[columns]
         for _ in range(draws):
-            e = left @ torch.randn(len(left), len(right), generator=generator) * right
-            yield e if vectors is None else e @ vectors.T
+            if vectors is None:
+                yield left @ torch.randn(len(left), len(right), generator=generator) * right
+                continue
+            noise = left @ torch.randn(len(left), inputs, generator=generator)
+            known = noise @ vectors  # the posterior keeps only these directions; the rest has damping alone
+            rest = (noise - known @ vectors.T) / (ratio * root) ** 0.5
+            yield (known * right) @ vectors.T + rest
 
     return sample
