@@ -6,12 +6,14 @@ export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: demo test lint benchmark clean
+TORCH ?= torch==2.13.0
 
-# torch first and by itself: a CPU build suffices, and nothing else may pull another one in
+# torch first and by itself, so that nothing else chooses it; a CPU build suffices, where your index has one:
+# make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --editable . --group models
 	touch $@
 
@@ -34,6 +36,12 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m devtools.check_wheel
+
+benchmark: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks.retrieval
+	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.fitting
+	$(BIN)/python -m benchmarks.codec
 
 clean:
 	rm -rf $(VENV) .cache dist

@@ -68,9 +68,11 @@ class Corpus:
         """
         self.skipped.clear()
         for place, row in self._rows():
-            title = _string(row.pop(self.columns.title, None))
+            title = _string(row.pop(self.columns.title, None), place, self.columns.title)
             body = _string(row.pop(self.columns.text, None), place, self.columns.text)
-            identifier = _string(row.pop(self.columns.id if self.columns.id in row else "id", None))
+            identifier = _string(
+                row.pop(self.columns.id if self.columns.id in row else "id", None), place, "id", numbers=True
+            )
             text = f"{title} {body}".strip()
             if not text:
                 self.skipped.append(identifier or place)
@@ -199,7 +201,8 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
         CorpusError: naming the line.
     """
     for place, row in read_jsonl(path / "queries.jsonl" if path.is_dir() else path):
-        identifier, text = _string(row.get("_id", row.get("id"))), _string(row.get("text"))
+        identifier = _string(row.get("_id", row.get("id")), place, "_id", numbers=True)
+        text = _string(row.get("text"), place, "text")
         if not identifier or any(c.isspace() for c in identifier):
             raise CorpusError(f"{place}: '_id' is missing or has a space, which a TREC run cannot hold")
         if problem := text_problem(text):
@@ -224,11 +227,11 @@ def read_pairs(path: Path) -> CalibrationPairs:
     return CalibrationPairs(queries, positives, "user")
 
 
-def _string(value: object, place: str = "", key: str = "") -> str:
+def _string(value: object, place: str, key: str, *, numbers: bool = False) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and not key:
+    if numbers and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise CorpusError(f"{place}: {key!r} is {type(value).__name__}, not a string")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class Engine:
             StorageError: if there is an index already, or the folder cannot be written.
         """
         folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
+        experts = [copy(expert) for expert in experts]  # another index may hold them with another posterior
         manifest = build_index(
             folder,
             experts,
@@ -138,10 +140,21 @@ class Engine:
         return cls(Ensemble(loaded, store.manifest), store, folder)
 
     @staticmethod
-    def exists(path: str | Path, *, url: str | None = None, collection: str = DEFAULT_COLLECTION) -> bool:
+    def exists(
+        path: str | Path,
+        *,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        collection: str = DEFAULT_COLLECTION,
+    ) -> bool:
         """Whether there is a collection of that name, in the folder or on the server."""
-        folder = IndexFolder(Path(path), url=url, collection=collection)
-        return (url is not None or folder.has_database) and ChromaStore.exists(folder.client(), collection)
+        folder = IndexFolder(Path(path), url=url, headers=headers, collection=collection)
+        if url is None and not folder.has_database:
+            return False
+        try:
+            return ChromaStore.exists(folder.client(), collection)
+        finally:
+            folder.close()
 
     @property
     def manifest(self) -> Manifest:
@@ -154,8 +167,9 @@ class Engine:
         return self.ensemble.experts
 
     def close(self) -> None:
-        """Let go of Chroma: of the folder's database, or of the connection to its server."""
-        self.store.close()
+        """Let go of Chroma: of the folder's database or its server, but not of a client of your own."""
+        if self._folder.owns_client:
+            self.store.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -345,7 +359,7 @@ class Engine:
 
     def _with_temperature(self, temperature: float | None) -> Manifest:
         if temperature is None:
-            return self.manifest
+            return self.ensemble.manifest
         if self.manifest.layout == "sum":
             raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
-        return replace(self.manifest, temperature=temperature)
+        return replace(self.ensemble.manifest, temperature=temperature)

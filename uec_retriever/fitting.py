@@ -109,7 +109,7 @@ def fit_posterior(
             (queries.features, queries.embeddings, queries.gain),
             (positives.features, positives.embeddings, positives.gain),
         )
-    squared_norm = float(expert.last_layer.weight.detach().double().pow(2).sum())
+    squared_norm = float(expert.last_layer.weight.detach().cpu().double().pow(2).sum())
     expert.posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
     unscaled_queries, unscaled_positives = _encode_pairs(expert, held, batch_size, progress)
     scale = variance_scale(unscaled_queries, unscaled_positives)

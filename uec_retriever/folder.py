@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,19 @@ class IndexFolder:
         self.collection = collection
         self._headers = headers
         self._client = client
+        self.owns_client = client is None
         self._mutex = threading.RLock()
 
     @property
     def database(self) -> Path:
         """Folder of the embedded Chroma; `chroma run --path` serves it."""
         return self.path / "chroma"
+
+    def close(self) -> None:
+        """Close the client, unless it is the user's."""
+        if self.owns_client and self._client is not None:
+            self._client.close()
+            self._client = None
 
     @property
     def has_database(self) -> bool:
@@ -170,8 +178,10 @@ def load_experts(
             except ModelNotFoundError as error:
                 raise ModelNotFoundError(
                     f"the model of expert {entry.label!r} is gone: say where it is now, "
-                    f"experts={{{entry.label!r}: 'its folder or hub id'}} ({error})"
+                    f"experts={{{entry.label!r}: 'its folder or hub id'}}, on the command line "
+                    f"--expert {entry.label}=MODEL ({error})"
                 ) from error
+        source = copy(source)  # another index may have given it another posterior
         check_fingerprint(
             source, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}"
         )

@@ -47,6 +47,8 @@ def search(
     if k < 1:
         raise InvalidInputError(f"k must be at least 1, got {k}")
     limit = max(DEFAULT_CANDIDATES, 2 * k) if candidates is None else candidates
+    if not isinstance(limit, int):
+        raise InvalidInputError(f"candidates must be a whole number, got {limit!r}")
     if limit < k:
         raise InvalidInputError(f"candidates must be at least k = {k}, got {limit}")
     if not queries:

@@ -189,3 +189,39 @@ def test_uec_as_a_program_is_quick_to_help_and_gives_exit_codes(tmp_path):
         subprocess.run([program, "search", "--nonsense"], capture_output=True, env=environment).returncode
         == 2
     )
+
+
+def test_a_few_documents_can_be_added_to_an_existing_index(uec, index, corpus):
+    few = corpus(63).read_text().splitlines(keepends=True)[60:]
+    path = index.parent / "few.jsonl"
+    path.write_text("".join(few))
+    outcome = uec("index", "--index", index, "--corpus", path)
+    assert outcome.code == 0 and "3 added" in outcome.out, outcome.err
+
+
+def test_a_moved_model_can_be_pointed_to(uec, index, models, tmp_path):
+    moved = tmp_path / "moved"
+    Path(models["bert"]).rename(moved)
+    try:
+        lost = uec("search", "--index", index, "wing")
+        assert lost.code == 1 and "--expert one=" in " ".join(lost.err.split())
+        assert uec("search", "--index", index, "--expert", f"one={moved}", "wing").code == 0
+        assert "LABEL=MODEL" in uec("search", "--index", index, "--expert", "one", "wing").err
+    finally:
+        moved.rename(models["bert"])
+
+
+def test_deleting_by_filter_for_machines_needs_yes(uec, index):
+    outcome = uec("delete", "--index", index, "--where", '{"parity": 0}', "--json")
+    assert outcome.code == 1 and "--yes" in outcome.err
+
+
+def test_ids_and_labels_are_no_markup(uec, models, corpus, tmp_path):
+    path = corpus(60)
+    path.write_text(path.read_text() + json.dumps({"_id": "[/x]", "text": ""}) + "\n")
+    outcome = uec(
+        "index", "--index", tmp_path / "i", "--corpus", path, "--expert", f"[/bold]={models['bert']}"
+    )
+    assert outcome.code == 0 and "[/x]" in outcome.err, outcome.err
+    assert "[/bold]" in uec("info", "--index", tmp_path / "i").out
+    assert "[/bold]" in uec("search", "--index", tmp_path / "i", "wing").out

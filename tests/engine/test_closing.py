@@ -58,3 +58,30 @@ def test_numerical_errors_name_the_record(make, monkeypatch):
         assert isinstance(caught.value, UECError) and engine.count() == 0
     finally:
         expert.model[0].embedding.weight.data.copy_(whole)
+
+
+def test_experts_of_one_index_may_serve_another(make, tmp_path):
+    first = make("static")
+    first.add(sentences(30))
+    before = first.search("wing heat", 5)
+    other = Engine.create(tmp_path / "other", first.experts, pairs(seed=7), structure="diag")
+    again = Engine.open(tmp_path / "other", experts={"static": first.experts[0]})
+    assert first.search("wing heat", 5) == before
+    assert other.experts[0].posterior.structure == again.experts[0].posterior.structure == "diag"
+
+
+def test_searching_inside_inference_mode(make):
+    import torch
+
+    engine = make("bert")
+    engine.add(sentences(10))
+    expected = engine.search("wing heat", 3)
+    with torch.inference_mode():
+        assert engine.search("wing heat", 3) == expected
+
+
+def test_secrets_are_not_recorded():
+    from uec_retriever.encoders.expert import _recorded
+
+    options = {"token": "hf_x", "revision": "main", "model_kwargs": {"token": "hf_x", "dtype": "float16"}}
+    assert _recorded(options) == {"revision": "main", "model_kwargs": {"dtype": "float16"}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.text import Text
 
 from uec_retriever.cli import fit, index, manage, search
 from uec_retriever.cli.common import errors
@@ -37,18 +38,14 @@ def main() -> None:
     try:
         app()
     except UECError as error:
-        errors.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+        errors.print(Text.assemble(("error:", "bold red"), " ", str(error)), soft_wrap=True)
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
-            errors.print("interrupted: run the same command again, it goes on where it stopped")
+            errors.print(
+                "interrupted: run the same command again; index and reindex go on where they stopped"
+            )
         raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from uec_retriever.folder import IndexFolder
     from uec_retriever.store.chroma import ChromaStore
 
-errors = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, markup=False)
+output = Console(highlight=False, markup=False)
 
 INDEX = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.", show_default=False)]
 SERVER = Annotated[
@@ -45,6 +45,10 @@ DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 BATCH = Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")]
 TRUST = Annotated[bool, typer.Option(help="Run code that comes with a model.")]
+MOVED = Annotated[
+    list[str] | None,
+    typer.Option("--expert", help="Where the model of an expert is now, as LABEL=MODEL. Repeatable."),
+]
 EXPERT_HELP = (
     "A sentence-transformers model: hub id or folder, or LABEL=MODEL to name it. Repeat for more experts."
 )
@@ -75,6 +79,21 @@ def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bo
                 Expert.load(name, label=label or None, device=device, trust_remote_code=trust_remote_code)
             )
     return experts
+
+
+def moved_experts(specs: Sequence[str] | None) -> dict[str, str | Expert]:
+    """Expert label -> where its model is now.
+
+    Raises:
+        InvalidInputError: if one is not LABEL=MODEL.
+    """
+    moved: dict[str, str | Expert] = {}
+    for spec in specs or ():
+        label, separator, name = spec.partition("=")
+        if not (label and separator and name):
+            raise InvalidInputError(f"--expert {spec!r}: say LABEL=MODEL, with a label that 'uec info' shows")
+        moved[label] = name
+    return moved
 
 
 def open_store(index: Path, server: str | None, collection: str) -> tuple[IndexFolder, ChromaStore]:
@@ -139,7 +158,16 @@ def parse_where(where: str | None) -> dict[str, Any] | None:
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))  # noqa: T201
+    print(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))  # noqa: T201
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity, which a temperature may be: say it as a string."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return "Infinity" if value == float("inf") else value
 
 
 def short(number: float) -> str:

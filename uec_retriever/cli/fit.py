@@ -14,10 +14,12 @@ from uec_retriever.cli.common import (
     DEVICE,
     INDEX,
     JSON,
+    MOVED,
     SERVER,
     TRUST,
     bar,
     load_experts,
+    moved_experts,
     output,
     print_json,
     quiet_libraries,
@@ -63,7 +65,7 @@ def fit(
     if (corpus is None) == (pairs is None):
         raise InvalidInputError("give --corpus or --pairs, one of them")
     documents = Corpus(corpus, Columns(text_column, title_column)) if corpus else None
-    _, calibration = survey(documents, pairs, max_pairs)
+    calibration = survey(documents, pairs, max_pairs)[1]()
     [loaded] = load_experts([expert], device, trust_remote_code)
     from uec_retriever.fitting import fit_posterior
     from uec_retriever.laplace.files import save_posterior
@@ -96,6 +98,7 @@ def recalibrate(
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     temperature: TEMPERATURE = None,
+    expert: MOVED = None,
     server: SERVER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
@@ -112,10 +115,15 @@ def recalibrate(
     from uec_retriever.pairs import pseudo_pairs
 
     engine = Engine.open(
-        index, url=server, collection=collection, device=device, trust_remote_code=trust_remote_code
+        index,
+        experts=moved_experts(expert),
+        url=server,
+        collection=collection,
+        device=device,
+        trust_remote_code=trust_remote_code,
     )
     if pairs:
-        _, calibration = survey(None, pairs, max_pairs)
+        calibration = survey(None, pairs, max_pairs)[1]()
     else:
         calibration = pseudo_pairs((r.text for page in engine.pages() for r in page), limit=max_pairs)
     with bar("Calibrating", 2 * len(calibration) * len(engine.experts)) as progress:

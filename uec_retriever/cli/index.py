@@ -93,7 +93,7 @@ def index(
         engine = create(
             index,
             experts,
-            made,
+            made(),
             posteriors=match_posteriors(experts, posterior or []),
             structure=(structure or Structure.kron).value,
             layout=(layout or Layout.block).value,
@@ -104,6 +104,8 @@ def index(
         )
     else:
         require_agreement(engine, structure, layout, temperature, posterior)
+        if pairs:
+            raise InvalidInputError("the index is calibrated already: 'uec recalibrate --pairs' changes that")
     with bar("Indexing", total) as progress:
         report = engine.add_records(
             (d.record for d in documents), update=update, batch_size=batch_size, progress=progress
@@ -144,7 +146,7 @@ def reindex(
     new = open_existing(to, expert or [], None, collection, device, trust_remote_code)
     if new is None:
         if pairs:
-            _, calibration = survey(None, pairs, max_pairs)
+            calibration = survey(None, pairs, max_pairs)[1]()
         else:
             calibration = pseudo_pairs((r.text for page in old.pages() for r in page), limit=max_pairs)
         experts = load_experts(expert, device, trust_remote_code) if expert else old.experts

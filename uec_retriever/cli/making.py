@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -84,8 +85,14 @@ TEMPERATURE = Annotated[
 ]
 
 
-def survey(documents: Corpus | None, pairs: Path | None, limit: int) -> tuple[int, CalibrationPairs]:
-    """Count the documents and get calibration pairs, in one pass; checks every line before work begins."""
+def survey(
+    documents: Corpus | None, pairs: Path | None, limit: int
+) -> tuple[int, Callable[[], CalibrationPairs]]:
+    """Count the documents and see to calibration pairs, in one pass; checks every line before work begins.
+
+    Returns:
+        The number of documents, and what makes the pairs: an existing index needs none.
+    """
     from uec_retriever.corpus import read_pairs
     from uec_retriever.pairs import PairSampler
 
@@ -93,7 +100,10 @@ def survey(documents: Corpus | None, pairs: Path | None, limit: int) -> tuple[in
     for document in documents or ():
         total += 1
         sampler.offer(document.body, document.title)
-    return total, read_pairs(pairs) if pairs else sampler.pairs()
+    if pairs:
+        made = read_pairs(pairs)
+        return total, lambda: made
+    return total, sampler.pairs
 
 
 def open_existing(
@@ -184,7 +194,7 @@ def require_agreement(
 
 def _same_posteriors(engine: Engine, files: list[Path]) -> bool:
     known = {e.posterior for e in engine.manifest.experts}
-    return all(hashlib.sha256(f.read_bytes()).hexdigest() in known for f in files if f.is_file())
+    return all(hashlib.sha256(f.read_bytes()).hexdigest() in known for f in files)
 
 
 def report_added(engine: Engine, report: AddReport, documents: Corpus | None, json: bool) -> None:

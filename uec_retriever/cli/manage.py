@@ -32,7 +32,7 @@ def info(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", js
     if json:
         print_json({**asdict(manifest), "fingerprint": manifest.fingerprint, "count": count, "bytes": size})
         return
-    output.print(f"[bold]{count}[/] texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
+    output.print(f"{count} texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
     output.print(f"layout {manifest.layout}, temperature {short(manifest.temperature)}")
     output.print(f"calibrated on {manifest.reference}")
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -59,13 +59,19 @@ def delete(
     """Delete texts by id or by filter. Loads no model. To delete a whole index, delete its folder."""
     ids = list(id or [])
     if ids_from:
-        ids += [line.strip() for line in ids_from.read_text(encoding="utf-8").splitlines() if line.strip()]
+        try:
+            lines = ids_from.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInputError(f"cannot read ids from {ids_from}: {error}") from error
+        ids += [line.strip() for line in lines if line.strip()]
     condition = parse_where(where)
     if bool(ids) == bool(condition):
         raise InvalidInputError("give --id (or --ids-from), or --where, one of them")
     folder, store = open_store(index, server, collection)
     matching = store.matching(ids or None, condition)
-    if condition and not yes and not json:
+    if condition and json and not yes:
+        raise InvalidInputError("deleting by filter without asking needs --yes")
+    if condition and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
     with folder.write_lock():
         deleted = store.delete(matching) if matching else 0

@@ -15,9 +15,11 @@ from uec_retriever.cli.common import (
     DEVICE,
     INDEX,
     JSON,
+    MOVED,
     SERVER,
     TRUST,
     bar,
+    moved_experts,
     output,
     parse_where,
     print_json,
@@ -50,6 +52,7 @@ def search(
         Path | None, typer.Option(help="BEIR queries.jsonl, to search for all of them.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="TREC run file to write, with --queries.")] = None,
+    expert: MOVED = None,
     server: SERVER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
@@ -71,7 +74,12 @@ def search(
         from uec_retriever.engine import Engine
 
         engine = Engine.open(
-            index, url=server, collection=collection, device=device, trust_remote_code=trust_remote_code
+            index,
+            experts=moved_experts(expert),
+            url=server,
+            collection=collection,
+            device=device,
+            trust_remote_code=trust_remote_code,
         )
     options: dict[str, Any] = {
         "where": parse_where(where),
@@ -96,7 +104,7 @@ def search(
 
 def _show(result: SearchResult) -> None:
     shares = "   ".join(f"{label} {share:.0%}" for label, share in result.coefficients.items())
-    output.print(f"trust in the experts: {shares}", markup=False)
+    output.print(f"trust in the experts: {shares}")
     if not result.hits:
         output.print("nothing found")
         return

@@ -31,6 +31,7 @@ _PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
     "document": ("document", "passage", "corpus"),
 }
 _CHUNK = 512
+_NOT_RECORDED = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ class Expert:
                 f"cannot load the embedding model {name!r}: give a hub id or a folder that "
                 f"sentence-transformers can load ({str(error).splitlines()[0] if str(error) else error!r})"
             ) from error
-        return cls(model, source, label=label, options=model_options)
+        return cls(model, source, label=label, options=_recorded(model_options))
 
     @property
     def dimension(self) -> int:
@@ -241,6 +242,7 @@ class Expert:
         variance = texts.gain**2 * self.posterior.output_variance(texts.features)
         return normalise(texts.embeddings.numpy(), variance.numpy())
 
+    @torch.inference_mode(False)  # weights of the pooling come from autograd
     @torch.no_grad()
     def _forward(self, batch: list[str], role: Role) -> Linearised:
         prompt = self.prompt(role)
@@ -253,7 +255,7 @@ class Expert:
         return Linearised(
             features=self.last_layer.features(capture).cpu(),
             embeddings=capture.embedding[:, : self.dimension].float().cpu(),
-            gain=self.last_layer.gain(capture).cpu(),
+            gain=self.last_layer.gain(capture),
             truncated=truncated,
         )
 
@@ -275,6 +277,15 @@ def _checked(texts: Sequence[str], role: Role) -> list[str]:
     if not checked:
         raise InvalidInputError(f"there are no texts to encode as {role}: give at least one")
     return checked
+
+
+def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that an index may keep: no secrets, nothing that only holds on this machine."""
+    return {
+        key: _recorded(value) if isinstance(value, Mapping) else value
+        for key, value in options.items()
+        if key not in _NOT_RECORDED
+    }
 
 
 def _label(name: str) -> str:

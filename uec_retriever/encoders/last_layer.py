@@ -106,11 +106,11 @@ class LastLayer:
 
     def gain(self, capture: Capture) -> Tensor:
         """gamma: `[D]`, or `[n, D]` after a non-linear activation, float32."""
-        gain = torch.ones(self.dimension, device=self.weight.device)
+        gain = torch.ones(self.dimension)
         for norm in (*self.token_norms, *self.text_norms):
             gain = gain * norm.gain[: self.dimension]
         if self.activation is not None and capture.output is not None:
-            gain = gain * derivative(self.activation, capture.output)[:, : self.dimension]
+            gain = gain * derivative(self.activation, capture.output)[:, : self.dimension].cpu()
         return gain
 
     def _pooled(self, capture: Capture) -> Tensor:
@@ -178,12 +178,12 @@ def _bag_features(tokens: Tensor, offsets: Tensor, vocabulary: int) -> Tensor:
     rows, columns = np.divmod(cells, vocabulary)
     shares = (counts / lengths[rows]).astype(np.float32)
     indices = torch.from_numpy(np.stack([rows, columns]))
-    return _sparse(indices, torch.from_numpy(shares), (len(starts), vocabulary)).to(tokens.device)
+    return _sparse(indices, torch.from_numpy(shares), (len(starts), vocabulary))
 
 
 def _scale_rows(features: Tensor, factors: Tensor) -> Tensor:
     rows = features.indices()[0]
-    values = features.values() * factors[rows, 0]
+    values = features.values() * factors.cpu()[rows, 0]
     return _sparse(features.indices(), values, features.shape)
 
 

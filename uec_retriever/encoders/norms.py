@@ -17,7 +17,7 @@ class Norm:
     Attributes:
         name: name of the module within the model.
         module: the layer.
-        gain: `[D]` float32.
+        gain: `[D]` float32, on the CPU.
         centred: whether it subtracts the mean.
         epsilon: what it adds to the variance.
     """
@@ -62,7 +62,7 @@ def describe_norm(name: str, module: nn.Module, dimension: int) -> Norm:
         expected = gain * _standardise(check, centred, epsilon) + bias
         tolerance = 1e-3 if reference.dtype == torch.float32 else 3e-2
         if torch.allclose(run(check), expected, rtol=tolerance, atol=tolerance):
-            return Norm(name, module, gain.to(reference.device), centred, epsilon)
+            return Norm(name, module, gain, centred, epsilon)
     raise UnsupportedModelError(
         f"the normalisation layer '{name}' ({type(module).__name__}) is neither a LayerNorm nor an RMSNorm"
     )
