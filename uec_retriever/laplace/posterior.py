@@ -7,6 +7,7 @@ Both are linear in their covariance: `scale` multiplies every variance.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Self
@@ -56,7 +57,7 @@ def _informed_precision(eigenvalues: Tensor, squared_norm: float) -> float:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Posterior:
+class Posterior(ABC):
     """What both structures share.
 
     Attributes:
@@ -74,6 +75,7 @@ class Posterior:
     scale: float = 1.0
     basis: Tensor | None = None
 
+    @abstractmethod
     def output_variance(self, features: Tensor) -> Tensor:
         """Variance of the linear layer's pooled output.
 
@@ -83,7 +85,6 @@ class Posterior:
         Returns:
             `[n, D]`; times gain^2 it is the variance of z.
         """
-        raise NotImplementedError
 
     def calibrated(self, scale: float, basis: Tensor) -> Self:
         """The same posterior with scale and basis."""
