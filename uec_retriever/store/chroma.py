@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,14 +110,19 @@ class ChromaStore:
         self._collection = collection
         self._batch = int(client.get_max_batch_size())
         self._stuck = False
+        self._reconnecting = threading.Lock()
 
     @property
     def collection(self) -> Collection:
         """The collection, of a new client if the embedded one is stuck (see `_guarded`)."""
         if self._stuck:
-            self.client = connect(Path(self.client.get_settings().persist_directory))
-            self._collection = self.client.get_collection(self._collection.name, embedding_function=None)
-            self._stuck = False
+            with self._reconnecting:
+                if self._stuck:
+                    self.client = connect(Path(self.client.get_settings().persist_directory))
+                    self._collection = self.client.get_collection(
+                        self._collection.name, embedding_function=None
+                    )
+                    self._stuck = False
         return self._collection
 
     @contextlib.contextmanager
@@ -125,9 +131,9 @@ class ChromaStore:
         try:
             with _guard(action, where):
                 yield
-        except StorageError:
+        except StorageError as error:
             settings = self.client.get_settings()
-            if settings.is_persistent:
+            if settings.is_persistent and isinstance(error.__cause__, InternalError | OSError):
                 _forget(settings.persist_directory)
                 self._stuck = True
             raise
