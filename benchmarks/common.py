@@ -98,8 +98,8 @@ def bootstrap_interval(values: NDArray[np.float64], samples: int = 2000) -> tupl
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def provenance() -> dict[str, Any]:
-    """Command, commit, versions and machine behind a result."""
+def _provenance() -> dict[str, Any]:
+    """Command, commit, versions and machine behind a result, as they are when a run begins."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
@@ -118,7 +118,7 @@ def save_result(name: str, result: dict[str, Any], out: Path | None = None) -> N
     folder = out or RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.json"
-    target.write_text(json.dumps({**provenance(), **result}, indent=1) + "\n", encoding="utf-8")
+    target.write_text(json.dumps({**_PROVENANCE, **result}, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {target}")
 
 
@@ -133,3 +133,6 @@ def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def _module() -> str:
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec else Path(sys.argv[0]).stem
+
+
+_PROVENANCE = _provenance()  # at the start: the checkout may move on while a run lasts
