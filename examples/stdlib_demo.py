@@ -6,32 +6,19 @@ Two small experts: all-MiniLM-L6-v2 (a transformer) and WordLlama (static word v
 
 from __future__ import annotations
 
-import ast
 import json
 import shlex
 import sys
-import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.cli.app import app
+from uec_retriever.general import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "demo"
-SKIPPED = {
-    "test",
-    "tests",
-    "idlelib",
-    "lib2to3",
-    "turtledemo",
-    "site-packages",
-    "ensurepip",
-    "encodings",
-    "pydoc_data",
-}
 QUESTIONS = (
     "how do I find the difference between two dates?",
     "run another program and capture what it prints",
@@ -39,28 +26,6 @@ QUESTIONS = (
     "guess the type of a file from its name",
     "which colour is the sky on Mars?",
 )
-
-
-def docstrings(library: Path) -> Iterator[dict[str, str]]:
-    """Documents for public functions and classes of the standard library, from its source files."""
-    for file in sorted(library.rglob("*.py")):
-        parts = file.relative_to(library).with_suffix("").parts
-        if any(part in SKIPPED or (part.startswith("_") and part != "__init__") for part in parts):
-            continue
-        module = ".".join(part for part in parts if part != "__init__")
-        try:
-            tree = ast.parse(file.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        for node in tree.body:
-            if (
-                isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
-                and node.name[0] != "_"
-            ):
-                text = ast.get_docstring(node) or ""
-                if len(text) >= 40:
-                    name = f"{module}.{node.name}"
-                    yield {"_id": name, "title": name, "text": text[:1000]}
 
 
 def run(*arguments: str) -> None:
@@ -74,8 +39,9 @@ def main() -> None:
     start = time.monotonic()
     FOLDER.mkdir(parents=True, exist_ok=True)
     corpus, index = FOLDER / "corpus.jsonl", FOLDER / "index"
-    documents = list({d["_id"]: d for d in docstrings(Path(sysconfig.get_paths()["stdlib"]))}.values())
-    corpus.write_text("".join(json.dumps(d) + "\n" for d in documents), encoding="utf-8")
+    documents = dict(standard_library_docstrings())
+    lines = [json.dumps({"_id": name, "title": name, "text": text}) for name, text in documents.items()]
+    corpus.write_text("\n".join(lines) + "\n", encoding="utf-8")
     console = Console()
     console.print(f"{len(documents)} documentation strings of Python {sys.version.split()[0]} in {corpus}")
     experts = [f"--expert={real_model(name)}" for name in (MINILM, WORDLLAMA)]

@@ -39,11 +39,13 @@ ONLY_IN = {
 PUBLIC = {
     "AddReport",
     "CalibrationPairs",
+    "Embedder",
     "Engine",
     "Expert",
     "GaussianEmbedding",
     "Hit",
     "Record",
+    "Rescoring",
     "SearchResult",
     "__version__",
     "fit_posterior",
@@ -160,3 +162,11 @@ def test_public_names():
     assert all(getattr(uec_retriever, name) is not None for name in PUBLIC)
     with pytest.raises(AttributeError, match="no attribute 'Retriever'"):
         uec_retriever.Retriever  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["UECRetriever", "UAEEmbedding"])
+def test_framework_classes_say_where_they_live(name):
+    with pytest.raises(ImportError) as refusal:
+        exec(f"from uec_retriever import {name}")
+    for part in ("pip install langchain-uec", "pip install llama-index-retrievers-uec", f"import {name}"):
+        assert part in str(refusal.value)

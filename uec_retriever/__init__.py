@@ -10,21 +10,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uec_retriever.encoders.embedder import Embedder
     from uec_retriever.encoders.expert import Expert
     from uec_retriever.engine import Engine
     from uec_retriever.fitting import fit_posterior
     from uec_retriever.gaussian import GaussianEmbedding
     from uec_retriever.pairs import CalibrationPairs, pseudo_pairs
-    from uec_retriever.results import AddReport, Hit, SearchResult
+    from uec_retriever.results import AddReport, Hit, Rescoring, SearchResult
     from uec_retriever.store.records import Record
 
 _HOMES = {
     "AddReport": "uec_retriever.results",
     "CalibrationPairs": "uec_retriever.pairs",
+    "Embedder": "uec_retriever.encoders.embedder",
     "Engine": "uec_retriever.engine",
     "Expert": "uec_retriever.encoders.expert",
     "GaussianEmbedding": "uec_retriever.gaussian",
     "Hit": "uec_retriever.results",
+    "Rescoring": "uec_retriever.results",
     "Record": "uec_retriever.store.records",
     "SearchResult": "uec_retriever.results",
     "fit_posterior": "uec_retriever.fitting",
@@ -34,11 +37,13 @@ __version__ = "0.1.0"
 __all__ = [
     "AddReport",
     "CalibrationPairs",
+    "Embedder",
     "Engine",
     "Expert",
     "GaussianEmbedding",
     "Hit",
     "Record",
+    "Rescoring",
     "SearchResult",
     "__version__",
     "fit_posterior",
@@ -46,7 +51,27 @@ __all__ = [
 ]
 
 
+_FRAMEWORK_CLASSES = {
+    "UECRetriever": (
+        "from langchain_uec import UECRetriever",
+        "from llama_index.retrievers.uec import UECRetriever",
+    ),
+    "UAEEmbedding": (
+        "from langchain_uec import UAEEmbedding",
+        "from llama_index.embeddings.uae import UAEEmbedding",
+    ),
+}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _FRAMEWORK_CLASSES:
+        langchain, llama_index = _FRAMEWORK_CLASSES[name]
+        raise ImportError(
+            f"uec_retriever has no {name} of its own, each framework has one:\n"
+            f"  LangChain:  pip install langchain-uec                 {langchain}\n"
+            f"  LlamaIndex: pip install llama-index-retrievers-uec    {llama_index}\n"
+            "Without a framework, use uec_retriever.Engine."
+        )
     if name not in _HOMES:
         raise AttributeError(f"module 'uec_retriever' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -46,14 +46,16 @@ def _add_chunk(
             f"{len(changed)} ids are in the index with another text or metadata, e.g. {changed[0].id!r}: "
             "replace them with update=True (--update on the command line), or use other ids"
         )
-    fresh = [r for r in chunk if r.id not in there or there[r.id].text != r.text]
+    fresh = [r for r in chunk if r.id not in there or _reads(there[r.id]) != _reads(r)]
     progress(len(chunk) - len(fresh))
     encoded: EncodedTexts | None = None
     if fresh:
         experts = len(ensemble.experts)
         try:
             encoded = ensemble.encode_documents(
-                [r.text for r in fresh], batch_size=batch_size, progress=lambda n: progress(n / experts)
+                [r.embedding_text for r in fresh],
+                batch_size=batch_size,
+                progress=lambda n: progress(n / experts),
             )
         except NumericalError as error:
             if error.position is None:
@@ -61,7 +63,7 @@ def _add_chunk(
             raise NumericalError(f"record {fresh[error.position].id!r}: {error}", error.position) from error
         strings = ensemble.codec.to_strings(ensemble.codec.code(encoded.gaussian))
         store.put(fresh, encoded.gaussian.mean, strings, replaced=there)
-    retold = [r for r in changed if there[r.id].text == r.text]
+    retold = [r for r in changed if _reads(there[r.id]) == _reads(r)]
     if retold:
         store.replace_metadata(retold, replaced=there)
     return AddReport(
@@ -70,6 +72,11 @@ def _add_chunk(
         unchanged=len(there) - len(changed),
         truncated=encoded.truncated if encoded else {},
     )
+
+
+def _reads(record: Record) -> tuple[str, str | None]:
+    """What cannot change without embedding or storing the text anew."""
+    return record.text, record.embedded
 
 
 def _ignore(done: float) -> None:

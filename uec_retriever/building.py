@@ -12,6 +12,7 @@ from pathlib import Path
 
 from uec_retriever.convolution import LAYOUTS, Layout
 from uec_retriever.encoders.expert import Expert
+from uec_retriever.encoders.posteriors import attach_posterior
 from uec_retriever.ensemble_calibration import calibrate
 from uec_retriever.errors import InvalidInputError, StorageError, UECError
 from uec_retriever.fitting import Reference, fit_posterior, measure_reference
@@ -19,7 +20,6 @@ from uec_retriever.folder import IndexFolder
 from uec_retriever.laplace.files import load_posterior, posterior_bytes, write_atomically
 from uec_retriever.laplace.posterior import STRUCTURES
 from uec_retriever.pairs import CalibrationPairs
-from uec_retriever.posteriors import attach_posterior
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +17,24 @@ from uec_retriever.building import build_index
 from uec_retriever.convolution import Layout
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.ensemble import Ensemble
-from uec_retriever.ensemble_calibration import calibrate
+from uec_retriever.ensemble_calibration import recalibrated
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.fitting import measure_reference
 from uec_retriever.folder import IndexFolder, load_experts
+from uec_retriever.opening import check_same_experts, differences, loaded, pairs_from
 from uec_retriever.pairs import CalibrationPairs
-from uec_retriever.results import AddReport, SearchResult
-from uec_retriever.searching import search
-from uec_retriever.store.chroma import DEFAULT_COLLECTION, ChromaStore, Where
+from uec_retriever.results import AddReport
+from uec_retriever.searcher import Searcher
+from uec_retriever.store.chroma import DEFAULT_COLLECTION, ChromaStore
+from uec_retriever.store.connection import Where, check_client, keeps_nothing
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.store.records import Record, make_records
 
 
-class Engine:
+class Engine(Searcher):
     """An index of texts that is searched with all its experts at once.
 
-    Make one with `Engine.create` or `Engine.open`. Searching is safe under threads; adding and
-    deleting take the index's write lock.
+    Make one with `Engine.from_texts`, `Engine.create` or `Engine.open`. Searching is safe under
+    threads; adding and deleting take the index's write lock.
 
     Args:
         ensemble: experts and manifest.
@@ -40,8 +43,7 @@ class Engine:
     """
 
     def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
-        self.ensemble = ensemble
-        self.store = store
+        super().__init__(ensemble, store)
         self._folder = folder
 
     @classmethod
@@ -139,32 +141,139 @@ class Engine:
         )
         return cls(Ensemble(loaded, store.manifest), store, folder)
 
+    @classmethod
+    def open_or_create(
+        cls,
+        path: str | Path | None = None,
+        experts: Sequence[Expert | str | Path] | None = None,
+        *,
+        texts: Iterable[str] = (),
+        pairs: CalibrationPairs | None = None,
+        posteriors: Mapping[str, str | Path] | None = None,
+        structure: str | None = None,
+        layout: Layout | None = None,
+        temperature: float | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        client: Any = None,
+        collection: str = DEFAULT_COLLECTION,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> Engine:
+        """Open the index if it is there, else make it empty; arguments as `create` and `open`.
+
+        Args:
+            path: folder; a temporary one, gone with the engine, if None.
+            experts: loaded, or by hub id or folder. An index that is there needs none.
+            texts: what pairs are made from if there are none. Where that is too little, documentation of
+                the Python standard library serves, with a warning in the log.
+            pairs: calibration pairs of your own.
+            posteriors: as `create`.
+            structure: as `create`, `kron` if None.
+            layout: as `create`, `block` if None.
+            temperature: as `create`.
+            device: as `open`.
+            trust_remote_code: as `open`.
+            url: as `create`.
+            headers: as `create`.
+            client: as `create`.
+            collection: as `create`.
+            batch_size: as `create`.
+            progress: as `create`.
+
+        Raises:
+            InvalidInputError: if there is no index and no expert, or it was made otherwise than asked.
+            ModelMismatchError: if the index was made with other experts.
+        """
+        connection: dict[str, Any] = {
+            "url": url,
+            "headers": headers,
+            "client": client,
+            "collection": collection,
+        }
+        temporary = _temporary_folder(url, client) if path is None else None
+        place = Path(temporary or path or "")
+        given = loaded(experts or [], device=device, trust_remote_code=trust_remote_code)
+        if cls.exists(place, **connection):
+            folder = IndexFolder(place, **connection)
+            manifest = ChromaStore.open(folder.client(existing=True), collection).manifest
+            named = check_same_experts(manifest, given, f"the index {url or place}") if given else {}
+            other = differences(manifest, structure=structure, layout=layout, temperature=temperature)
+            if other:
+                raise InvalidInputError(
+                    f"the index {url or place} has another {' and '.join(other)}: leave that out to add to it, or "
+                    "make another one with 'uec reindex'"
+                )
+            return cls.open(
+                place, experts=named, device=device, trust_remote_code=trust_remote_code, **connection
+            )
+        if not given:
+            raise InvalidInputError(
+                f"there is no index in {url or place} yet: to make one, give experts=[...], hub ids or folders"
+            )
+        engine = cls.create(
+            place,
+            given,
+            pairs or pairs_from(texts),
+            posteriors=posteriors,
+            structure=structure or "kron",
+            layout=layout or "block",
+            temperature=temperature,
+            batch_size=batch_size,
+            progress=progress,
+            **connection,
+        )
+        if temporary:
+            weakref.finalize(engine, shutil.rmtree, temporary, ignore_errors=True)
+        return engine
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Sequence[str],
+        experts: Sequence[Expert | str | Path] | None = None,
+        path: str | Path | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        update: bool = False,
+        **options: Any,
+    ) -> Engine:
+        """Make an index of texts, or add them to the one that is there.
+
+        Args:
+            texts: non-empty strings.
+            experts: as `open_or_create`.
+            path: as `open_or_create`.
+            ids: as `add`.
+            metadatas: as `add`.
+            update: as `add`.
+            **options: as `open_or_create`.
+        """
+        records = make_records(texts, ids, metadatas)
+        engine = cls.open_or_create(path, experts, texts=(r.text for r in records), **options)
+        engine.add_records(records, update=update)
+        return engine
+
     @staticmethod
     def exists(
         path: str | Path,
         *,
         url: str | None = None,
         headers: Mapping[str, str] | None = None,
+        client: Any = None,
         collection: str = DEFAULT_COLLECTION,
     ) -> bool:
         """Whether there is a collection of that name, in the folder or on the server."""
-        folder = IndexFolder(Path(path), url=url, headers=headers, collection=collection)
-        if url is None and not folder.has_database:
+        folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
+        if url is None and client is None and not folder.has_database:
             return False
         try:
             return ChromaStore.exists(folder.client(), collection)
         finally:
             folder.close()
-
-    @property
-    def manifest(self) -> Manifest:
-        """What made the index."""
-        return self.store.manifest
-
-    @property
-    def experts(self) -> list[Expert]:
-        """The loaded experts, in the order of the manifest."""
-        return self.ensemble.experts
 
     def close(self) -> None:
         """Let go of Chroma: of the folder's database or its server, but not of a client of your own."""
@@ -176,20 +285,6 @@ class Engine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def count(self) -> int:
-        """Number of texts."""
-        return self.store.count()
-
-    def pages(self) -> Iterator[list[Record]]:
-        """All records, a page at a time."""
-        return self.store.pages()
-
-    def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
-        """Records by id (in that order, absent ones left out), or all that match a filter."""
-        if isinstance(ids, str):
-            raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
-        return self.store.get(ids, where)
 
     def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
         """Delete records by id or by filter; unknown ids are passed over.
@@ -259,53 +354,6 @@ class Engine:
                 progress=progress,
             )
 
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        candidates: int | None = None,
-        temperature: float | None = None,
-    ) -> SearchResult:
-        """The k best texts for a query.
-
-        Args:
-            query: non-empty.
-            k: at least 1; more than there are texts gives them all.
-            where: Chroma's metadata filter.
-            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if absent.
-            temperature: T for this query, instead of the index's (block layout only).
-
-        Raises:
-            InvalidInputError: for an empty query, k < 1, or a filter Chroma cannot apply.
-        """
-        return self.search_batch([query], k, where=where, candidates=candidates, temperature=temperature)[0]
-
-    def search_batch(
-        self,
-        queries: Sequence[str],
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        candidates: int | None = None,
-        temperature: float | None = None,
-    ) -> list[SearchResult]:
-        """`search` for many queries at once; same results, less time."""
-        return search(
-            self.ensemble,
-            self.store,
-            queries,
-            k,
-            where=where,
-            candidates=candidates,
-            manifest=self._with_temperature(temperature),
-        )
-
-    async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
-        """`search` in a thread, so that the event loop goes on (options as `search`)."""
-        return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
-
     async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
         """`add` in a thread, so that the event loop goes on (options as `add`)."""
         return await asyncio.to_thread(functools.partial(self.add, texts, **options))
@@ -327,18 +375,7 @@ class Engine:
         Raises:
             InvalidInputError: in the sum layout.
         """
-        if self.manifest.layout == "sum":
-            raise InvalidInputError("the sum layout stores fused documents: use reindex instead")
-        references = [measure_reference(e, pairs, progress=progress) for e in self.experts]
-        entries = tuple(
-            replace(entry, variance_factor=r.scale)
-            for entry, r in zip(self.manifest.experts, references, strict=True)
-        )
-        scaled = [r.scaled(r.scale) for r in references]
-        manifest = replace(
-            self.manifest, experts=entries, reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)"
-        )
-        manifest = calibrate(manifest, scaled, temperature)
+        manifest = recalibrated(self.ensemble, pairs, temperature, progress)
         with self._folder.write_lock():
             self.store.save_manifest(manifest)
         self.ensemble = Ensemble(self.experts, manifest)
@@ -357,9 +394,11 @@ class Engine:
         records = (record for page in self.pages() for record in page)
         return target.add_records(records, update=True, batch_size=batch_size, progress=progress)
 
-    def _with_temperature(self, temperature: float | None) -> Manifest:
-        if temperature is None:
-            return self.ensemble.manifest
-        if self.manifest.layout == "sum":
-            raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
-        return replace(self.ensemble.manifest, temperature=temperature)
+
+def _temporary_folder(url: str | None, client: Any) -> str:
+    """For an index without a folder: nothing may outlive its posterior files."""
+    if url is not None or (client is not None and not keeps_nothing(check_client(client))):
+        raise InvalidInputError(
+            "a Chroma server keeps the texts, but posterior files need a folder: give path=..."
+        )
+    return tempfile.mkdtemp(prefix="uec-")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from uec_retriever.ensemble import fuse_documents, fuse_queries
-from uec_retriever.fitting import Reference
+from uec_retriever.ensemble import Ensemble, Progress, fuse_documents, fuse_queries
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.fitting import Reference, measure_reference
 from uec_retriever.gaussian import Array
 from uec_retriever.laplace.calibration import choose_temperature, likelihood_prior, pair_likelihood
+from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.store.manifest import Manifest
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -33,6 +35,23 @@ def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: 
             {t: _likelihood(replace(manifest, temperature=t), references) for t in TEMPERATURES}
         )
     return replace(manifest, temperature=temperature)
+
+
+def recalibrated(
+    ensemble: Ensemble, pairs: CalibrationPairs, temperature: float | None, progress: Progress | None
+) -> Manifest:
+    """The manifest with zeros, priors, variance scales and temperature anew (see `Engine.recalibrate`)."""
+    manifest = ensemble.manifest
+    if manifest.layout == "sum":
+        raise InvalidInputError("the sum layout stores fused documents: use reindex instead")
+    references = [measure_reference(e, pairs, progress=progress) for e in ensemble.experts]
+    entries = tuple(
+        replace(entry, variance_factor=r.scale) for entry, r in zip(manifest.experts, references, strict=True)
+    )
+    manifest = replace(
+        manifest, experts=entries, reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)"
+    )
+    return calibrate(manifest, [r.scaled(r.scale) for r in references], temperature)
 
 
 def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> Array:

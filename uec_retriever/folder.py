@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from uec_retriever.encoders.expert import Expert
+from uec_retriever.encoders.posteriors import attach_posterior, check_fingerprint
 from uec_retriever.errors import (
     CorruptFileError,
     IndexBusyError,
@@ -21,8 +22,8 @@ from uec_retriever.errors import (
     NotAnIndexError,
     StorageError,
 )
-from uec_retriever.posteriors import attach_posterior, check_fingerprint
-from uec_retriever.store.chroma import DEFAULT_COLLECTION, connect
+from uec_retriever.store.chroma import DEFAULT_COLLECTION
+from uec_retriever.store.connection import check_client, connect
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 
@@ -53,7 +54,7 @@ class IndexFolder:
         self.url = url
         self.collection = collection
         self._headers = headers
-        self._client = client
+        self._client: Any = None if client is None else check_client(client)
         self.owns_client = client is None
         self._mutex = threading.RLock()
 

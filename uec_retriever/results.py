@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from uec_retriever.gaussian import Array
 from uec_retriever.store.records import Metadata
 
 
@@ -19,6 +20,7 @@ class Hit:
         score: in [0, 1], higher is better: `(1 + raw_score) / 2`.
         raw_score: uncertainty-aware similarity s^ in [-1, 1].
         deviation: standard deviation of the similarity, >= 0, in units of `raw_score`.
+        payload: of the record, see `Record`.
     """
 
     id: str
@@ -27,6 +29,26 @@ class Hit:
     score: float
     raw_score: float
     deviation: float
+    payload: str | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescoring:
+    """Texts of any origin, scored against one query.
+
+    Attributes:
+        query: its text.
+        coefficients: expert label -> share of trust, summing to 1.
+        scores: `[n]` in [0, 1], in the order of the texts: `(1 + raw_scores) / 2`.
+        raw_scores: `[n]` uncertainty-aware similarity s^ in [-1, 1].
+        deviations: `[n]` standard deviation of the similarity, >= 0, in units of `raw_scores`.
+    """
+
+    query: str
+    coefficients: dict[str, float]
+    scores: Array
+    raw_scores: Array
+    deviations: Array
 
 
 @dataclass(frozen=True)

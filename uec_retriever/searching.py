@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from uec_retriever.ensemble import Ensemble
+from uec_retriever.ensemble import EncodedTexts, Ensemble
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.gaussian import GaussianEmbedding
-from uec_retriever.results import Hit, SearchResult
+from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.results import Hit, Rescoring, SearchResult
 from uec_retriever.similarity import probit_score, unit_score
-from uec_retriever.store.chroma import Candidates, ChromaStore, Where
+from uec_retriever.store.chroma import Candidates, ChromaStore
 from uec_retriever.store.codec import CodedVariances
+from uec_retriever.store.connection import Where
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.texts import check_texts
 
@@ -42,21 +43,47 @@ def search(
         manifest: coefficients come from its temperature, zeros and priors.
     """
     queries = check_texts(queries, "query")
-    if not isinstance(k, int):
-        raise InvalidInputError(f"k must be a whole number, got {k!r}")
-    if k < 1:
-        raise InvalidInputError(f"k must be at least 1, got {k}")
-    limit = max(DEFAULT_CANDIDATES, 2 * k) if candidates is None else candidates
-    if not isinstance(limit, int):
-        raise InvalidInputError(f"candidates must be a whole number, got {limit!r}")
-    if limit < k:
-        raise InvalidInputError(f"candidates must be at least k = {k}, got {limit}")
+    _limit(k, candidates)
     if not queries:
         return []
     start = time.perf_counter()
     encoded = ensemble.encode_queries(queries, manifest)
-    assert encoded.coefficients is not None
-    encode_seconds = (time.perf_counter() - start) / len(queries)
+    seconds = (time.perf_counter() - start) / len(queries)
+    return search_encoded(
+        ensemble, store, queries, encoded, k, where=where, candidates=candidates, encode_seconds=seconds
+    )
+
+
+def search_encoded(
+    ensemble: Ensemble,
+    store: ChromaStore,
+    queries: Sequence[str],
+    encoded: EncodedTexts,
+    k: int,
+    *,
+    where: Where | None,
+    candidates: int | None,
+    encode_seconds: float = 0.0,
+) -> list[SearchResult]:
+    """As `search`, for queries that are Gaussians in the layout of the index already.
+
+    Args:
+        ensemble: the experts.
+        store: the index.
+        queries: their texts, for the results.
+        encoded: the queries; without coefficients if they did not come from texts.
+        k: hits for each.
+        where: metadata filter.
+        candidates: how many to fetch and rescore.
+        encode_seconds: that encoding took, for each.
+    """
+    limit = _limit(k, candidates)
+    dimension = encoded.gaussian.mean.shape[1]
+    if dimension != ensemble.manifest.dimension:
+        raise InvalidInputError(
+            f"the query embedding has {dimension} dimensions, the index has {ensemble.manifest.dimension}: "
+            "give one that this index made"
+        )
     results = []
     for row, query in enumerate(queries):
         start = time.perf_counter()
@@ -68,21 +95,68 @@ def search(
             "query": fetched - start,
             "rescore": time.perf_counter() - fetched,
         }
-        shares = dict(zip(ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
-        results.append(SearchResult(query, shares, hits, seconds))
+        results.append(SearchResult(query, _shares(ensemble, encoded, row), hits, seconds))
     return results
+
+
+def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size: int) -> Rescoring:
+    """Score texts of any origin against a query, as if they were candidates of an index of these experts.
+
+    Args:
+        ensemble: the experts.
+        query: non-empty.
+        texts: n non-empty texts.
+        batch_size: texts in one forward pass.
+    """
+    check_texts([query], "query")
+    texts = check_texts(texts)
+    encoded = ensemble.encode_queries([query])
+    shares = _shares(ensemble, encoded, 0)
+    if not texts:
+        nothing = np.empty(0)
+        return Rescoring(query, shares, nothing, nothing, nothing)
+    documents = ensemble.encode_documents(texts, batch_size=batch_size).gaussian
+    means = documents.mean.astype(np.float64) @ encoded.gaussian.mean[0].astype(np.float64)
+    raw, deviations = _score(ensemble, encoded.gaussian, means, ensemble.codec.code(documents))
+    return Rescoring(query, shares, unit_score(raw), raw, deviations)
+
+
+def _limit(k: int, candidates: int | None) -> int:
+    """How many candidates to fetch."""
+    if not isinstance(k, int):
+        raise InvalidInputError(f"k must be a whole number, got {k!r}")
+    if k < 1:
+        raise InvalidInputError(f"k must be at least 1, got {k}")
+    limit = max(DEFAULT_CANDIDATES, 2 * k) if candidates is None else candidates
+    if not isinstance(limit, int):
+        raise InvalidInputError(f"candidates must be a whole number, got {limit!r}")
+    if limit < k:
+        raise InvalidInputError(f"candidates must be at least k = {k}, got {limit}")
+    return limit
+
+
+def _shares(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> dict[str, float]:
+    if encoded.coefficients is None:
+        return {}
+    return dict(zip(ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
+
+
+def _score(
+    ensemble: Ensemble, query: GaussianEmbedding, means: Array, coded: CodedVariances
+) -> tuple[Array, Array]:
+    """Uncertainty-aware similarity of m texts, and its deviation."""
+    coded = CodedVariances(coded.coefficients * ensemble.stored_variance_factors, coded.projections)
+    variance = ensemble.codec.score_variance(query, coded)
+    return probit_score(means, variance), np.sqrt(variance)
 
 
 def _rescore(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates, k: int) -> list[Hit]:
     """The k candidates of the highest uncertainty-aware similarity, best first."""
     if not found.ids:
         return []
-    coded = ensemble.codec.from_strings(found.variances)
-    coded = CodedVariances(coded.coefficients * ensemble.stored_variance_factors, coded.projections)
-    variance = ensemble.codec.score_variance(query, coded)
-    raw = probit_score(found.means, variance)
+    raw, deviations = _score(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
     order = np.argsort(-raw, kind="stable")[:k]
-    scores, deviations = unit_score(raw), np.sqrt(variance)
+    scores = unit_score(raw)
     hits = []
     for i in order:
         record = found.record(i)
@@ -94,6 +168,7 @@ def _rescore(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates, k:
                 score=float(scores[i]),
                 raw_score=float(raw[i]),
                 deviation=float(deviations[i]),
+                payload=record.payload,
             )
         )
     return hits

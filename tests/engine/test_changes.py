@@ -7,7 +7,7 @@ from small import answers, contents, hold_for_writing, numbered, pairs, sentence
 from uec_retriever.engine import Engine
 from uec_retriever.errors import IndexBusyError, InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.pairs import CalibrationPairs
-from uec_retriever.store.chroma import connect
+from uec_retriever.store.connection import connect
 
 TEXTS = sorted(set(sentences(60, 1)))
 QUERIES = sentences(6, 2, 5)

@@ -16,7 +16,7 @@ from uec_retriever.errors import (
     StorageError,
 )
 from uec_retriever.fitting import fit_posterior
-from uec_retriever.store.chroma import connect
+from uec_retriever.store.connection import connect
 
 TEXTS = sorted(set(sentences(60, 1)))
 QUERIES = sentences(6, 2, 5)

@@ -7,7 +7,8 @@ from uec_retriever.errors import (
     NotAnIndexError,
     StorageError,
 )
-from uec_retriever.store.chroma import ChromaStore, connect
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.connection import connect
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 from uec_retriever.store.records import Record, same_content
 

@@ -113,17 +113,13 @@ def open_existing(
     with status("Opening the index"):
         quiet_libraries()
         from uec_retriever.engine import Engine
+        from uec_retriever.opening import check_same_experts
 
         if not Engine.exists(index, url=server, collection=collection):
             return None
-        entries = open_store(index, server, collection)[1].manifest.experts
-    named = load_experts(specs, device, trust)
-    if named and [e.fingerprint for e in named] != [entry.fingerprint for entry in entries]:
-        raise ModelMismatchError(
-            f"the index {index} was made with {[entry.model for entry in entries]}: leave --expert "
-            "out to add to it, or make another one with 'uec reindex'"
-        )
-    experts = {entry.label: expert for entry, expert in zip(entries, named, strict=False)}
+        manifest = open_store(index, server, collection)[1].manifest
+    given = load_experts(specs, device, trust)
+    experts = check_same_experts(manifest, given, f"the index {index}") if given else {}
     return Engine.open(
         index, experts=experts, url=server, collection=collection, device=device, trust_remote_code=trust
     )
@@ -174,20 +170,19 @@ def require_agreement(
     posterior: list[Path] | None,
 ) -> None:
     """Refuse options that an existing index does not have."""
-    manifest = engine.manifest
-    different = [
-        f"--structure {structure.value}"
-        if structure and {e.structure for e in manifest.experts} != {structure.value}
-        else "",
-        f"--layout {layout.value}" if layout and layout.value != manifest.layout else "",
-        f"--temperature {temperature}"
-        if temperature is not None and temperature != manifest.temperature
-        else "",
-        "--posterior" if posterior and not _same_posteriors(engine, posterior) else "",
-    ]
-    if any(different):
+    from uec_retriever.opening import differences
+
+    asked: dict[str, Any] = {
+        "structure": structure and structure.value,
+        "layout": layout and layout.value,
+        "temperature": temperature,
+    }
+    different = [f"--{name} {asked[name]}" for name in differences(engine.manifest, **asked)]
+    if posterior and not _same_posteriors(engine, posterior):
+        different.append("--posterior")
+    if different:
         raise InvalidInputError(
-            f"the index exists and was made otherwise than {' '.join(filter(None, different))} says: leave that "
+            f"the index exists and was made otherwise than {' '.join(different)} says: leave that "
             "out to add to it, or make another one with 'uec reindex'"
         )
 

@@ -30,7 +30,7 @@ from uec_retriever.errors import CorpusError, InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.engine import Engine
-    from uec_retriever.results import SearchResult
+    from uec_retriever.results import Hit, SearchResult
 
 _BATCH = 64
 
@@ -96,10 +96,15 @@ def search(
     result = engine.search(str(query), k, **options)
     if json:
         print_json(
-            {"query": result.query, "coefficients": result.coefficients, "hits": [asdict(h) for h in result]}
+            {"query": result.query, "coefficients": result.coefficients, "hits": [_plain(h) for h in result]}
         )
     else:
         _show(result)
+
+
+def _plain(hit: Hit) -> dict[str, Any]:
+    """A hit for machines, without what only frameworks read."""
+    return {key: value for key, value in asdict(hit).items() if key != "payload"}
 
 
 def _show(result: SearchResult) -> None:

@@ -121,17 +121,7 @@ class Expert:
             ModelNotFoundError: if it cannot be loaded.
             UnsupportedModelError: if its last layer cannot be linearised.
         """
-        folder = Path(name).expanduser()
-        source = str(folder.resolve()) if folder.exists() else name
-        try:
-            model = SentenceTransformer(
-                source, device=device, trust_remote_code=trust_remote_code, **model_options
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelNotFoundError(
-                f"cannot load the embedding model {name!r}: give a hub id or a folder that "
-                f"sentence-transformers can load ({str(error).splitlines()[0] if str(error) else error!r})"
-            ) from error
+        model, source = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
         return cls(model, source, label=label, options=_recorded(model_options))
 
     @property
@@ -270,6 +260,27 @@ class Expert:
         suspects = [(prompt or "") + text for text, flag in zip(batch, full, strict=True) if flag]
         lengths = iter(self.model.tokenizer(suspects, truncation=False, verbose=False)["input_ids"])
         return [flag and len(next(lengths)) > limit for flag in full]
+
+
+def load_model(
+    name: str, *, device: str | None, trust_remote_code: bool, **model_options: Any
+) -> tuple[SentenceTransformer, str]:
+    """Load a model by hub id or path; returns it and the hub id or absolute path.
+
+    Raises:
+        ModelNotFoundError: if it cannot be loaded.
+    """
+    folder = Path(name).expanduser()
+    source = str(folder.resolve()) if folder.exists() else name
+    try:
+        return SentenceTransformer(
+            source, device=device, trust_remote_code=trust_remote_code, **model_options
+        ), source
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelNotFoundError(
+            f"cannot load the embedding model {name!r}: give a hub id or a folder that "
+            f"sentence-transformers can load ({str(error).splitlines()[0] if str(error) else error!r})"
+        ) from error
 
 
 def _checked(texts: Sequence[str], role: Role) -> list[str]:

@@ -1,33 +1,28 @@
-"""The only module that talks to Chroma."""
+"""The index as a Chroma collection."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-import chromadb
-import httpx
 import numpy as np
 from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
-from chromadb.api.shared_system_client import SharedSystemClient
-from chromadb.config import Settings
-from chromadb.errors import ChromaError, InternalError, NotFoundError
+from chromadb.errors import InternalError, NotFoundError
 
-from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError, UECError
+from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
+from uec_retriever.store.connection import Where, connect, forget, guard
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.records import RESERVED_PREFIXES, Metadata, Record
+from uec_retriever.store.records import RESERVED_PREFIXES, Record
 
 DEFAULT_COLLECTION = "uec"
-_VARIANCE = "uec:v"
+_VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
 _SEARCH_WIDTH = 200
-Where = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,49 +45,7 @@ class Candidates:
 
     def record(self, row: int) -> Record:
         """One of them, with the user's metadata only."""
-        return Record(self.ids[row], self.texts[row], _own(self.metadatas[row]))
-
-
-def connect(
-    path: Path | None = None, url: str | None = None, headers: Mapping[str, str] | None = None
-) -> ClientAPI:
-    """A Chroma client: embedded in a folder, or of a server.
-
-    Args:
-        path: folder of the embedded database.
-        url: e.g. `http://localhost:8000`; wins over `path`.
-        headers: sent to the server, e.g. a token.
-
-    Raises:
-        StorageError: if the folder cannot be used or the server does not answer.
-    """
-    settings = Settings(anonymized_telemetry=False)  # clients change it: never share one
-    try:
-        if url is None:
-            return chromadb.PersistentClient(str(path), settings=settings)
-        parts = urlparse(url if "//" in url else f"http://{url}")
-        secure = parts.scheme == "https"
-        return chromadb.HttpClient(
-            host=parts.hostname or "localhost",
-            port=parts.port or (443 if secure else 8000),
-            ssl=secure,
-            headers=dict(headers or {}),
-            settings=settings,
-        )
-    except (ChromaError, ValueError, OSError) as error:
-        if url is not None:
-            raise StorageError(
-                f"cannot reach a Chroma server at {url}: is 'chroma run' up? ({error})"
-            ) from error
-        _forget(str(path))
-        raise StorageError(
-            f"cannot open {path}: can it be written, as Chroma needs even to search? ({error}){_advice(str(error))}"
-        ) from error
-
-
-def _forget(path: str) -> None:
-    """Have the next embedded client of a folder start anew: Chroma keeps even those that failed."""
-    SharedSystemClient._identifier_to_system.pop(path, None)
+        return _record(self.ids[row], self.texts[row], self.metadatas[row])
 
 
 class ChromaStore:
@@ -127,21 +80,21 @@ class ChromaStore:
 
     @contextlib.contextmanager
     def _guarded(self, action: str, where: Where | None = None) -> Iterator[None]:
-        """As `_guard`; an embedded Chroma that failed, say on a full disk, hangs at the next call: drop it."""
+        """As `guard`; an embedded Chroma that failed, say on a full disk, hangs at the next call: drop it."""
         try:
-            with _guard(action, where):
+            with guard(action, where):
                 yield
         except StorageError as error:
             settings = self.client.get_settings()
             if settings.is_persistent and isinstance(error.__cause__, InternalError | OSError):
-                _forget(settings.persist_directory)
+                forget(settings.persist_directory)
                 self._stuck = True
             raise
 
     @classmethod
     def create(cls, client: ClientAPI, name: str, manifest: Manifest) -> ChromaStore:
         """Make an empty index. Raises StorageError if the name is taken."""
-        with _guard("create the collection"):
+        with guard("create the collection"):
             collection = client.create_collection(
                 name,
                 embedding_function=None,
@@ -159,7 +112,7 @@ class ChromaStore:
             FormatVersionError: if another format version wrote it.
         """
         try:
-            with _guard("open the collection"):
+            with guard("open the collection"):
                 collection = client.get_collection(name, embedding_function=None)
         except NotFoundError as error:
             raise NotAnIndexError(
@@ -170,7 +123,7 @@ class ChromaStore:
     @staticmethod
     def exists(client: ClientAPI, name: str) -> bool:
         """Whether a collection of that name is there, ours or not."""
-        with _guard("list the collections"):
+        with guard("list the collections"):
             return any(c.name == name for c in client.list_collections())
 
     def close(self) -> None:
@@ -207,6 +160,18 @@ class ChromaStore:
                 found.update((r.id, r) for r in _records(result))
         return [found[i] for i in ids if i in found]
 
+    def vectors(self, ids: Sequence[str]) -> Array:
+        """`[n, D]` means of the records among `ids` that are there, in that order, float32."""
+        found: dict[str, Any] = {}
+        ids = list(dict.fromkeys(ids))
+        for start in range(0, len(ids), self._batch):
+            with self._guarded("read"):
+                result = self.collection.get(ids=ids[start : start + self._batch], include=["embeddings"])
+            embeddings: Any = result["embeddings"]
+            found.update(zip(result["ids"], embeddings, strict=True))
+        rows = [found[i] for i in ids if i in found]
+        return np.asarray(rows, dtype=np.float32).reshape(len(rows), self.manifest.dimension)
+
     def pages(self, where: Where | None = None, size: int = 1000) -> Iterator[list[Record]]:
         """All records, a page at a time."""
         for offset in range(0, self.count(), size):
@@ -238,13 +203,9 @@ class ChromaStore:
         for start in range(0, len(records), self._batch):
             part = slice(start, start + self._batch)
             metadatas: list[Any] = [
-                {**r.metadata, _VARIANCE: v} for r, v in zip(records[part], variances[part], strict=True)
+                {**_stored(r, replaced.get(r.id)), _VARIANCE: v}
+                for r, v in zip(records[part], variances[part], strict=True)
             ]
-            for record, metadata in zip(records[part], metadatas, strict=True):
-                if record.id in replaced:  # upsert merges metadata; None drops a key
-                    metadata.update(
-                        {k: None for k in replaced[record.id].metadata if k not in record.metadata}
-                    )
             with self._guarded("write"):
                 self.collection.upsert(  # add would keep silent about an id that another writer used
                     ids=[r.id for r in records[part]],
@@ -254,13 +215,19 @@ class ChromaStore:
                 )
 
     def replace_metadata(self, records: Sequence[Record], replaced: Mapping[str, Record]) -> None:
-        """Give records new metadata in place of what `replaced` holds; text, mean and variance stay."""
+        """Give records new metadata in place of what `replaced` holds; text, mean and variance stay.
+
+        A payload stays too where the new record has none.
+        """
         for start in range(0, len(records), self._batch):
             part = records[start : start + self._batch]
             with self._guarded("write"):
                 self.collection.update(
                     ids=[r.id for r in part],
-                    metadatas=[{**dict.fromkeys(replaced[r.id].metadata), **r.metadata} for r in part],
+                    metadatas=[
+                        _stored(replace(r, payload=r.payload or replaced[r.id].payload), replaced[r.id])
+                        for r in part
+                    ],
                 )
 
     def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
@@ -309,13 +276,21 @@ class ChromaStore:
 
 
 def _records(result: Any) -> list[Record]:
-    rows = zip(result["ids"], result["documents"], result["metadatas"], strict=True)
-    return [Record(i, text, _own(metadata)) for i, text, metadata in rows]
+    return list(map(_record, result["ids"], result["documents"], result["metadatas"]))
 
 
-def _own(metadata: Mapping[str, Any] | None) -> Metadata:
-    """The user's part of a record's metadata."""
-    return {k: v for k, v in (metadata or {}).items() if not k.startswith(RESERVED_PREFIXES)}
+def _record(identifier: str, text: str, metadata: Mapping[str, Any] | None) -> Record:
+    metadata = metadata or {}
+    own = {k: v for k, v in metadata.items() if not k.startswith(RESERVED_PREFIXES)}
+    return Record(identifier, text, own, metadata.get(_EMBEDDED), metadata.get(_PAYLOAD))
+
+
+def _stored(record: Record, replaced: Record | None) -> dict[str, Any]:
+    """Metadata as Chroma is to hold it, without the variance; it merges, and None drops a key."""
+    ours = {_EMBEDDED: record.embedded, _PAYLOAD: record.payload}
+    if replaced is None:
+        return {**record.metadata, **{k: v for k, v in ours.items() if v is not None}}
+    return {**dict.fromkeys(replaced.metadata), **record.metadata, **ours}
 
 
 def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
@@ -333,31 +308,3 @@ def _where(where: Where | None) -> dict[str, Any] | None:
             f"a filter is a dictionary such as {{'year': {{'$gte': 2020}}}}, got {where!r}"
         )
     return dict(where) if where else None
-
-
-@contextlib.contextmanager
-def _guard(action: str, where: Where | None = None) -> Iterator[None]:
-    """Turn Chroma's errors into ours; a missing collection and our own errors pass through."""
-    try:
-        yield
-    except (NotFoundError, UECError):
-        raise
-    except httpx.HTTPError as error:
-        raise StorageError(
-            f"Chroma could not {action}: its server does not answer ({error}). Is 'chroma run' up?"
-        ) from error
-    except (ChromaError, ValueError, TypeError, OSError) as error:
-        if where and not isinstance(error, OSError | InternalError):
-            raise InvalidInputError(f"Chroma cannot apply the filter {dict(where)!r}: {error}") from error
-        raise StorageError(f"Chroma could not {action}: {error}{_advice(str(error))}") from error
-
-
-def _advice(message: str) -> str:
-    message = message.lower()
-    if "compact" in message:  # all that Chroma tells of a disk that fills up while it writes
-        return ". Is the disk full? Then free some disk space and run the same command again: what was stored is kept"
-    if "full" in message or "no space" in message:
-        return ". Free some disk space and run the same command again: what was stored is kept"
-    if "readonly" in message or "read-only" in message or "permission" in message:
-        return ". The index folder cannot be written: check its permissions"
-    return ""

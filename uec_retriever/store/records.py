@@ -26,35 +26,59 @@ class Record:
         id: the user's, or a hash of text and metadata.
         text: what is embedded and returned.
         metadata: the user's own, nothing of ours.
+        embedded: what is embedded instead of `text`, e.g. a text with its title or metadata before it.
+        payload: what a framework needs to restore its own object; kept, never embedded or shown.
     """
 
     id: str
     text: str
     metadata: Metadata = field(default_factory=dict)
+    embedded: str | None = None
+    payload: str | None = field(default=None, repr=False)
+
+    @property
+    def embedding_text(self) -> str:
+        """What the experts get to see."""
+        return self.text if self.embedded is None else self.embedded
 
 
 def make_records(
     texts: Iterable[str],
     ids: Sequence[str] | None = None,
     metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+    *,
+    embedded: Sequence[str] | None = None,
+    payloads: Sequence[str] | None = None,
 ) -> list[Record]:
     """Check what the user wants to add, before anything is encoded or stored.
 
     A record given twice counts once.
+
+    Args:
+        texts: of the records.
+        ids: theirs; made from text and metadata if absent.
+        metadatas: theirs.
+        embedded: what to embed instead of the texts.
+        payloads: strings that come back with the records.
 
     Raises:
         InvalidInputError: for a bad text, id or metadata value, naming position and fix.
         IdConflictError: if one id stands for two different records.
     """
     checked = check_texts(texts)
-    for what, given in (("ids", ids), ("metadatas", metadatas)):
+    if embedded is not None:
+        check_texts(embedded, "text to embed")
+    aligned = (("ids", ids), ("metadatas", metadatas), ("texts to embed", embedded), ("payloads", payloads))
+    for what, given in aligned:
         if given is not None and len(given) != len(checked):
             raise InvalidInputError(f"{len(checked)} texts but {len(given)} {what}: give one for each text")
     records = []
     for position, text in enumerate(checked):
         metadata = check_metadata(metadatas[position] if metadatas else None, position)
         identifier = content_id(text, metadata) if ids is None else check_id(ids[position], position)
-        records.append(Record(identifier, text, metadata))
+        seen = embedded[position] if embedded is not None and embedded[position] != text else None
+        payload = payloads[position] if payloads is not None else None
+        records.append(Record(identifier, text, metadata, seen, payload))
     return unique(records)
 
 
@@ -75,9 +99,14 @@ def unique(records: Iterable[Record]) -> list[Record]:
 
 
 def same_content(one: Record, other: Record) -> bool:
-    """Whether text and metadata agree, types too; of floats Chroma may lose the last bit."""
+    """Whether `other` says what `one` does, types too; of floats Chroma may lose the last bit.
+
+    Where `other` has no payload, as records of another framework, it says nothing of it.
+    """
     return (
         one.text == other.text
+        and one.embedded == other.embedded
+        and other.payload in (None, one.payload)
         and one.metadata.keys() == other.metadata.keys()
         and all(_same_value(value, other.metadata[key]) for key, value in one.metadata.items())
     )

@@ -1,0 +1,218 @@
+"""Making an index in one go, rescoring, and searching with embeddings."""
+
+import logging
+import os
+
+import chromadb
+import numpy as np
+import pytest
+from small import pairs, sentences
+
+from uec_retriever.engine import Engine
+from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
+from uec_retriever.general import general_pairs
+from uec_retriever.store.records import Record
+
+TEXTS = sentences(60, seed=3, words=14)
+
+
+@pytest.fixture
+def filled(make):
+    engine = make("static", "bert")
+    engine.add(list(dict.fromkeys(TEXTS)))
+    return engine
+
+
+def test_texts_make_an_index_and_the_next_call_adds_to_it(tmp_path, models):
+    paths = [models["static"], models["bert"]]
+    engine = Engine.from_texts(TEXTS[:50], paths, tmp_path / "index", metadatas=[{"n": i} for i in range(50)])
+    assert engine.count() == 50
+    assert {"title", "first sentence", "halves"} & set(engine.manifest.reference.split())
+    assert engine.search(TEXTS[0], 1).hits[0].metadata == {"n": 0}
+    again = Engine.from_texts(TEXTS[50:], path=tmp_path / "index", structure="kron", layout="block")
+    assert again.count() == 60
+    assert again.manifest == engine.manifest
+
+
+def test_few_texts_are_calibrated_on_general_ones_and_say_so(tmp_path, experts, caplog):
+    with caplog.at_level(logging.WARNING):
+        engine = Engine.from_texts(TEXTS[:3], experts("static"), tmp_path / "index")
+    assert "too few texts" in caplog.text
+    assert "Python standard library" in engine.manifest.reference
+    assert len(engine.search(TEXTS[0], 5)) == 3
+
+
+def test_general_pairs_are_the_same_each_time():
+    assert general_pairs(20) == general_pairs(20)
+    assert len(general_pairs()) == 160
+
+
+def test_without_a_folder_it_is_gone_with_the_engine(experts):
+    engine = Engine.from_texts(TEXTS, experts("static"), pairs=pairs())
+    folder = engine._folder.path
+    assert engine.search(TEXTS[0], 1).hits[0].text == TEXTS[0]
+    assert folder.is_dir()
+    engine.close()
+    del engine
+    assert not folder.exists()
+
+
+def test_an_ephemeral_client_needs_no_folder(experts):
+    client = chromadb.EphemeralClient()
+    engine = Engine.from_texts(TEXTS, experts("static"), pairs=pairs(), client=client, collection="passing")
+    assert engine.count() == 60
+    assert not (engine._folder.path / "chroma" / "chroma.sqlite3").exists()
+
+
+def test_what_keeps_texts_needs_a_folder(experts, server, tmp_path):
+    for options in ({"url": server}, {"client": chromadb.PersistentClient(str(tmp_path))}):
+        with pytest.raises(InvalidInputError, match="path="):
+            Engine.from_texts(TEXTS, experts("static"), pairs=pairs(), **options)
+
+
+async def test_clients_that_cannot_be_used_are_refused(experts, tmp_path, server):
+    host, port = server.removeprefix("http://").split(":")
+    client = await chromadb.AsyncHttpClient(host=host, port=int(port))
+    with pytest.raises(InvalidInputError, match="HttpClient"):
+        Engine.from_texts(TEXTS, experts("static"), tmp_path, pairs=pairs(), client=client)
+
+
+@pytest.mark.parametrize("other", [{"structure": "diag"}, {"layout": "sum"}, {"temperature": 77.0}])
+def test_an_index_made_otherwise_is_not_added_to(make, other):
+    engine = make("static", temperature=1.0)
+    with pytest.raises(InvalidInputError, match=next(iter(other))):
+        Engine.from_texts(TEXTS, path=engine._folder.path, **other)
+
+
+def test_an_index_of_other_experts_is_not_added_to(make, experts):
+    engine = make("static")
+    with pytest.raises(ModelMismatchError, match="leave the experts out"):
+        Engine.from_texts(TEXTS, experts("other"), engine._folder.path)
+
+
+def test_no_index_and_no_experts(tmp_path):
+    with pytest.raises(InvalidInputError, match="experts="):
+        Engine.from_texts(TEXTS, path=tmp_path / "new")
+    assert not (tmp_path / "new").exists() or not os.listdir(tmp_path / "new")
+
+
+def test_a_bad_text_is_refused_before_anything_is_made(tmp_path, experts):
+    with pytest.raises(InvalidInputError, match="text 1"):
+        Engine.from_texts(["good text", ""], experts("static"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_rescoring_equals_searching(filled):
+    for query in sentences(4, seed=9):
+        result = filled.search(query, 20)
+        again = filled.rescore(query, [hit.text for hit in result])
+        np.testing.assert_allclose(again.raw_scores, [h.raw_score for h in result], atol=1e-5)
+        np.testing.assert_allclose(again.scores, [h.score for h in result], atol=1e-5)
+        np.testing.assert_allclose(again.deviations, [h.deviation for h in result], atol=1e-4)
+        assert again.coefficients == pytest.approx(result.coefficients)
+
+
+def test_rescoring_follows_a_recalibration(filled):
+    filled.recalibrate(pairs(seed=7))
+    result = filled.search(TEXTS[5], 10)
+    again = filled.rescore(TEXTS[5], [hit.text for hit in result])
+    np.testing.assert_allclose(again.deviations, [h.deviation for h in result], rtol=1e-3)
+
+
+def test_rescoring_nothing(filled):
+    assert len(filled.rescore("the wing", []).scores) == 0
+    with pytest.raises(InvalidInputError, match="query 0"):
+        filled.rescore(" ", ["text"])
+    with pytest.raises(InvalidInputError, match="text 1"):
+        filled.rescore("the wing", ["text", None])
+
+
+def test_searching_with_an_embedding_of_the_index(filled):
+    query = sentences(1, seed=11)[0]
+    embedding = filled.embed_queries([query])[0]
+    by_text, by_embedding = filled.search(query, 10, candidates=60), filled.search_embedding(embedding, 10)
+    assert [h.id for h in by_text][:3] == [h.id for h in by_embedding][:3]
+    assert by_embedding.coefficients == {}
+    for hit in by_embedding:
+        assert 0 <= hit.score <= 1
+        assert hit.deviation >= 0
+
+
+def test_a_stored_embedding_finds_its_text(filled):
+    record = filled.get()[7]
+    result = filled.search_embedding(filled.vectors([record.id])[0].tolist(), 1)
+    assert result.hits[0].id == record.id
+    assert result.hits[0].score <= 1
+
+
+@pytest.mark.parametrize("embedding", [[0.5, 0.5], [], [[0.1] * 56] * 2])
+def test_embeddings_of_another_dimension_are_refused(filled, embedding):
+    with pytest.raises(InvalidInputError, match=f"{filled.manifest.dimension}"):
+        filled.search_embedding(embedding)
+
+
+def test_vectors_come_in_the_order_asked_for(filled):
+    ids = [r.id for r in filled.get()[:4]]
+    vectors = filled.vectors([ids[2], "unknown", ids[0]])
+    np.testing.assert_array_equal(vectors[0], filled.vectors([ids[2]])[0])
+    assert vectors.shape == (2, filled.manifest.dimension)
+    assert filled.vectors([]).shape == (0, filled.manifest.dimension)
+
+
+def test_searching_with_several_texts_is_searching_with_their_mean(filled):
+    queries = sentences(3, seed=12)
+    assert filled.search_together(queries[:1], 5) == filled.search(queries[0], 5)
+    result = filled.search_together(queries, 5, candidates=60)
+    encoded = filled.ensemble.encode_queries(queries).gaussian
+    mean, variance = encoded.mean.mean(0), encoded.variance.sum(0) / 9
+    for hit in result:
+        stored = filled.vectors([hit.id])[0].astype(np.float64)
+        document = filled.ensemble.encode_documents([hit.text]).gaussian.variance[0]
+        expected = mean**2 @ document + variance @ stored**2 + variance @ document
+        assert hit.deviation**2 == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(InvalidInputError, match="at least one"):
+        filled.search_together([])
+
+
+def test_what_is_embedded_may_differ_from_the_text(make, encoded):
+    engine = make("static")
+    seen = encoded(engine)
+    record = Record("a", "the wing", {"n": 1}, embedded="flow heat pressure", payload='{"kept": true}')
+    engine.add_records([record])
+    assert seen == ["flow heat pressure"]
+    assert engine.get(["a"]) == [record]
+    hit = engine.search("flow heat pressure", 1).hits[0]
+    assert (hit.text, hit.metadata, hit.payload) == ("the wing", {"n": 1}, '{"kept": true}')
+    assert hit.raw_score > engine.search("the wing", 1).hits[0].raw_score
+    assert engine.add_records([record]).unchanged == 1
+
+
+def test_other_embedded_text_is_a_conflict_and_an_update_embeds_anew(make, encoded):
+    engine = make("static")
+    engine.add_records([Record("a", "the wing", embedded="flow heat", payload="p")])
+    seen = encoded(engine)
+    with pytest.raises(IdConflictError):
+        engine.add(["the wing"], ["a"])
+    assert engine.add(["the wing"], ["a"], update=True).updated == 1
+    assert seen == ["the wing"]
+    assert engine.get() == [Record("a", "the wing")]
+
+
+def test_a_record_without_payload_says_nothing_of_it(make, encoded):
+    engine = make("static")
+    engine.add_records([Record("a", "the wing", {"n": 1}, payload="p")])
+    seen = encoded(engine)
+    assert engine.add(["the wing"], ["a"], [{"n": 1}]).unchanged == 1
+    assert engine.add(["the wing"], ["a"], [{"n": 2}], update=True).updated == 1
+    assert engine.get() == [Record("a", "the wing", {"n": 2}, payload="p")]
+    assert engine.add_records([Record("a", "the wing", {"n": 2}, payload="q")], update=True).updated == 1
+    assert engine.get()[0].payload == "q"
+    assert seen == []
+
+
+def test_another_index_gets_embedded_texts_and_payloads_too(make):
+    old, new = make("static", folder="old"), make("bert", folder="new")
+    record = Record("a", "the wing", embedded="flow heat", payload="p")
+    old.add_records([record])
+    old.copy_to(new)
+    assert new.get() == [record]

@@ -1,0 +1,110 @@
+"""Connections to Chroma: clients, and its errors turned into ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import chromadb
+import httpx
+from chromadb.api import ClientAPI
+from chromadb.api.shared_system_client import SharedSystemClient
+from chromadb.config import Settings
+from chromadb.errors import ChromaError, InternalError, NotFoundError
+
+from uec_retriever.errors import InvalidInputError, StorageError, UECError
+
+Where = Mapping[str, Any]
+
+
+def connect(
+    path: Path | None = None, url: str | None = None, headers: Mapping[str, str] | None = None
+) -> ClientAPI:
+    """A Chroma client: embedded in a folder, or of a server.
+
+    Args:
+        path: folder of the embedded database.
+        url: e.g. `http://localhost:8000`; wins over `path`.
+        headers: sent to the server, e.g. a token.
+
+    Raises:
+        StorageError: if the folder cannot be used or the server does not answer.
+    """
+    settings = Settings(anonymized_telemetry=False)  # clients change it: never share one
+    try:
+        if url is None:
+            return chromadb.PersistentClient(str(path), settings=settings)
+        parts = urlparse(url if "//" in url else f"http://{url}")
+        secure = parts.scheme == "https"
+        return chromadb.HttpClient(
+            host=parts.hostname or "localhost",
+            port=parts.port or (443 if secure else 8000),
+            ssl=secure,
+            headers=dict(headers or {}),
+            settings=settings,
+        )
+    except (ChromaError, ValueError, OSError) as error:
+        if url is not None:
+            raise StorageError(
+                f"cannot reach a Chroma server at {url}: is 'chroma run' up? ({error})"
+            ) from error
+        forget(str(path))
+        raise StorageError(
+            f"cannot open {path}: can it be written, as Chroma needs even to search? ({error}){_advice(str(error))}"
+        ) from error
+
+
+def check_client(client: object) -> ClientAPI:
+    """A client of the user's own, if it is one that can be used.
+
+    Raises:
+        InvalidInputError: for anything but a synchronous Chroma client.
+    """
+    if isinstance(client, ClientAPI):
+        return client
+    raise InvalidInputError(
+        f"client is a {type(client).__name__}: give a chromadb.PersistentClient, HttpClient or EphemeralClient "
+        "(searching is asynchronous all the same, in a thread)"
+    )
+
+
+def keeps_nothing(client: ClientAPI) -> bool:
+    """Whether a client's collections are gone when the process ends."""
+    settings = client.get_settings()
+    return not settings.is_persistent and not settings.chroma_server_host
+
+
+def forget(path: str) -> None:
+    """Have the next embedded client of a folder start anew: Chroma keeps even those that failed."""
+    SharedSystemClient._identifier_to_system.pop(path, None)
+
+
+@contextlib.contextmanager
+def guard(action: str, where: Where | None = None) -> Iterator[None]:
+    """Turn Chroma's errors into ours; a missing collection and our own errors pass through."""
+    try:
+        yield
+    except (NotFoundError, UECError):
+        raise
+    except httpx.HTTPError as error:
+        raise StorageError(
+            f"Chroma could not {action}: its server does not answer ({error}). Is 'chroma run' up?"
+        ) from error
+    except (ChromaError, ValueError, TypeError, OSError) as error:
+        if where and not isinstance(error, OSError | InternalError):
+            raise InvalidInputError(f"Chroma cannot apply the filter {dict(where)!r}: {error}") from error
+        raise StorageError(f"Chroma could not {action}: {error}{_advice(str(error))}") from error
+
+
+def _advice(message: str) -> str:
+    message = message.lower()
+    if "compact" in message:  # all that Chroma tells of a disk that fills up while it writes
+        return ". Is the disk full? Then free some disk space and run the same command again: what was stored is kept"
+    if "full" in message or "no space" in message:
+        return ". Free some disk space and run the same command again: what was stored is kept"
+    if "readonly" in message or "read-only" in message or "permission" in message:
+        return ". The index folder cannot be written: check its permissions"
+    return ""
