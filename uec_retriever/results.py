@@ -60,12 +60,15 @@ class SearchResult:
         coefficients: expert label -> share of trust, summing to 1.
         hits: at most k.
         seconds: stage -> time; `encode`, `query` and `rescore`.
+        confidence: in [0, 1], calibrated probability that the hits hold a right answer; None if the
+            index has no calibrated confidence.
     """
 
     query: str
     coefficients: dict[str, float]
     hits: list[Hit]
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
+    confidence: float | None = None
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
