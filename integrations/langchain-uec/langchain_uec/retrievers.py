@@ -16,10 +16,9 @@ from langchain_uec.documents import Include, check_threshold, found_documents, m
 from langchain_uec.opening import Opening, OpensEngine, made, secret_headers
 
 if TYPE_CHECKING:
+    from langchain_uec.opening import Experts
     from uec_retriever import CalibrationPairs
     from uec_retriever.convolution import Layout
-
-    from langchain_uec.opening import Experts
 
 
 class UECRetriever(OpensEngine, BaseRetriever):

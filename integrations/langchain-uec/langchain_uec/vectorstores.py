@@ -17,10 +17,9 @@ from langchain_uec.embeddings import IndexEmbeddings
 from langchain_uec.opening import Opening, made, opened, secret_headers
 
 if TYPE_CHECKING:
+    from langchain_uec.opening import Experts
     from uec_retriever import CalibrationPairs, Engine
     from uec_retriever.convolution import Layout
-
-    from langchain_uec.opening import Experts
 
 
 class UECVectorStore(VectorStore):
@@ -249,7 +248,7 @@ class UECVectorStore(VectorStore):
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **options: Any
     ) -> list[Document]:
-        """k documents that match the query and differ from each other.
+        """K documents that match the query and differ from each other.
 
         Args:
             query: non-empty.

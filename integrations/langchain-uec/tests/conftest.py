@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from chromadb.api.client import SharedSystemClient
 from chromadb.api.fastapi import FastAPI
 from langchain_small import documents, pairs, static_model
 
@@ -91,13 +90,18 @@ def smollm2():
 
 
 @pytest.fixture(autouse=True)
-def sockets_are_closed():
+def sockets_are_closed(monkeypatch):
     """Chroma's client never closes the connections to its server, not even in `close()`."""
+    made, real = [], FastAPI.__init__
+
+    def remembered(self, system):
+        real(self, system)
+        made.append(self)
+
+    monkeypatch.setattr(FastAPI, "__init__", remembered)
     yield
-    for system in SharedSystemClient._identifier_to_system.values():
-        for component in system._instances.values():
-            if isinstance(component, FastAPI):
-                component._session.close()
+    for server in made:
+        server._session.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,9 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "uec_retr
 def imported(code):
     """Heavy modules that a fresh Python has after running the code."""
     path = [str(Path(langchain_uec.__file__).parent.parent), *sys.path]
-    program = f"import sys; sys.path[:0] = {path!r}; {code}; print(*(m for m in {HEAVY!r} if m in sys.modules))"
+    program = (
+        f"import sys; sys.path[:0] = {path!r}; {code}; print(*(m for m in {HEAVY!r} if m in sys.modules))"
+    )
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
