@@ -62,6 +62,7 @@ class SearchResult:
         seconds: stage -> time; `encode`, `query` and `rescore`.
         confidence: in [0, 1], calibrated probability that the hits hold a right answer; None if the
             index has no calibrated confidence.
+        embedding: `[D]` what the index was searched with.
     """
 
     query: str
@@ -69,6 +70,7 @@ class SearchResult:
     hits: list[Hit]
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
     confidence: float | None = None
+    embedding: Array | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

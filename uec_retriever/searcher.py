@@ -125,6 +125,7 @@ class Searcher:
         *,
         where: Where | None = None,
         candidates: int | None = None,
+        temperature: float | None = None,
     ) -> SearchResult:
         """One search for several texts that stand for one query, such as paraphrases or a hypothetical answer.
 
@@ -135,11 +136,12 @@ class Searcher:
             k: as `search`.
             where: as `search`.
             candidates: as `search`.
+            temperature: as `search`.
         """
         queries = check_texts(queries, "query")
         if not queries:
             raise InvalidInputError("there are no texts to search with: give at least one")
-        encoded = self.ensemble.encode_queries(queries)
+        encoded = self.ensemble.encode_queries(queries, self._with_temperature(temperature))
         assert encoded.coefficients is not None
         mean = GaussianEmbedding(
             encoded.gaussian.mean.mean(axis=0, keepdims=True),
@@ -168,7 +170,7 @@ class Searcher:
             candidates: as `search`.
 
         Raises:
-            InvalidInputError: for another dimension than the index's.
+            InvalidInputError: for another dimension than the index's, NaN or infinity.
         """
         vector = np.atleast_2d(np.asarray(embedding, dtype=np.float32))
         if vector.shape != (1, self.manifest.dimension):
@@ -176,6 +178,8 @@ class Searcher:
                 f"the query embedding has the shape {np.shape(embedding)}, the index needs "
                 f"[{self.manifest.dimension}]: use one that this index's embed_queries made"
             )
+        if not np.isfinite(vector).all():
+            raise InvalidInputError("the query embedding holds NaN or infinity: nothing is near to that")
         ends = np.cumsum([e.dimension for e in self.manifest.experts])[:-1]
         blocks = np.split(vector, ends, axis=1) if self.manifest.layout == "block" else [vector]
         vector = vector / max(1.0, float(sum(np.linalg.norm(block) for block in blocks)))

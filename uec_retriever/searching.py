@@ -95,7 +95,8 @@ def search_encoded(
             "query": fetched - start,
             "rescore": time.perf_counter() - fetched,
         }
-        results.append(SearchResult(query, _shares(ensemble, encoded, row), hits, seconds))
+        shares, mean = _shares(ensemble, encoded, row), encoded.gaussian.mean[row]
+        results.append(SearchResult(query, shares, hits, seconds, embedding=mean))
     return results
 
 

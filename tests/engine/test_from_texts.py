@@ -11,7 +11,7 @@ from small import pairs, sentences
 from uec_retriever.engine import Engine
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
 from uec_retriever.general import general_pairs
-from uec_retriever.store.records import Record
+from uec_retriever.store.records import SOURCE_KEY, Record, make_records
 
 TEXTS = sentences(60, seed=3, words=14)
 
@@ -149,6 +149,8 @@ def test_a_stored_embedding_finds_its_text(filled):
 def test_embeddings_of_another_dimension_are_refused(filled, embedding):
     with pytest.raises(InvalidInputError, match=f"{filled.manifest.dimension}"):
         filled.search_embedding(embedding)
+    with pytest.raises(InvalidInputError, match="NaN"):
+        filled.search_embedding([float("nan")] * filled.manifest.dimension)
 
 
 def test_vectors_come_in_the_order_asked_for(filled):
@@ -216,3 +218,33 @@ def test_another_index_gets_embedded_texts_and_payloads_too(make):
     old.add_records([record])
     old.copy_to(new)
     assert new.get() == [record]
+
+
+def test_a_result_tells_what_was_searched_with(filled):
+    query, other = sentences(2, seed=13)
+    np.testing.assert_allclose(filled.search(query, 1).embedding, filled.embed_queries([query])[0], atol=1e-6)
+    both = filled.search_together([query, other], 1)
+    np.testing.assert_allclose(both.embedding, filled.embed_queries([query, other]).mean(0), atol=1e-6)
+
+
+def test_several_texts_at_another_temperature(filled):
+    query = sentences(1, seed=14)[0]
+    assert filled.search_together([query], 5, temperature=0.1) == filled.search(query, 5, temperature=0.1)
+
+
+def test_the_source_of_a_text_can_be_searched_and_deleted_by(make):
+    engine = make("static")
+    records = make_records(
+        ["the wing", "flow heat", "red bird"], ["a", "b", "c"], [{"n": 1}] * 3, sources=["one", "two", None]
+    )
+    engine.add_records(records)
+    assert engine.get() == records
+    assert [h.id for h in engine.search("the wing", 3, where={SOURCE_KEY: "two"})] == ["b"]
+    assert engine.search("the wing", 1).hits[0].metadata == {"n": 1}
+    assert engine.add(["the wing"], ["a"], [{"n": 1}]).unchanged == 1
+    assert engine.add(["the wing"], ["a"], [{"n": 2}], update=True).updated == 1
+    assert engine.delete(where={SOURCE_KEY: "one"}) == 1
+    assert engine.add_records([Record("b", "flow heat", {"n": 1}, source="three")], update=True).updated == 1
+    assert engine.delete(where={SOURCE_KEY: "two"}) == 0
+    with pytest.raises(InvalidInputError, match="source 0"):
+        make_records(["text"], sources=[""])

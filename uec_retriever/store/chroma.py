@@ -18,7 +18,7 @@ from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageErro
 from uec_retriever.gaussian import Array
 from uec_retriever.store.connection import Where, connect, forget, guard
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.records import RESERVED_PREFIXES, Record
+from uec_retriever.store.records import RESERVED_PREFIXES, SOURCE_KEY, Record
 
 DEFAULT_COLLECTION = "uec"
 _VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
@@ -217,17 +217,14 @@ class ChromaStore:
     def replace_metadata(self, records: Sequence[Record], replaced: Mapping[str, Record]) -> None:
         """Give records new metadata in place of what `replaced` holds; text, mean and variance stay.
 
-        A payload stays too where the new record has none.
+        Payload and source stay too where the new record has none.
         """
         for start in range(0, len(records), self._batch):
             part = records[start : start + self._batch]
             with self._guarded("write"):
                 self.collection.update(
                     ids=[r.id for r in part],
-                    metadatas=[
-                        _stored(replace(r, payload=r.payload or replaced[r.id].payload), replaced[r.id])
-                        for r in part
-                    ],
+                    metadatas=[_stored(_kept(r, replaced[r.id]), replaced[r.id]) for r in part],
                 )
 
     def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
@@ -282,12 +279,18 @@ def _records(result: Any) -> list[Record]:
 def _record(identifier: str, text: str, metadata: Mapping[str, Any] | None) -> Record:
     metadata = metadata or {}
     own = {k: v for k, v in metadata.items() if not k.startswith(RESERVED_PREFIXES)}
-    return Record(identifier, text, own, metadata.get(_EMBEDDED), metadata.get(_PAYLOAD))
+    ours = (metadata.get(key) for key in (_EMBEDDED, _PAYLOAD, SOURCE_KEY))
+    return Record(identifier, text, own, *ours)
+
+
+def _kept(record: Record, old: Record) -> Record:
+    """A record with the payload and source of its predecessor where it has none."""
+    return replace(record, payload=record.payload or old.payload, source=record.source or old.source)
 
 
 def _stored(record: Record, replaced: Record | None) -> dict[str, Any]:
     """Metadata as Chroma is to hold it, without the variance; it merges, and None drops a key."""
-    ours = {_EMBEDDED: record.embedded, _PAYLOAD: record.payload}
+    ours = {_EMBEDDED: record.embedded, _PAYLOAD: record.payload, SOURCE_KEY: record.source}
     if replaced is None:
         return {**record.metadata, **{k: v for k, v in ours.items() if v is not None}}
     return {**dict.fromkeys(replaced.metadata), **record.metadata, **ours}

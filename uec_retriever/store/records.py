@@ -14,6 +14,7 @@ from uec_retriever.texts import check_texts, text_problem
 
 Metadata = dict[str, Any]
 RESERVED_PREFIXES = ("uec:", "chroma:")
+SOURCE_KEY = "uec:s"  # filters may name it: {SOURCE_KEY: "id of a document"}
 _REFUSED_PREFIXES = ("#", "$")  # by Chroma, when a whole batch has been encoded
 _INT64 = 2**63
 
@@ -28,6 +29,7 @@ class Record:
         metadata: the user's own, nothing of ours.
         embedded: what is embedded instead of `text`, e.g. a text with its title or metadata before it.
         payload: what a framework needs to restore its own object; kept, never embedded or shown.
+        source: id of the document that the text is a part of; filters know it as `SOURCE_KEY`.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Record:
     metadata: Metadata = field(default_factory=dict)
     embedded: str | None = None
     payload: str | None = field(default=None, repr=False)
+    source: str | None = None
 
     @property
     def embedding_text(self) -> str:
@@ -49,6 +52,7 @@ def make_records(
     *,
     embedded: Sequence[str] | None = None,
     payloads: Sequence[str] | None = None,
+    sources: Sequence[str | None] | None = None,
 ) -> list[Record]:
     """Check what the user wants to add, before anything is encoded or stored.
 
@@ -60,6 +64,7 @@ def make_records(
         metadatas: theirs.
         embedded: what to embed instead of the texts.
         payloads: strings that come back with the records.
+        sources: ids of the documents that the texts are parts of.
 
     Raises:
         InvalidInputError: for a bad text, id or metadata value, naming position and fix.
@@ -68,7 +73,13 @@ def make_records(
     checked = check_texts(texts)
     if embedded is not None:
         check_texts(embedded, "text to embed")
-    aligned = (("ids", ids), ("metadatas", metadatas), ("texts to embed", embedded), ("payloads", payloads))
+    aligned = (
+        ("ids", ids),
+        ("metadatas", metadatas),
+        ("texts to embed", embedded),
+        ("payloads", payloads),
+        ("sources", sources),
+    )
     for what, given in aligned:
         if given is not None and len(given) != len(checked):
             raise InvalidInputError(f"{len(checked)} texts but {len(given)} {what}: give one for each text")
@@ -78,7 +89,10 @@ def make_records(
         identifier = content_id(text, metadata) if ids is None else check_id(ids[position], position)
         seen = embedded[position] if embedded is not None and embedded[position] != text else None
         payload = payloads[position] if payloads is not None else None
-        records.append(Record(identifier, text, metadata, seen, payload))
+        source = sources[position] if sources is not None else None
+        if source is not None:
+            check_id(source, position, "source")
+        records.append(Record(identifier, text, metadata, seen, payload, source))
     return unique(records)
 
 
@@ -101,12 +115,13 @@ def unique(records: Iterable[Record]) -> list[Record]:
 def same_content(one: Record, other: Record) -> bool:
     """Whether `other` says what `one` does, types too; of floats Chroma may lose the last bit.
 
-    Where `other` has no payload, as records of another framework, it says nothing of it.
+    Where `other` has no payload or source, as records of another framework, it says nothing of it.
     """
     return (
         one.text == other.text
         and one.embedded == other.embedded
         and other.payload in (None, one.payload)
+        and other.source in (None, one.source)
         and one.metadata.keys() == other.metadata.keys()
         and all(_same_value(value, other.metadata[key]) for key, value in one.metadata.items())
     )
@@ -126,11 +141,11 @@ def content_id(text: str, metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def check_id(identifier: object, position: int) -> str:
+def check_id(identifier: object, position: int, what: str = "id") -> str:
     """An id as given, if Chroma can hold it."""
     problem = text_problem(identifier)
     if problem:
-        raise InvalidInputError(f"id {position} {problem}")
+        raise InvalidInputError(f"{what} {position} {problem}")
     return str(identifier)
 
 

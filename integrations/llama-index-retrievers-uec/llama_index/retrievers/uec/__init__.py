@@ -1,0 +1,6 @@
+"""UEC for LlamaIndex: a retriever over several embedding models at once, weighted per query."""
+
+from llama_index.retrievers.uec.base import UECRetriever
+from llama_index.retrievers.uec.filters import chroma_filter
+
+__all__ = ["UECRetriever", "chroma_filter"]

@@ -1,0 +1,103 @@
+"""Indexes of two tiny real experts under LlamaIndex."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from chromadb.api.client import SharedSystemClient
+from chromadb.api.fastapi import FastAPI
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.append(str(ROOT / "tests" / "engine"))  # the engine's tests have texts and tiny experts
+sys.path.append(str(ROOT))
+
+from llama_index.retrievers.uec import UECRetriever
+from small import bert_model, load, pairs, static_model
+
+from devtools.chroma import running_chroma
+from uec_retriever import Engine, fit_posterior
+from uec_retriever.laplace.files import save_posterior
+
+
+@pytest.fixture(scope="session", autouse=True)
+def li_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def li_models(tmp_path_factory):
+    """Label -> model folder."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "static": static_model(folder / "static", 0),
+        "bert": bert_model(folder / "bert", folder / "workspace"),
+    }
+
+
+@pytest.fixture(scope="session")
+def li_fitted(li_models, tmp_path_factory):
+    """Expert labels -> posterior files, and the experts."""
+    folder, experts = tmp_path_factory.mktemp("posteriors"), load(li_models)
+    for expert in experts:
+        header = fit_posterior(expert, pairs()).header
+        save_posterior(folder / expert.label, expert.posterior, header)
+    return {expert.label: folder / expert.label for expert in experts}, experts
+
+
+@pytest.fixture
+def making(li_fitted):
+    """Arguments of `Engine.create`, for a quick index."""
+    posteriors, experts = li_fitted
+    return {"experts": experts, "pairs": pairs(), "posteriors": posteriors}
+
+
+@pytest.fixture
+def engine(tmp_path, making):
+    """An empty index."""
+    return Engine.create(tmp_path / "index", **making)
+
+
+@pytest.fixture
+def retriever(engine):
+    """`retriever(nodes, **options)` over a fresh index."""
+
+    def made(nodes=(), **options):
+        result = UECRetriever(engine=engine, **options)
+        result.add_nodes(list(nodes))
+        return result
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def filled(li_fitted, tmp_path_factory):
+    """An index for tests that only read and add nothing of their own."""
+    posteriors, experts = li_fitted
+    folder = tmp_path_factory.mktemp("shared")
+    return Engine.create(folder / "index", experts, pairs(), posteriors=posteriors)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """Address of a Chroma server."""
+    with running_chroma(tmp_path_factory.mktemp("server") / "chroma") as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def li_sockets_are_closed():
+    """Chroma's client never closes the connections to its server."""
+    yield
+    for system in list(SharedSystemClient._identifier_to_system.values()):
+        for component in system._instances.values():
+            if isinstance(component, FastAPI):
+                component._session.close()
