@@ -1,4 +1,4 @@
-"""Build the wheel and check that it holds the whole package and nothing else."""
+"""Build the wheels and check that each holds its whole package and nothing else."""
 
 from __future__ import annotations
 
@@ -8,12 +8,28 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-PACKAGE = "uec_retriever"
+ROOT = Path(__file__).resolve().parent.parent
+# distribution folder -> its package; `llama_index` is a namespace that others share
+PACKAGES = {
+    ".": "uec_retriever",
+    "integrations/langchain-uec": "langchain_uec",
+    "integrations/llama-index-retrievers-uec": "llama_index",
+}
+NAMESPACES = (
+    "llama_index",
+    "llama_index/retrievers",
+    "llama_index/embeddings",
+    "llama_index/postprocessor",
+)
 
 
 def main() -> int:
-    """Compare the wheel's contents with the package's files; returns the exit code."""
-    root = Path(__file__).resolve().parent.parent
+    """Check every distribution; returns the exit code."""
+    return max([check(ROOT / folder, package) for folder, package in PACKAGES.items()])
+
+
+def check(root: Path, package: str) -> int:
+    """Compare a wheel's contents with the package's files; returns 1 if they differ."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, str(root)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -22,15 +38,25 @@ def main() -> int:
     packed = {name for name in names if ".dist-info/" not in name}
     wanted = {
         file.relative_to(root).as_posix()
-        for file in (root / PACKAGE).rglob("*")
+        for file in (root / package).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    for name in sorted(wanted - packed):
-        print(f"missing in the wheel: {name}")
-    for name in sorted(packed - wanted):
-        print(f"does not belong in the wheel: {name}")
+    problems = [f"missing in the wheel: {name}" for name in wanted - packed]
+    problems += [f"does not belong in the wheel: {name}" for name in packed - wanted]
+    if not any(name.endswith("py.typed") for name in packed):
+        problems.append("no py.typed: type checkers would ignore the annotations")
+    if not any("licenses/LICENSE" in name for name in names):
+        problems.append("no licence")
+    problems += [f"{name} would hide other packages" for name in shadowing(packed)]
+    for problem in sorted(problems):
+        print(problem)
     print(f"{wheel.name}: {len(packed)} files")
-    return int(packed != wanted)
+    return int(bool(problems))
+
+
+def shadowing(packed: set[str]) -> list[str]:
+    """Files that make a package of a namespace."""
+    return [f"{name}/__init__.py" for name in NAMESPACES if f"{name}/__init__.py" in packed]
 
 
 if __name__ == "__main__":
