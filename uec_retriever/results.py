@@ -38,12 +38,15 @@ class SearchResult:
         coefficients: expert label -> share of trust, summing to 1.
         hits: at most k.
         seconds: stage -> time; `encode`, `query` and `rescore`.
+        confidence: P(a right answer is among the first k), with the k it was calibrated for, in [0, 1];
+            None unless calibrated (`Engine.calibrate_confidence`), and at another temperature.
     """
 
     query: str
     coefficients: dict[str, float]
     hits: list[Hit]
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
+    confidence: float | None = None
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from uec_retriever.confidence import ConfidenceModel, abstention_signals
 from uec_retriever.ensemble import Ensemble
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.results import Hit, SearchResult
 from uec_retriever.similarity import probit_score, unit_score
 from uec_retriever.store.chroma import Candidates, ChromaStore, Where
@@ -62,27 +63,51 @@ def search(
         start = time.perf_counter()
         found = store.query(encoded.gaussian.mean[row : row + 1], limit, where)[0]
         fetched = time.perf_counter()
-        hits = _rescore(ensemble, encoded.gaussian[row : row + 1], found, k)
+        raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found)
+        hits = _best(found, raw, deviations, k)
+        confidence = None
+        if ensemble.confidence and manifest.temperature == ensemble.manifest.temperature:
+            confidence = _confidence(
+                ensemble.confidence, query, found, raw, deviations, encoded.coefficients[row]
+            )
         seconds = {
             "encode": encode_seconds,
             "query": fetched - start,
             "rescore": time.perf_counter() - fetched,
         }
         shares = dict(zip(ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
-        results.append(SearchResult(query, shares, hits, seconds))
+        results.append(SearchResult(query, shares, hits, seconds, confidence))
     return results
 
 
-def _rescore(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates, k: int) -> list[Hit]:
-    """The k candidates of the highest uncertainty-aware similarity, best first."""
+def score_candidates(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates) -> tuple[Array, Array]:
+    """`[m]` uncertainty-aware similarities of candidates with one query, and their `[m]` deviations."""
     if not found.ids:
-        return []
+        return np.empty(0), np.empty(0)
     coded = ensemble.codec.from_strings(found.variances)
     coded = CodedVariances(coded.coefficients * ensemble.stored_variance_factors, coded.projections)
     variance = ensemble.codec.score_variance(query, coded)
-    raw = probit_score(found.means, variance)
+    return probit_score(found.means, variance), np.sqrt(variance)
+
+
+def _confidence(
+    model: ConfidenceModel,
+    query: str,
+    found: Candidates,
+    raw: Array,
+    deviations: Array,
+    coefficients: Array,
+) -> float:
+    """P(a right answer is among the first k); where nothing was found, there is none."""
+    if not found.ids:
+        return 0.0
+    return model.probability(abstention_signals(query, found.texts, raw, deviations, coefficients))
+
+
+def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:
+    """The k candidates of the highest uncertainty-aware similarity, best first."""
     order = np.argsort(-raw, kind="stable")[:k]
-    scores, deviations = unit_score(raw), np.sqrt(variance)
+    scores = unit_score(raw)
     hits = []
     for i in order:
         record = found.record(i)

@@ -29,6 +29,7 @@ from uec_retriever.cli.common import (
 from uec_retriever.errors import CorpusError, InvalidInputError
 
 if TYPE_CHECKING:
+    from uec_retriever.confidence import ConfidenceModel
     from uec_retriever.engine import Engine
     from uec_retriever.results import SearchResult
 
@@ -62,7 +63,8 @@ def search(
     """Search an index.
 
     Prints the hits with score (higher is better, in [0, 1]) and deviation (how unsure the score is), and
-    the share of trust that each expert got for this query.
+    the share of trust that each expert got for this query; and, after `uec calibrate-confidence`, how
+    probable it is that a right answer is among them.
 
     Examples: `uec search --index idx "what is a boundary layer"`, or for a whole BEIR query file
     `uec search --index idx -k 100 --queries queries.jsonl --run out.trec`
@@ -96,15 +98,22 @@ def search(
     result = engine.search(str(query), k, **options)
     if json:
         print_json(
-            {"query": result.query, "coefficients": result.coefficients, "hits": [asdict(h) for h in result]}
+            {
+                "query": result.query,
+                "coefficients": result.coefficients,
+                "confidence": result.confidence,
+                "hits": [asdict(h) for h in result],
+            }
         )
     else:
-        _show(result)
+        _show(result, engine.ensemble.confidence)
 
 
-def _show(result: SearchResult) -> None:
+def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
     shares = "   ".join(f"{label} {share:.0%}" for label, share in result.coefficients.items())
     output.print(f"trust in the experts: {shares}")
+    if result.confidence is not None and model is not None:
+        output.print(f"confidence that the first {model.k} hold a right answer: {result.confidence:.0%}")
     if not result.hits:
         output.print("nothing found")
         return
