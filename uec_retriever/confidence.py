@@ -22,16 +22,11 @@ from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidIn
 from uec_retriever.gaussian import Array
 
 DEPTH = 10  # candidates that signals look at, whatever k a search asks for
-SIGNALS = {
+SIGNALS = {  # higher is better; chosen on train splits (benchmarks/confidence.py)
     "top": "raw score of the best candidate",
-    "margin_2": "raw score of the best candidate less that of the second",
     "margin_10": "raw score of the best candidate less that of the tenth",
-    "std": "standard deviation of the raw scores of the first ten",
-    "deviation": "deviation of the best candidate's similarity",
-    "entropy": "entropy of the coefficients, in nats",
     "lexical": "correlation of the raw scores of the first ten with the share of the query's words they hold",
 }
-DEFAULT_SIGNALS = ("top", "margin_10", "lexical")  # chosen on train splits, see benchmarks/confidence.py
 _FORMAT = 1
 _WORD = re.compile(r"\w{3,}")
 _READ = 2000  # characters of a text that are searched for words
@@ -39,44 +34,31 @@ _LEAST_SPREAD = 1e-9  # below it, a correlation is rounding
 _logger = logging.getLogger(__name__)
 
 
-def abstention_signals(
-    query: str, texts: Sequence[str], raw: Array, deviations: Array, coefficients: Array
-) -> dict[str, float]:
+def abstention_signals(query: str, texts: Sequence[str], raw: Array) -> dict[str, float]:
     """The signals of one query, from its first ten candidates (from all of them, if they are fewer).
 
     Args:
         query: its text.
         texts: m texts of the candidates, m >= 1, in any order.
         raw: `[m]` their raw scores.
-        deviations: `[m]` deviations of their similarities, >= 0.
-        coefficients: `[K]` trust in each expert, summing to 1.
 
     Returns:
-        Every name in `SIGNALS` with its value. Where there is nothing to compare, margins and the
+        Every name in `SIGNALS` with its value. Where there is nothing to compare, the margin and the
         correlation are 0.
 
     Raises:
         InvalidInputError: without candidates, or if they are not as many of each.
-
-    Source: MTEB's confidence functions max, std and top1 - top2 (arXiv 2402.12997); the rest is ours.
     """
-    raw, deviations = np.asarray(raw, dtype=np.float64), np.asarray(deviations, dtype=np.float64)
-    if raw.ndim != 1 or len(raw) == 0 or deviations.shape != raw.shape or len(texts) != len(raw):
+    raw = np.asarray(raw, dtype=np.float64)
+    if raw.ndim != 1 or len(raw) == 0 or len(texts) != len(raw):
         raise InvalidInputError(
-            "signals need texts, raw scores and deviations of the same candidates, at least one, got "
-            f"{len(texts)}, {raw.shape} and {deviations.shape}"
+            f"signals need texts and raw scores of the same candidates, at least one: got {len(texts)} and {raw.shape}"
         )
     order = np.argsort(-raw, kind="stable")[:DEPTH]
     first = raw[order]
-    pi = np.asarray(coefficients, dtype=np.float64)
-    pi = pi[pi > 0]
     return {
         "top": float(first[0]),
-        "margin_2": float(first[0] - first[min(1, len(first) - 1)]),
         "margin_10": float(first[0] - first[-1]),
-        "std": float(first.std()),
-        "deviation": float(deviations[order[0]]),
-        "entropy": float(-np.sum(pi * np.log(pi))),
         "lexical": _correlation(first, _word_shares(query, [texts[i] for i in order])),
     }
 
@@ -109,7 +91,7 @@ class ConfidenceModel:
         signals: names out of `SIGNALS`, S of them.
         means: `[S]` of the signals at calibration.
         scales: `[S]` their standard deviations, > 0.
-        weights: `[S]` of the standardised signals.
+        weights: `[S]` of the standardised signals, >= 0: no signal speaks against success.
         intercept: log odds at the means.
         k: hits among which the right answer was looked for.
         candidates: how many were fetched and rescored.
@@ -140,8 +122,10 @@ class ConfidenceModel:
             values = getattr(self, name)
             if len(values) != len(self.signals) or not all(map(math.isfinite, values)):
                 raise InvalidInputError(f"{name} must be {len(self.signals)} finite numbers, got {values}")
-        if not min(self.scales) > 0:
-            raise InvalidInputError(f"scales must be positive, got {self.scales}")
+        if not (min(self.scales) > 0 and min(self.weights) >= 0):
+            raise InvalidInputError(
+                f"scales must be positive and weights at least 0, got {self.scales} and {self.weights}"
+            )
         if not math.isfinite(self.intercept):
             raise InvalidInputError(f"the intercept must be finite, got {self.intercept}")
         if not (self.k >= 1 and self.candidates >= self.k):

@@ -1,72 +1,32 @@
 """Calibrate confidence on an index: search for what is known to be there, and for what is known not to be.
 
 Each query is searched twice. Answerable: with its right answer among the candidates. Unanswerable:
-with the answer, and what nearly repeats it, left out. A pseudo-query's own record would be too easy
-to find, since it still holds the query word by word; its place is taken by the rest of the text
-(the inverse cloze task of Lee et al., ACL 2019).
+with the answer, and what nearly repeats it, left out; queries off topic join them. A pseudo-query's
+own record would be too easy to find, since it still holds the query word by word: its place is taken
+by the rest of the text (the inverse cloze task of Lee et al., ACL 2019).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from uec_retriever.confidence import ConfidenceModel, abstention_signals
-from uec_retriever.confidence_fitting import ConfidenceReport, Outcomes, fit_confidence
+from uec_retriever.confidence_fitting import ConfidenceReport, Kind, Outcomes, fit_confidence
+from uec_retriever.confidence_questions import Question, index_pairs, labelled_questions, pair_questions
 from uec_retriever.ensemble import Ensemble, Progress
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.pairs import CalibrationPairs, PairSampler
+from uec_retriever.off_topic import OFF_TOPIC
+from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.searching import DEFAULT_CANDIDATES, score_candidates
 from uec_retriever.store.chroma import Candidates, ChromaStore
-from uec_retriever.store.records import Record
-from uec_retriever.texts import check_texts
 
 _BATCH = 64
 _SPARE = 30  # candidates fetched beyond those of a search, to make up for those left out
 _PLANTED = ""  # an id that no record can have
-_SAME = 0.8  # Jaccard index of the words of two texts from which they say the same
-
-
-@dataclass(frozen=True)
-class Question:
-    """A query whose right answers are known.
-
-    Attributes:
-        text: the query.
-        answers: texts of the right answers.
-        ids: of the right records, where they are known.
-        planted: a text that takes the place of the records that hold the answer; None if the
-            records themselves are to be found.
-    """
-
-    text: str
-    answers: tuple[str, ...]
-    ids: frozenset[str] = frozenset()
-    planted: str | None = None
-
-    def is_answered_by(self, identifier: str, text: str) -> bool:
-        """Whether a record is a right answer, or nearly repeats one, or repeats the query word by word."""
-        if identifier in self.ids:
-            return True
-        plain = _plain(text)
-        if self._query in plain:
-            return True
-        words = set(plain.split())
-        return any(
-            known in plain or len(words & own) >= _SAME * len(words | own) for known, own in self._answers
-        )
-
-    @cached_property
-    def _query(self) -> str:
-        return _plain(self.text)
-
-    @cached_property
-    def _answers(self) -> list[tuple[str, set[str]]]:
-        return [(plain, set(plain.split())) for plain in map(_plain, self.answers)]
 
 
 def calibrate_confidence(
@@ -97,12 +57,14 @@ def calibrate_confidence(
     else:
         pairs = pairs or index_pairs(store.pages(), limit=limit, seed=seed)
         questions, source = pair_questions(pairs), f"pairs: {pairs.source}"
+    if unanswerable:
+        questions += [Question(text, (), off_topic=True) for text in OFF_TOPIC]
     candidates = max(DEFAULT_CANDIDATES, 2 * k)
     outcomes = search_questions(
         ensemble, store, questions, k=k, candidates=candidates, batch_size=batch_size, progress=progress
     )
     return fit_confidence(
-        outcomes,
+        without_suspects(outcomes),
         k=k,
         candidates=candidates,
         records=records,
@@ -110,54 +72,6 @@ def calibrate_confidence(
         unanswerable=unanswerable,
         seed=seed,
     )
-
-
-def index_pairs(pages: Iterable[Sequence[Record]], *, limit: int, seed: int = 0) -> CalibrationPairs:
-    """Pseudo-queries and the rest of their texts, from a sample of an index (see `pseudo_pairs`).
-
-    Args:
-        pages: records; a `title` in their metadata serves as a query.
-        limit: at most this many pairs.
-        seed: of the sample.
-
-    Raises:
-        InvalidInputError: if the texts yield too few.
-    """
-    sampler = PairSampler(limit, seed)
-    for page in pages:
-        for record in page:
-            title = record.metadata.get("title")
-            sampler.offer(record.text, title if isinstance(title, str) else "")
-    return sampler.pairs()
-
-
-def pair_questions(pairs: CalibrationPairs) -> list[Question]:
-    """Questions whose answers are planted among the candidates."""
-    return [
-        Question(query, (positive, f"{query} {positive}"), planted=positive)
-        for query, positive in zip(pairs.queries, pairs.positives, strict=True)
-    ]
-
-
-def labelled_questions(labelled: Mapping[str, Collection[str]], store: ChromaStore) -> list[Question]:
-    """Questions whose answers are records of the index.
-
-    Raises:
-        InvalidInputError: for a bad query, or if none of the ids is in the index.
-    """
-    if not isinstance(labelled, Mapping) or any(isinstance(ids, str) for ids in labelled.values()):
-        raise InvalidInputError("labelled queries are a dictionary of query -> list of ids")
-    check_texts(labelled, "labelled query")
-    wanted = {str(i) for ids in labelled.values() for i in ids}
-    texts = {r.id: r.text for r in store.get(sorted(wanted))}
-    if wanted and not texts:
-        raise InvalidInputError(
-            f"none of the {len(wanted)} ids that labelled queries name, e.g. {min(wanted)!r}, is in the index"
-        )
-    return [
-        Question(query, tuple(texts[i] for i in ids if i in texts), frozenset(ids))
-        for query, ids in labelled.items()
-    ]
 
 
 def search_questions(
@@ -179,7 +93,7 @@ def search_questions(
         k: hits among which the answer is looked for.
         candidates: how many to rescore.
         batch_size: texts in one forward pass.
-        progress: called with the number of questions done.
+        progress: called with the number of questions done, those off topic not counted.
     """
     tried: list[_Search] = []
     for start in range(0, len(questions), _BATCH):
@@ -190,28 +104,39 @@ def search_questions(
             query = encoded.gaussian[row : row + 1]
             found = store.query(query.mean, candidates + _SPARE)[0]
             for searched, answers in _both_ways(question, query, found, planted.get(row), candidates):
-                raw, deviations = score_candidates(ensemble, query, searched)
-                assert encoded.coefficients is not None
-                signals = abstention_signals(
-                    question.text, searched.texts, raw, deviations, encoded.coefficients[row]
-                )
+                raw, _ = score_candidates(ensemble, query, searched)
+                signals = abstention_signals(question.text, searched.texts, raw)
+                kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if question.off_topic else Kind.LEFT_OUT
                 best = {searched.ids[i] for i in np.argsort(-raw, kind="stable")[:k]}
-                tried.append(_Search(signals, bool(answers & best), bool(answers), start + row))
+                tried.append(_Search(signals, bool(answers & best), kind, start + row))
         if progress:
-            progress(len(batch))
+            progress(sum(not q.off_topic for q in batch))
     return Outcomes(
         signals=[t.signals for t in tried],
         hits=np.array([t.hit for t in tried], dtype=bool),
-        answerable=np.array([t.answerable for t in tried], dtype=bool),
+        kinds=np.array([t.kind for t in tried], dtype=int),
         queries=np.array([t.query for t in tried], dtype=int),
     )
+
+
+def without_suspects(outcomes: Outcomes) -> Outcomes:
+    """Outcomes without what is off topic by assumption alone.
+
+    Such a query whose best candidate scores as high as that of an ordinary answerable one may have an
+    answer in this index.
+    """
+    top = np.array([signals["top"] for signals in outcomes.signals])
+    answerable = outcomes.kinds == Kind.ANSWERABLE
+    if not answerable.any():
+        return outcomes
+    return outcomes.among((outcomes.kinds != Kind.OFF_TOPIC) | (top < np.median(top[answerable])))
 
 
 @dataclass(frozen=True)
 class _Search:
     signals: dict[str, float]
     hit: bool
-    answerable: bool
+    kind: Kind
     query: int
 
 
@@ -270,8 +195,3 @@ def _with(found: Candidates, query: GaussianEmbedding, text: str, mean: Array, v
         np.append(found.means, similarity),
         [*found.variances, variance],
     )
-
-
-def _plain(text: str) -> str:
-    """Lower case, single spaces."""
-    return " ".join(text.lower().split())

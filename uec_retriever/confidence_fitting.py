@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from uec_retriever.confidence import DEFAULT_SIGNALS, ConfidenceModel
+from uec_retriever.confidence import SIGNALS, ConfidenceModel
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
 MINIMUM_QUERIES = 32
+OFF_TOPIC_SHARE = 0.2  # of the unanswerable queries
 _FOLDS = 5
 _MINIMUM_OF_A_KIND = 5  # rows of each outcome, one for each fold
 _SMALLEST_SCALE = 1e-12  # a signal that hardly varies is left as it is
+
+
+class Kind(IntEnum):
+    """What was searched for."""
+
+    ANSWERABLE = 0
+    LEFT_OUT = 1  # its answer was taken out of the candidates, or was never in the index
+    OFF_TOPIC = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,21 +40,26 @@ class Outcomes:
     Attributes:
         signals: n mappings, as `abstention_signals` gives them.
         hits: `[n]` bool, whether a right answer is among the first k.
-        answerable: `[n]` bool, whether there was one to be found.
+        kinds: `[n]` of `Kind`.
         queries: `[n]` number of the query; one can be searched with and without its answer.
     """
 
     signals: Sequence[Mapping[str, float]]
     hits: NDArray[np.bool_]
-    answerable: NDArray[np.bool_]
+    kinds: NDArray[np.int_]
     queries: NDArray[np.int_]
 
     def weights(self, unanswerable: float) -> Array:
-        """`[n]` weights of mean 1 that give unanswerable searches the share asked for."""
-        share = np.where(self.answerable, 1.0 - unanswerable, unanswerable)
-        counts = np.where(self.answerable, self.answerable.sum(), (~self.answerable).sum())
-        weights = share / counts
-        return np.asarray(weights * len(weights) / weights.sum())
+        """`[n]` weights of mean 1, under which this share of searches is unanswerable, a fifth of it off topic."""
+        off_topic = OFF_TOPIC_SHARE if (self.kinds == Kind.OFF_TOPIC).any() else 0.0
+        shares = np.array([1 - unanswerable, unanswerable * (1 - off_topic), unanswerable * off_topic])
+        weights = (shares / np.maximum(np.bincount(self.kinds, minlength=len(Kind)), 1))[self.kinds]
+        return np.asarray(weights / weights.mean())
+
+    def among(self, chosen: NDArray[np.bool_]) -> Outcomes:
+        """Some of the searches."""
+        signals = [row for row, keep in zip(self.signals, chosen, strict=True) if keep]
+        return Outcomes(signals, self.hits[chosen], self.kinds[chosen], self.queries[chosen])
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,7 @@ class ConfidenceReport:
     """How good the confidence is, on queries that it was not fitted on (cross-validation by query).
 
     Attributes:
-        queries: how many.
+        queries: how many, those off topic not counted.
         hit_rate: share of the answerable queries with a right answer among the first k.
         positives: share of all searches with one, as weighted by `unanswerable`.
         auroc: P(a search that succeeded has the higher confidence); .5 tells nothing, 1 all.
@@ -79,10 +95,9 @@ def fit_confidence(
     records: int,
     source: str,
     unanswerable: float = 0.5,
-    signals: Sequence[str] = DEFAULT_SIGNALS,
     seed: int = 0,
 ) -> tuple[ConfidenceModel, ConfidenceReport]:
-    """Logistic regression (L2, C = 1) from standardised signals to the outcome.
+    """Logistic regression (L2, C = 1, weights >= 0) from standardised signals to the outcome.
 
     The model is fitted on all searches; the report is made of predictions for queries left out
     of the fit, five parts in turn.
@@ -94,7 +109,6 @@ def fit_confidence(
         records: texts in the index.
         source: of the queries.
         unanswerable: share of queries without an answer to be assumed, in [0, 1).
-        signals: names of those to use.
         seed: of the parts.
 
     Raises:
@@ -102,8 +116,8 @@ def fit_confidence(
     """
     if not 0 <= unanswerable < 1:
         raise InvalidInputError(f"unanswerable must be in [0, 1), got {unanswerable}")
-    used = outcomes if unanswerable else _rows(outcomes, outcomes.answerable)
-    number = len(np.unique(used.queries))
+    used = outcomes if unanswerable else outcomes.among(outcomes.kinds == Kind.ANSWERABLE)
+    number = len(np.unique(used.queries[used.kinds != Kind.OFF_TOPIC]))
     if number < MINIMUM_QUERIES:
         raise InvalidInputError(
             f"{number} queries are too few to calibrate confidence on: give at least {MINIMUM_QUERIES}, "
@@ -113,22 +127,22 @@ def fit_confidence(
     if min(succeeded, len(used.hits) - succeeded) < _MINIMUM_OF_A_KIND:
         raise InvalidInputError(
             f"{succeeded} of {len(used.hits)} searches found a right answer, so there is nothing to tell apart: "
-            "give harder or more queries, or another k" + ("" if unanswerable else ", or unanswerable > 0")
+            "give other or more queries, or another k" + ("" if unanswerable else ", or unanswerable > 0")
         )
-    weights = used.weights(unanswerable) if unanswerable else np.ones(len(used.hits))
-    table = np.array([[row[name] for name in signals] for row in used.signals], dtype=np.float64)
+    weights = used.weights(unanswerable)
+    table = np.array([[row[name] for name in SIGNALS] for row in used.signals], dtype=np.float64)
     predicted = np.empty(len(table))
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
     for train, held in folds.split(table, used.hits, used.queries):
-        means, scales, fitted = _logistic(table[train], used.hits[train], weights[train])
-        predicted[held] = fitted.predict_proba((table[held] - means) / scales)[:, 1]
-    means, scales, fitted = _logistic(table, used.hits, weights)
+        fold = _logistic(table[train], used.hits[train], weights[train])
+        predicted[held] = fold.probabilities(table[held])
+    fitted = _logistic(table, used.hits, weights)
     model = ConfidenceModel(
-        signals=tuple(signals),
-        means=tuple(means.tolist()),
-        scales=tuple(scales.tolist()),
-        weights=tuple(fitted.coef_[0].tolist()),
-        intercept=float(fitted.intercept_[0]),
+        signals=tuple(SIGNALS),
+        means=tuple(fitted.means.tolist()),
+        scales=tuple(fitted.scales.tolist()),
+        weights=tuple(fitted.weights.tolist()),
+        intercept=fitted.intercept,
         k=k,
         candidates=candidates,
         unanswerable=unanswerable,
@@ -162,27 +176,42 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / weights.sum())
 
 
-def _rows(outcomes: Outcomes, chosen: NDArray[np.bool_]) -> Outcomes:
-    signals = [row for row, keep in zip(outcomes.signals, chosen, strict=True) if keep]
-    return Outcomes(signals, outcomes.hits[chosen], outcomes.answerable[chosen], outcomes.queries[chosen])
+@dataclass(frozen=True, eq=False)
+class _Logistic:
+    means: Array
+    scales: Array
+    weights: Array
+    intercept: float
+
+    def probabilities(self, table: Array) -> Array:
+        return np.asarray(expit((table - self.means) / self.scales @ self.weights + self.intercept))
 
 
-def _logistic(table: Array, hits: NDArray[np.bool_], weights: Array) -> tuple[Array, Array, Any]:
-    """Means and scales of the signals, and the fitted regression."""
-    means = np.average(table, axis=0, weights=weights)
-    scales = np.sqrt(np.average((table - means) ** 2, axis=0, weights=weights))
+def _logistic(table: Array, hits: NDArray[np.bool_], sample_weights: Array) -> _Logistic:
+    """Weights >= 0: a signal that would get a negative one is left out, the worst first."""
+    means = np.average(table, axis=0, weights=sample_weights)
+    scales = np.sqrt(np.average((table - means) ** 2, axis=0, weights=sample_weights))
     scales = np.where(scales < _SMALLEST_SCALE, 1.0, scales)
-    fitted = LogisticRegression().fit((table - means) / scales, hits, sample_weight=weights)
-    return means, scales, fitted
+    standard = (table - means) / scales
+    weights, kept = np.zeros(table.shape[1]), list(range(table.shape[1]))
+    while kept:
+        fitted = LogisticRegression().fit(standard[:, kept], hits, sample_weight=sample_weights)
+        found = fitted.coef_[0]
+        if found.min() >= 0:
+            weights[kept] = found
+            return _Logistic(means, scales, weights, float(fitted.intercept_[0]))
+        del kept[int(found.argmin())]
+    share = float(np.average(hits, weights=sample_weights))
+    return _Logistic(means, scales, weights, float(logit(share)))
 
 
 def _report(outcomes: Outcomes, predicted: Array, weights: Array) -> ConfidenceReport:
-    hits, answerable = outcomes.hits, outcomes.answerable
+    hits, answerable = outcomes.hits, outcomes.kinds == Kind.ANSWERABLE
     positives = float(np.average(hits, weights=weights))
     among = hits[answerable]
-    mixed = 0 < among.sum() < len(among)
+    mixed = 0 < int(among.sum()) < len(among)
     return ConfidenceReport(
-        queries=len(np.unique(outcomes.queries)),
+        queries=len(np.unique(outcomes.queries[outcomes.kinds != Kind.OFF_TOPIC])),
         hit_rate=float(among.mean()) if len(among) else 0.0,
         positives=positives,
         auroc=float(roc_auc_score(hits, predicted, sample_weight=weights)),

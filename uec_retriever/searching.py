@@ -67,9 +67,7 @@ def search(
         hits = _best(found, raw, deviations, k)
         confidence = None
         if ensemble.confidence and manifest.temperature == ensemble.manifest.temperature:
-            confidence = _confidence(
-                ensemble.confidence, query, found, raw, deviations, encoded.coefficients[row]
-            )
+            confidence = _confidence(ensemble.confidence, query, found, raw)
         seconds = {
             "encode": encode_seconds,
             "query": fetched - start,
@@ -90,18 +88,9 @@ def score_candidates(ensemble: Ensemble, query: GaussianEmbedding, found: Candid
     return probit_score(found.means, variance), np.sqrt(variance)
 
 
-def _confidence(
-    model: ConfidenceModel,
-    query: str,
-    found: Candidates,
-    raw: Array,
-    deviations: Array,
-    coefficients: Array,
-) -> float:
+def _confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Array) -> float:
     """P(a right answer is among the first k); where nothing was found, there is none."""
-    if not found.ids:
-        return 0.0
-    return model.probability(abstention_signals(query, found.texts, raw, deviations, coefficients))
+    return model.probability(abstention_signals(query, found.texts, raw)) if found.ids else 0.0
 
 
 def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:

@@ -74,7 +74,7 @@ def calibrate_confidence(
         labelled = read_labelled(queries, qrels)
     with status("Opening the index"):
         quiet_libraries()
-        from uec_retriever.confidence_calibration import index_pairs
+        from uec_retriever.confidence_questions import index_pairs
         from uec_retriever.engine import Engine
 
         engine = Engine.open(
