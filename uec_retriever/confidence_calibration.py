@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uec_retriever.confidence import ConfidenceModel, abstention_signals
-from uec_retriever.confidence_fitting import ConfidenceReport, Kind, Outcomes, fit_confidence
+from uec_retriever.confidence_fitting import ConfidenceReport, Kind, Outcomes, check_share, fit_confidence
 from uec_retriever.confidence_questions import Question, index_pairs, labelled_questions, pair_questions
 from uec_retriever.ensemble import Ensemble, Progress
 from uec_retriever.errors import InvalidInputError
@@ -47,6 +47,7 @@ def calibrate_confidence(
         raise InvalidInputError("give pairs or labelled queries, one of them")
     if not isinstance(k, int) or k < 1:
         raise InvalidInputError(f"k must be a whole number of at least 1, got {k!r}")
+    check_share(unanswerable)
     records = store.count()
     if records <= k:
         raise InvalidInputError(

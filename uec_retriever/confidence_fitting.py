@@ -114,8 +114,7 @@ def fit_confidence(
     Raises:
         InvalidInputError: for too few queries, or if nearly all succeeded or failed.
     """
-    if not 0 <= unanswerable < 1:
-        raise InvalidInputError(f"unanswerable must be in [0, 1), got {unanswerable}")
+    check_share(unanswerable)
     used = outcomes if unanswerable else outcomes.among(outcomes.kinds == Kind.ANSWERABLE)
     number = len(np.unique(used.queries[used.kinds != Kind.OFF_TOPIC]))
     if number < MINIMUM_QUERIES:
@@ -151,6 +150,12 @@ def fit_confidence(
         source=source,
     )
     return model, _report(used, predicted, weights)
+
+
+def check_share(unanswerable: float) -> None:
+    """Raises InvalidInputError for a share of unanswerable queries outside [0, 1)."""
+    if not 0 <= unanswerable < 1:
+        raise InvalidInputError(f"unanswerable must be in [0, 1), got {unanswerable}")
 
 
 def expected_calibration_error(
