@@ -9,6 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -96,6 +97,15 @@ def bootstrap_interval(values: NDArray[np.float64], samples: int = 2000) -> tupl
     generator = np.random.default_rng(SEED)
     means = [generator.choice(values, len(values)).mean() for _ in range(samples)]
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def bootstrap_interval_of(
+    statistic: Callable[[NDArray[np.int_]], float], number: int, samples: int = 500
+) -> tuple[float, float]:
+    """95 % percentile interval of a statistic of the rows it is given, by bootstrap over n queries."""
+    generator = np.random.default_rng(SEED)
+    values = [statistic(generator.integers(number, size=number)) for _ in range(samples)]
+    return float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975))
 
 
 def _provenance() -> dict[str, Any]:

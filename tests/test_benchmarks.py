@@ -12,6 +12,7 @@ SMALL = {
     "retrieval": "--sets metatool --queries 20 --documents 60",
     "efficiency": "--set metatool --texts 32 --queries 6 --repeats 1 --records 300",
     "fitting": "--set metatool --pairs 32 --loop-pairs 4",
+    "confidence": "--sets metatool --queries 60 --train 60 --pseudo 64",
     "codec": "--set metatool --texts 32 --queries 4 --max-pairs 48",
 }
 
@@ -63,3 +64,17 @@ def test_codecs_are_compared_at_equal_data(run):
     rows = {(r["structure"], r["codec"].split(",")[0]): r for r in run("codec")["rows"]}
     assert rows["kron", "low rank"]["bytes"] < 100 < rows["kron", "float32"]["bytes"]
     assert rows["kron", "low rank"]["score_error"] < 1e-4
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_confidence_is_measured_with_and_without_answers(run):
+    scores = run("confidence")["sets"]["metatool"]["scores"]
+    assert {"signal: top", "signal: lexical", "signal: query trace"} <= set(scores)
+    calibrated = [name for name in scores if name.startswith(("pseudo", "train labels"))]
+    assert len(calibrated) > 3
+    for name in calibrated:
+        assert 0 <= scores[name]["ece_mixed"] <= 1
+        assert 0 < scores[name]["brier_mixed"] < 0.5
+        assert scores[name]["auroc_mixed"] > 0.5
+    assert all(s["nauc_interval"][0] <= s["nauc"] <= s["nauc_interval"][1] for s in scores.values())

@@ -22,6 +22,7 @@ MAY_USE = {
     "laplace": FOUNDATION,
     "convolution": FOUNDATION,
     "similarity": FOUNDATION,
+    "confidence": FOUNDATION,
     "encoders": (*FOUNDATION, *STEPS),
     "store": (*FOUNDATION, *STEPS),
 }

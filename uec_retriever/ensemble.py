@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from uec_retriever.confidence import ConfidenceModel, read_confidence
 from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -86,6 +87,11 @@ class Ensemble:
     def labels(self) -> list[str]:
         """Names of the experts, in order."""
         return [entry.label for entry in self.manifest.experts]
+
+    @cached_property
+    def confidence(self) -> ConfidenceModel | None:
+        """The index's confidence model; None if it is not calibrated, or cannot be read."""
+        return read_confidence(self.manifest.confidence)
 
     @cached_property
     def stored_variance_factors(self) -> Array:

@@ -49,7 +49,10 @@ def recalibrated(
         replace(entry, variance_factor=r.scale) for entry, r in zip(manifest.experts, references, strict=True)
     )
     manifest = replace(
-        manifest, experts=entries, reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)"
+        manifest,
+        experts=entries,
+        reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)",
+        confidence=None,
     )
     return calibrate(manifest, [r.scaled(r.scale) for r in references], temperature)
 

@@ -60,8 +60,8 @@ class SearchResult:
         coefficients: expert label -> share of trust, summing to 1.
         hits: at most k.
         seconds: stage -> time; `encode`, `query` and `rescore`.
-        confidence: in [0, 1], calibrated probability that the hits hold a right answer; None if the
-            index has no calibrated confidence.
+        confidence: P(a right answer is among the first k), with the k it was calibrated for, in [0, 1];
+            None unless calibrated (`Engine.calibrate_confidence`), and at another temperature.
         embedding: `[D]` what the index was searched with.
     """
 

@@ -148,7 +148,8 @@ class Searcher:
             encoded.gaussian.variance.mean(axis=0, keepdims=True) / np.float32(len(queries)),
         )
         together = EncodedTexts(mean, encoded.coefficients.mean(axis=0, keepdims=True), encoded.truncated)
-        return self._search_encoded(queries[0], together, k, where, candidates)
+        confident = temperature in (None, self.manifest.temperature)
+        return self._search_encoded(queries[0], together, k, where, candidates, confident)
 
     def search_embedding(
         self,
@@ -184,7 +185,7 @@ class Searcher:
         blocks = np.split(vector, ends, axis=1) if self.manifest.layout == "block" else [vector]
         vector = vector / max(1.0, float(sum(np.linalg.norm(block) for block in blocks)))
         encoded = EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, {})
-        return self._search_encoded("", encoded, k, where, candidates)
+        return self._search_encoded("", encoded, k, where, candidates, confident=False)
 
     def embed_queries(self, queries: Sequence[str]) -> Array:
         """`[n, D]` what the index is searched with, float32: means weighted by their coefficients."""
@@ -215,10 +216,23 @@ class Searcher:
         return self.store.vectors(ids)
 
     def _search_encoded(
-        self, query: str, encoded: EncodedTexts, k: int, where: Where | None, candidates: int | None
+        self,
+        query: str,
+        encoded: EncodedTexts,
+        k: int,
+        where: Where | None,
+        candidates: int | None,
+        confident: bool,
     ) -> SearchResult:
         return search_encoded(
-            self.ensemble, self.store, [query], encoded, k, where=where, candidates=candidates
+            self.ensemble,
+            self.store,
+            [query],
+            encoded,
+            k,
+            where=where,
+            candidates=candidates,
+            confident=confident,
         )[0]
 
     def _with_temperature(self, temperature: float | None) -> Manifest:

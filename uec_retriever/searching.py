@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from uec_retriever.confidence import ConfidenceModel, abstention_signals
 from uec_retriever.ensemble import EncodedTexts, Ensemble
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -50,7 +51,15 @@ def search(
     encoded = ensemble.encode_queries(queries, manifest)
     seconds = (time.perf_counter() - start) / len(queries)
     return search_encoded(
-        ensemble, store, queries, encoded, k, where=where, candidates=candidates, encode_seconds=seconds
+        ensemble,
+        store,
+        queries,
+        encoded,
+        k,
+        where=where,
+        candidates=candidates,
+        encode_seconds=seconds,
+        confident=manifest.temperature == ensemble.manifest.temperature,
     )
 
 
@@ -64,6 +73,7 @@ def search_encoded(
     where: Where | None,
     candidates: int | None,
     encode_seconds: float = 0.0,
+    confident: bool = True,
 ) -> list[SearchResult]:
     """As `search`, for queries that are Gaussians in the layout of the index already.
 
@@ -76,6 +86,7 @@ def search_encoded(
         where: metadata filter.
         candidates: how many to fetch and rescore.
         encode_seconds: that encoding took, for each.
+        confident: whether the index's confidence model, if any, applies to these queries.
     """
     limit = check_limits(k, candidates)
     dimension = encoded.gaussian.mean.shape[1]
@@ -89,14 +100,18 @@ def search_encoded(
         start = time.perf_counter()
         found = store.query(encoded.gaussian.mean[row : row + 1], limit, where)[0]
         fetched = time.perf_counter()
-        hits = _rescore(ensemble, encoded.gaussian[row : row + 1], found, k)
+        raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found)
+        hits = _best(found, raw, deviations, k)
+        confidence = None
+        if ensemble.confidence and confident:
+            confidence = _confidence(ensemble.confidence, query, found, raw)
         seconds = {
             "encode": encode_seconds,
             "query": fetched - start,
             "rescore": time.perf_counter() - fetched,
         }
         shares, mean = _shares(ensemble, encoded, row), encoded.gaussian.mean[row]
-        results.append(SearchResult(query, shares, hits, seconds, embedding=mean))
+        results.append(SearchResult(query, shares, hits, seconds, confidence, mean))
     return results
 
 
@@ -155,11 +170,20 @@ def _score(
     return probit_score(means, variance), np.sqrt(variance)
 
 
-def _rescore(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates, k: int) -> list[Hit]:
-    """The k candidates of the highest uncertainty-aware similarity, best first."""
+def score_candidates(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates) -> tuple[Array, Array]:
+    """`[m]` uncertainty-aware similarities of candidates with one query, and their `[m]` deviations."""
     if not found.ids:
-        return []
-    raw, deviations = _score(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
+        return np.empty(0), np.empty(0)
+    return _score(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
+
+
+def _confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Array) -> float:
+    """P(a right answer is among the first k); where nothing was found, there is none."""
+    return model.probability(abstention_signals(query, found.texts, raw)) if found.ids else 0.0
+
+
+def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:
+    """The k candidates of the highest uncertainty-aware similarity, best first."""
     order = np.argsort(-raw, kind="stable")[:k]
     scores = unit_score(raw)
     hits = []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from uec_retriever.adding import Progress, add_records
+from uec_retriever.confidence_calibration import calibrate_confidence
+from uec_retriever.confidence_fitting import ConfidenceReport
 from uec_retriever.ensemble import Ensemble
 from uec_retriever.ensemble_calibration import recalibrated
 from uec_retriever.errors import InvalidInputError
@@ -113,7 +116,8 @@ class Writer(Searcher):
 
         Only pairs are encoded. In the sum layout documents carry coefficients, so there only
         `reindex` helps; another structure or curvature needs `reindex` in either layout, because
-        stored variances cannot tell a text's features.
+        stored variances cannot tell a text's features. Scores change, so a calibrated confidence is
+        dropped: call `calibrate_confidence` again.
 
         Args:
             pairs: common calibration pairs, broad.
@@ -128,6 +132,66 @@ class Writer(Searcher):
             self.store.save_manifest(manifest)
         self.ensemble = Ensemble(self.experts, manifest)
         return manifest
+
+    def calibrate_confidence(
+        self,
+        pairs: CalibrationPairs | None = None,
+        *,
+        labelled: Mapping[str, Collection[str]] | None = None,
+        k: int = 10,
+        unanswerable: float = 0.5,
+        limit: int = 400,
+        seed: int = 0,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> ConfidenceReport:
+        """Have searches tell `SearchResult.confidence`, P(a right answer is among the first k).
+
+        Without arguments no labels are needed: titles and first sentences of the index's own texts
+        serve as queries, the rest of each text as its right answer, and the same search without that
+        answer as one that cannot succeed. Real queries are harder and other: labels of your own make
+        a better confidence, if they are some hundreds.
+
+        Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. A
+        metadata filter narrows the candidates, which this does not know of.
+
+        Args:
+            pairs: queries and texts that answer them, instead of those made from the index. The texts
+                need not be in it.
+            labelled: query -> ids of its right records, as many as there are; none if it is known to
+                have no answer here.
+            k: hits among which a right answer is to be.
+            unanswerable: the share of queries without an answer in the index that you expect, in [0, 1).
+                It sets how high the confidence is, and hardly in what order.
+            limit: at most this many queries from the index.
+            seed: of their sample.
+            batch_size: texts in one forward pass.
+            progress: called with the number of queries done.
+
+        Returns:
+            How good it is on queries that it was not fitted on.
+
+        Raises:
+            InvalidInputError: for too few texts or queries, k not below the number of texts, or if
+                nearly all searches succeed or fail.
+        """
+        model, report = calibrate_confidence(
+            self.ensemble,
+            self.store,
+            pairs,
+            labelled,
+            k=k,
+            unanswerable=unanswerable,
+            limit=limit,
+            seed=seed,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        manifest = replace(self.manifest, confidence=model.to_string())
+        with self._folder.write_lock():
+            self.store.save_manifest(manifest)
+        self.ensemble = Ensemble(self.experts, manifest)
+        return report
 
     def copy_to(self, target: Writer, *, batch_size: int = 32, progress: Progress | None = None) -> AddReport:
         """Embed all texts of this index anew into another one: what `uec reindex` does.

@@ -16,7 +16,9 @@ WORDS = "flow heat wing layer pressure model small large red green".split()
 def test_help_teaches(uec):
     outcome = uec("--help")
     assert outcome.code == 0
-    for command in ("index", "search", "fit", "info", "delete", "recalibrate", "reindex"):
+    for command in (
+        "index", "search", "fit", "info", "delete", "recalibrate", "calibrate-confidence", "reindex",
+    ):  # fmt: skip
         assert command in outcome.out
         explained = uec(command, "--help")
         assert explained.code == 0 and "--index" in explained.out or command == "fit"
@@ -35,7 +37,8 @@ def test_index_then_a_longer_corpus_adds_only_what_is_new(uec, index, corpus):
 def test_search_for_machines(uec, index):
     outcome = uec("search", "--index", index, "-k", "3", "--json", "wing heat")
     answer = json.loads(outcome.out)
-    assert set(answer) == {"query", "coefficients", "hits"}
+    assert set(answer) == {"query", "coefficients", "confidence", "hits"}
+    assert answer["confidence"] is None
     assert answer["query"] == "wing heat"
     assert set(answer["coefficients"]) == {"one", "two"}
     assert sum(answer["coefficients"].values()) == pytest.approx(1)

@@ -41,8 +41,19 @@ def test_metadata_round_trip(temperature):
     assert Manifest.from_metadata(original.to_metadata(), "uec") == original
 
 
-def test_metadata_is_scalar():
-    metadata = manifest().to_metadata()
+def test_confidence_has_a_key_of_its_own():
+    """Older manifests lack it, and libraries that know nothing of it still read the rest."""
+    plain, calibrated = manifest(), manifest(confidence='{"format":1}')
+    assert "uec:confidence" not in plain.to_metadata()
+    assert calibrated.to_metadata() == {**plain.to_metadata(), "uec:confidence": '{"format":1}'}
+    assert Manifest.from_metadata(calibrated.to_metadata(), "uec") == calibrated
+    assert Manifest.from_metadata(plain.to_metadata(), "uec").confidence is None
+    assert calibrated.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("confidence", [None, '{"format":1}'])
+def test_metadata_is_scalar(confidence):
+    metadata = manifest(confidence=confidence).to_metadata()
     assert {type(value) for value in metadata.values()} <= {str, int, float, bool}
     assert all(key.startswith("uec:") for key in metadata)
 

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from uec_retriever.cli import fit, index, manage, search
+from uec_retriever.cli import confidence, fit, index, manage, search
 from uec_retriever.cli.common import errors
 from uec_retriever.errors import UECError
 
@@ -30,6 +30,7 @@ app.command("fit")(fit.fit)
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
 app.command("recalibrate")(fit.recalibrate)
+app.command("calibrate-confidence")(confidence.calibrate_confidence)
 app.command("reindex")(index.reindex)
 
 

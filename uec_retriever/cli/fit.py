@@ -108,7 +108,8 @@ def recalibrate(
     """Set trust, deviations and temperature of an index anew, without embedding its texts again.
 
     Worth it when the corpus has grown a lot, or when real questions with their answers have become known
-    (`--pairs`). Another structure, layout or model needs `uec reindex`.
+    (`--pairs`). Another structure, layout or model needs `uec reindex`. A calibrated confidence is dropped: run
+    `uec calibrate-confidence` again.
     """
     quiet_libraries()
     from uec_retriever.engine import Engine

@@ -21,6 +21,7 @@ from uec_retriever.cli.common import (
     short,
     status,
 )
+from uec_retriever.confidence import read_confidence
 from uec_retriever.errors import InvalidInputError
 
 
@@ -29,12 +30,21 @@ def info(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", js
     with status("Opening the index"):
         folder, store = open_store(index, server, collection)
     manifest, count, size = store.manifest, store.count(), folder.size()
+    confidence = read_confidence(manifest.confidence)
     if json:
-        print_json({**asdict(manifest), "fingerprint": manifest.fingerprint, "count": count, "bytes": size})
+        told = {**asdict(manifest), "confidence": asdict(confidence) if confidence else None}
+        print_json({**told, "fingerprint": manifest.fingerprint, "count": count, "bytes": size})
         return
     output.print(f"{count} texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
     output.print(f"layout {manifest.layout}, temperature {short(manifest.temperature)}")
     output.print(f"calibrated on {manifest.reference}")
+    if confidence is None:
+        output.print("confidence not calibrated: 'uec calibrate-confidence' does it")
+    else:
+        output.print(
+            f"confidence (first {confidence.k}) calibrated on {confidence.queries} {confidence.source}, when there "
+            f"were {confidence.records} texts; {confidence.unanswerable:.0%} of queries assumed unanswerable"
+        )
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("expert", "dimensions", "posterior", "prior", "model"):
         table.add_column(column, overflow="fold")

@@ -29,6 +29,7 @@ from uec_retriever.cli.common import (
 from uec_retriever.errors import CorpusError, InvalidInputError
 
 if TYPE_CHECKING:
+    from uec_retriever.confidence import ConfidenceModel
     from uec_retriever.engine import Engine
     from uec_retriever.results import Hit, SearchResult
 
@@ -96,10 +97,15 @@ def search(
     result = engine.search(str(query), k, **options)
     if json:
         print_json(
-            {"query": result.query, "coefficients": result.coefficients, "hits": [_plain(h) for h in result]}
+            {
+                "query": result.query,
+                "coefficients": result.coefficients,
+                "confidence": result.confidence,
+                "hits": [_plain(h) for h in result],
+            }
         )
     else:
-        _show(result)
+        _show(result, engine.ensemble.confidence)
 
 
 def _plain(hit: Hit) -> dict[str, Any]:
@@ -107,9 +113,11 @@ def _plain(hit: Hit) -> dict[str, Any]:
     return {key: value for key, value in asdict(hit).items() if key != "payload"}
 
 
-def _show(result: SearchResult) -> None:
+def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
     shares = "   ".join(f"{label} {share:.0%}" for label, share in result.coefficients.items())
     output.print(f"trust in the experts: {shares}")
+    if result.confidence is not None and model is not None:
+        output.print(f"confidence that the first {model.k} hold a right answer: {result.confidence:.0%}")
     if not result.hits:
         output.print("nothing found")
         return

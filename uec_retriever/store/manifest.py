@@ -12,6 +12,7 @@ from uec_retriever.errors import FormatVersionError, NotAnIndexError
 
 FORMAT_VERSION = 1
 _FORMAT, _MANIFEST, _FINGERPRINT = "uec:format", "uec:manifest", "uec:fingerprint"
+_CONFIDENCE = "uec:confidence"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Manifest:
         reference: where the common reference pairs came from, and how many.
         versions: library versions that made it.
         format_version: of index and manifest.
+        confidence: a `ConfidenceModel` as a string; None if confidence is not calibrated. It has a
+            metadata key of its own, which other versions may lack or ignore.
     """
 
     experts: tuple[ExpertEntry, ...]
@@ -64,6 +67,7 @@ class Manifest:
     reference: str
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+    confidence: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -85,10 +89,13 @@ class Manifest:
 
     def to_metadata(self) -> dict[str, str | int]:
         """Scalar collection metadata."""
+        fields = asdict(self)
+        confidence = fields.pop("confidence")
         return {
             _FORMAT: self.format_version,
             _FINGERPRINT: self.fingerprint,
-            _MANIFEST: json.dumps(asdict(self), sort_keys=True),
+            _MANIFEST: json.dumps(fields, sort_keys=True),
+            **({} if confidence is None else {_CONFIDENCE: confidence}),
         }
 
     @classmethod
@@ -112,4 +119,4 @@ class Manifest:
             )
         fields = json.loads(metadata[_MANIFEST])
         experts = tuple(ExpertEntry(**entry) for entry in fields.pop("experts"))
-        return cls(experts=experts, **fields)
+        return cls(experts=experts, confidence=metadata.get(_CONFIDENCE), **fields)

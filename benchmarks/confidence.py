@@ -1,0 +1,234 @@
+"""Does the retriever know when it fails? Abstention signals and calibrated confidence on real queries.
+
+    python -m benchmarks.confidence                      # the four sets, test split
+    python -m benchmarks.confidence --indexes FOLDER     # keep the indexes there, and use those that are there
+
+Each query is searched as it is, and once more with its right texts (and what nearly repeats them)
+left out of the candidates, so that nothing can be found. For each raw signal and each calibrator:
+
+- `nauc`: abstention nAUC of nDCG@10, MTEB's definition (`benchmarks.abstention`), queries as they are;
+- `auroc_hit`: P(a query with a hit among the first ten has more confidence than one without);
+- `auroc_mixed`: the same over queries with and without their answers, half of each;
+- `auroc_off_topic`: P(a query of the set has more confidence than one of another set);
+- `ece`, `brier`: of probabilities, for queries as they are (`_hit`) and for the mixture (`_mixed`).
+
+Calibrators are fitted on pseudo-queries of the corpus (no labels), or on train labels where there are
+some. Signals and pseudo-queries were chosen on the train splits of covidqa, metatool and qasper, and on
+techqa and hotpotqa, none of which is reported here on those queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.abstention import abstention_nauc
+from benchmarks.abstention_signals import search_both_ways
+from benchmarks.common import (
+    SEED,
+    Collection,
+    bootstrap_interval_of,
+    console,
+    load_collection,
+    ndcg_per_query,
+    save_result,
+    show,
+)
+from devtools.models import MINILM, WORDLLAMA, real_model
+from uec_retriever.confidence import ConfidenceModel
+from uec_retriever.confidence_calibration import search_questions, without_suspects
+from uec_retriever.confidence_fitting import (
+    Outcomes,
+    expected_calibration_error,
+    fit_confidence,
+)
+from uec_retriever.confidence_questions import Question, index_pairs, labelled_questions, pair_questions
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.engine import Engine
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.off_topic import OFF_TOPIC
+from uec_retriever.pairs import pseudo_pairs
+
+SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")
+K, CANDIDATES = 10, 30
+OFF_TOPIC_QUERIES = 300
+SHARES = (0.5, 0.0)
+METRICS = ("nauc", "auroc_hit", "auroc_mixed", "auroc_off_topic")
+CALIBRATION = ("ece_hit", "brier_hit", "ece_mixed", "brier_mixed")
+Floats = NDArray[np.float64]
+
+
+def main() -> None:
+    """Run, print, save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--queries", type=int, help="at most this many test queries of each set")
+    parser.add_argument("--train", type=int, default=400, help="at most this many labelled train queries")
+    parser.add_argument("--pseudo", type=int, default=400, help="at most this many pseudo-queries")
+    parser.add_argument("--indexes", type=Path, help="folder to keep the indexes in")
+    parser.add_argument("--out", type=Path, help="folder for the JSON")
+    arguments = parser.parse_args()
+    experts = [Expert.load(str(real_model(name)), label=name, device="cpu") for name in (MINILM, WORDLLAMA)]
+    collections = {name: load_collection(name, "test", queries=arguments.queries) for name in arguments.sets}
+    results = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.indexes or Path(temporary)
+        for name, collection in collections.items():
+            start = time.monotonic()
+            foreign = [t for other, c in collections.items() if other != name for t in c.queries.values()]
+            with open_or_make(folder / name, collection, experts) as engine:
+                results[name] = evaluate(engine, collection, foreign, arguments.train, arguments.pseudo)
+            console.print(f"{name}: {time.monotonic() - start:.0f} s")
+    for metric in (*METRICS, *CALIBRATION):
+        _table(metric, results)
+    save_result("confidence", {"split": "test", "k": K, "sets": results}, arguments.out)
+
+
+def open_or_make(path: Path, collection: Collection, experts: list[Expert]) -> Engine:
+    """The index of a collection, made with posteriors from pseudo-pairs unless it is there."""
+    if Engine.exists(path):
+        return Engine.open(path, experts={e.label: e for e in experts})
+    documents = collection.documents
+    pairs = pseudo_pairs([d.body for d in documents], [d.title for d in documents])
+    engine = Engine.create(path, experts, pairs)
+    engine.add_records(d.record for d in documents)
+    return engine
+
+
+def evaluate(
+    engine: Engine, collection: Collection, foreign: Sequence[str], train: int, pseudo: int
+) -> dict[str, Any]:
+    """Every signal and calibrator on one collection."""
+    whole, left_out = search_both_ways(engine, collection, candidates=CANDIDATES)
+    generator = np.random.default_rng(SEED)
+    chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
+    off_topic, _ = search_both_ways(engine, [foreign[i] for i in chosen], candidates=CANDIDATES)
+    run = {s.query_id: dict(zip(s.ids[:K], s.raw[:K], strict=True)) for s in whole}
+    ndcg = ndcg_per_query(collection, run)
+    hits = np.array([s.hit(K) for s in whole])
+    scored = {
+        f"signal: {name}": tuple(
+            np.array([s.signals[name] for s in part]) for part in (whole, left_out, off_topic)
+        )
+        for name in whole[0].signals
+    }
+    models, reports = _calibrators(engine, collection.name, train, pseudo)
+    for name, model in models.items():
+        scored[name] = tuple(
+            np.array([model.probability(s.signals) for s in part]) for part in (whole, left_out, off_topic)
+        )
+    rows = {name: _measure(parts, hits, ndcg, probabilities=name in models) for name, parts in scored.items()}
+    return {
+        "documents": engine.count(),
+        "queries": len(whole),
+        "off_topic_queries": len(off_topic),
+        "hit_rate": float(hits.mean()),
+        "ndcg@10": float(ndcg.mean()),
+        "signal_milliseconds": float(np.median([s.seconds for s in whole]) * 1000),
+        "reports": reports,
+        "scores": rows,
+    }
+
+
+def _calibrators(
+    engine: Engine, name: str, train: int, pseudo: int
+) -> tuple[dict[str, ConfidenceModel], dict[str, Any]]:
+    questions = {"pseudo": pair_questions(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
+    try:
+        labelled = load_collection(name, "train", queries=train)
+    except FileNotFoundError:
+        console.print(f"{name} has no train labels")
+    else:
+        right = {
+            labelled.queries[q]: [d for d, s in found.items() if s > 0] for q, found in labelled.qrels.items()
+        }
+        questions["train labels"] = labelled_questions(right, engine.store)
+    models: dict[str, ConfidenceModel] = {}
+    reports: dict[str, Any] = {}
+    for source, asked in questions.items():
+        asked = [*asked, *(Question(text, (), off_topic=True) for text in OFF_TOPIC)]
+        outcomes = without_suspects(
+            search_questions(
+                engine.ensemble, engine.store, asked, k=K, candidates=CANDIDATES, batch_size=32, progress=None
+            )
+        )
+        dense = [{**signals, "lexical": 0.0} for signals in outcomes.signals]
+        ablated = Outcomes(dense, outcomes.hits, outcomes.kinds, outcomes.queries)
+        for label, data, share in (
+            *((f"{source}, {share:.0%} unanswerable", outcomes, share) for share in SHARES),
+            (f"{source}, 50% unanswerable, no lexical", ablated, 0.5),
+        ):
+            try:
+                models[label], report = fit_confidence(
+                    data,
+                    k=K,
+                    candidates=CANDIDATES,
+                    records=engine.count(),
+                    source=source,
+                    unanswerable=share,
+                    seed=SEED,
+                )
+            except InvalidInputError as error:
+                console.print(f"{name}, {label}: {error}")
+                continue
+            reports[label] = {
+                **asdict(report),
+                "weights": dict(zip(models[label].signals, models[label].weights, strict=True)),
+            }
+    return models, reports
+
+
+def _measure(
+    parts: tuple[Floats, ...], hits: NDArray[np.bool_], ndcg: Floats, *, probabilities: bool
+) -> dict[str, Any]:
+    """All metrics of one score; `parts` holds it for queries as they are, left out, and off topic."""
+    whole, left_out, off_topic = parts
+    both, outcome = np.concatenate([whole, left_out]), np.concatenate([hits, np.zeros(len(left_out), bool)])
+    found: dict[str, Any] = {
+        "nauc": abstention_nauc(whole, ndcg),
+        "nauc_interval": bootstrap_interval_of(
+            lambda rows: abstention_nauc(whole[rows], ndcg[rows]), len(whole)
+        ),
+        "auroc_hit": _auroc(hits, whole),
+        "auroc_mixed": _auroc(outcome, both),
+        "auroc_off_topic": _auroc(
+            np.repeat([True, False], [len(whole), len(off_topic)]), np.concatenate([whole, off_topic])
+        ),
+    }
+    if probabilities:
+        for name, labels, values in (("hit", hits, whole), ("mixed", outcome, both)):
+            found[f"ece_{name}"] = expected_calibration_error(labels, values)
+            found[f"brier_{name}"] = float(np.mean((values - labels) ** 2))
+            found[f"brier_{name}_constant"] = float(labels.mean() * (1 - labels.mean()))
+    return found
+
+
+def _auroc(labels: NDArray[np.bool_], values: Floats) -> float | None:
+    return float(roc_auc_score(labels, values)) if 0 < labels.sum() < len(labels) else None
+
+
+def _table(metric: str, results: Mapping[str, Any]) -> None:
+    names = list(dict.fromkeys(name for r in results.values() for name in r["scores"]))
+    rows = []
+    for name in names:
+        values = [r["scores"].get(name, {}).get(metric) for r in results.values()]
+        if all(v is None for v in values):
+            continue
+        known = [v for v in values if v is not None]
+        rows.append([name, *("-" if v is None else f"{v:.3f}" for v in values), f"{np.mean(known):.3f}"])
+    show(f"{metric}, test split", ["", *results, "mean of known"], rows)
+
+
+if __name__ == "__main__":
+    main()

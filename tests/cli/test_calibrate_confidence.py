@@ -1,0 +1,72 @@
+import json
+
+import pytest
+from test_refusals import refused
+
+from uec_retriever.engine import Engine
+
+WORDS = "flow heat wing layer pressure model small large red green".split()
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """BEIR queries and qrels for the corpus of the fixture `index`."""
+    queries, qrels = tmp_path / "queries.jsonl", tmp_path / "test.tsv"
+    queries.write_text(
+        "".join(
+            json.dumps({"_id": f"q{i}", "text": f"what is {WORDS[i % 10]} in {i}"}) + "\n" for i in range(50)
+        )
+    )
+    rows = [f"q{i}\td{i}\t{1 if i % 2 else 0}\n" for i in range(48)]
+    qrels.write_text("query-id\tcorpus-id\tscore\n" + "".join(rows))
+    return ["--queries", queries, "--qrels", qrels]
+
+
+def test_from_the_index_alone(uec, index):
+    outcome = uec("calibrate-confidence", "--index", index, "-k", "25")
+    assert outcome.code == 0, outcome.err
+    assert "of the answerable ones with a right answer among the first 25" in outcome.out
+    assert "AUROC" in outcome.out and "ECE" in outcome.out
+    engine = Engine.open(index)
+    answer = json.loads(uec("search", "--index", index, "--json", "wing heat").out)
+    assert answer["confidence"] == pytest.approx(engine.search("wing heat").confidence, abs=1e-5)
+    shown = uec("search", "--index", index, "wing heat").out
+    assert f"confidence that the first 25 hold a right answer: {answer['confidence']:.0%}" in shown
+
+
+def test_info_says_whether_it_is_calibrated(uec, index):
+    assert "confidence not calibrated" in uec("info", "--index", index).out
+    assert json.loads(uec("info", "--index", index, "--json").out)["confidence"] is None
+    assert uec("calibrate-confidence", "--index", index, "-k", "25", "--unanswerable", "0.25").code == 0
+    told = json.loads(uec("info", "--index", index, "--json").out)["confidence"]
+    assert (told["k"], told["records"], told["unanswerable"]) == (25, 60, 0.25)
+    shown = " ".join(uec("info", "--index", index).out.split())
+    assert "confidence (first 25) calibrated on" in shown and "25% of queries assumed unanswerable" in shown
+    assert uec("recalibrate", "--index", index).code == 0
+    assert "confidence not calibrated" in uec("info", "--index", index).out
+
+
+def test_from_labels(uec, index, labels):
+    outcome = uec("calibrate-confidence", "--index", index, *labels, "-k", "9", "--json")
+    assert outcome.code == 0, outcome.err
+    report = json.loads(outcome.out)
+    assert set(report) == {
+        "queries", "hit_rate", "positives", "auroc", "auroc_answerable", "ece", "brier", "brier_constant",
+    }  # fmt: skip
+    assert report["queries"] == 48
+    told = json.loads(uec("info", "--index", index, "--json").out)["confidence"]
+    assert told["source"] == "labelled queries"
+
+
+def test_refusals(uec, index, labels, tmp_path):
+    command = ("calibrate-confidence", "--index", index)
+    refused(uec(*command, *labels[:2]), "--queries and --qrels, or neither")
+    refused(uec(*command, "-k", "60"), "smaller k")
+    refused(uec(*command, "--unanswerable", "1"), "unanswerable must be in [0, 1)")
+    strangers = tmp_path / "strangers.tsv"
+    strangers.write_text("query-id\tcorpus-id\tscore\nnobody\td1\t1\n")
+    refused(uec(*command, *labels[:3], strangers), "do their ids agree?")
+    strangers.write_text("query-id\tcorpus-id\tscore\nq1\td1\tgood\n")
+    refused(uec(*command, *labels[:3], strangers), "strangers.tsv, line 2")
+    refused(uec(*command, *labels[:3], tmp_path / "absent.tsv"), "cannot read", "absent.tsv")
+    assert "confidence not calibrated" in uec("info", "--index", index).out

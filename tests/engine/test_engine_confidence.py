@@ -1,0 +1,380 @@
+import copy
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from small import WORDS, answers, pairs, sentences
+
+from uec_retriever.confidence import ConfidenceModel
+from uec_retriever.confidence_calibration import search_questions
+from uec_retriever.confidence_fitting import Kind
+from uec_retriever.confidence_questions import (
+    Question,
+    index_pairs,
+    pair_questions,
+)
+from uec_retriever.corpus import Corpus, read_labelled, read_queries
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.engine import Engine
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.pairs import CalibrationPairs, pseudo_pairs
+from uec_retriever.store.manifest import Manifest
+
+
+def telling(count):
+    """Texts whose first sentence says in other order what the second one says with more words."""
+    generator = random.Random(7)
+    texts = []
+    for _ in range(count):
+        words = generator.sample(WORDS, 6)
+        more = [*words[:4], *generator.sample(WORDS, 4)]
+        texts.append(f"{' '.join(words)}. {' '.join(generator.sample(more, 8))}")
+    return texts
+
+
+TEXTS = telling(200)
+IDS = [f"id{i}" for i in range(len(TEXTS))]
+QUERIES = sentences(12, 2, 5)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory, loaded, fitted):
+    engine = Engine.create(
+        tmp_path_factory.mktemp("confidence") / "index",
+        [copy.copy(loaded["static"]), copy.copy(loaded["bert"])],
+        pairs(),
+        posteriors={"static": fitted["static"], "bert": fitted["bert"]},
+    )
+    engine.add(TEXTS, ids=IDS, metadatas=[{"n": i} for i in range(len(TEXTS))])
+    return engine
+
+
+@pytest.fixture(scope="module")
+def calibrated(engine):
+    """The same index, calibrated; the other tests must not undo that."""
+    return engine, engine.calibrate_confidence(k=5)
+
+
+def test_without_calibration_there_is_none(make):
+    engine = make("static")
+    engine.add(TEXTS[:20])
+    assert engine.search("cat dog").confidence is None
+    assert engine.manifest.confidence is None
+
+
+def test_confidence_comes_with_every_search(calibrated):
+    engine, report = calibrated
+    results = engine.search_batch(QUERIES, 3)
+    assert all(type(r.confidence) is float and 0 <= r.confidence <= 1 for r in results)
+    assert len({r.confidence for r in results}) == len(QUERIES)
+    assert [engine.search(q, 3).confidence for q in QUERIES] == pytest.approx(
+        [r.confidence for r in results], abs=1e-4
+    )
+    assert report.queries > 150
+    assert 0.05 < report.hit_rate < 1
+    assert report.positives == pytest.approx(report.hit_rate / 2, abs=0.02)
+
+
+def test_it_does_not_depend_on_how_many_hits_are_asked_for(calibrated):
+    engine, _ = calibrated
+    everything = engine.search(QUERIES[0], 10, candidates=len(TEXTS)).confidence
+    for k in (1, 2, 10, 100):
+        assert engine.search(QUERIES[0], k, candidates=len(TEXTS)).confidence == pytest.approx(everything)
+
+
+def test_what_was_assumed_is_recorded(calibrated):
+    engine, report = calibrated
+    model = ConfidenceModel.from_string(engine.manifest.confidence)
+    assert (model.k, model.candidates, model.unanswerable) == (5, 30, 0.5)
+    assert (model.queries, model.records) == (report.queries, len(TEXTS))
+    assert model.source.startswith("pairs: ")
+
+
+def test_hits_stay_what_they_were(calibrated):
+    engine, _ = calibrated
+    with_confidence = answers(engine, QUERIES)
+    dropped = replace(engine.manifest, confidence=None)
+    plain = Engine(type(engine.ensemble)(engine.experts, dropped), engine.store, engine._folder)
+    assert answers(plain, QUERIES) == with_confidence
+    assert plain.search(QUERIES[0]).confidence is None
+
+
+def test_another_temperature_was_not_calibrated(calibrated):
+    engine, _ = calibrated
+    assert engine.search("cat dog", temperature=0.01).confidence is None
+    same = engine.search("cat dog", temperature=engine.manifest.temperature)
+    assert same.confidence == engine.search("cat dog").confidence
+
+
+def test_no_hits_deserve_no_confidence(calibrated):
+    engine, _ = calibrated
+    assert engine.search("cat dog", where={"n": -1}).confidence == 0
+    assert 0 <= engine.search("cat dog", where={"n": 7}).confidence <= 1
+    assert 0 <= engine.search("cat dog", 1, candidates=1).confidence <= 1
+
+
+def test_words_in_common_are_seen(calibrated):
+    """An index that holds the query word by word deserves more confidence than one of other words."""
+    engine, _ = calibrated
+    known = [engine.search(text).confidence for text in TEXTS[:40]]
+    foreign = [engine.search(f"zebra{i} quantum{i} symphony{i}").confidence for i in range(40)]
+    assert np.mean(known) > np.mean(foreign) + 0.05
+
+
+def test_threads_get_what_one_gets(calibrated):
+    engine, _ = calibrated
+    queries = sentences(32, 3, 8)
+    alone = [engine.search(q, 5).confidence for q in queries]
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(lambda: [engine.search(q, 5).confidence for q in queries]) for _ in range(6)]
+    for job in jobs:
+        assert job.result() == pytest.approx(alone, abs=1e-5)
+
+
+def test_searches_go_on_during_calibration(make):
+    engine = make("static")
+    engine.add(TEXTS)
+    expected = answers(engine, QUERIES)
+    done, found, errors = threading.Event(), [], []
+
+    def searching():
+        while not done.is_set():
+            try:
+                found.append(engine.search_batch(QUERIES, 10))
+            except Exception as error:
+                errors.append(error)
+                return
+
+    thread = threading.Thread(target=searching)
+    thread.start()
+    try:
+        engine.calibrate_confidence(limit=64)
+    finally:
+        done.set()
+        thread.join()
+    assert errors == [] and found
+    assert answers(engine, QUERIES) == expected
+    for results in found:  # each before or after, none in between
+        assert len({r.confidence is None for r in results}) == 1
+
+
+def test_it_is_kept(make, reopen, tmp_path):
+    engine = make("static", "bert")
+    engine.add(TEXTS)
+    engine.calibrate_confidence(limit=64)
+    opened = reopen(tmp_path / "index")
+    assert opened.manifest == engine.manifest
+    assert [opened.search(q).confidence for q in QUERIES] == pytest.approx(
+        [engine.search(q).confidence for q in QUERIES], abs=1e-5
+    )
+
+
+def test_on_a_server(make, reopen, server, tmp_path):
+    engine = make("static", url=server, collection="confident")
+    engine.add(TEXTS)
+    engine.calibrate_confidence(limit=64)
+    opened = reopen(tmp_path / "index", url=server, collection="confident")
+    assert opened.search("cat dog").confidence == pytest.approx(engine.search("cat dog").confidence)
+
+
+def test_recalibration_drops_it(make, reopen, tmp_path):
+    engine = make("static", "bert")
+    engine.add(TEXTS)
+    engine.calibrate_confidence(limit=64)
+    assert "uec:confidence" in engine.store.collection.metadata
+    engine.recalibrate(pairs(seed=5))
+    for opened in (engine, reopen(tmp_path / "index")):
+        assert opened.manifest.confidence is None
+        assert opened.search("cat dog").confidence is None
+        assert "uec:confidence" not in opened.store.collection.metadata
+    engine.calibrate_confidence(limit=64)
+    assert engine.search("cat dog").confidence is not None
+
+
+def test_in_the_sum_layout(make):
+    engine = make("static", "other", layout="sum")
+    engine.add(TEXTS)
+    engine.calibrate_confidence(limit=64)
+    assert 0 < engine.search("cat dog").confidence < 1
+
+
+def test_an_index_made_before_confidence_was_known(make, reopen, tmp_path):
+    engine = make("static")
+    engine.add(TEXTS[:20])
+    metadata = dict(engine.store.collection.metadata)
+    fields = json.loads(metadata["uec:manifest"])
+    assert "confidence" not in fields
+    assert Manifest.from_metadata(metadata, "uec").confidence is None
+    assert reopen(tmp_path / "index").search("cat dog").confidence is None
+
+
+@pytest.mark.parametrize("string", ["{", json.dumps({"format": 99})])
+def test_a_confidence_that_cannot_be_read_does_not_stop_a_search(make, reopen, tmp_path, string, caplog):
+    engine = make("static")
+    engine.add(TEXTS)
+    engine.store.save_manifest(replace(engine.manifest, confidence=string))
+    opened = reopen(tmp_path / "index")
+    assert opened.search("cat dog").confidence is None
+    assert "calibrate it anew" in caplog.text
+    opened.calibrate_confidence(limit=64)
+    assert opened.search("cat dog").confidence is not None
+
+
+def test_the_same_seed_gives_the_same(calibrated, engine):
+    before = engine.manifest
+    assert engine.calibrate_confidence(k=5) == calibrated[1]
+    assert engine.manifest == before
+
+
+def test_progress_and_limit(make):
+    engine = make("static")
+    engine.add(TEXTS)
+    done = []
+    report = engine.calibrate_confidence(limit=80, progress=done.append)
+    assert sum(done) == 80
+    assert report.queries <= 80
+
+
+def test_pairs_of_ones_own(make):
+    engine = make("static")
+    engine.add(TEXTS)
+    report = engine.calibrate_confidence(pairs(60))
+    assert report.queries == 60
+    assert ConfidenceModel.from_string(engine.manifest.confidence).source == "pairs: user"
+
+
+def test_labelled_queries(make):
+    engine = make("static")
+    engine.add(TEXTS, IDS)
+    half = {
+        " ".join(text.split()[:2] + [word]): [i] for text, i, word in zip(TEXTS, IDS, WORDS * 9, strict=False)
+    }
+    none = {f"unheard{i} of{i}": [] for i in range(10)}
+    report = engine.calibrate_confidence(labelled={**half, **none}, k=3)
+    assert report.queries == len(half) + 10
+    assert 0.1 < report.hit_rate < 0.99
+    model = ConfidenceModel.from_string(engine.manifest.confidence)
+    assert (model.source, model.k) == ("labelled queries", 3)
+    only = engine.calibrate_confidence(labelled=half, k=3, unanswerable=0)
+    assert only.positives == pytest.approx(only.hit_rate)
+    assert only.hit_rate == pytest.approx(
+        np.mean([ids[0] in {h.id for h in engine.search(q, 3)} for q, ids in half.items()])
+    )
+
+
+def test_refusals(make):
+    engine = make("static")
+    engine.add(TEXTS[:60], IDS[:60])
+    labelled = {f"cat {i}": ["id0"] for i in range(40)}
+    for options, message in (
+        ({"k": 60}, "the index has 60 texts, all of which are among the first 60"),
+        ({"k": 0}, "k must be a whole number of at least 1"),
+        ({"k": 2.5}, "k must be a whole number"),
+        ({"pairs": pairs(), "labelled": labelled}, "pairs or labelled queries, one of them"),
+        ({"pairs": pairs(20)}, "20 queries are too few"),
+        ({"labelled": {"cat": ["id0"]}}, "1 queries are too few"),
+        ({"labelled": {f"cat {i}": ["nowhere"] for i in range(40)}}, "none of the 1 ids"),
+        ({"labelled": {f"cat {i}": "id0" for i in range(40)}}, "dictionary of query -> list of ids"),
+        ({"labelled": [("cat", ["id0"])]}, "dictionary of query -> list of ids"),
+        ({"labelled": {"": ["id0"]}}, "labelled query 0 is empty"),
+        ({"labelled": {f"zebra {i}": [] for i in range(40)}}, "nothing to tell apart"),
+        ({"unanswerable": 1}, r"unanswerable must be in \[0, 1\)"),
+        ({"limit": 3}, "limit of calibration pairs"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            engine.calibrate_confidence(**options)
+    assert engine.manifest.confidence is None
+
+
+def test_too_few_texts(make):
+    engine = make("static")
+    with pytest.raises(InvalidInputError, match="the index has 0 texts"):
+        engine.calibrate_confidence()
+    engine.add(TEXTS[:12])
+    with pytest.raises(InvalidInputError, match="calibration pairs"):
+        engine.calibrate_confidence()
+
+
+def test_what_answers_a_question():
+    question = pair_questions(
+        CalibrationPairs(["A  boundary layer"] * 16, ["thin air near the wing of it"] * 16, "title")
+    )[0]
+    for text in (
+        "A boundary Layer thin air near the wing of it",
+        "on a boundary layer in general",  # holds the query
+        "Thin air near  the wing of it and more",  # holds the answer
+        "layer a boundary it of thin near air the wing",  # the same words
+    ):
+        assert question.is_answered_by("any", text), text
+    assert not question.is_answered_by("any", "a layer of heat near the wing")
+    own = pair_questions(CalibrationPairs(["boundary layer"] * 16, ["thin air near the wing"] * 16))[0]
+    assert not own.is_answered_by("any", "on a boundary layer in general")
+    assert Question("q", (), frozenset({"x"})).is_answered_by("x", "anything")
+
+
+def test_an_answer_is_planted_as_the_index_would_hold_it(engine):
+    """A text that is in the index scores, planted, what the record scores."""
+    text = TEXTS[3]
+    query = " ".join(text.split()[:3])
+    question = Question(query, (text,), planted=text)
+    made = search_questions(
+        engine.ensemble, engine.store, [question], k=1, candidates=30, batch_size=8, progress=None
+    )
+    assert made.kinds.tolist() == [Kind.ANSWERABLE, Kind.LEFT_OUT]
+    real = engine.search(query, 30)
+    assert made.hits[0] == (real.hits[0].text == text)
+    assert made.signals[0]["top"] == pytest.approx(real.hits[0].raw_score, abs=1e-5)
+    rest = [h.raw_score for h in real if not question.is_answered_by(h.id, h.text)]
+    assert made.signals[1]["top"] == pytest.approx(rest[0], abs=1e-5)
+    assert made.signals[1]["margin_10"] == pytest.approx(rest[0] - rest[9], abs=1e-5)
+
+
+def test_titles_serve_as_queries(make):
+    engine = make("static")
+    engine.add(
+        [f"{WORDS[i % 35]} and {WORDS[i // 2]} {text}" for i, text in enumerate(TEXTS[:60])],
+        metadatas=[
+            {"title": f"{WORDS[i % 35]} and {WORDS[i // 2]}"} if i % 2 else {"title": 7} for i in range(60)
+        ],
+    )
+    made = index_pairs(engine.pages(), limit=60)
+    assert "title" in made.source
+    assert any(" and " in q and len(q.split()) == 3 for q in made.queries)
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_unanswerable_queries_get_less_on_a_real_corpus(tmp_path, collections, wordllama):
+    """Tools: those that a query asks for are in the index, or were taken out of it, or are not its topic."""
+    folder = collections / "metatool"
+    documents = list(Corpus(folder))
+    engine = Engine.create(
+        tmp_path / "tools",
+        [Expert.load(wordllama, device="cpu")],
+        pseudo_pairs([d.body for d in documents], [d.title for d in documents]),
+    )
+    engine.add_records(d.record for d in documents)
+    gone = [d.record.id for d in documents[::3]]
+    engine.delete(gone)
+    report = engine.calibrate_confidence()
+    assert report.auroc > 0.65
+    assert report.ece < 0.12
+    right = read_labelled(folder, folder / "qrels" / "test.tsv")
+    absent = [q for q, ids in right.items() if ids <= set(gone)][:200]
+    present = [q for q, ids in right.items() if not ids & set(gone)][:200]
+    elsewhere = [text for _, text in read_queries(collections / "cranfield")][:200]
+    confidence = {
+        name: np.array([r.confidence for r in engine.search_batch(queries)])
+        for name, queries in (("present", present), ("absent", absent), ("elsewhere", elsewhere))
+    }
+    for other, least in (("absent", 0.58), ("elsewhere", 0.75)):
+        labels = [1] * len(present) + [0] * len(confidence[other])
+        both = np.concatenate([confidence["present"], confidence[other]])
+        assert roc_auc_score(labels, both) > least, other
+        assert np.median(confidence["present"]) > np.median(confidence[other])
+    assert asdict(report)["queries"] > 100

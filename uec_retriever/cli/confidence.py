@@ -1,0 +1,111 @@
+"""`uec calibrate-confidence`: have searches say how far their hits are to be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uec_retriever.cli.common import (
+    BATCH,
+    COLLECTION,
+    DEVICE,
+    INDEX,
+    JSON,
+    MOVED,
+    SERVER,
+    TRUST,
+    bar,
+    errors,
+    moved_experts,
+    output,
+    print_json,
+    quiet_libraries,
+    status,
+)
+from uec_retriever.errors import InvalidInputError
+
+DEFAULT_QUERIES = 400
+_POOR = 0.6  # AUROC
+
+
+def calibrate_confidence(
+    index: INDEX,
+    queries: Annotated[
+        Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.")
+    ] = None,
+    qrels: Annotated[
+        Path | None, typer.Option(help="TSV of query-id, corpus-id, score: the right texts of each query.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Hits among which a right answer is to be.")] = 10,
+    unanswerable: Annotated[
+        float,
+        typer.Option(help="Share of queries without an answer in the index that you expect, in [0, 1)."),
+    ] = 0.5,
+    max_queries: Annotated[
+        int, typer.Option(min=32, help="At most this many queries made from the index.")
+    ] = DEFAULT_QUERIES,
+    seed: Annotated[int, typer.Option(help="Of their sample.")] = 0,
+    expert: MOVED = None,
+    server: SERVER = None,
+    collection: COLLECTION = "uec",
+    device: DEVICE = None,
+    batch_size: BATCH = 32,
+    trust_remote_code: TRUST = False,
+    json: JSON = False,
+) -> None:
+    """Have searches say how probable it is that a right answer is among their hits.
+
+    Needs no labels: titles and first sentences of the index's own texts serve as queries, with and without
+    their answer among the candidates. Real queries are harder; `--queries` and `--qrels` give yours.
+    Do it again when the texts have changed a lot, and after `uec recalibrate`.
+
+    AUROC: how well confidence tells searches that succeed from those that fail (.5 not at all, 1 perfectly).
+    ECE: how far it is from the share that succeeds.
+    """
+    if (queries is None) != (qrels is None):
+        raise InvalidInputError("give --queries and --qrels, or neither")
+    labelled = None
+    if queries is not None and qrels is not None:
+        from uec_retriever.corpus import read_labelled
+
+        labelled = read_labelled(queries, qrels)
+    with status("Opening the index"):
+        quiet_libraries()
+        from uec_retriever.confidence_questions import index_pairs
+        from uec_retriever.engine import Engine
+
+        engine = Engine.open(
+            index,
+            experts=moved_experts(expert),
+            url=server,
+            collection=collection,
+            device=device,
+            trust_remote_code=trust_remote_code,
+        )
+        pairs = index_pairs(engine.pages(), limit=max_queries, seed=seed) if labelled is None else None
+    with bar("Searching", len(labelled or pairs or ())) as progress:
+        report = engine.calibrate_confidence(
+            pairs,
+            labelled=labelled,
+            k=k,
+            unanswerable=unanswerable,
+            seed=seed,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    if json:
+        print_json(asdict(report))
+        return
+    output.print(
+        f"{report.queries} queries, {report.hit_rate:.0%} of the answerable ones with a right answer among the "
+        f"first {k}; on queries left out of the fit AUROC {report.auroc:.2f}, ECE {report.ece:.2f}, "
+        f"Brier score {report.brier:.3f} (constant: {report.brier_constant:.3f})"
+    )
+    if report.auroc < _POOR:
+        errors.print(
+            "the confidence hardly tells good searches from bad ones here: do not rely on it, or calibrate it on real "
+            "queries with --queries and --qrels"
+        )
