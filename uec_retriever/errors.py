@@ -19,6 +19,10 @@ class CorpusError(InvalidInputError):
     """A corpus or query file that cannot be read; the message gives the line."""
 
 
+class LabelError(InvalidInputError):
+    """A label file, or a line of one, that cannot be read or continued; the message gives the line."""
+
+
 class UnsupportedModelError(UECError):
     """An embedding model whose last linear layer cannot be linearised; names the module in the way."""
 
