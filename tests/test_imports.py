@@ -24,6 +24,7 @@ MAY_USE = {
     "similarity": FOUNDATION,
     "encoders": (*FOUNDATION, *STEPS),
     "store": (*FOUNDATION, *STEPS),
+    "training": (*FOUNDATION, "corpus", "encoders", "utility_labeler"),
 }
 ABOVE_THE_ENGINE = ("cli",)
 ONLY_IN = {
@@ -35,6 +36,9 @@ ONLY_IN = {
     "llama_index": (),
     "typer": ("cli",),
     "rich": ("cli",),
+    "accelerate": ("training",),
+    "datasets": ("training",),
+    "peft": ("training",),
 }
 PUBLIC = {
     "AddReport",
@@ -116,6 +120,8 @@ def test_imports_follow_the_arrows():
         ("uec_retriever.engine", "def f():\n    import sentence_transformers"),
         ("uec_retriever.engine", "from langchain_core.documents import Document"),
         ("uec_retriever.fitting", "from transformers import AutoModel"),
+        ("uec_retriever.training.loop", "from uec_retriever.engine import Engine"),
+        ("uec_retriever.engine", "from datasets import Dataset"),
     ],
 )
 def test_the_walk_sees_violations(module, source):
