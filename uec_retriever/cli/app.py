@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from uec_retriever.cli import fit, index, manage, search
+from uec_retriever.cli import fit, index, label, manage, search, train
 from uec_retriever.cli.common import errors
 from uec_retriever.errors import UECError
 
@@ -27,6 +27,8 @@ app = typer.Typer(
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("fit")(fit.fit)
+app.add_typer(label.app, name="label")
+app.command("train")(train.train)
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
 app.command("recalibrate")(fit.recalibrate)
@@ -43,7 +45,7 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
             errors.print(
-                "interrupted: run the same command again; index and reindex go on where they stopped"
+                "interrupted: run the same command again; index, reindex and label go on where they stopped, train with --resume"
             )
         raise
     except BrokenPipeError:

@@ -76,10 +76,8 @@ class AnswerHead:
             hidden = self._base()(input_ids=ids, **options).last_hidden_state[rows, columns]
             output = self.model.get_output_embeddings()
             size = max(1, _LOGITS_AT_ONCE // self.model.config.get_text_config().vocab_size)
-            parts = [
-                _pick(output(h), t) for h, t in zip(hidden.split(size), targets.split(size), strict=True)
-            ]
-            return torch.cat(parts)
+            starts = range(0, len(targets), size)
+            return torch.cat([_pick(output(hidden[i : i + size]), targets[i : i + size]) for i in starts])
         if self.way == "keep":
             kept, positions = torch.unique(columns, return_inverse=True)
             logits = self.model(input_ids=ids, logits_to_keep=kept, **options).logits[rows, positions]
