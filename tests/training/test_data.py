@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devtools.tiny import tiny_model
-from tests.training.made_up import label_line, make_questions, write_labels
-from uec_retriever.errors import CorpusError, InvalidInputError, LabelError
+from tests.training.made_up import label_line, make_questions
+from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.training import Candidate, Question, questions_from_labels, questions_from_qrels
-from uec_retriever.training.data import select_candidates, split_heldout, useful
+from uec_retriever.training.data import calibration_pairs, select_candidates, split_heldout, useful
 from uec_retriever.training.dataset import choose_candidates, column_prompts, make_dataset
 from uec_retriever.training.options import TrainingOptions
-from uec_retriever.training.provenance import label_manifest
 from uec_retriever.utility_labeler.labels import read_labels
 
 
@@ -184,15 +183,19 @@ def test_prompts_are_those_of_query_and_document(tmp_path):
     assert set(column_prompts(model, columns).values()) == {"a "}
 
 
-def test_the_manifest_lies_beside_the_labels(tmp_path):
-    labels = write_labels(tmp_path / "labels.jsonl", make_questions(1))
-    assert label_manifest(labels) is None
-    beside = tmp_path / "labels.jsonl.manifest.json"
-    beside.write_text('{"model": "judge"}')
-    assert label_manifest(labels) == {"model": "judge"}
-    beside.write_text("[")
-    with pytest.raises(LabelError, match="manifest"):
-        label_manifest(labels)
-    beside.write_text("[]")
-    with pytest.raises(LabelError, match="list"):
-        label_manifest(labels)
+def test_calibration_pairs_are_questions_with_what_helps_them():
+    questions = [
+        Question("a", "qa", (Candidate("1", "one", 0.9, 0), Candidate("2", "two", 0.1, 1))),
+        Question("b", "qb", (Candidate("3", "three", 0.9), Candidate("4", "four", -0.1))),
+        Question("c", "qc", (Candidate("5", "five", -0.9),)),
+    ]
+    with pytest.raises(InvalidInputError, match="too few"):
+        calibration_pairs(questions, 0)
+    many = [Question(f"{q.id}{i}", f"{q.text} {i}", q.candidates) for q in questions for i in range(8)]
+    pairs = calibration_pairs(many, 0)
+    assert sorted(set(zip((q[:2] for q in pairs.queries), pairs.positives, strict=True))) == [
+        ("qa", "two"),
+        ("qb", "three"),
+    ]
+    assert len(pairs) == 16
+    assert pairs.queries != sorted(pairs.queries)

@@ -79,7 +79,7 @@ def test_the_saved_weights_are_the_best_checkpoint_s(base, tmp_path):
 
 def test_the_card_states_data_judge_and_figures_but_no_path(base, tmp_path):
     labels = write_labels(tmp_path / "labels.jsonl", make_questions())
-    (tmp_path / "labels.jsonl.manifest.json").write_text(json.dumps({"model": {"name": "org/judge-135M"}}))
+    (tmp_path / "labels.jsonl.manifest.json").write_text(json.dumps({"judge": {"name": "org/judge-135M"}}))
     report = train_on_labels(base, labels, tmp_path / "out", FAST)
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.startswith("---\n")
@@ -91,7 +91,7 @@ def test_the_card_states_data_judge_and_figures_but_no_path(base, tmp_path):
     assert "2604.22722" in card
     assert str(tmp_path) not in card
     assert base not in card
-    assert report.judge == {"model": {"name": "org/judge-135M"}}
+    assert report.judge == {"judge": {"name": "org/judge-135M"}}
 
 
 def test_the_same_seed_gives_the_same_model(trained, base, tmp_path):

@@ -75,12 +75,9 @@ def judge_name(manifest: Mapping[str, Any] | None) -> str:
     """The LLM that made the labels, as its manifest names it."""
     if not manifest:
         return "none recorded"
-    for key in ("model", "llm", "judge"):
-        value = manifest.get(key)
-        if isinstance(value, Mapping):
-            value = value.get("name") or value.get("model")
-        if isinstance(value, str) and value:
-            return shown_name(value)
+    judge = manifest.get("judge")
+    if isinstance(judge, Mapping) and isinstance(name := judge.get("name"), str):
+        return f"{shown_name(name)} {judge.get('gguf_file') or ''}".strip()
     return "unnamed in its manifest"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from uec_retriever.corpus import Corpus, read_queries
 from uec_retriever.errors import CorpusError, InvalidInputError
+from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.utility_labeler.labels import Label
 
 
@@ -153,6 +154,24 @@ def useful(questions: Sequence[Question], minimum: float | None) -> list[Questio
     if minimum is None:
         return list(questions)
     return [q for q in questions if q.candidates[0].utility >= minimum]
+
+
+def calibration_pairs(questions: Sequence[Question], seed: int) -> CalibrationPairs:
+    """Pairs for `fit_posterior`: each question with its best passage, in random order.
+
+    The best is the most relevant one where the qrels know a relevant one, else the one of highest utility, if it
+    helps at all.
+
+    Raises:
+        InvalidInputError: for too few pairs.
+    """
+    pairs = []
+    for question in questions:
+        best = max(question.candidates, key=lambda c: (c.relevance or 0, c.utility))
+        if (best.relevance or 0) > 0 or best.utility > 0:
+            pairs.append((question.text, best.text))
+    random.Random(seed).shuffle(pairs)
+    return CalibrationPairs([q for q, _ in pairs], [p for _, p in pairs], "training data")
 
 
 def split_heldout(

@@ -26,7 +26,8 @@ from uec_retriever.training.data import (
 from uec_retriever.training.extras import require_train
 from uec_retriever.training.lora import add_adapters, merge_adapters
 from uec_retriever.training.options import TrainingOptions, digest
-from uec_retriever.training.provenance import label_manifest, library_versions
+from uec_retriever.training.provenance import library_versions
+from uec_retriever.utility_labeler.files import read_manifest
 from uec_retriever.utility_labeler.labels import read_labels
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def train_on_labels(
         InvalidInputError, TrainingError, ModelNotFoundError, MissingExtraError: as `train`.
     """
     questions = questions_from_labels(read_labels(labels))
-    return train(base, questions, out, options, data=labels.name, judge=label_manifest(labels), **keywords)
+    return train(base, questions, out, options, data=labels.name, judge=read_manifest(labels), **keywords)
 
 
 def train_on_qrels(
