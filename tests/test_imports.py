@@ -25,6 +25,7 @@ MAY_USE = {
     "encoders": (*FOUNDATION, *STEPS),
     "store": (*FOUNDATION, *STEPS),
     "training": (*FOUNDATION, "corpus", "encoders", "utility_labeler"),
+    "evaluation": (*FOUNDATION, "corpus", "encoders", "utility_labeler"),
 }
 ABOVE_THE_ENGINE = ("cli",)
 ONLY_IN = {

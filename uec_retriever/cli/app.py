@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from uec_retriever.cli import fit, index, label, manage, search, train
+from uec_retriever.cli import evaluate, fit, index, label, manage, search, train
 from uec_retriever.cli.common import errors
 from uec_retriever.errors import UECError
 
@@ -29,6 +29,7 @@ app.command("search")(search.search)
 app.command("fit")(fit.fit)
 app.add_typer(label.app, name="label")
 app.command("train")(train.train)
+app.add_typer(evaluate.app, name="eval")
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
 app.command("recalibrate")(fit.recalibrate)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uec_retriever.corpus import Corpus, read_queries
+from uec_retriever.corpus import Corpus, Document, read_queries
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.utility_labeler.labels import Label
+from uec_retriever.utility_labeler.questions import read_split
 
 
 @dataclass(frozen=True)
@@ -84,45 +84,29 @@ def questions_from_qrels(folder: Path, split: str = "train") -> list[Question]:
     Raises:
         CorpusError: for a file that cannot be read, or qrels that name what is not there.
     """
-    texts = {d.record.id: d.record for d in Corpus(folder)}
+    documents = {d.record.id: d for d in Corpus(folder)}
     queries = dict(read_queries(folder))
     judged: dict[str, list[Candidate]] = {}
-    groups: dict[str, str | None] = {}
-    for place, query, passage, grade in read_qrels(folder / "qrels" / f"{split}.tsv"):
+    for query, grades in read_split(folder, split).items():
         if query not in queries:
-            raise CorpusError(f"{place}: the query {query!r} is not in {folder / 'queries.jsonl'}")
-        if passage not in texts:
-            raise CorpusError(f"{place}: the passage {passage!r} is not in {folder / 'corpus.jsonl'}")
-        if grade > 0:
-            record = texts[passage]
-            judged.setdefault(query, []).append(Candidate(passage, record.text, float(grade), grade))
-            group = record.metadata.get("group")
-            groups.setdefault(query, str(group) if group is not None else None)
-    return [Question(q, queries[q], _ranked(found), groups[q]) for q, found in judged.items()]
+            raise CorpusError(f"the {split} qrels name the query {query!r}, which is not in queries.jsonl")
+        for passage, grade in grades.items():
+            if passage not in documents:
+                raise CorpusError(
+                    f"the {split} qrels name the passage {passage!r}, which is not in the corpus"
+                )
+            if grade > 0:
+                found = Candidate(passage, documents[passage].record.text, float(grade), grade)
+                judged.setdefault(query, []).append(found)
+    return [
+        Question(query, queries[query], _ranked(found), _group(documents[found[0].id]))
+        for query, found in judged.items()
+    ]
 
 
-def read_qrels(path: Path) -> list[tuple[str, str, str, int]]:
-    """Place, query id, passage id and grade of each line of a BEIR qrels file.
-
-    Raises:
-        CorpusError: naming the line.
-    """
-    rows = []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            wanted = {"query-id", "corpus-id", "score"}
-            if not wanted <= set(reader.fieldnames or ()):
-                raise CorpusError(f"{path}: the header lacks {sorted(wanted - set(reader.fieldnames or ()))}")
-            for row in reader:
-                place = f"{path}, line {reader.line_num}"
-                try:
-                    rows.append((place, row["query-id"], row["corpus-id"], int(row["score"])))
-                except (TypeError, ValueError) as error:
-                    raise CorpusError(f"{place}: 'score' is {row['score']!r}, not a whole number") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"cannot read the qrels {path}: {error}") from error
-    return rows
+def _group(document: Document) -> str | None:
+    group = document.record.metadata.get("group")
+    return None if group is None else str(group)
 
 
 def select_candidates(
