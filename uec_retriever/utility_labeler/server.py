@@ -43,6 +43,7 @@ class ServerJudge:
         protocol: how to ask.
         batch: prompts in one request.
         attempts: of a request, at least 1.
+        api_key_variable: environment variable that the key came from, for messages.
     """
 
     def __init__(
@@ -55,15 +56,17 @@ class ServerJudge:
         protocol: Protocol = "auto",
         batch: int = 16,
         attempts: int = 5,
+        api_key_variable: str = API_KEY_VARIABLE,
     ) -> None:
         self._client = client
+        self._api_key_variable = api_key_variable
         self._model = model
         self._tokenizer = tokenizer
         self._context = context
         self._batch = batch
         self._retry = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(attempts),
-            wait=tenacity.wait_exponential_jitter(initial=0.5, max=20),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
             retry=tenacity.retry_if_exception_type(_TryAgainError),
             reraise=True,
         )
@@ -99,7 +102,7 @@ class ServerJudge:
                 never stored.
             protocol: how to ask; found out if `auto`.
             batch: prompts in one request, at least 1.
-            attempts: of a request, at least 1; waits grow from half a second to 20.
+            attempts: of a request, at least 1; waits grow up to 20 seconds.
             timeout: seconds for one answer.
             trust_remote_code: run code that comes with the tokenizer. Off unless you say so.
 
@@ -116,12 +119,23 @@ class ServerJudge:
             )
         key = os.environ.get(api_key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
         words = _load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
-        judge = cls(
-            client, model, words, context=context or 0, protocol=protocol, batch=batch, attempts=attempts
-        )
-        judge._context = context or judge._served_context()
+        client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
+        try:
+            judge = cls(
+                client,
+                model,
+                words,
+                context=context or 0,
+                protocol=protocol,
+                batch=batch,
+                attempts=attempts,
+                api_key_variable=api_key_variable,
+            )
+            judge._context = context or judge._served_context()
+        except BaseException:
+            client.close()
+            raise
         return judge
 
     @property
@@ -142,13 +156,17 @@ class ServerJudge:
     @property
     def description(self) -> dict[str, Any]:
         """Name, address without credentials, protocol."""
-        url = self._client.base_url
+        url = self._client.base_url.copy_with(username=None, password=None, query=None)
         return {
             "name": self._model,
             "server": f"{url.scheme}://{url.netloc.decode()}{url.path}",
             "protocol": self._protocol,
             "weights": "not verified: on a server",
         }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     def log_likelihoods(self, sequences: Sequence[TokenSequence]) -> list[float]:
         """Log-likelihood of each answer, nats (see `Judge`).
@@ -245,7 +263,7 @@ class ServerJudge:
             raise _TryAgainError(f"the server answered {response.status_code}: {response.text[:200]}")
         if response.is_error:
             hint = (
-                f" (the key is taken from {API_KEY_VARIABLE})" if response.status_code in (401, 403) else ""
+                f" (the key is taken from the environment variable {self._api_key_variable})" if response.status_code in (401, 403) else ""
             )
             raise JudgeError(f"the server refused with {response.status_code}{hint}: {response.text[:200]}")
         try:

@@ -1,0 +1,102 @@
+"""The Ray Data job on a local Ray with two workers; skipped with a reason where Ray is absent."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+
+import psutil
+import pytest
+
+from labelling_fakes import pairs
+
+ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "uec-retriever[ray]"')
+
+from uec_retriever.errors import InvalidInputError  # noqa: E402
+from uec_retriever.utility_labeler.judge import JudgeSpec  # noqa: E402
+from uec_retriever.utility_labeler.labels import read_labels  # noqa: E402
+from uec_retriever.utility_labeler.local import LocalJudge  # noqa: E402
+from uec_retriever.utility_labeler.run import label_utilities  # noqa: E402
+
+# Ray's own processes, sockets and log files are not ours to close
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def engine(llama):
+    from uec_retriever.utility_labeler.ray_engine import RayEngine
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(
+            num_cpus=3,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=100 * 2**20,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
+        )
+    yield RayEngine(JudgeSpec(str(llama), None, {"device": "cpu"}), workers=2)
+    ray.shutdown()
+
+
+def workers():
+    """Processes of the actors of this session."""
+    mine = psutil.Process().children(recursive=True)
+    found = []
+    for process in mine:
+        try:
+            if "MapWorker" in "".join(process.cmdline()):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_labels_equal_local_ones_and_a_killed_worker_is_survived(engine, judge, tmp_path):
+    made = pairs(12, passages=14)
+    label_utilities(judge, made, tmp_path / "local.jsonl")
+    expected = {label.key: label.utility for label in read_labels(tmp_path / "local.jsonl")}
+    killed = []
+
+    def kill():
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            for pid in workers()[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            time.sleep(0.05)
+
+    assassin = threading.Thread(target=kill)
+    chunks = []
+
+    def watch(number):
+        chunks.append(number)
+        if len(chunks) == 1:  # in the middle of the job
+            assassin.start()
+            assassin.join()
+
+    out = tmp_path / "ray.jsonl"
+    report = label_utilities(judge, made, out, chunk=12, progress=watch, execute=engine)
+    found = {label.key: label.utility for label in read_labels(out)}
+    assert killed, "no worker was found to kill"
+    assert report.labelled == len(expected) == len(found)
+    assert found == pytest.approx(expected, abs=2e-5)
+
+
+def test_another_model_on_a_worker_is_refused(engine, tmp_path):
+    from devtools.tiny_llm import tiny_llm
+
+    other = LocalJudge.load(str(tiny_llm(tmp_path / "other", seed=5)), device="cpu")
+    with pytest.raises(Exception, match="a worker loaded another model"):
+        label_utilities(other, pairs(2), tmp_path / "ray.jsonl", execute=engine)
+
+
+def test_no_workers():
+    from uec_retriever.utility_labeler.ray_engine import RayEngine
+
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        RayEngine(JudgeSpec("x"), workers=0)
