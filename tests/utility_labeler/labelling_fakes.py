@@ -3,6 +3,7 @@
 import hashlib
 import time
 
+from uec_retriever.utility_labeler.judge import JudgeSpec
 from uec_retriever.utility_labeler.questions import Candidate, Pair, Question
 from uec_retriever.utility_labeler.run import label_utilities
 
@@ -16,7 +17,11 @@ class WordTokenizer:
     is_fast = False
 
     def __call__(self, text, **options):
-        return {"input_ids": [int.from_bytes(hashlib.sha256(w.encode()).digest()[:4], "big") for w in text.split()]}
+        return {
+            "input_ids": [
+                int.from_bytes(hashlib.sha256(w.encode()).digest()[:4], "big") for w in text.split()
+            ]
+        }
 
     def get_vocab(self):
         return {}
@@ -49,7 +54,11 @@ class FakeJudge:
 
 def questions(number, answers=1):
     return [
-        Question(f"q{i}", f"what is the {WORDS[i % 14]}", tuple(f"the {WORDS[(i + k) % 14]}" for k in range(answers)))
+        Question(
+            f"q{i}",
+            f"what is the {WORDS[i % 14]}",
+            tuple(f"the {WORDS[(i + k) % 14]}" for k in range(answers)),
+        )
         for i in range(number)
     ]
 
@@ -67,3 +76,13 @@ def pairs(number=6, passages=4, answers=1):
 def label_slowly(out, pause):
     """For processes that get killed: fourteen chunks of four pairs."""
     label_utilities(FakeJudge(pause=pause), pairs(4, passages=14), out, chunk=3)
+
+
+class SlowSpec(JudgeSpec):
+    """A judge that takes a while, so that there is time to kill it."""
+
+    def load(self):
+        judge = super().load()
+        quick = judge.log_likelihoods
+        judge.log_likelihoods = lambda sequences: (time.sleep(0.4), quick(sequences))[1]
+        return judge

@@ -60,7 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
             found[-1] = None
         if "prompt_logprobs" in body and "prompt_logprobs" in server.protocols:
             choice["prompt_logprobs"] = [
-                None if value is None else {str(i): {"logprob": value, "rank": 1}, "0": {"logprob": -0.5, "rank": 2}}
+                None
+                if value is None
+                else {str(i): {"logprob": value, "rank": 1}, "0": {"logprob": -0.5, "rank": 2}}
                 if i
                 else {"0": {"logprob": value}}
                 for i, value in zip(ids, found, strict=False)

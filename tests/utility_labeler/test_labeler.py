@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from labelling_fakes import WORDS
+
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.utility_labeler.encoding import beginning
 from uec_retriever.utility_labeler.judge import TokenSequence
@@ -104,20 +104,32 @@ def test_without_a_passage_each_question_is_asked_once(judge, monkeypatch):
     first = labeler.label(pairs[:4])
     second = labeler.label(pairs[4:])
     assert asked == [8 + 4, 8]
-    without = {label.question_id: label.log_likelihood_without for label in first if label.question_id == "q1"}
+    without = {
+        label.question_id: label.log_likelihood_without for label in first if label.question_id == "q1"
+    }
     assert {x.log_likelihood_without for x in second if x.question_id == "q1"} == {without["q1"]}
 
 
 def test_what_a_label_says(judge):
     pair = Pair(
-        Question("q", "what is the wing", ("a blue bird",), "g", {"p": 1}), Candidate("p", "the wing", "gold", 1)
+        Question("q", "what is the wing", ("a blue bird",), "g", {"p": 1}),
+        Candidate("p", "the wing", "gold", 1),
     )
     labeler = Labeler(judge)
     label = labeler.label([pair])[0]
-    assert (label.question_id, label.passage_id, label.question, label.passage) == ("q", "p", "what is the wing", "the wing")
+    assert (label.question_id, label.passage_id, label.question, label.passage) == (
+        "q",
+        "p",
+        "what is the wing",
+        "the wing",
+    )
     assert (label.source, label.relevance, label.group, label.run) == ("gold", 1, "g", labeler.run)
     assert (label.answer, label.answer_tokens, label.truncated) == ("a blue bird", 3, False)
-    assert label.prompt_tokens == len(judge.tokenizer("[CLS] Passage : the wing Question : what is the wing Answer :", add_special_tokens=False)["input_ids"])
+    assert label.prompt_tokens == len(
+        judge.tokenizer(
+            "[CLS] Passage : the wing Question : what is the wing Answer :", add_special_tokens=False
+        )["input_ids"]
+    )
 
 
 def test_beginning_of_text_tokens_are_kept_and_endings_not(judge):
@@ -127,7 +139,10 @@ def test_beginning_of_text_tokens_are_kept_and_endings_not(judge):
 def test_long_passages_are_cut_and_said_to_be_question_and_answer_stay_whole(judge, plain_loop):
     words = [WORDS[i % 14] for i in range(300)]
     question = Question("q", "what is the wing", ("a blue bird", "a " * 20))
-    pairs = [Pair(question, Candidate("long", " ".join(words))), Pair(question, Candidate("short", "the wing"))]
+    pairs = [
+        Pair(question, Candidate("long", " ".join(words))),
+        Pair(question, Candidate("short", "the wing")),
+    ]
     labeler = Labeler(judge, None, LabelOptions(max_tokens=60))
     long, short = labeler.label(pairs)
     assert (long.truncated, short.truncated) == (True, False)
@@ -135,7 +150,9 @@ def test_long_passages_are_cut_and_said_to_be_question_and_answer_stay_whole(jud
     encoded = encoder.encode(question.text, pairs[0].candidate.text, 20)
     assert len(encoded.ids) == 40 == long.prompt_tokens  # all the room is used
     text = judge.tokenizer.decode(encoded.ids)
-    assert text.startswith("[CLS] [UNK] [UNK] " + " ".join(words[:5])) and text.endswith("what is the wing [UNK] [UNK]")
+    assert text.startswith("[CLS] [UNK] [UNK] " + " ".join(words[:5])) and text.endswith(
+        "what is the wing [UNK] [UNK]"
+    )
     assert long.passage == pairs[0].candidate.text  # labels hold the whole text
     best = max(
         plain_loop(judge, TokenSequence(encoded.ids, encoder.answer(a))) / len(encoder.answer(a))

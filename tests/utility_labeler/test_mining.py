@@ -57,7 +57,9 @@ def test_no_word_in_common_leaves_room_for_random_ones(passages, bm25):
 
 def test_random_choice_depends_on_seed_and_question_only(passages, bm25):
     def chosen(questions, seed=0):
-        return {p.key for p in mine(questions, passages, bm25, Mining(6, 1.0, seed=seed)) if p.question.id == "q1"}
+        return {
+            p.key for p in mine(questions, passages, bm25, Mining(6, 1.0, seed=seed)) if p.question.id == "q1"
+        }
 
     alone = chosen([question(1)])
     assert chosen([question(0), question(1), question(2)]) == alone != chosen([question(1)], seed=1)

@@ -38,8 +38,12 @@ def test_beir_folder_with_answers_group_and_qrels(folder):
 
 
 def test_absent_and_empty_answers_are_refused_with_their_lines_or_passed_over(folder):
-    path = folder(row("a", answer="x"), row("b"), row("c", answer="  "), row("d", answers=[]), row("e", answers=[""]))
-    with pytest.raises(CorpusError, match=r"4 questions have no answer .*line 2; .*line 3; .*line 4; .*line 5"):
+    path = folder(
+        row("a", answer="x"), row("b"), row("c", answer="  "), row("d", answers=[]), row("e", answers=[""])
+    )
+    with pytest.raises(
+        CorpusError, match=r"4 questions have no answer .*line 2; .*line 3; .*line 4; .*line 5"
+    ):
         list(Questions(path))
     questions = Questions(path, skip_unanswered=True)
     assert [q.id for q in questions] == ["a"]

@@ -7,8 +7,8 @@ import time
 from multiprocessing import forkserver
 
 import pytest
-
 from labelling_fakes import FakeJudge, label_slowly, pairs
+
 from uec_retriever.errors import IndexBusyError, InvalidInputError, LabelError, StorageError
 from uec_retriever.utility_labeler.files import LabelFile, manifest_path, read_manifest
 from uec_retriever.utility_labeler.labels import read_labels
@@ -31,14 +31,21 @@ def whole(out, made=None):
 
 def test_labels_manifest_and_progress(out):
     seen = []
-    report = label_utilities(FakeJudge(), pairs(), out, data={"split": "train"}, progress=seen.append, chunk=10)
+    report = label_utilities(
+        FakeJudge(), pairs(), out, data={"split": "train"}, progress=seen.append, chunk=10
+    )
     labels = list(read_labels(out))
     assert {label.key for label in labels} == {pair.key for pair in pairs()}
     assert (report.pairs, report.labelled, report.truncated, report.repaired) == (24, 24, 0, 0)
     assert sum(seen) == 24 and len(seen) > 2
     manifest = read_manifest(out)
     assert manifest["run"] == report.run == labels[0].run
-    assert manifest["counts"] == {"labels": 24, "questions": 6, "truncated": 0, "sources": {"given": 18, "gold": 6}}
+    assert manifest["counts"] == {
+        "labels": 24,
+        "questions": 6,
+        "truncated": 0,
+        "sources": {"given": 18, "gold": 6},
+    }
     assert manifest["complete"] and manifest["data"] == {"split": "train"}
     assert manifest["judge"] == {"name": "fake", "fingerprint": "fake"}
     assert {"uec-retriever", "torch", "transformers", "python"} <= set(manifest["versions"])

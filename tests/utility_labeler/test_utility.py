@@ -49,7 +49,13 @@ def test_not_finite():
 
 @pytest.mark.parametrize(
     "options",
-    [{"normalise": "median"}, {"baseline": "zero"}, {"answers": "all"}, {"max_tokens": 1}, {"neutral_passage": " "}],
+    [
+        {"normalise": "median"},
+        {"baseline": "zero"},
+        {"answers": "all"},
+        {"max_tokens": 1},
+        {"neutral_passage": " "},
+    ],
 )
 def test_options_that_are_none(options):
     with pytest.raises(InvalidInputError):

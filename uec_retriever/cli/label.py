@@ -202,14 +202,17 @@ def label(
                 execute=execute,
             )
     except KeyboardInterrupt:
-        errors.print(f"{out} holds whole lines only: the same command goes on where it stopped")
+        errors.print(
+            f"{out} holds whole lines only: the same command goes on where it stopped", soft_wrap=True
+        )
         raise
     if json:
         print_json({**asdict(report), "path": str(report.path)})
         return
     output.print(
         f"{report.path}: {report.pairs} labels, {report.labelled} of them new, {report.truncated} with a passage "
-        f"cut to fit; run {report.run}"
+        f"cut to fit; run {report.run}",
+        soft_wrap=True,
     )
 
 

@@ -73,9 +73,7 @@ class RayEngine:
 class _Worker:
     """One actor: a judge and its labeler."""
 
-    def __init__(
-        self, spec: JudgeSpec, prompts: Sequence[Prompt], options: LabelOptions, run: str
-    ) -> None:
+    def __init__(self, spec: JudgeSpec, prompts: Sequence[Prompt], options: LabelOptions, run: str) -> None:
         self._labeler = Labeler(spec.load(), prompts, options)
         if self._labeler.run != run:
             raise ModelMismatchError(

@@ -263,7 +263,9 @@ class ServerJudge:
             raise _TryAgainError(f"the server answered {response.status_code}: {response.text[:200]}")
         if response.is_error:
             hint = (
-                f" (the key is taken from the environment variable {self._api_key_variable})" if response.status_code in (401, 403) else ""
+                f" (the key is taken from the environment variable {self._api_key_variable})"
+                if response.status_code in (401, 403)
+                else ""
             )
             raise JudgeError(f"the server refused with {response.status_code}{hint}: {response.text[:200]}")
         try:
