@@ -19,6 +19,7 @@ def test_rank_metrics_by_hand():
     ]
     found = rank_metrics(queries, {"a": ["z", "y", "x"], "b": ["x", "q", "y"], "c": []})
     assert found["Recall@1"].tolist() == [0.5, 0, 0]
+    assert found["Hit@1"].tolist() == [1, 0, 0]
     np.testing.assert_allclose(found["MAP"], [(1 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2, 0])
     gain = [1, 1 / math.log2(3), 1 / 2]
     np.testing.assert_allclose(

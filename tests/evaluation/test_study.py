@@ -48,7 +48,7 @@ def test_every_system_stands_in_every_scope(collection, systems):
     assert rows["uae + LLM"]["milliseconds"] > rows["uae"]["milliseconds"]
     assert ("uae + LLM (group)", 3, 3) in told
     columns, lines = table(result, "group")
-    assert columns == ["system", "Recall@1", "MAP", "nDCG@10", "Token F1", "ms per query"]
+    assert columns == ["system", "Hit@1", "Recall@1", "MAP", "nDCG@10", "Token F1", "ms per query"]
     assert [line[0] for line in lines] == list(rows)
     json.dumps(result, allow_nan=False)
 

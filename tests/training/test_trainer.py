@@ -90,6 +90,7 @@ def test_the_card_states_data_judge_and_figures_but_no_path(base, tmp_path):
     assert "UtilityModulatedInfoNCELoss" in card
     assert "2604.22722" in card
     assert str(tmp_path) not in card
+    assert "widget:" not in card
     assert base not in card
     assert report.judge == {"judge": {"name": "org/judge-135M"}}
 

@@ -78,7 +78,7 @@ def uae(
 ) -> None:
     """Compare bi-encoders, and re-rankers over the first one's candidates.
 
-    Recall@1, MAP, nDCG@10 and Token F1 with 95 % bootstrap intervals, and milliseconds per query.
+    Hit@1, Recall@1, MAP, nDCG@10 and Token F1 with 95 % bootstrap intervals, and milliseconds per query.
 
     Example: `uec eval uae --data qasper --model base=MODEL --model uae=my-model --llm JUDGE --answers 100`
     """

@@ -15,8 +15,8 @@ from uec_retriever.errors import MissingExtraError
 from uec_retriever.evaluation.collection import Query
 
 Values = NDArray[np.float64]
-RECALL, MAP, NDCG = "Recall@1", "MAP", "nDCG@10"
-RANK_METRICS = (RECALL, MAP, NDCG)
+HIT, RECALL, MAP, NDCG = "Hit@1", "Recall@1", "MAP", "nDCG@10"
+RANK_METRICS = (HIT, RECALL, MAP, NDCG)
 TOKEN_F1 = "Token F1"
 _SAMPLES = 2000
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -41,7 +41,8 @@ class Interval:
 def rank_metrics(queries: Sequence[Query], rankings: Mapping[str, Sequence[str]]) -> dict[str, Values]:
     """Metrics of rankings, query by query.
 
-    Recall@1 is the share of a query's relevant passages that its first hit makes up; MAP averages
+    Hit@1 is whether the first passage is relevant (some papers call this Recall@1), Recall@1 the share of a
+    query's relevant passages that it makes up: the same where there is one relevant passage. MAP averages
     precision over its relevant passages; nDCG@10 has linear gains. A query without a ranking scores 0.
 
     Args:
@@ -58,7 +59,12 @@ def rank_metrics(queries: Sequence[Query], rankings: Mapping[str, Sequence[str]]
         import ir_measures
     except ImportError as error:
         raise MissingExtraError('evaluation needs ir-measures: pip install "uec-retriever[eval]"') from error
-    measures = {ir_measures.R @ 1: RECALL, ir_measures.AP: MAP, ir_measures.nDCG @ 10: NDCG}
+    measures = {
+        ir_measures.Success @ 1: HIT,
+        ir_measures.R @ 1: RECALL,
+        ir_measures.AP: MAP,
+        ir_measures.nDCG @ 10: NDCG,
+    }
     qrels = {q.id: dict(q.relevance) for q in queries}
     run = {
         q: {passage: -float(rank) for rank, passage in enumerate(ranked)} for q, ranked in rankings.items()

@@ -77,7 +77,7 @@ def run_study(
         progress: called with what is being done, and queries done and in all.
 
     Returns:
-        What JSON can hold: `scopes[scope][label]` has `Recall@1`, `MAP`, `nDCG@10` and perhaps `Token F1`, each
+        What JSON can hold: `scopes[scope][label]` has `Hit@1`, `Recall@1`, `MAP`, `nDCG@10` and perhaps `Token F1`, each
         with `mean`, `low`, `high`, `relative` (to the baseline's mean) and `difference` (paired, with its interval),
         and `milliseconds` of a query.
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from uec_retriever.training.data import Candidate, Question, questions_from_labels, questions_from_qrels
     from uec_retriever.training.loss import UtilityModulatedInfoNCELoss
-    from uec_retriever.training.options import TrainingOptions
+    from uec_retriever.training.options import LOSSES, TrainingOptions
     from uec_retriever.training.trainer import TrainingReport, train, train_on_labels, train_on_qrels
 
 _HOMES = {
+    "LOSSES": "options",
     "Candidate": "data",
     "Question": "data",
     "TrainingOptions": "options",
@@ -28,6 +29,7 @@ _HOMES = {
     "train_on_qrels": "trainer",
 }
 __all__ = [
+    "LOSSES",
     "Candidate",
     "Question",
     "TrainingOptions",

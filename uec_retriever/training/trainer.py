@@ -211,7 +211,7 @@ def _prepared_model(
 ) -> SentenceTransformer:
     set_seed(options.seed)
     model = load_model(base, device=device, trust_remote_code=trust_remote_code)
-    model.model_card_data.generate_widget_examples = False
+    model.model_card_data.widget = [{}]  # or the trainer puts sample texts there, with a progress bar
     return model
 
 
@@ -224,6 +224,7 @@ def _save(model: SentenceTransformer, folder: RunFolder, report: TrainingReport)
     """Write the model beside the checkpoints, then the report that says it is whole."""
     staging = folder.checkpoints / "model"
     shutil.rmtree(staging, ignore_errors=True)
+    model.model_card_data.widget = []
     model.save_pretrained(str(staging))
     write_card(staging / "README.md", report)
     for item in sorted(staging.iterdir()):
