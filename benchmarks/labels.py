@@ -154,7 +154,7 @@ def measure_speed(name: str, judge: LocalJudge, pairs: list[Pair]) -> dict[str, 
     warm = chunks[0][:2]
     seconds = dict.fromkeys(ways, 0.0)
     labels: dict[str, list[Label]] = {way: [] for way in ways}
-    for way, labeler in ways.items():
+    for labeler in ways.values():
         Labeler(labeler.judge).label(warm)
     with console.status(f"{name}: speed"):
         for chunk in chunks:

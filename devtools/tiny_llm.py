@@ -20,7 +20,12 @@ SIZES: dict[str, dict[str, Any]] = {
     "llama": _LLAMA,
     "gpt2": {"n_positions": CONTEXT},
     "gemma2": {**_LLAMA, "head_dim": 8, "sliding_window": 6},
-    "gemma3_text": {**_LLAMA, "head_dim": 8, "sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]},
+    "gemma3_text": {
+        **_LLAMA,
+        "head_dim": 8,
+        "sliding_window": 6,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
     "granite": {**_LLAMA, "logits_scaling": 8.0},
     "bloom": {},
     "opt": {"ffn_dim": 64, "word_embed_proj_dim": HIDDEN},
@@ -50,7 +55,7 @@ def tiny_llm(folder: Path, architecture: str = "llama", *, seed: int = 0, chat: 
         },
     )
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config)
+    model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     for parameter in model.parameters():  # initial scales are tiny: make layers matter
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.15)

@@ -61,7 +61,7 @@ def label(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many questions, a random choice.")
     ] = None,
-    miner: Annotated[Miner, typer.Option(help="Who finds them.")] = Miner.bm25,
+    miner: Annotated[Miner, typer.Option(help="Who finds them.")] = Miner.BM25,
     index: Annotated[
         Path | None, typer.Option(help="UEC index of the same corpus, for --miner index.")
     ] = None,
@@ -143,7 +143,7 @@ def label(
         return
     if llm is None or (data is None and questions is None):
         raise InvalidInputError("say what to label and with which model: --data or --questions, and --llm")
-    if (index is not None) != (miner is Miner.index):
+    if (index is not None) != (miner is Miner.INDEX):
         raise InvalidInputError("--index goes with --miner index")
     quiet_libraries()
     from uec_retriever.utility_labeler.generation import Generation

@@ -43,8 +43,8 @@ _ENDS = 2
 class Miner(StrEnum):
     """Who finds candidates."""
 
-    bm25 = "bm25"
-    index = "index"
+    BM25 = "bm25"
+    INDEX = "index"  # `index` is a method of strings
 
 
 class Style(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 from uec_retriever.utility_labeler.prompts import Prompt
 
 _PROBE = "The QUICK brown fox, naïve façade — 42 tests; don't_stop!"
@@ -130,3 +130,21 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     template = getattr(tokenizer, "chat_template", None)
     ids = list(tokenizer(_PROBE)["input_ids"])
     return hashlib.sha256(repr((ids, template, vocabulary)).encode()).hexdigest()
+
+
+def load_tokenizer(name: str, gguf_file: str | None, trust_remote_code: bool) -> Any:
+    """The tokenizer of a model that runs on a server.
+
+    Raises:
+        ModelNotFoundError: if it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    options = {} if gguf_file is None else {"gguf_file": gguf_file}
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelNotFoundError(
+            f"cannot load the tokenizer {name!r} of the model on the server: name the hub id or folder that has it "
+            f"(tokenizer=..., --tokenizer): {str(error).splitlines()[0]}"
+        ) from error

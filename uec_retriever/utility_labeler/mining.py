@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,9 @@ class Passages:
 class Ranker(Protocol):
     """Finds neighbours of questions."""
 
-    source: Literal["bm25", "index"]
+    @property
+    def source(self) -> Literal["bm25", "index"]:
+        """How its passages are called in labels."""
 
     def rank(self, questions: Sequence[Question], k: int, *, within_group: bool) -> list[list[int]]:
         """Positions in the corpus of up to k neighbours of each question, best first."""
@@ -85,7 +87,7 @@ class BM25:
         MissingExtraError: if bm25s is not installed.
     """
 
-    source: Literal["bm25"] = "bm25"
+    source: Final = "bm25"
 
     def __init__(self, passages: Passages) -> None:
         try:
@@ -119,7 +121,7 @@ class IndexNeighbours:
         passages: the corpus; texts of the index that are not in it are passed over.
     """
 
-    source: Literal["index"] = "index"
+    source: Final = "index"
 
     def __init__(self, engine: Engine, passages: Passages) -> None:
         self._engine = engine

@@ -57,14 +57,16 @@ class RayEngine:
             ray.init(include_dashboard=False, log_to_driver=False)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "max_restarts": -1, "max_task_retries": -1}
         dataset = ray.data.from_items(
             [{"chunk": list(chunk)} for chunk in chunks], override_num_blocks=len(chunks)
         ).map(
-            _Worker,
+            _Worker,  # type: ignore[arg-type]  # Ray takes classes too
             fn_constructor_args=(self._spec, labeler.prompts, labeler.options, labeler.run),
             compute=ray.data.ActorPoolStrategy(size=self._workers, max_tasks_in_flight_per_actor=1),
-            **options,
+            num_cpus=self._cpus,
+            num_gpus=self._gpus,
+            max_restarts=-1,
+            max_task_retries=-1,
         )
         for row in dataset.iter_rows():
             yield [Label.from_json(line) for line in row["labels"]]

@@ -17,14 +17,13 @@ from typing import Any, Literal
 import httpx
 import tenacity
 
-from uec_retriever.errors import InvalidInputError, JudgeError, ModelNotFoundError
-from uec_retriever.utility_labeler.encoding import tokenizer_fingerprint
+from uec_retriever.errors import InvalidInputError, JudgeError
+from uec_retriever.utility_labeler.encoding import load_tokenizer, tokenizer_fingerprint
 from uec_retriever.utility_labeler.judge import TokenSequence, digest
 
 Protocol = Literal["auto", "prompt_logprobs", "echo"]
 API_KEY_VARIABLE = "OPENAI_API_KEY"
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
-_PROBE_TOKENS = 4
 _FALLBACK_CONTEXT = 2048
 
 
@@ -102,7 +101,7 @@ class ServerJudge:
                 never stored.
             protocol: how to ask; found out if `auto`.
             batch: prompts in one request, at least 1.
-            attempts: of a request, at least 1; waits grow up to 20 seconds.
+            attempts: of a request, at least 1; waits in between grow up to 20 seconds.
             timeout: seconds for one answer.
             trust_remote_code: run code that comes with the tokenizer. Off unless you say so.
 
@@ -119,7 +118,7 @@ class ServerJudge:
             )
         key = os.environ.get(api_key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        words = _load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
+        words = load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
         client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
         try:
             judge = cls(
@@ -216,9 +215,8 @@ class ServerJudge:
         return values
 
     def _find_protocol(self) -> Protocol:
-        ids = [i for i in self._tokenizer("What is this text about?", add_special_tokens=False)["input_ids"]]
-        ids = (ids * _PROBE_TOKENS)[:_PROBE_TOKENS]
-        probe = [TokenSequence(tuple(ids[:2]), tuple(ids[2:]))]
+        ids = tuple(self._tokenizer("What is this text about?", add_special_tokens=False)["input_ids"])
+        probe = [TokenSequence((ids * 2)[:2], (ids * 2)[2:4])]
         problems = []
         ways: tuple[Protocol, ...] = ("prompt_logprobs", "echo")
         for protocol in ways:
@@ -291,16 +289,3 @@ def _from_echo(choice: dict[str, Any], ids: list[int]) -> list[float]:
     if not len(ids) <= len(found) <= len(ids) + 1:
         raise ValueError(f"{len(found)} log-probabilities for {len(ids)} tokens")
     return [0.0] + [float(value) for value in found[1 : len(ids)]]
-
-
-def _load_tokenizer(name: str, gguf_file: str | None, trust_remote_code: bool) -> Any:
-    from transformers import AutoTokenizer
-
-    options = {} if gguf_file is None else {"gguf_file": gguf_file}
-    try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelNotFoundError(
-            f"cannot load the tokenizer {name!r} of the model on the server: name the hub id or folder that has it "
-            f"(tokenizer=..., --tokenizer): {str(error).splitlines()[0]}"
-        ) from error
