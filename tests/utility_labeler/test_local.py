@@ -5,13 +5,20 @@ import importlib.util
 import gguf
 import numpy as np
 import pytest
+import torch
 
 from devtools.tiny_llm import tiny_llm
-from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelNotFoundError
+from uec_retriever.errors import (
+    InvalidInputError,
+    MissingExtraError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from uec_retriever.utility_labeler.inspection import gold_first
 from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.local import LocalJudge
+from uec_retriever.utility_labeler.quantized import Int8Linear
 from uec_retriever.utility_labeler.questions import Candidate, Pair, Question
 
 SEQUENCES = [TokenSequence((2, 5, 6, 7), (8, 9)), TokenSequence((2, 5, 6), (7,))]
@@ -23,7 +30,7 @@ def tiny_gguf(tmp_path_factory):
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     writer, draw = gguf.GGUFWriter(path, "llama"), np.random.default_rng(0)
     hidden, inner, heads = 32, 64, 4
-    letters = [chr(c) for c in range(33, 127)] + ["Ġ", "Ċ"]
+    letters = [chr(c) for c in range(33, 127)] + ["Ġ", "Ċ", "ab"]
     tokens = ["<unk>", "<s>", "</s>", *letters]
     writer.add_context_length(128)
     writer.add_embedding_length(hidden)
@@ -103,6 +110,20 @@ def test_other_weights_or_precision_have_another_fingerprint(llama, tmp_path):
         LocalJudge.load(str(llama), dtype="int4")
     with pytest.raises(InvalidInputError, match="for the CPU"):
         LocalJudge.load(str(llama), quantize="int8", device="cuda")
+
+
+def test_int8_layers_are_close_and_each_token_stands_alone():
+    torch.manual_seed(0)
+    exact = torch.nn.Linear(64, 32)
+    layer, inputs = Int8Linear(exact), torch.randn(2, 5, 64) * torch.tensor([1.0, 100.0])[:, None, None]
+    expected, found = exact(inputs), layer(inputs)
+    assert ((found - expected).norm(dim=-1) / expected.norm(dim=-1)).max() < 0.02
+    assert torch.equal(layer(inputs[:1]), found[:1]) and torch.equal(layer(inputs[1, 3:4]), found[1, 3:4])
+
+
+def test_models_without_linear_layers_are_not_quantised(tmp_path):
+    with pytest.raises(UnsupportedModelError, match="bfloat16"):
+        LocalJudge.load(str(tiny_llm(tmp_path, "gpt2")), device="cpu", quantize="int8")
 
 
 @pytest.mark.models

@@ -22,6 +22,7 @@ from uec_retriever.errors import (
 from uec_retriever.utility_labeler.encoding import tokenizer_fingerprint
 from uec_retriever.utility_labeler.heads import AnswerHead
 from uec_retriever.utility_labeler.judge import TokenSequence, digest
+from uec_retriever.utility_labeler.quantized import quantize_int8
 from uec_retriever.utility_labeler.scoring import Budget, PrefixScorer
 
 Quantize = Literal["none", "int8"]
@@ -83,8 +84,8 @@ class LocalJudge:
             revision: of the hub repository.
             dtype: `float32`, `bfloat16` or `float16`; `auto` is float32 on the CPU and bfloat16 elsewhere.
             device: torch device; CUDA where there is one, else the CPU.
-            quantize: `int8` quantises the linear layers' weights (CPU only): faster, and labels change; the
-                benchmark `benchmarks.labels` states by how much.
+            quantize: `int8` quantises the linear layers (CPU only): faster where the processor multiplies
+                int8, and labels change; the benchmark `benchmarks.labels` states by how much.
             trust_remote_code: run code that comes with the model. Off unless you say so.
             budget: how much runs at once.
 
@@ -121,7 +122,7 @@ class LocalJudge:
         model.requires_grad_(False)
         fingerprint = model_fingerprint(model, tokenizer)
         if quantize == "int8":
-            model = quantized(model)
+            model = quantize_int8(model)
             fingerprint = digest([fingerprint, "int8"])
         details = {
             "gguf_file": gguf_file,
@@ -220,18 +221,6 @@ def model_fingerprint(model: Any, tokenizer: Any) -> str:
         data = parameter.detach().cpu().contiguous()
         found.update(data.flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()
-
-
-def quantized(model: Any) -> Any:
-    """The model with int8 weights in its linear layers, but not in the output layer (CPU)."""
-    output = model.get_output_embeddings()
-    wanted = {
-        name: torch.ao.quantization.default_dynamic_qconfig
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not output
-    }
-    with _quiet():
-        return torch.ao.quantization.quantize_dynamic(model, wanted, dtype=torch.qint8)  # type: ignore[no-untyped-call]
 
 
 def _split_gguf(name: str, gguf_file: str | None) -> tuple[str, str | None]:
