@@ -1,4 +1,4 @@
-"""`benchmarks.uae` runs whole on tiny models: labels, three losses, re-ranking, answers, transfer; twice at no cost."""
+"""`benchmarks.uae` runs whole on tiny models: labels, training, re-ranking, answers, transfer; twice at no cost."""
 
 import json
 import sys
@@ -54,29 +54,18 @@ def run(tmp_path, monkeypatch):
 
 def test_the_whole_table(run, tmp_path, capsys):
     pytest.importorskip("bm25s")
-    small = (
-        "--questions",
-        12,
-        "--candidates",
-        4,
-        "--epochs",
-        1,
-        "--rerank",
-        "--rerank-depth",
-        2,
-        "--answers",
-        2,
-    )
+    size = "--questions 12 --candidates 4 --epochs 1 --rerank --rerank-depth 2 --answers 2"
+    small = f"{size} --losses uae --scopes group".split()
     result = run("--sets", "one", "two", "--transfer", *small)
     assert {"command", "commit", "versions", "seed", "split", "options"} <= set(result)
     rows = result["results"]["two, judge SmolLM2-135M-Instruct"]["scopes"]["group"]
     assert list(rows) == [
-        "base", "UAE of one", "UAE", "InfoNCE (argmax)", "DistillKLDiv", "base + LLM", "UAE + LLM",
+        "base", "UAE of one", "UAE", "base + LLM", "UAE + LLM",
         "UAE + LLM, blended",
     ]  # fmt: skip
     assert all("Token F1" in row for row in rows.values())
-    training = result["training"]["one, judge SmolLM2-135M-Instruct, infonce"]
-    assert training["options"]["loss"] == "infonce"
+    training = result["training"]["one, judge SmolLM2-135M-Instruct, uae"]
+    assert training["options"]["loss"] == "uae"
     assert training["candidates"] <= 4 * training["questions"]
     assert str(tmp_path) not in json.dumps({k: v for k, v in result.items() if k != "command"})
     labels = next(tmp_path.glob("work/one-*/labels.jsonl"))
