@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -37,7 +38,7 @@ def engine(llama):
             include_dashboard=False,
             log_to_driver=False,
             object_store_memory=100 * 2**20,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}},
         )
     yield RayEngine(SlowSpec(str(llama), None, {"device": "cpu"}), workers=2)
     ray.shutdown()
