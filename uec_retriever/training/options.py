@@ -17,7 +17,7 @@ _POSITIVE = ("epochs", "learning_rate", "batch_size", "candidates", "evaluations
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of a training run; the defaults were chosen on a held-out part of qasper's train split.
+    """Options of a training run. The defaults are usual values and those of a small trial, not the outcome of a search.
 
     Attributes:
         loss: `uae`, `infonce` (the best candidate alone is a positive) or `distill` (KL over the candidates).
