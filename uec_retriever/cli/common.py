@@ -22,6 +22,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 
 from uec_retriever.errors import InvalidInputError
 
@@ -106,10 +107,10 @@ def open_store(index: Path, server: str | None, collection: str) -> tuple[IndexF
 
 
 @contextlib.contextmanager
-def status(text: str) -> Iterator[None]:
+def status(text: str) -> Iterator[Status | None]:
     """A spinner while something of unknown length goes on; silent where nobody watches."""
-    with errors.status(text) if errors.is_terminal else contextlib.nullcontext():
-        yield
+    with errors.status(text) if errors.is_terminal else contextlib.nullcontext() as spinner:
+        yield spinner
 
 
 @contextlib.contextmanager

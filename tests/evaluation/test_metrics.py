@@ -1,0 +1,68 @@
+"""Metrics by hand; intervals against simulation."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from uec_retriever.errors import MissingExtraError
+from uec_retriever.evaluation.collection import Query
+from uec_retriever.evaluation.metrics import bootstrap, paired_bootstrap, rank_metrics, token_f1
+
+
+def test_rank_metrics_by_hand():
+    queries = [
+        Query("b", "", {"x": 1, "y": 1}),
+        Query("a", "", {"x": 2, "y": 1, "z": 0}),
+        Query("c", "", {"x": 1}),
+    ]
+    found = rank_metrics(queries, {"a": ["z", "y", "x"], "b": ["x", "q", "y"], "c": []})
+    assert found["Recall@1"].tolist() == [0.5, 0, 0]
+    assert found["Hit@1"].tolist() == [1, 0, 0]
+    np.testing.assert_allclose(found["MAP"], [(1 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2, 0])
+    gain = [1, 1 / math.log2(3), 1 / 2]
+    np.testing.assert_allclose(
+        found["nDCG@10"],
+        [(gain[0] + gain[2]) / (gain[0] + gain[1]), (gain[1] + 2 * gain[2]) / (2 + gain[1]), 0],
+    )
+
+
+def test_without_the_extra_the_command_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ir_measures", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "uec-retriever\[eval\]"'):
+        rank_metrics([Query("a", "", {"x": 1})], {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "references", "expected"),
+    [
+        ("The cat sat.", ["a cat sat"], 1.0),
+        ("cat", ["the cat sat", "dog"], 2 / 3),
+        ("dog dog", ["dog"], 2 / 3),
+        ("", ["cat"], 0.0),
+        ("the", ["a"], 1.0),
+        ("red", ["blue"], 0.0),
+    ],
+)
+def test_token_f1_as_squad_counts(answer, references, expected):
+    assert token_f1(answer, references) == pytest.approx(expected)
+
+
+def test_the_interval_is_about_two_standard_errors():
+    values = np.random.default_rng(1).normal(0.3, 1.0, 400)
+    found = bootstrap(values)
+    assert found.mean == pytest.approx(values.mean())
+    error = values.std() / 20
+    assert found.low == pytest.approx(found.mean - 1.96 * error, abs=0.3 * error)
+    assert found.high == pytest.approx(found.mean + 1.96 * error, abs=0.3 * error)
+    assert bootstrap(values) == found
+
+
+def test_pairing_narrows_the_interval():
+    base = np.random.default_rng(1).normal(0.0, 1.0, 200)
+    better = base + 0.1
+    found = paired_bootstrap(better, base)
+    assert found.low == pytest.approx(0.1)
+    assert found.high == pytest.approx(0.1)
+    assert bootstrap(better).low < 0.1 - 0.05

@@ -1,0 +1,108 @@
+"""The Ray Data job on a local Ray with two workers; skipped with a reason where Ray is absent."""
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+
+import psutil
+import pytest
+from labelling_fakes import SlowSpec, pairs
+
+ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "uec-retriever[ray]"')
+
+from uec_retriever.errors import InvalidInputError, ModelMismatchError  # noqa: E402
+from uec_retriever.utility_labeler.judge import JudgeSpec  # noqa: E402
+from uec_retriever.utility_labeler.labels import read_labels  # noqa: E402
+from uec_retriever.utility_labeler.prompts import default_prompts  # noqa: E402
+from uec_retriever.utility_labeler.run import label_utilities  # noqa: E402
+from uec_retriever.utility_labeler.utility import LabelOptions  # noqa: E402
+
+# Ray's own processes, sockets and log files are not ours to close
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def engine(llama):
+    from uec_retriever.utility_labeler.ray_engine import RayEngine
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(
+            num_cpus=3,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=100 * 2**20,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}},
+        )
+    yield RayEngine(SlowSpec(str(llama), None, {"device": "cpu"}), workers=2)
+    ray.shutdown()
+
+
+def workers():
+    """Processes of the actors of this session."""
+    mine = psutil.Process().children(recursive=True)
+    found = []
+    for process in mine:
+        try:
+            if "MapWorker" in "".join(process.cmdline()):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_labels_equal_local_ones_and_a_killed_worker_is_survived(engine, judge, tmp_path):
+    made = pairs(12, passages=14)
+    label_utilities(judge, made, tmp_path / "local.jsonl")
+    expected = {label.key: label.utility for label in read_labels(tmp_path / "local.jsonl")}
+    killed = []
+
+    def kill():
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            for pid in workers()[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            time.sleep(0.05)
+
+    assassin = threading.Thread(target=kill)
+    chunks = []
+
+    def watch(number):
+        chunks.append(number)
+        if len(chunks) == 1:  # in the middle of the job
+            assassin.start()
+            assassin.join()
+
+    out = tmp_path / "ray.jsonl"
+    report = label_utilities(judge, made, out, chunk=12, progress=watch, execute=engine)
+    found = {label.key: label.utility for label in read_labels(out)}
+    assert killed and killed[0] not in workers()
+    assert len(chunks) - 1 > 8, "the job was over before the kill"
+    assert report.labelled == len(expected) == len(found)
+    assert found == pytest.approx(expected, abs=2e-5)
+
+
+def test_another_model_on_a_worker_is_refused(llama):
+    from uec_retriever.utility_labeler.ray_engine import _Worker
+
+    with pytest.raises(ModelMismatchError, match="a worker loaded another model"):
+        _Worker(
+            JudgeSpec(str(llama), None, {"device": "cpu"}),
+            default_prompts(chat=False),
+            LabelOptions(),
+            "other",
+        )
+
+
+def test_no_workers():
+    from uec_retriever.utility_labeler.ray_engine import RayEngine
+
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        RayEngine(JudgeSpec("x"), workers=0)

@@ -1,0 +1,274 @@
+"""`uec label` and `uec label inspect`: how useful passages are to a language model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uec_retriever.cli.common import JSON, TRUST, errors, output, print_json, quiet_libraries, status
+from uec_retriever.cli.labelling import (
+    Answers,
+    Baseline,
+    Dtype,
+    EngineName,
+    Miner,
+    Normalise,
+    Quantize,
+    Style,
+    choose_prompts,
+    find_pairs,
+    label_bar,
+    show_inspection,
+)
+from uec_retriever.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from uec_retriever.utility_labeler.judge import JudgeSpec
+
+_LABELLING = "Labelling"
+app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
+
+
+@app.callback()
+def label(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="BEIR folder (corpus.jsonl, queries.jsonl with answers, qrels); only its corpus with --generate."
+        ),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSONL file of questions with answers, and candidates unless --data has the corpus."
+        ),
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            help="Causal language model: hub id, folder or GGUF file; with --server its name there."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Label file to write, or to go on with.")] = Path("labels.jsonl"),
+    split: Annotated[
+        str | None, typer.Option(help="Questions of qrels/SPLIT.tsv, whose gold passages are then known.")
+    ] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="Passages per question.")] = 8,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many questions, a random choice.")
+    ] = None,
+    miner: Annotated[Miner, typer.Option(help="Who finds them.")] = Miner.BM25,
+    index: Annotated[
+        Path | None, typer.Option(help="UEC index of the same corpus, for --miner index.")
+    ] = None,
+    random_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the candidates that are random passages.")
+    ] = 0.25,
+    within_group: Annotated[
+        bool, typer.Option(help="Only passages of the question's own metadata.group.")
+    ] = False,
+    skip_unanswered: Annotated[bool, typer.Option(help="Pass over questions without an answer.")] = False,
+    generate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Make questions and answers from so many passages of the corpus."),
+    ] = None,
+    min_gain: Annotated[
+        float, typer.Option(help="Nats per token that a generated answer must gain with its own passage.")
+    ] = 0.1,
+    gguf_file: Annotated[str | None, typer.Option(help="GGUF file in that folder or repository.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of the hub repository.")] = None,
+    dtype: Annotated[
+        Dtype, typer.Option(help="Precision; auto is float32 on the CPU, bfloat16 elsewhere.")
+    ] = Dtype.auto,
+    device: Annotated[str | None, typer.Option(help="Torch device, e.g. cpu or cuda.")] = None,
+    quantize: Annotated[
+        Quantize, typer.Option(help="int8: faster on a CPU, but labels change.")
+    ] = Quantize.none,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="OpenAI-compatible server that returns log-probabilities of prompts, e.g. "
+            "http://localhost:8000/v1. A key is taken from the environment variable OPENAI_API_KEY."
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Tokenizer of the model on the server, if not that of --llm.")
+    ] = None,
+    prompt_style: Annotated[
+        Style, typer.Option(help="Chat template or plain prompt; auto takes the template if there is one.")
+    ] = Style.auto,
+    prompt: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="JSON file with a prompt of yours (with_passage, without_passage, ...). Repeatable."
+        ),
+    ] = None,
+    paraphrases: Annotated[
+        int, typer.Option(min=1, max=3, help="Average over so many wordings of our prompt.")
+    ] = 1,
+    normalise: Annotated[
+        Normalise, typer.Option(help="Log-likelihood per token, or of the whole answer.")
+    ] = Normalise.mean,
+    baseline: Annotated[
+        Baseline, typer.Option(help="Compare with no passage, or with a neutral one.")
+    ] = Baseline.none,
+    answers: Annotated[
+        Answers,
+        typer.Option(help="Of several answers: the first, the mean, or the likeliest with the passage."),
+    ] = Answers.max,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=2, help="Context to use, if not all of the model's.")
+    ] = None,
+    chunk: Annotated[int, typer.Option(min=1, help="Pairs between two flushes to the disk.")] = 64,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a batch.")] = 1024,
+    engine: Annotated[EngineName, typer.Option(help="Label here, or as a Ray Data job.")] = EngineName.local,
+    workers: Annotated[int, typer.Option(min=1, help="Ray actors.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    trust_remote_code: TRUST = False,
+    json: JSON = False,
+) -> None:
+    """Label how much each passage helps a language model to find a question's answer.
+
+    Writes one JSON line per question and passage, with a manifest beside the file. Run the same command
+    again after an interruption: it goes on where it stopped.
+
+    Example: `uec label --data qasper --llm HuggingFaceTB/SmolLM2-135M-Instruct --split train --candidates 8
+    --out labels.jsonl`, then `uec label inspect labels.jsonl`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if llm is None or (data is None and questions is None):
+        raise InvalidInputError("say what to label and with which model: --data or --questions, and --llm")
+    if (index is not None) != (miner is Miner.INDEX):
+        raise InvalidInputError("--index goes with --miner index")
+    quiet_libraries()
+    from uec_retriever.utility_labeler.generation import Generation
+    from uec_retriever.utility_labeler.labeler import Labeler
+    from uec_retriever.utility_labeler.mining import Mining
+    from uec_retriever.utility_labeler.run import label_utilities
+    from uec_retriever.utility_labeler.utility import LabelOptions
+
+    spec = _spec(
+        llm, server, tokenizer, gguf_file, revision, dtype, device, quantize, batch_tokens, trust_remote_code
+    )
+    with status("Loading the language model"):
+        judge = spec.load()
+    options = LabelOptions(
+        normalise=normalise.value, baseline=baseline.value, answers=answers.value, max_tokens=max_tokens
+    )
+    prompts = choose_prompts(judge, prompt, prompt_style, paraphrases)
+    labeler = Labeler(judge, prompts, options)
+    mining = Mining(candidates, random_share, within_group, seed)
+    pairs = find_pairs(
+        labeler,
+        data,
+        questions,
+        out,
+        split=split,
+        limit=limit,
+        mining=mining,
+        index=index,
+        skip_unanswered=skip_unanswered,
+        generation=None if generate is None else Generation(generate, min_gain, seed),
+    )
+    execute = None
+    if engine is EngineName.ray:
+        from uec_retriever.utility_labeler.ray_engine import RayEngine
+
+        execute = RayEngine(spec, workers=workers)
+    origin = {"data": data, "questions": questions, "index": index}
+    try:
+        with label_bar(_LABELLING, len(pairs)) as progress:
+            report = label_utilities(
+                judge,
+                pairs,
+                out,
+                prompts=prompts,
+                options=options,
+                chunk=chunk,
+                data={
+                    **{key: path.name for key, path in origin.items() if path is not None},
+                    "split": split,
+                    "limit": limit,
+                    "generate": generate,
+                    "miner": miner.value,
+                    **asdict(mining),
+                },
+                progress=progress,
+                execute=execute,
+            )
+    except KeyboardInterrupt:
+        errors.print(
+            f"{out} holds whole lines only: the same command goes on where it stopped", soft_wrap=True
+        )
+        raise
+    if json:
+        print_json({**asdict(report), "path": str(report.path)})
+        return
+    output.print(
+        f"{report.path}: {report.pairs} labels, {report.labelled} of them new, {report.truncated} with a passage "
+        f"cut to fit; run {report.run}",
+        soft_wrap=True,
+    )
+
+
+@app.command("inspect")
+def inspect(
+    labels: Annotated[Path, typer.Argument(help="Label file.", show_default=False)],
+    questions: Annotated[int, typer.Option(min=0, help="Questions to show.")] = 3,
+    bins: Annotated[int, typer.Option(min=2, help="Bars of the histogram.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the choice of questions.")] = 0,
+    json: JSON = False,
+) -> None:
+    """Show what a label file says: its utilities, some questions, and how often gold comes first."""
+    from uec_retriever.utility_labeler.inspection import inspect_labels
+    from uec_retriever.utility_labeler.labels import read_labels
+
+    found = list(read_labels(labels))
+    if not found:
+        raise InvalidInputError(f"{labels} holds no labels")
+    inspection = inspect_labels(found, bins=bins, examples=questions, seed=seed)
+    if json:
+        print_json(asdict(inspection))
+    else:
+        show_inspection(inspection)
+
+
+def _spec(
+    llm: str,
+    server: str | None,
+    tokenizer: str | None,
+    gguf_file: str | None,
+    revision: str | None,
+    dtype: Dtype,
+    device: str | None,
+    quantize: Quantize,
+    batch_tokens: int,
+    trust_remote_code: bool,
+) -> JudgeSpec:
+    from uec_retriever.utility_labeler.judge import JudgeSpec
+
+    if server is not None:
+        loading = {"tokenizer": tokenizer, "gguf_file": gguf_file, "trust_remote_code": trust_remote_code}
+        return JudgeSpec(llm, server, loading)
+    if tokenizer is not None:
+        raise InvalidInputError("--tokenizer goes with --server")
+    from uec_retriever.utility_labeler.scoring import Budget
+
+    return JudgeSpec(
+        llm,
+        None,
+        {
+            "gguf_file": gguf_file,
+            "revision": revision,
+            "dtype": dtype.value,
+            "device": device,
+            "quantize": quantize.value,
+            "budget": Budget(batch_tokens),
+            "trust_remote_code": trust_remote_code,
+        },
+    )

@@ -1,0 +1,272 @@
+"""What `uec label` needs beside its options: choices, pairs, progress, and the picture of a label file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from uec_retriever.cli.common import bar, errors, output, quiet_libraries, status
+from uec_retriever.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from uec_retriever.utility_labeler.generation import Generation
+    from uec_retriever.utility_labeler.inspection import Inspection
+    from uec_retriever.utility_labeler.judge import Judge
+    from uec_retriever.utility_labeler.labeler import Labeler
+    from uec_retriever.utility_labeler.labels import Label
+    from uec_retriever.utility_labeler.mining import Mining, Passages, Ranker
+    from uec_retriever.utility_labeler.prompts import Prompt
+    from uec_retriever.utility_labeler.questions import Pair, Question
+
+_BAR_WIDTH = 50
+_ENDS = 2
+
+
+class Miner(StrEnum):
+    """Who finds candidates."""
+
+    BM25 = "bm25"
+    INDEX = "index"  # `index` is a method of strings
+
+
+class Style(StrEnum):
+    """Kinds of prompt."""
+
+    auto = "auto"
+    chat = "chat"
+    plain = "plain"
+
+
+class Dtype(StrEnum):
+    """Precisions."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Quantize(StrEnum):
+    """Quantisations."""
+
+    none = "none"
+    int8 = "int8"
+
+
+class Normalise(StrEnum):
+    """Length normalisations."""
+
+    mean = "mean"
+    sum = "sum"
+
+
+class Baseline(StrEnum):
+    """What a passage is compared with."""
+
+    none = "none"
+    neutral = "neutral"
+
+
+class Answers(StrEnum):
+    """Treatments of several answers."""
+
+    first = "first"
+    mean = "mean"
+    max = "max"
+
+
+class EngineName(StrEnum):
+    """Where labels are computed."""
+
+    local = "local"
+    ray = "ray"
+
+
+def choose_prompts(
+    judge: Judge, files: Sequence[Path] | None, style: Style, paraphrases: int
+) -> Sequence[Prompt]:
+    """Prompts of the user's files, or ours.
+
+    Raises:
+        InvalidInputError: for a file that holds no prompt, or files together with --paraphrases.
+    """
+    from uec_retriever.utility_labeler.prompts import Prompt, default_prompts
+
+    if not files:
+        has_template = bool(getattr(judge.tokenizer, "chat_template", None))
+        return default_prompts(
+            chat=has_template if style is Style.auto else style is Style.chat, paraphrases=paraphrases
+        )
+    if paraphrases != 1 or style is not Style.auto:
+        raise InvalidInputError("--prompt says everything: leave out --paraphrases and --prompt-style")
+    prompts = []
+    for file in files:
+        try:
+            row = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"cannot read the prompt {file}: {error}") from error
+        if not isinstance(row, dict):
+            raise InvalidInputError(f"{file} is no JSON object")
+        try:
+            prompts.append(Prompt.from_dict(row))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{file}: {error}") from error
+    return prompts
+
+
+def find_pairs(
+    labeler: Labeler,
+    data: Path | None,
+    questions: Path | None,
+    out: Path,
+    *,
+    split: str | None,
+    limit: int | None,
+    mining: Mining,
+    index: Path | None,
+    skip_unanswered: bool,
+    generation: Generation | None,
+) -> list[Pair]:
+    """What is to be labelled, by the options of `uec label`.
+
+    Raises:
+        InvalidInputError: if the options do not go together.
+    """
+    from uec_retriever.corpus import Corpus
+    from uec_retriever.utility_labeler.mining import Passages, given_pairs, mine
+    from uec_retriever.utility_labeler.questions import Questions
+
+    passages = None
+    if data is not None:
+        with status("Reading the corpus"):
+            passages = Passages(document.record for document in Corpus(data))
+    if generation is not None:
+        if passages is None or questions is not None or split is not None or limit is not None:
+            raise InvalidInputError(
+                "--generate needs --data, and makes the questions: no --questions, --split, --limit"
+            )
+        wanted = _generated(labeler, passages, out, generation)
+    else:
+        source = Questions(questions or data or Path(), split, skip_unanswered)
+        wanted = list(source)
+        if source.skipped:
+            errors.print(f"{len(source.skipped)} questions without an answer are passed over")
+    if limit is not None and limit < len(wanted):
+        chosen = np.random.default_rng(mining.seed).permutation(len(wanted))[:limit]
+        wanted = [wanted[i] for i in sorted(chosen.tolist())]
+    if passages is None:
+        return list(given_pairs(wanted))
+    with status("Mining candidates"):
+        return list(mine(wanted, passages, _ranker(passages, index), mining))
+
+
+def _generated(labeler: Labeler, passages: Passages, out: Path, generation: Generation) -> list[Question]:
+    from uec_retriever.utility_labeler.generation import generate_questions
+
+    path = out.with_name(out.name + ".generated.jsonl")
+    total = min(generation.questions, len(passages.ids))
+    with bar("Making questions", total) as progress:
+        made = generate_questions(labeler, passages, path, generation, progress)
+    errors.print(f"{path}: {len(made)} of {total} generated questions passed the round trip")
+    return made
+
+
+def _ranker(passages: Passages, index: Path | None) -> Ranker:
+    from uec_retriever.utility_labeler.mining import BM25, IndexNeighbours
+
+    if index is None:
+        return BM25(passages)
+    quiet_libraries()
+    from uec_retriever.engine import Engine
+
+    return IndexNeighbours(Engine.open(index), passages)
+
+
+class _Speed(ProgressColumn):
+    """Pairs per second."""
+
+    def render(self, task: Task) -> Text:
+        """The speed of late."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} pairs/s")
+
+
+@contextlib.contextmanager
+def label_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar with pairs per second and time left; labels that were there do not count for the speed."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=errors,
+        disable=not errors.is_terminal,
+        speed_estimate_period=300,
+    ) as progress:
+        task: Any = progress.add_task(text, total=total)
+        yield lambda number: progress.advance(task, number)
+
+
+def show_inspection(found: Inspection) -> None:
+    """Print an inspection for people."""
+    output.print(
+        f"{found.labels} labels of {found.questions} questions, run {', '.join(found.runs)}; "
+        f"{found.truncated} with a passage cut to fit"
+    )
+    output.print(f"{found.helps:.0%} of the passages help (utility above 0, nats)")
+    for source, (number, mean) in found.sources.items():
+        output.print(f"  {source:<7}{number:>8} labels, mean utility {mean:+.3f}")
+    names = ("min", "5 %", "25 %", "median", "75 %", "95 %", "max")
+    pairs = zip(names, found.quantiles, strict=True)
+    output.print("  " + "   ".join(f"{name} {value:+.2f}" for name, value in pairs))
+    highest = max(found.histogram)
+    for low, high, count in zip(found.edges[:-1], found.edges[1:], found.histogram, strict=True):
+        output.print(f"{low:+7.2f} to {high:+6.2f} {'█' * round(_BAR_WIDTH * count / highest)} {count}")
+    if found.gold is None:
+        output.print("no question has both gold and other passages: nothing to say of gold first")
+    else:
+        output.print(
+            f"gold first: {found.gold.rate:.1%} of {found.gold.questions} questions (chance {found.gold.chance:.1%})"
+        )
+    for group in found.examples:
+        _show_question(group)
+
+
+def _show_question(group: Sequence[Label]) -> None:
+    """The best and the worst passages of a question."""
+    output.print()
+    output.print(Text(f"{group[0].question}", style="bold"))
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
+    table.add_column("utility", justify="right", no_wrap=True, min_width=7)
+    table.add_column("from", no_wrap=True, min_width=6)
+    table.add_column("id", overflow="fold", min_width=8, max_width=24)
+    table.add_column("passage", overflow="ellipsis", no_wrap=True, ratio=1)
+    shown = list(group) if len(group) <= 2 * _ENDS else [*group[:_ENDS], *group[-_ENDS:]]
+    for label in shown:
+        gold = label.relevance is not None and label.relevance > 0
+        origin = Text(label.source, style="green" if gold else "")
+        text = Text(" ".join(label.passage[:400].split()))
+        table.add_row(f"{label.utility:+.3f}", origin, Text(label.passage_id), text)
+    output.print(Text(f"answer: {shown[0].answer}"))
+    output.print(table)

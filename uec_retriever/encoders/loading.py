@@ -1,0 +1,62 @@
+"""Load sentence-transformers models by hub id or folder, with errors that name the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from uec_retriever.errors import ModelNotFoundError
+
+
+def load_model(
+    name: str, *, device: str | None = None, trust_remote_code: bool = False, **options: Any
+) -> SentenceTransformer:
+    """A bi-encoder.
+
+    Args:
+        name: hub id or folder.
+        device: torch device; the library's choice if absent.
+        trust_remote_code: run code that comes with the model. Off unless you say so.
+        **options: passed to `SentenceTransformer`.
+
+    Raises:
+        ModelNotFoundError: if it cannot be loaded.
+    """
+    try:
+        return SentenceTransformer(
+            _source(name), device=device, trust_remote_code=trust_remote_code, **options
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _not_found("embedding model", name, error) from error
+
+
+def load_cross_encoder(
+    name: str, *, device: str | None = None, trust_remote_code: bool = False
+) -> CrossEncoder:
+    """A cross-encoder (arguments as `load_model`).
+
+    Raises:
+        ModelNotFoundError: if it cannot be loaded.
+    """
+    try:
+        encoder: CrossEncoder = CrossEncoder(
+            _source(name), device=device, trust_remote_code=trust_remote_code
+        )
+        return encoder
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _not_found("cross-encoder", name, error) from error
+
+
+def _source(name: str) -> str:
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.exists() else name
+
+
+def _not_found(kind: str, name: str, error: Exception) -> ModelNotFoundError:
+    reason = str(error).splitlines()[0] if str(error) else repr(error)
+    return ModelNotFoundError(
+        f"cannot load the {kind} {name!r}: give a hub id or a folder that sentence-transformers can load ({reason})"
+    )

@@ -1,0 +1,128 @@
+"""Rank metrics per query (through ir-measures), Token F1, and bootstrap intervals."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uec_retriever.errors import MissingExtraError
+from uec_retriever.evaluation.collection import Query
+
+Values = NDArray[np.float64]
+HIT, RECALL, MAP, NDCG = "Hit@1", "Recall@1", "MAP", "nDCG@10"
+RANK_METRICS = (HIT, RECALL, MAP, NDCG)
+TOKEN_F1 = "Token F1"
+_SAMPLES = 2000
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % percentile bootstrap interval over queries.
+
+    Attributes:
+        mean: of the values.
+        low: lower end.
+        high: upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def rank_metrics(queries: Sequence[Query], rankings: Mapping[str, Sequence[str]]) -> dict[str, Values]:
+    """Metrics of rankings, query by query.
+
+    Hit@1 is whether the first passage is relevant (some papers call this Recall@1), Recall@1 the share of a
+    query's relevant passages that it makes up: the same where there is one relevant passage. MAP averages
+    precision over its relevant passages; nDCG@10 has linear gains. A query without a ranking scores 0.
+
+    Args:
+        queries: n of them, with relevances.
+        rankings: query id -> passage ids, best first.
+
+    Returns:
+        Metric -> `[n]` values in [0, 1], in the order of the queries.
+
+    Raises:
+        MissingExtraError: without the extra `eval`.
+    """
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtraError('evaluation needs ir-measures: pip install "uec-retriever[eval]"') from error
+    measures = {
+        ir_measures.Success @ 1: HIT,
+        ir_measures.R @ 1: RECALL,
+        ir_measures.AP: MAP,
+        ir_measures.nDCG @ 10: NDCG,
+    }
+    qrels = {q.id: dict(q.relevance) for q in queries}
+    run = {
+        q: {passage: -float(rank) for rank, passage in enumerate(ranked)} for q, ranked in rankings.items()
+    }
+    found: dict[tuple[str, str], float] = {
+        (measures[m.measure], m.query_id): m.value for m in ir_measures.iter_calc(list(measures), qrels, run)
+    }
+    return {name: np.array([found.get((name, q.id), 0.0) for q in queries]) for name in RANK_METRICS}
+
+
+def token_f1(answer: str, references: Iterable[str]) -> float:
+    """Best F1 of an answer's tokens against a reference, as SQuAD counts them.
+
+    Case, punctuation and articles do not count; token multiplicities do (Rajpurkar et al. 2016). Two
+    texts of which nothing is left are equal, one such text and another are not.
+
+    Args:
+        answer: what was said.
+        references: acceptable answers, at least one.
+    """
+    return max(_f1(_tokens(answer), _tokens(reference)) for reference in references)
+
+
+def _tokens(text: str) -> list[str]:
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+
+
+def _f1(found: list[str], wanted: list[str]) -> float:
+    if not found or not wanted:
+        return float(found == wanted)
+    shared = (Counter(found) & Counter(wanted)).total()
+    return 2 * shared / (len(found) + len(wanted))
+
+
+def bootstrap(values: Values, seed: int = 0) -> Interval:
+    """Interval of a mean.
+
+    Args:
+        values: `[n]`, one of each query, n >= 1.
+        seed: the same for all systems, so that they are resampled alike.
+    """
+    means = _resampled(values, seed)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def paired_bootstrap(values: Values, baseline: Values, seed: int = 0) -> Interval:
+    """Interval of the mean difference to a baseline over the same queries; without 0 in it, a difference is shown.
+
+    Args:
+        values: `[n]`.
+        baseline: `[n]`, query by query.
+        seed: of the resampling.
+    """
+    return bootstrap(values - baseline, seed)
+
+
+def _resampled(values: Values, seed: int) -> Values:
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(0, len(values), (_SAMPLES, len(values)))
+    return np.asarray(values[chosen].mean(axis=1))

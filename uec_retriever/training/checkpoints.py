@@ -1,0 +1,135 @@
+"""The folder of a training run: what belongs to which run, and where to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from uec_retriever.errors import TrainingError
+
+REPORT = "training.json"
+_FOLDER, _RUN, _WEIGHTS = "checkpoints", "run.json", "trained.safetensors"
+_NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", _WEIGHTS)
+
+
+class RunFolder:
+    """Output folder of a run; its checkpoints are in `checkpoints/` until the run is finished.
+
+    Args:
+        out: where the model goes.
+        fingerprint: of base model, data and options.
+    """
+
+    def __init__(self, out: Path, fingerprint: str) -> None:
+        self.out = out
+        self.checkpoints = out / _FOLDER
+        self._fingerprint = fingerprint
+
+    def prepare(self, *, resume: bool, overwrite: bool) -> Path | None:
+        """See that the folder is fit for the run.
+
+        Returns:
+            The checkpoint to go on from, if any.
+
+        Raises:
+            TrainingError: if something else is there, with the option that decides.
+        """
+        if overwrite:
+            self._clear()
+        if self.out.is_file():
+            raise TrainingError(f"{self.out} is a file: give a folder for the model")
+        if (self.out / REPORT).is_file():
+            raise TrainingError(f"{self.out} holds a finished model: give another folder, or overwrite it")
+        started = self.checkpoints / _RUN
+        if started.is_file():
+            self._require_same_run(started)
+            if not resume:
+                raise TrainingError(
+                    f"a run was interrupted in {self.out}: resume it, or overwrite it to start anew"
+                )
+            return self.latest()
+        if self.out.is_dir() and any(self.out.iterdir()):
+            raise TrainingError(f"{self.out} is not empty and no training run: give another folder")
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        _write_atomically(started, {"fingerprint": self._fingerprint})
+        return None
+
+    def latest(self) -> Path | None:
+        """The newest complete checkpoint; one that a kill cut off is passed over."""
+        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda p: -int(p.name.rpartition("-")[2]))
+        return next((p for p in found if _complete(p)), None)
+
+    def finish(self, report: dict[str, Any]) -> None:
+        """Write the report, which says that the model is finished, and drop the checkpoints."""
+        _write_atomically(self.out / REPORT, report)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def _clear(self) -> None:
+        """Remove an earlier run, and nothing that is not one."""
+        if not ((self.out / REPORT).is_file() or (self.checkpoints / _RUN).is_file()):
+            return
+        shutil.rmtree(self.out)
+
+    def _require_same_run(self, started: Path) -> None:
+        try:
+            known = json.loads(started.read_text(encoding="utf-8"))["fingerprint"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise TrainingError(f"{started} is damaged: overwrite the run to start anew") from error
+        if known != self._fingerprint:
+            raise TrainingError(
+                f"the run that was interrupted in {self.out} had another base model, data or options: "
+                "repeat them to resume it, give another folder, or overwrite it"
+            )
+
+
+def save_trained(model: nn.Module, folder: Path) -> None:
+    """Write what training changes: trainable parameters and buffers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.detach().cpu().contiguous() for k, v in _trained(model).items()}, folder / _WEIGHTS)
+
+
+def load_trained(model: nn.Module, folder: Path) -> None:
+    """Read it back into a model of the same make.
+
+    Raises:
+        TrainingError: if the file is damaged or of another model.
+    """
+    try:
+        state = load_file(folder / _WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"the checkpoint {folder} is damaged: overwrite the run to start anew") from error
+    if state.keys() != _trained(model).keys():
+        raise TrainingError(f"the checkpoint {folder} is of another model: overwrite the run to start anew")
+    model.load_state_dict(state, strict=False)
+
+
+def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
+    state = {name: p.data for name, p in model.named_parameters() if p.requires_grad}
+    saved = model.state_dict().keys()
+    return state | {name: b for name, b in model.named_buffers() if name in saved}
+
+
+def _complete(checkpoint: Path) -> bool:
+    """The trainer's state is written last; the weights must be readable."""
+    if not all((checkpoint / name).is_file() for name in _NEEDED):
+        return False
+    try:
+        json.loads((checkpoint / _NEEDED[0]).read_text(encoding="utf-8"))
+        load_file(checkpoint / _WEIGHTS)
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return True
+
+
+def _write_atomically(path: Path, value: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

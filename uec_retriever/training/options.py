@@ -1,0 +1,95 @@
+"""How to train: every option in one frozen value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from uec_retriever.errors import InvalidInputError
+
+Loss = Literal["uae", "infonce", "distill"]
+LOSSES: tuple[str, ...] = get_args(Loss)
+_POSITIVE = ("epochs", "learning_rate", "batch_size", "candidates", "evaluations", "patience", "tau", "tau_u")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of a training run. The defaults are usual values and those of a small trial, not the outcome of a search.
+
+    Attributes:
+        loss: `uae`, `infonce` (the best candidate alone is a positive) or `distill` (KL over the candidates).
+        epochs: passes over the questions, > 0; early stopping may end before.
+        learning_rate: peak of AdamW's, > 0; warm-up, then linear decay.
+        warmup: share of the steps, in [0, 1).
+        weight_decay: of AdamW, >= 0.
+        batch_size: questions in a batch; each brings its candidates as the others' in-batch negatives.
+        candidates: at most this many for each question (`select_candidates`).
+        tau: temperature of the student, > 0.
+        tau_u: temperature of the teacher in nats, > 0.
+        margin: candidates this close in utility, in nats, are no negatives of each other; None: all are.
+        minimum_utility: leave out questions that no passage helps by this many nats; None keeps all.
+        mini_batch_size: texts whose activations are kept at a time, to save memory; None keeps all.
+        max_length: tokens of a text in training and in the evaluations during it; the model's own if None.
+        heldout: share of the questions (or whole groups) held out to choose the best checkpoint, in [0, 1).
+        evaluations: how often an epoch the held-out part is evaluated.
+        patience: evaluations without gain after which training stops.
+        lora_rank: rank of LoRA adapters, merged at the end; None trains all weights.
+        lora_alpha: scale of the adapters, as a multiple of the rank.
+        bf16: mixed precision, on hardware that has it.
+        seed: of everything drawn at random.
+    """
+
+    loss: Loss = "uae"
+    epochs: float = 2.0
+    learning_rate: float = 2e-5
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    batch_size: int = 16
+    candidates: int = 8
+    tau: float = 0.05
+    tau_u: float = 0.5
+    margin: float | None = 0.05
+    minimum_utility: float | None = None
+    mini_batch_size: int | None = None
+    max_length: int | None = None
+    heldout: float = 0.15
+    evaluations: int = 2
+    patience: int = 4
+    lora_rank: int | None = None
+    lora_alpha: int = 2
+    bf16: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise InvalidInputError(f"the loss is {self.loss!r}: give one of {', '.join(LOSSES)}")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if not value > 0 or (math.isinf(value) and name != "tau_u"):
+                raise InvalidInputError(f"{name} is {value}: give a positive number")
+        for name, low, high in (("warmup", 0, 1), ("heldout", 0, 1), ("weight_decay", 0, math.inf)):
+            value = getattr(self, name)
+            if not low <= value < high:
+                raise InvalidInputError(f"{name} is {value}: give a number in [{low}, {high})")
+        for name in ("mini_batch_size", "max_length", "lora_rank", "lora_alpha"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInputError(f"{name} is {value}: give at least 1, or None")
+        if self.margin is not None and not self.margin >= 0:
+            raise InvalidInputError(f"margin is {self.margin}: give 0 or more nats, or None")
+        if self.batch_size < 2 and self.loss != "distill":
+            raise InvalidInputError(
+                "batch_size is 1: without a second question there are no in-batch negatives"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a value that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

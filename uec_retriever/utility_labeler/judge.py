@@ -1,0 +1,78 @@
+"""What every judge can do, whether its model is here or on a server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """A prompt and the answer whose likelihood is asked for, in tokens.
+
+    Attributes:
+        prompt: at least one token.
+        answer: at least one token.
+    """
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+class Judge(Protocol):
+    """A causal language model that says how likely answers are."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers that the model was trained with."""
+
+    @property
+    def context(self) -> int:
+        """Tokens it can read at once."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of what makes its likelihoods: weights, precision, tokenizer."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """For manifests: name, precision and the like; no secrets."""
+
+    def log_likelihoods(self, sequences: Sequence[TokenSequence]) -> list[float]:
+        """Log-likelihood of each whole answer given its prompt: a sum over its tokens, nats, <= 0."""
+
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
+        """The most likely continuation of each prompt (greedy), as text."""
+
+
+@dataclass(frozen=True)
+class JudgeSpec:
+    """How to load a judge; can be sent to other processes. Holds no secrets.
+
+    Attributes:
+        name: hub id, folder or GGUF file; with `url`, the model's name on the server.
+        url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; None for a model loaded here.
+        options: keyword arguments of `LocalJudge.load` or `ServerJudge.connect`.
+    """
+
+    name: str
+    url: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Judge:
+        """Load the model, or connect to the server."""
+        if self.url is not None:
+            from uec_retriever.utility_labeler.server import ServerJudge
+
+            return ServerJudge.connect(self.url, self.name, **self.options)
+        from uec_retriever.utility_labeler.local import LocalJudge
+
+        return LocalJudge.load(self.name, **self.options)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
