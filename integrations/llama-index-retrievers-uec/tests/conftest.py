@@ -13,9 +13,9 @@ import torch
 from chromadb.api.client import SharedSystemClient
 from chromadb.api.fastapi import FastAPI
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.append(str(ROOT / "tests" / "engine"))  # the engine's tests have texts and tiny experts
-sys.path.append(str(ROOT))
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where this distribution is not installed
+sys.path.append(str(Path(__file__).resolve().parents[3]))
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tests" / "engine"))  # texts and tiny experts
 
 from llama_index.retrievers.uec import UECRetriever
 from small import bert_model, load, pairs, static_model

@@ -1,0 +1,193 @@
+"""LlamaIndex's own engines, retrievers and agents on top of the retriever."""
+
+import logging
+
+import pytest
+from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata, MessageRole
+from llama_index.core.llms import MockLLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.node_parser import HierarchicalNodeParser, SentenceWindowNodeParser, get_leaf_nodes
+from llama_index.core.objects import ObjectRetriever, SimpleToolNodeMapping
+from llama_index.core.postprocessor import MetadataReplacementPostProcessor, SimilarityPostprocessor
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.retrievers import AutoMergingRetriever, QueryFusionRetriever
+from llama_index.core.schema import Document, IndexNode, NodeRelationship, RelatedNodeInfo, TextNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.tools import FunctionTool, ToolSelection
+from llama_index.embeddings.uae import UAEEmbedding
+from llama_index.retrievers.uec import UECRetriever
+from pydantic import PrivateAttr
+from small import sentences
+
+TEXTS = list(dict.fromkeys(sentences(30, seed=3, words=14)))
+QUERY = sentences(1, seed=9)[0]
+
+
+@pytest.fixture
+def nodes():
+    return [TextNode(id_=f"node {i}", text=text, metadata={"n": i}) for i, text in enumerate(TEXTS)]
+
+
+@pytest.mark.parametrize("use_async", [False, True])
+async def test_query_engine(retriever, nodes, use_async):
+    made = retriever(nodes, similarity_top_k=3, include=["score", "deviation"])
+    engine = RetrieverQueryEngine.from_args(
+        made, llm=MockLLM(), node_postprocessors=[SimilarityPostprocessor(similarity_cutoff=0.01)]
+    )
+    response = await engine.aquery(QUERY) if use_async else engine.query(QUERY)
+    assert response.source_nodes == made.retrieve(QUERY)
+    prompt = str(response)  # the mock repeats its prompt
+    for node in response.source_nodes:
+        assert node.text in prompt
+    assert "n: " in prompt
+    assert "uec_" not in prompt
+
+
+@pytest.mark.parametrize("mode", ["reciprocal_rerank", "relative_score", "dist_based_score", "simple"])
+def test_fusion_with_a_vector_index_that_shares_the_bundle(retriever, nodes, mode, li_models, caplog):
+    ours = retriever(nodes, similarity_top_k=5)
+    other = VectorStoreIndex(nodes, embed_model=UAEEmbedding(li_models["static"], device="cpu"))
+    fused = QueryFusionRetriever(
+        [other.as_retriever(similarity_top_k=5), ours],  # the first puts its embedding into the bundle
+        llm=MockLLM(),
+        mode=mode,
+        num_queries=1,
+        similarity_top_k=30,
+        use_async=False,
+    )
+    with caplog.at_level(logging.WARNING, "llama_index.retrievers.uec"):
+        found = {n.node_id for n in fused.retrieve(QUERY)}
+    expected = {n.node_id for n in ours.retrieve(QUERY)} | {
+        n.node_id for n in other.as_retriever(similarity_top_k=5).retrieve(QUERY)
+    }
+    assert found == expected
+    assert len([r for r in caplog.records if "experts" in r.message]) <= 1
+
+
+def test_auto_merging(retriever):
+    document = Document(id_="doc", text=" ".join(f"{text}." for text in TEXTS))
+    parsed = HierarchicalNodeParser.from_defaults(chunk_sizes=[256, 64]).get_nodes_from_documents([document])
+    leaves = get_leaf_nodes(parsed)
+    store = SimpleDocumentStore()
+    store.add_documents(parsed)
+    base = retriever(leaves, similarity_top_k=len(leaves))
+    merging = AutoMergingRetriever(base, StorageContext.from_defaults(docstore=store))
+    found = merging.retrieve(QUERY)
+    parents = {n.node_id for n in parsed} - {n.node_id for n in leaves}
+    assert parents
+    assert {n.node_id for n in found} <= parents
+    assert all(0 < n.score <= 1 for n in found)
+
+
+def test_sentence_windows(retriever):
+    parser = SentenceWindowNodeParser.from_defaults(window_size=1)
+    document = Document(id_="doc", text=" ".join(f"{text.capitalize()}." for text in TEXTS[:10]))
+    made = retriever(parser.get_nodes_from_documents([document]), similarity_top_k=3)
+    found = made.retrieve(TEXTS[4])
+    assert found[0].text.strip().lower() == f"{TEXTS[4]}."
+    windows = MetadataReplacementPostProcessor(target_metadata_key="window").postprocess_nodes(found)
+    assert all(text.capitalize() in windows[0].text for text in TEXTS[3:6])
+
+
+def test_index_nodes_lead_on(retriever, nodes):
+    table = retriever(nodes, similarity_top_k=3)
+    target, other = TextNode(id_="target", text="red bird"), TextNode(id_="other", text="cat")
+    index_nodes = [
+        IndexNode(id_="to node", text="the wing probe", index_id="a"),
+        IndexNode(id_="to retriever", text="seven green cats", index_id="b"),
+    ]
+    base = UECRetriever(engine=table.engine, similarity_top_k=1, object_map={"a": target, "b": table})
+    base.add_nodes(index_nodes)
+    assert base.retrieve("the wing probe")[0].node == target
+    assert [n.node_id for n in base.retrieve("seven green cats")] == [
+        n.node_id for n in table.retrieve("seven green cats")
+    ]
+    base.add_nodes([IndexNode(id_="held", text="hello world", index_id="c", obj=other)])
+    assert base.retrieve("hello world")[0].node == other
+    reopened = UECRetriever(engine=table.engine, similarity_top_k=1)
+    assert reopened.retrieve("hello world")[0].node.index_id == "c"
+
+
+@pytest.mark.parametrize("use_async", [False, True])
+async def test_the_score_0_of_an_index_node_stays_so(retriever, monkeypatch, use_async):
+    from uec_retriever.results import Hit
+
+    target = TextNode(id_="target", text="red bird")
+    base = retriever([IndexNode(id_="i", text="the wing", index_id="a")], object_map={"a": target})
+    result = base.engine.search("the wing", 1)
+    worst = Hit(**{**vars(result.hits[0]), "score": 0.0, "raw_score": -1.0})
+    object.__setattr__(result, "hits", [worst])
+    monkeypatch.setattr(base.engine, "search_together", lambda *args, **options: result)
+    [found] = await base.aretrieve("the wing") if use_async else base.retrieve("the wing")
+    assert found.node == target
+    assert found.score == pytest.approx(0)
+
+
+class ScriptedLLM(FunctionCallingLLM):
+    """Calls the first tool that it is offered, then answers with the tool's result."""
+
+    _offered: list = PrivateAttr(default_factory=list)
+
+    @property
+    def metadata(self):
+        return LLMMetadata(is_function_calling_model=True, model_name="scripted")
+
+    def _prepare_chat_with_tools(self, tools, user_msg=None, chat_history=None, **kwargs):
+        self._offered.append([tool.metadata.name for tool in tools])
+        return {"messages": chat_history, "tools": tools}
+
+    def _answer(self, messages, tools=()):
+        if messages[-1].role == MessageRole.TOOL:
+            return ChatResponse(
+                message=ChatMessage(role="assistant", content=f"it is {messages[-1].content}")
+            )
+        call = ToolSelection(tool_id="1", tool_name=tools[0].metadata.name, tool_kwargs={"n": 3})
+        message = ChatMessage(role="assistant", content="", additional_kwargs={"calls": [call]})
+        return ChatResponse(message=message)
+
+    def get_tool_calls_from_response(self, response, error_on_no_tool_call=True, **kwargs):
+        return response.message.additional_kwargs.get("calls", [])
+
+    async def achat(self, messages, tools=(), **kwargs):
+        return self._answer(messages, tools)
+
+    async def astream_chat(self, messages, tools=(), **kwargs):
+        async def stream():
+            yield self._answer(messages, tools)
+
+        return stream()
+
+    chat = complete = stream_chat = stream_complete = acomplete = astream_complete = None
+
+
+def tools():
+    def make(i, text):
+        return FunctionTool.from_defaults(lambda n: f"{i} times {n}", name=f"tool_{i}", description=text)
+
+    return [make(i, text) for i, text in enumerate(TEXTS)]
+
+
+async def test_an_agent_gets_the_tools_that_the_retriever_picks(retriever):
+    mapping = SimpleToolNodeMapping.from_objects(tools())
+    base = retriever(similarity_top_k=3)
+    assert base.add_nodes(mapping.to_nodes(tools()), content_ids=True).added == len(TEXTS)
+    other_process = [n.model_copy(update={"id_": f"{i}"}) for i, n in enumerate(mapping.to_nodes(tools()))]
+    assert base.add_nodes(other_process, content_ids=True).unchanged == len(TEXTS)
+    llm = ScriptedLLM()
+    agent = FunctionAgent(tool_retriever=ObjectRetriever(base, mapping), llm=llm, streaming=False)
+    query = f"Tool description: {TEXTS[4]}"
+    response = await agent.run(query)
+    picked = [n.metadata["name"] for n in base.retrieve(query)]
+    assert llm._offered[0] == picked
+    assert "tool_4" in picked
+    assert str(response) == f"it is {picked[0].split('_')[1]} times 3"
+
+
+def test_relationships_survive(retriever):
+    source = RelatedNodeInfo(node_id="doc", metadata={"title": "x"}, hash="abc")
+    node = TextNode(id_="a", text="the wing", relationships={NodeRelationship.SOURCE: source})
+    [found] = retriever([node]).retrieve("the wing")
+    assert found.node.source_node == source
+    assert found.node.ref_doc_id == "doc"
