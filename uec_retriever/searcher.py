@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from uec_retriever.convolution import check_temperature
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.ensemble import EncodedTexts, Ensemble
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.results import Rescoring, SearchResult
-from uec_retriever.searching import rescore, search, search_encoded
+from uec_retriever.searching import check_limits, rescore, search, search_encoded
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.manifest import Manifest
@@ -58,6 +59,17 @@ class Searcher:
         if isinstance(ids, str):
             raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
         return self.store.get(ids, where)
+
+    def check_options(
+        self, k: int = 10, *, candidates: int | None = None, temperature: float | None = None
+    ) -> None:
+        """Refuse what `search` would refuse of its options, before there is a query.
+
+        Raises:
+            InvalidInputError: for an option out of range.
+        """
+        check_limits(k, candidates)
+        self._with_temperature(temperature)
 
     def search(
         self,
@@ -178,6 +190,13 @@ class Searcher:
         """`[n, D]` what the index is searched with, float32: means weighted by their coefficients."""
         return self.ensemble.encode_queries(check_texts(queries, "query")).gaussian.mean
 
+    def embed_documents(self, texts: Sequence[str]) -> Array:
+        """`[n, D]` what texts would be stored as, float32; they are not stored."""
+        texts = check_texts(texts)
+        if not texts:
+            return np.empty((0, self.manifest.dimension), dtype=np.float32)
+        return self.ensemble.encode_documents(texts).gaussian.mean
+
     def rescore(self, query: str, texts: Sequence[str], *, batch_size: int = 32) -> Rescoring:
         """Score texts of any origin with the uncertainty-aware similarity; they are not stored.
 
@@ -207,4 +226,5 @@ class Searcher:
             return self.ensemble.manifest
         if self.manifest.layout == "sum":
             raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
+        check_temperature(temperature)
         return replace(self.ensemble.manifest, temperature=temperature)

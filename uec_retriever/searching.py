@@ -43,7 +43,7 @@ def search(
         manifest: coefficients come from its temperature, zeros and priors.
     """
     queries = check_texts(queries, "query")
-    _limit(k, candidates)
+    check_limits(k, candidates)
     if not queries:
         return []
     start = time.perf_counter()
@@ -77,7 +77,7 @@ def search_encoded(
         candidates: how many to fetch and rescore.
         encode_seconds: that encoding took, for each.
     """
-    limit = _limit(k, candidates)
+    limit = check_limits(k, candidates)
     dimension = encoded.gaussian.mean.shape[1]
     if dimension != ensemble.manifest.dimension:
         raise InvalidInputError(
@@ -122,8 +122,12 @@ def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size:
     return Rescoring(query, shares, unit_score(raw), raw, deviations)
 
 
-def _limit(k: int, candidates: int | None) -> int:
-    """How many candidates to fetch."""
+def check_limits(k: int, candidates: int | None) -> int:
+    """How many candidates to fetch for k hits.
+
+    Raises:
+        InvalidInputError: for k < 1, fewer candidates than that, or numbers that are not whole.
+    """
     if not isinstance(k, int):
         raise InvalidInputError(f"k must be a whole number, got {k!r}")
     if k < 1:

@@ -1,0 +1,286 @@
+"""UECVectorStore: an index of uec-retriever as a LangChain vector store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from langchain_core.documents import Document
+from langchain_core.vectorstores import VectorStore
+from langchain_core.vectorstores.utils import maximal_marginal_relevance
+from pydantic import SecretStr
+
+from langchain_uec.documents import good_hits, make_records, plain_document
+from langchain_uec.embeddings import IndexEmbeddings
+from langchain_uec.opening import Opening, made, opened, secret_headers
+
+if TYPE_CHECKING:
+    from langchain_uec.opening import Experts
+    from uec_retriever import CalibrationPairs, Engine
+    from uec_retriever.convolution import Layout
+
+
+class UECVectorStore(VectorStore):
+    """Texts that are searched with several embedding models at once.
+
+    Opens the index, or makes an empty one if there is none. Texts come back with their own metadata only.
+    Scores lie in [0, 1] and **higher is better**, also those of `similarity_search_with_score`, which for some
+    other stores are distances.
+
+    Example:
+        ```python
+        store = UECVectorStore("idx", ["sentence-transformers/all-MiniLM-L6-v2", "BAAI/bge-small-en-v1.5"])
+        store.add_documents(documents)  # the same id again replaces, the same content again changes nothing
+        retriever = store.as_retriever(search_type="mmr", search_kwargs={"k": 6})
+        ```
+
+    Args:
+        index: folder of the index; a temporary one, gone with the store, if None.
+        embedding: one or more experts: hub ids, folders, loaded experts, `UAEEmbedding`s. An index that is
+            there needs none.
+        engine: open engine, instead of everything else here.
+        texts: what calibration pairs are made from when an index is made. Without texts and pairs they come
+            from documentation of the Python standard library, with a warning in the log.
+        pairs: calibration pairs of your own.
+        posteriors: expert label -> posterior file, for those not to be fitted here.
+        structure: of fitted posteriors, `kron` (if None) or `diag`.
+        layout: `block` (if None), or `sum` for experts of one coordinate system.
+        temperature: T of the index's coefficients; chosen on held-out pairs if None.
+        device: torch device of the experts.
+        trust_remote_code: run code that comes with the models. Off unless you say so.
+        url: of a Chroma server, instead of a database in the folder.
+        headers: for the server, such as a token; kept as secrets.
+        client: a Chroma client of your own (embedded or `HttpClient`), instead of `url`.
+        collection: name of the Chroma collection.
+
+    Raises:
+        InvalidInputError: if there is no index and no expert, or the index was made otherwise than asked.
+        ModelMismatchError: if the index was made with other experts.
+    """
+
+    def __init__(
+        self,
+        index: str | Path | None = None,
+        embedding: Experts | None = None,
+        *,
+        engine: Engine | None = None,
+        texts: Iterable[str] = (),
+        pairs: CalibrationPairs | None = None,
+        posteriors: Mapping[str, str | Path] | None = None,
+        structure: str | None = None,
+        layout: Layout | None = None,
+        temperature: float | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        url: str | None = None,
+        headers: Mapping[str, str | SecretStr] | None = None,
+        client: Any = None,
+        collection: str = "uec",
+    ) -> None:
+        opening = Opening(
+            None if index is None else Path(index).expanduser().resolve(),
+            device=device,
+            trust_remote_code=trust_remote_code,
+            url=url,
+            headers=secret_headers(headers),
+            client=client,
+            collection=collection,
+        )
+        options: dict[str, Any] = {
+            "pairs": pairs,
+            "posteriors": posteriors,
+            "structure": structure,
+            "layout": layout,
+            "temperature": temperature,
+        }
+        if engine is None:
+            self.engine, _ = made(embedding, texts, opening, **options)
+        else:
+            self.engine = opened(engine, opening, embedding=embedding, **options)
+
+    def __repr__(self) -> str:
+        return f"UECVectorStore(experts={self.engine.ensemble.labels})"
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        embedding: Experts | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int = 32,
+        **options: Any,
+    ) -> Self:
+        """Make an index of texts, or add them to the one that is there.
+
+        Args:
+            texts: non-empty strings; calibration pairs are made from them too.
+            embedding: the experts, as the class.
+            metadatas: one for each text, flat.
+            ids: one for each text; where None, made from text and metadata.
+            batch_size: texts in one forward pass.
+            **options: as the class, e.g. `index`.
+
+        Raises:
+            InvalidInputError: for a bad text, id or metadata; nothing is made then.
+        """
+        records, _ = make_records(list(texts), ids, metadatas)
+        store = cls(embedding=embedding, texts=(record.text for record in records), **options)
+        store.engine.add_records(records, update=True, batch_size=batch_size)
+        return store
+
+    @property
+    def embeddings(self) -> IndexEmbeddings:
+        """How this index embeds texts; other embeddings mean nothing to it."""
+        return IndexEmbeddings(self.engine)
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int = 32,
+        **unknown: Any,
+    ) -> list[str]:
+        """Add texts; one whose id is there replaces it, and adding twice changes nothing.
+
+        Args:
+            texts: non-empty strings.
+            metadatas: one for each, flat.
+            ids: one for each; where None, made from text and metadata.
+            batch_size: texts in one forward pass.
+            **unknown: refused.
+
+        Returns:
+            The id of each.
+
+        Raises:
+            InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
+            IdConflictError: if one id stands for two different texts of the call.
+        """
+        _refuse(unknown, "add_texts")
+        records, named = make_records(list(texts), ids, metadatas)
+        self.engine.add_records(records, update=True, batch_size=batch_size)
+        return named
+
+    def delete(
+        self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None, **unknown: Any
+    ) -> bool:
+        """Delete texts by id or by metadata filter; unknown ids are passed over.
+
+        Raises:
+            InvalidInputError: if neither or both are given: nothing deletes everything.
+        """
+        _refuse(unknown, "delete")
+        self.engine.delete(ids, filter)
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Documents by id, in that order; those that are not there are left out."""
+        return [plain_document(record) for record in self.engine.get(ids)]
+
+    def similarity_search(
+        self, query: str, k: int = 4, filter: Mapping[str, Any] | None = None, **options: Any
+    ) -> list[Document]:
+        """The k best documents (arguments as `similarity_search_with_score`)."""
+        return [document for document, _ in self.similarity_search_with_score(query, k, filter, **options)]
+
+    def similarity_search_with_score(
+        self,
+        query: str,
+        k: int = 4,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        score_threshold: float | None = None,
+        fetch_k: int | None = None,
+        temperature: float | None = None,
+    ) -> list[tuple[Document, float]]:
+        """The k best documents with their scores: the uncertainty-aware similarity, not a distance.
+
+        Args:
+            query: non-empty.
+            k: at least 1.
+            filter: Chroma's metadata filter.
+            score_threshold: leave out documents whose score is lower.
+            fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+            temperature: T of the coefficients instead of the index's own.
+
+        Returns:
+            Documents and scores in [0, 1], higher is better, best first.
+
+        Raises:
+            InvalidInputError: for an empty query, an option out of range, or a filter Chroma cannot apply.
+        """
+        result = self.engine.search(query, k, where=filter, candidates=fetch_k, temperature=temperature)
+        return [(plain_document(hit), hit.score) for hit in good_hits(result, score_threshold)]
+
+    def similarity_search_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        fetch_k: int | None = None,
+        **unknown: Any,
+    ) -> list[Document]:
+        """The k best documents for a query embedding that `embeddings.embed_query` made.
+
+        It has no variance of its own, so scores may differ a little from those of the query's text.
+
+        Args:
+            embedding: D floats.
+            k: at least 1.
+            filter: Chroma's metadata filter.
+            fetch_k: as `similarity_search_with_score`.
+            **unknown: refused.
+
+        Raises:
+            InvalidInputError: for another dimension than the index's.
+        """
+        _refuse(unknown, "similarity_search_by_vector")
+        result = self.engine.search_embedding(embedding, k, where=filter, candidates=fetch_k)
+        return [plain_document(hit) for hit in result]
+
+    def max_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **options: Any
+    ) -> list[Document]:
+        """K documents that match the query and differ from each other.
+
+        Args:
+            query: non-empty.
+            k: at least 1.
+            fetch_k: best documents to choose from.
+            lambda_mult: from 0, most different, to 1, best match.
+            **options: `filter`, Chroma's metadata filter.
+        """
+        embedding = self.embeddings.embed_query(query)
+        return self.max_marginal_relevance_search_by_vector(embedding, k, fetch_k, lambda_mult, **options)
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Mapping[str, Any] | None = None,
+        **unknown: Any,
+    ) -> list[Document]:
+        """As `max_marginal_relevance_search`, for an embedding that `embeddings.embed_query` made."""
+        _refuse(unknown, "max_marginal_relevance_search_by_vector")
+        self.engine.check_options(k)
+        hits = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter).hits
+        vectors = list(self.engine.vectors([hit.id for hit in hits]))
+        chosen = maximal_marginal_relevance(np.asarray(embedding), vectors, lambda_mult, k)
+        return [plain_document(hits[i]) for i in chosen]
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return lambda score: score
+
+
+def _refuse(unknown: Mapping[str, Any], function: str) -> None:
+    if unknown:
+        raise TypeError(f"{function}() got an unexpected keyword argument {next(iter(unknown))!r}")

@@ -1,0 +1,105 @@
+"""Serialising, showing, copying and pickling: nothing crashes, no secret comes out."""
+
+import copy
+import json
+import pickle
+
+import chromadb
+import pytest
+from langchain_core.load import dumpd, dumps
+from langchain_small import documents, pairs, shown
+from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever, UECVectorStore
+from pydantic import ValidationError
+
+from uec_retriever import Expert
+from uec_retriever.errors import InvalidInputError, StorageError
+
+QUERY = "what flow has the large wing"
+SECRET = "hunter2-is-my-password"
+HEADERS = {"Authorization": f"Bearer {SECRET}"}
+
+
+@pytest.fixture(params=["retriever", "rescorer", "store", "embedding"])
+def thing(request, index, models, engine):
+    if request.param == "store":
+        return UECVectorStore(index, models, headers=HEADERS, device="cpu")
+    if request.param == "embedding":
+        return UAEEmbedding(model_name=models[0], device="cpu", model_kwargs={"token": SECRET})
+    cls = UECRetriever if request.param == "retriever" else UECRescorer
+    return cls(index=index, headers=HEADERS, device="cpu", experts={"first": models[0]})
+
+
+def test_no_secret_comes_out(thing):
+    written = [dumps(thing), json.dumps(dumpd(thing)), repr(thing), str(thing), repr(vars(thing))]
+    if hasattr(thing, "model_dump"):
+        written += [
+            str(thing.model_dump()),
+            thing.model_dump_json(),
+            json.dumps(thing.model_dump(mode="json")),
+        ]
+    for text in written:
+        assert SECRET not in text
+
+
+def test_the_secret_is_used(index):
+    retriever = UECRetriever(index=index, headers=HEADERS, device="cpu")
+    assert retriever._opening().options()["headers"] == HEADERS
+
+
+def test_engine_and_client_are_not_serialised(index, models, tmp_path):
+    client = chromadb.PersistentClient(str(tmp_path / "chroma"))
+    retriever = UECRetriever.from_texts(["the wing"], models, tmp_path / "i", pairs=pairs(), client=client)
+    for text in (dumps(retriever), repr(retriever), str(retriever.model_dump()), retriever.model_dump_json()):
+        assert "Client" not in text
+        assert "Engine" not in text
+
+
+def test_loaded_experts_are_serialised_by_name(index, models):
+    experts = {"first": Expert.load(models[0], device="cpu")}
+    retriever = UECRetriever(index=index, experts=experts, device="cpu")
+    assert retriever.model_dump()["experts"] == {"first": models[0]}
+    assert json.loads(retriever.model_dump_json())["experts"] == {"first": models[0]}
+
+
+def test_no_secret_in_errors(index, tmp_path):
+    with pytest.raises(ValidationError) as wrong:
+        UECRetriever(index=index, headers=f"Authorization: {SECRET}")
+    with pytest.raises(InvalidInputError, match="headers=") as in_url:
+        UECRetriever(index=index, url=f"http://me:{SECRET}@localhost:8000")
+    with pytest.raises(StorageError) as unreachable:
+        UECRetriever(index=index, url="http://127.0.0.1:9", headers=HEADERS)
+    for error in (wrong, in_url, unreachable):
+        assert SECRET not in str(error.value)
+
+
+def test_copies_share_the_engine(index, models):
+    retriever = UECRetriever(index=index, device="cpu", experts={"first": models[0]}, filter={"even": True})
+    for copied in (copy.copy(retriever), copy.deepcopy(retriever), retriever.model_copy(update={"k": 2})):
+        assert copied.engine is retriever.engine
+        assert shown(copied.invoke(QUERY)) == shown(retriever.invoke(QUERY))[: copied.k]
+    deep = copy.deepcopy(retriever)
+    deep.filter["even"] = False
+    assert retriever.filter == {"even": True}
+
+
+def test_pickling_opens_the_index_again(index):
+    retriever = UECRetriever(index=index, device="cpu", k=3, headers=HEADERS)
+    restored = pickle.loads(pickle.dumps(retriever))
+    assert restored.engine is not retriever.engine
+    assert restored == retriever.model_copy(update={"engine": restored.engine})
+    assert shown(restored.invoke(QUERY)) == shown(retriever.invoke(QUERY))
+    rescorer = pickle.loads(pickle.dumps(UECRescorer(index=index, device="cpu", top_n=3)))
+    assert len(rescorer.compress_documents(documents(), QUERY)) == 3
+
+
+def test_what_cannot_be_pickled_says_so(engine, models):
+    passing = UECRetriever.from_texts(["the wing"], models, pairs=pairs())
+    for retriever in (UECRetriever(engine=engine), passing):
+        with pytest.raises(InvalidInputError, match="index="):
+            pickle.dumps(retriever)
+
+
+def test_an_embedding_is_copied_and_pickled(models, posterior):
+    embedding = UAEEmbedding(model=models[0], device="cpu", posterior=posterior)
+    for other in (copy.copy(embedding), copy.deepcopy(embedding), pickle.loads(pickle.dumps(embedding))):
+        assert other.embed_query_with_variance("wing") == embedding.embed_query_with_variance("wing")
