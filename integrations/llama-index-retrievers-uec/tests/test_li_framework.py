@@ -15,7 +15,7 @@ from llama_index.core.schema import Document, IndexNode, NodeRelationship, Relat
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import FunctionTool
 from llama_index.embeddings.uae import UAEEmbedding
-from llama_index.retrievers.uec import UECRetriever
+from llama_index.retrievers.uec import ToolRetriever, UECRetriever
 from small import sentences
 
 from examples.scripted_llama_index_llm import ScriptedLLM
@@ -133,7 +133,10 @@ def tools():
     return [make(i, text) for i, text in enumerate(TEXTS)]
 
 
-@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # by workflows
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # both by workflows, which
+@pytest.mark.filterwarnings(
+    "ignore::pydantic.warnings.PydanticDeprecatedSince211"
+)  # looks at every attribute
 async def test_an_agent_gets_the_tools_that_the_retriever_picks(retriever):
     mapping = SimpleToolNodeMapping.from_objects(tools())
     base = retriever(similarity_top_k=3)
@@ -141,13 +144,25 @@ async def test_an_agent_gets_the_tools_that_the_retriever_picks(retriever):
     other_process = [n.model_copy(update={"id_": f"{i}"}) for i, n in enumerate(mapping.to_nodes(tools()))]
     assert base.add_nodes(other_process, content_ids=True).unchanged == len(TEXTS)
     llm = ScriptedLLM()
-    agent = FunctionAgent(tool_retriever=ObjectRetriever(base, mapping), llm=llm, streaming=False)
+    found = ObjectRetriever(base, mapping).retrieve(TEXTS[4])
+    assert [tool.metadata.name for tool in found] == [n.metadata["name"] for n in base.retrieve(TEXTS[4])]
+    retriever = ToolRetriever(base, tools())
+    assert retriever.add_tools().unchanged == len(TEXTS)
+    agent = FunctionAgent(tool_retriever=retriever, llm=llm, streaming=False)
     query = f"Tool description: {TEXTS[4]}"
     response = await agent.run(query)
     picked = [n.metadata["name"] for n in base.retrieve(query)]
     assert llm.offered[0] == picked
     assert "tool_4" in picked
     assert str(response) == f"tool {picked[0].split('_')[1]} got {query}"
+
+
+async def test_tools_are_found_by_name_and_those_that_are_gone_are_passed_over(retriever):
+    base = retriever(similarity_top_k=len(TEXTS))
+    ToolRetriever(base, tools()).add_tools()
+    few = ToolRetriever(base, tools()[:3], [SimilarityPostprocessor(similarity_cutoff=0.0)])
+    assert [t.metadata.name for t in few.retrieve("tool_2")] == ["tool_2"]
+    assert {t.metadata.name for t in await few.aretrieve(QUERY)} == {"tool_0", "tool_1", "tool_2"}
 
 
 def test_relationships_survive(retriever):

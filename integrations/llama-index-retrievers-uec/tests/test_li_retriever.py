@@ -81,10 +81,11 @@ def test_extras_stay_out_of_prompts_and_embedded_texts(retriever, engine):
     assert not any("uec" in str(r.metadata) for r in engine.get())
 
 
-def test_a_key_of_that_name_is_hidden_in_the_copy_alone(retriever):
+def test_a_key_of_that_name_is_refused_where_it_is_asked_for(retriever):
     made = retriever([TextNode(id_="a", text="the wing", metadata={"uec_score": "mine"})], include=["score"])
-    assert made.retrieve("the wing")[0].metadata["uec_score"] <= 1
-    assert made.get_nodes(["a"])[0].metadata == {"uec_score": "mine"}
+    with pytest.raises(InvalidInputError, match="'a'.*'uec_score'"):
+        made.retrieve("the wing")
+    assert made.with_options(include=["deviation"]).retrieve("the wing")[0].metadata["uec_score"] == "mine"
 
 
 def test_adding_again_changes_nothing_and_changed_nodes_need_update(retriever):
@@ -294,10 +295,9 @@ def test_arguments_that_cannot_be_used(engine, tmp_path, making):
     with pytest.raises(InvalidInputError, match="text 0 is empty"):
         UECRetriever.from_nodes([TextNode(text="")], making["experts"], tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    with pytest.raises(InvalidInputError, match="k must be at least 1"):
-        UECRetriever(engine=engine, similarity_top_k=0).retrieve(QUERY)
-    with pytest.raises(InvalidInputError, match="candidates"):
-        UECRetriever(engine=engine, candidates=1).retrieve(QUERY)
+    for options, says in [({"similarity_top_k": 0}, "k must be"), ({"candidates": 1}, "candidates must be")]:
+        with pytest.raises(InvalidInputError, match=says):
+            UECRetriever(engine=engine, **options)
 
 
 async def test_errors_reach_the_user_as_they_are(engine):
