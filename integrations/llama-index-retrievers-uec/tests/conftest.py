@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from chromadb.api.client import SharedSystemClient
 from chromadb.api.fastapi import FastAPI
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.append(str(ROOT / "tests" / "engine"))  # the engine's tests have texts and tiny experts
-sys.path.append(str(ROOT))
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where this distribution is not installed
+sys.path.append(str(Path(__file__).resolve().parents[3]))
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tests" / "engine"))  # texts and tiny experts
 
 from llama_index.retrievers.uec import UECRetriever
 from small import bert_model, load, pairs, static_model
@@ -94,10 +93,15 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def li_sockets_are_closed():
-    """Chroma's client never closes the connections to its server."""
+def li_sockets_are_closed(monkeypatch):
+    """Chroma's clients never close the connections to their server, not even in `close()`."""
+    made, real = [], FastAPI.__init__
+
+    def init(self, *args):
+        made.append(self)
+        real(self, *args)
+
+    monkeypatch.setattr(FastAPI, "__init__", init)
     yield
-    for system in list(SharedSystemClient._identifier_to_system.values()):
-        for component in system._instances.values():
-            if isinstance(component, FastAPI):
-                component._session.close()
+    for client in made:
+        client._session.close()

@@ -12,11 +12,15 @@ from llama_index.core.vector_stores.types import (
     MetadataFilter,
     MetadataFilters,
 )
-from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 from llama_index.retrievers.uec import UECRetriever, chroma_filter
 
 from uec_retriever.errors import InvalidInputError
 
+try:
+    from llama_index.core.vector_stores.utils import build_metadata_filter_fn
+except ImportError:  # before 0.14 it knew fewer operators, and was private
+    build_metadata_filter_fn = None
+needs_oracle = pytest.mark.skipif(build_metadata_filter_fn is None, reason="no filters to compare with")
 NUMBERS = (-2, -1, 0, 1, 2, 3, -1.5, -0.5, 0.5, 1.0, 1.5, 2.0, 2.5)
 STRINGS = ("", "a", "b", "ab")
 LISTS = (["a"], ["a", "b"], ["b", "c"], [1], [1, 2], [1.0, 2.5], [-1.5], [True, False])
@@ -108,6 +112,7 @@ def found(li_fitted, tmp_path_factory):
     return search
 
 
+@needs_oracle
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(filters=trees(leaves()))
 @example(filters=MetadataFilters(filters=[single("number", -1.5, FilterOperator.LTE)]))
@@ -121,6 +126,7 @@ def test_filters_find_what_llama_index_would(found, filters):
     assert matching == {i for i, metadata in enumerate(RECORDS) if means(filters, metadata)}
 
 
+@needs_oracle
 @pytest.mark.parametrize("operator", RANGES)
 @pytest.mark.parametrize("value", NUMBERS)
 def test_ranges_over_integers_fractions_and_bools(found, operator, value):
@@ -128,6 +134,7 @@ def test_ranges_over_integers_fractions_and_bools(found, operator, value):
     assert found(filters) == {i for i, metadata in enumerate(RECORDS) if means(filters, metadata)}
 
 
+@needs_oracle
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**70, 1e22, -1e22])
 @pytest.mark.parametrize("operator", [*RANGES, *EQUALITY])
 def test_numbers_of_more_than_64_bits(found, operator, value):

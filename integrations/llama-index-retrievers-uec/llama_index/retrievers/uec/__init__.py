@@ -2,5 +2,6 @@
 
 from llama_index.retrievers.uec.base import UECRetriever
 from llama_index.retrievers.uec.filters import chroma_filter
+from llama_index.retrievers.uec.tools import ToolRetriever
 
-__all__ = ["UECRetriever", "chroma_filter"]
+__all__ = ["ToolRetriever", "UECRetriever", "chroma_filter"]

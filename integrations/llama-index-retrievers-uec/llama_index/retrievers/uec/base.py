@@ -116,6 +116,7 @@ class UECRetriever(NodeIndex, BaseRetriever):
         self.engine = _engine(
             index, engine, {name: v for name, v in opening.items() if v not in (None, False)}
         )
+        self.engine.check_options(similarity_top_k, candidates=candidates, temperature=temperature)
         self._said: set[str] = set()
         super().__init__(callback_manager, object_map, objects, verbose)
 

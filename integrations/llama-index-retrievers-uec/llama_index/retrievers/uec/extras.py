@@ -29,15 +29,24 @@ def check_include(include: Sequence[str], possible: Sequence[str] = EXTRAS) -> t
 def annotated(node: BaseNode, extras: Mapping[str, Any]) -> BaseNode:
     """A node with extras under keys such as `uec_score`, which neither LLM nor embedding model gets to see.
 
-    A key of that name in the node's own metadata is hidden by ours, in the copy alone.
+    Extras of an earlier step are replaced.
 
     Args:
         node: left as it is.
         extras: name -> value.
+
+    Raises:
+        InvalidInputError: if such a key is the user's own.
     """
     if not extras:
         return node
     ours = {PREFIX + name: value for name, value in extras.items()}
+    hidden = set(node.excluded_llm_metadata_keys) & set(node.excluded_embed_metadata_keys)
+    if taken := [key for key in ours if key in node.metadata and key not in hidden]:
+        raise InvalidInputError(
+            f"node {node.node_id!r} has a metadata key {taken[0]!r} of its own: "
+            f"rename it, or leave {taken[0].removeprefix(PREFIX)!r} out of include"
+        )
     return node.model_copy(
         update={
             "metadata": {**node.metadata, **ours},

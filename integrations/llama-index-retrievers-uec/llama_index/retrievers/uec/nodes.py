@@ -26,6 +26,7 @@ from uec_retriever.store.records import Record, make_records
 logger = logging.getLogger(__name__)
 _KNOWN: tuple[type[BaseNode], ...] = (TextNode, IndexNode, ImageNode, Node, Document, ImageDocument)
 _ELSEWHERE = {"id_", "embedding", "metadata", "text", "obj", "class_name"}  # in the record, or not kept
+_FRAMEWORK = "llama_index"
 _MEDIA = ("text_resource", "image_resource", "audio_resource", "video_resource")
 
 
@@ -70,22 +71,30 @@ def node_of(identifier: str, text: str, metadata: Mapping[str, Any], payload: st
     Raises:
         StorageError: for a damaged payload.
     """
-    if payload is None:
+    kept = _of_llama_index(payload)
+    if kept is None:
         return TextNode(id_=identifier, text=text, metadata=dict(metadata))
     try:
-        kept = json.loads(payload)
         fields = dict(kept["node"])
         restored = _metadata(metadata, kept["keys"], kept["values"])
+        cls = _class_named(kept["class"], kept["base"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(
-            f"record {identifier!r} has a payload that is not of LlamaIndex: {error!r}"
-        ) from error
-    cls = _class_named(kept["class"], kept["base"])
+        raise StorageError(f"record {identifier!r} has a damaged payload: {error!r}") from error
     if issubclass(cls, Node):
         fields["text_resource"] = {**fields.get("text_resource", {}), "text": text}
     else:
         fields["text"] = text
     return cls(**{**fields, "id_": identifier, "metadata": restored})
+
+
+def _of_llama_index(payload: str | None) -> dict[str, Any] | None:
+    """What a payload holds, if it is ours and not another framework's."""
+    try:
+        content = json.loads(payload or "null")
+    except ValueError:
+        return None
+    kept = content.get(_FRAMEWORK) if isinstance(content, dict) else None
+    return kept if isinstance(kept, dict) else None
 
 
 def _is_stored(value: object) -> bool:
@@ -119,7 +128,7 @@ def _payload(node: BaseNode, text: str) -> str:
         "keys": list(node.metadata),
         "values": {k: v for k, v in node.metadata.items() if not _is_stored(v) or _is_inexact(v)},
     }
-    return json.dumps(kept)
+    return json.dumps({_FRAMEWORK: kept})
 
 
 def _resource(resource: MediaResource, dumped: Mapping[str, Any], text: str | None) -> dict[str, Any]:

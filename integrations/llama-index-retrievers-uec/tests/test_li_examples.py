@@ -1,0 +1,51 @@
+"""The examples run, small, on the real models."""
+
+import os
+import sys
+
+import pytest
+
+from devtools.models import MINILM, SMOLLM2, WORDLLAMA, real_model
+from examples import llama_index_query_engine, llama_index_tools, two_frameworks
+
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),  # by workflows
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
+]
+
+
+@pytest.fixture(autouse=True)
+def real_models():
+    for name in (MINILM, WORDLLAMA):
+        _made(name)
+
+
+def _made(name):
+    try:
+        real_model(name)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def test_query_engine(tmp_path, capsys):
+    _made(SMOLLM2)
+    llama_index_query_engine.main(tmp_path / "index", limit=40)
+    shown = capsys.readouterr().out
+    assert shown.count("SmolLM2: ") == 2
+    assert shown.count("deviation") == 6
+
+
+async def test_tools(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("UEC_DATA", raising=False)
+    for expected in ("30 added, 0 there already", "0 added, 30 there already"):
+        await llama_index_tools.main(tmp_path / "index", limit=30)
+        assert expected in (shown := capsys.readouterr().out)
+        assert shown.count("has dealt with") == 2
+
+
+def test_two_frameworks(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("langchain_uec")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    two_frameworks.main(tmp_path / "index", limit=30)
+    assert "both give the same answer: True" in capsys.readouterr().out

@@ -1,0 +1,313 @@
+"""The retriever by itself: what it finds, changes, refuses."""
+
+import asyncio
+import json
+import logging
+import time
+
+import chromadb
+import numpy as np
+import pytest
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.schema import Document, MetadataMode, QueryBundle, TextNode
+from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
+from llama_index.retrievers.uec import UECRetriever
+from pydantic import SecretStr
+from small import sentences
+
+from uec_retriever import Engine
+from uec_retriever.errors import IdConflictError, InvalidInputError, NotAnIndexError
+
+TEXTS = list(dict.fromkeys(sentences(40, seed=3, words=14)))
+QUERY = sentences(1, seed=9)[0]
+
+
+def text_nodes(texts=TEXTS, **fields):
+    return [TextNode(id_=f"node {i}", text=text, metadata={"n": i}, **fields) for i, text in enumerate(texts)]
+
+
+def test_class():
+    names = [cls.__name__ for cls in UECRetriever.__mro__]
+    assert BaseRetriever.__name__ in names
+    assert UECRetriever.class_name() == "UECRetriever"
+
+
+def test_it_finds_what_the_engine_finds(retriever, engine):
+    found = retriever(text_nodes(), similarity_top_k=5).retrieve(QUERY)
+    hits = engine.search(QUERY, 5).hits
+    assert [(n.node_id, n.score, n.text) for n in found] == [(h.id, h.score, h.text) for h in hits]
+    assert all(0 <= n.score <= 1 for n in found)
+    assert found[0].metadata == {"n": int(found[0].node_id.split()[1])}
+    assert retriever(similarity_top_k=5, similarity_cutoff=hits[2].score).retrieve(QUERY) == found[:3]
+    assert len(retriever().retrieve(QUERY)) == 2
+
+
+def test_filters_and_other_options_for_one_request(retriever):
+    base = retriever(text_nodes(), similarity_top_k=50)
+    filters = MetadataFilters(filters=[MetadataFilter(key="n", value=5, operator="<")])
+    few = base.with_options(filters=filters, include=["score"])
+    assert {n.metadata["n"] for n in few.retrieve(QUERY)} == set(range(5))
+    assert "uec_score" in few.retrieve(QUERY)[0].metadata
+    assert len(base.retrieve(QUERY)) == len(TEXTS)
+    assert len(few.with_options(filters=None).retrieve(QUERY)) == len(TEXTS)
+    assert base.with_options(temperature=0.05, include=["coefficients"]).retrieve(QUERY)[0].metadata[
+        "uec_coefficients"
+    ] != pytest.approx(
+        base.with_options(include=["coefficients"]).retrieve(QUERY)[0].metadata["uec_coefficients"]
+    )
+    with pytest.raises(TypeError, match="path"):
+        base.with_options(path="elsewhere")
+    with pytest.raises(TypeError, match="device"):
+        base.with_options(device="cpu")
+
+
+def test_extras_stay_out_of_prompts_and_embedded_texts(retriever, engine):
+    nodes = text_nodes(excluded_llm_metadata_keys=["n"])
+    plain = retriever(nodes, similarity_top_k=3).retrieve(QUERY)
+    names = ["score", "raw_score", "deviation", "coefficients", "confidence"]
+    rich = retriever(similarity_top_k=3, include=names).retrieve(QUERY)
+    for a, b in zip(plain, rich, strict=True):
+        assert not any(key.startswith("uec") for key in a.metadata)
+        assert set(b.metadata) == {"n", *(f"uec_{name}" for name in names)}
+        assert b.metadata["uec_score"] == b.score
+        assert sum(b.metadata["uec_coefficients"].values()) == pytest.approx(1)
+        assert b.metadata["uec_deviation"] >= 0
+        for mode in (MetadataMode.LLM, MetadataMode.EMBED, MetadataMode.NONE):
+            assert b.node.get_content(metadata_mode=mode) == a.node.get_content(metadata_mode=mode)
+    original = {n.node_id: n for n in nodes}
+    assert all(a.node == original[a.node_id] for a in plain)
+    assert not any("uec" in str(r.metadata) for r in engine.get())
+
+
+def test_a_key_of_that_name_is_refused_where_it_is_asked_for(retriever):
+    made = retriever([TextNode(id_="a", text="the wing", metadata={"uec_score": "mine"})], include=["score"])
+    with pytest.raises(InvalidInputError, match="'a'.*'uec_score'"):
+        made.retrieve("the wing")
+    assert made.with_options(include=["deviation"]).retrieve("the wing")[0].metadata["uec_score"] == "mine"
+
+
+def test_adding_again_changes_nothing_and_changed_nodes_need_update(retriever):
+    made = retriever(text_nodes())
+    assert made.add_nodes(text_nodes()).unchanged == len(TEXTS)
+    changed = text_nodes()[:1]
+    changed[0].text = "another wing"
+    with pytest.raises(IdConflictError, match="update"):
+        made.add_nodes(changed)
+    assert made.add_nodes(changed, update=True).updated == 1
+    assert made.get_nodes(["node 0"]) == changed
+    assert made.delete(["node 0", "unknown"]) == 1
+    assert made.get_nodes(["node 0"]) == []
+
+
+def documents(ids=("one", "two")):
+    return [Document(id_=i, text=". ".join(TEXTS[n::2]), metadata={"part": n}) for n, i in enumerate(ids)]
+
+
+def test_documents_go_through_the_node_parser_and_again_change_nothing(tmp_path, making):
+    splitter = [SentenceSplitter(chunk_size=60, chunk_overlap=0)]
+    made = UECRetriever.from_documents(
+        documents(),
+        making["experts"],
+        tmp_path / "new",
+        transformations=splitter,
+        posteriors=making["posteriors"],
+    )
+    count = made.engine.count()
+    assert count > 4
+    node = made.retrieve(TEXTS[0])[0].node
+    assert node.ref_doc_id in ("one", "two")
+    assert made.get_nodes([node.next_node.node_id])[0].prev_node.node_id == node.node_id
+    again = UECRetriever.from_documents(documents(), path=tmp_path / "new", transformations=splitter)
+    assert again.engine.count() == count
+    parts = MetadataFilters(filters=[MetadataFilter(key="part", value=1)])
+    assert made.delete_ref_doc("two") == count - len(made.get_nodes()) > 0
+    assert made.get_nodes(filters=parts) == []
+    assert made.delete_ref_doc("two") == 0
+
+
+def test_random_document_ids_are_replaced_and_updates_leave_nothing_stale(retriever):
+    made, splitter = retriever(), [SentenceSplitter(chunk_size=60, chunk_overlap=0)]
+    loaded = lambda: [Document(text=d.text) for d in documents()]  # noqa: E731
+    added = made.add_documents(loaded(), transformations=splitter).added
+    assert made.add_documents(loaded(), transformations=splitter).unchanged == added
+    own = made.add_documents(documents(["one"]), transformations=splitter).added
+    shorter = [Document(id_="one", text=TEXTS[1])]
+    made.add_documents(shorter, transformations=splitter, update=True)
+    assert made.engine.count() == added + 1
+    assert own > 1
+    assert made.add_documents([Document(id_="plain", text="the wing")]).added == 1  # Settings' node parser
+
+
+@pytest.mark.parametrize("custom", [None, sentences(3, seed=4)])
+def test_texts_of_a_bundle(retriever, engine, custom, caplog):
+    made = retriever(text_nodes(), similarity_top_k=5)
+    bundle = QueryBundle(QUERY, custom_embedding_strs=custom)
+    texts = custom or [QUERY]
+    assert [n.node_id for n in made.retrieve(bundle)] == [h.id for h in engine.search_together(texts, 5)]
+    bundle.embedding = engine.embed_queries(texts).mean(axis=0).tolist()
+    with caplog.at_level(logging.WARNING):
+        assert [n.node_id for n in made.retrieve(bundle)] == [h.id for h in engine.search_together(texts, 5)]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_a_foreign_embedding_is_not_searched_with_unless_told_to(
+    retriever, engine, caplog, encoded_queries, size
+):
+    made = retriever(text_nodes(), similarity_top_k=3)
+    stored = engine.vectors(["node 7"])[0].tolist()
+    bundle = QueryBundle(QUERY, embedding=stored[:size])
+    with caplog.at_level(logging.WARNING):
+        found = [made.retrieve(bundle) for _ in range(2)]
+    assert encoded_queries == [[QUERY]] * 2  # once each
+    assert found == [made.retrieve(QUERY)] * 2
+    assert len(caplog.records) == 1
+    assert "trust_query_embedding" in caplog.text
+    trusting = made.with_options(trust_query_embedding=True)
+    top = trusting.retrieve(bundle)[0].node_id
+    assert top == ("node 7" if size is None else found[0][0].node_id)
+
+
+@pytest.fixture
+def encoded_queries(engine, monkeypatch):
+    """The texts that each call encodes."""
+    calls, real = [], engine.ensemble.encode_queries
+
+    def encode(texts, *args):
+        calls.append(list(texts))
+        return real(texts, *args)
+
+    monkeypatch.setattr(engine.ensemble, "encode_queries", encode)
+    return calls
+
+
+def test_an_embedding_without_text(retriever, engine):
+    made = retriever(text_nodes())
+    assert (
+        made.retrieve(QueryBundle("", embedding=engine.vectors(["node 3"])[0].tolist()))[0].node_id
+        == "node 3"
+    )
+    with pytest.raises(InvalidInputError, match="shape"):
+        made.retrieve(QueryBundle(" ", embedding=[0.1, 0.2]))
+    for empty in (QueryBundle(""), QueryBundle(" "), QueryBundle("", custom_embedding_strs=[])):
+        with pytest.raises(InvalidInputError, match="query 0 is empty"):
+            made.retrieve(empty)
+
+
+def test_the_same_index_read_and_added_to_by_the_engine(retriever, engine, tmp_path):
+    made = retriever(text_nodes())
+    engine.add(["of the plain engine"], ["plain"], [{"n": 100}])
+    [node] = made.get_nodes(["plain"])
+    assert node == TextNode(id_="plain", text="of the plain engine", metadata={"n": 100})
+    [record] = engine.get(["node 3"])
+    assert (record.text, record.metadata, record.embedded) == (TEXTS[3], {"n": 3}, f"n: 3\n\n{TEXTS[3]}")
+    reopened = UECRetriever(tmp_path / "index", device="cpu")
+    assert reopened.retrieve(QUERY) == made.retrieve(QUERY)
+    assert Engine.open(tmp_path / "index", device="cpu").count() == len(TEXTS) + 1
+
+
+def test_a_server_by_url_and_by_client(making, tmp_path, server):
+    host, port = server.removeprefix("http://").split(":")
+    secret = {"X-Chroma-Token": SecretStr("hush")}
+    made = UECRetriever.from_nodes(
+        text_nodes(),
+        making["experts"],
+        tmp_path / "served",
+        pairs=making["pairs"],
+        posteriors=making["posteriors"],
+        url=server,
+        headers=secret,
+        collection="served",
+        similarity_top_k=3,
+    )
+    assert "hush" not in repr(made)
+    client = chromadb.HttpClient(host=host, port=int(port))
+    other = UECRetriever(tmp_path / "served", client=client, collection="served", similarity_top_k=3)
+    assert other.retrieve(QUERY) == made.retrieve(QUERY)
+    other.add_nodes([TextNode(id_="more", text=QUERY)])
+    assert made.retrieve(QUERY)[0].node_id == "more"
+
+
+async def test_eight_concurrent_queries_do_not_block_the_loop(retriever, engine, monkeypatch):
+    made, real = retriever(text_nodes()), engine.ensemble.encode_queries
+
+    def slow(*args):
+        time.sleep(0.5)  # as a large model would take
+        return real(*args)
+
+    monkeypatch.setattr(engine.ensemble, "encode_queries", slow)
+    stalls, done = [], asyncio.Event()
+
+    async def tick():
+        last = time.perf_counter()
+        while not done.is_set():
+            await asyncio.sleep(0.01)
+            now = time.perf_counter()
+            stalls.append(now - last - 0.01)
+            last = now
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(0.05)
+    found = await asyncio.gather(*(made.aretrieve(text) for text in TEXTS[:8]))
+    done.set()
+    await ticker
+    monkeypatch.undo()
+    assert found == [made.retrieve(text) for text in TEXTS[:8]]
+    assert len(stalls) > 10
+    assert max(stalls) < 0.45  # blocking, it would be 0.5 at least, and 4 in all
+    logging.getLogger(__name__).info("longest stall of the loop: %.0f ms", 1000 * max(stalls))
+
+
+def test_callbacks_are_left_to_llama_index(retriever):
+    handler = LlamaDebugHandler(print_trace_on_end=False)
+    made = retriever(text_nodes(), callback_manager=CallbackManager([handler]))
+    made.retrieve(QUERY)
+    assert len(handler.get_event_pairs(CBEventType.RETRIEVE)) == 1
+
+
+def test_arguments_that_cannot_be_used(engine, tmp_path, making):
+    filters = MetadataFilters(filters=[MetadataFilter(key="a", value="b", operator="text_match")])
+    for options, says in [
+        ({}, "one of them"),
+        ({"index": tmp_path, "engine": engine}, "one of them"),
+        ({"engine": "index"}, "engine is a str"),
+        ({"engine": engine, "device": "cpu"}, "'device'"),
+        ({"engine": engine, "filters": filters}, "'text_match'"),
+        ({"engine": engine, "filters": {"a": 1}}, "MetadataFilters"),
+        ({"engine": engine, "include": "score"}, r"\['score'\]"),
+        ({"engine": engine, "include": ["variance"]}, "'variance'"),
+    ]:
+        with pytest.raises(InvalidInputError, match=says):
+            UECRetriever(**options)
+    with pytest.raises(TypeError, match="top_k"):
+        UECRetriever(engine=engine, top_k=3)
+    with pytest.raises(NotAnIndexError):
+        UECRetriever(tmp_path / "nowhere")
+    for bad, error in [
+        ({"colour": 1}, TypeError),
+        ({"filters": filters}, InvalidInputError),
+        ({"include": ["x"]}, InvalidInputError),
+    ]:
+        with pytest.raises(error):
+            UECRetriever.from_nodes(text_nodes(), making["experts"], tmp_path / "none", **bad)
+    with pytest.raises(InvalidInputError, match="text 0 is empty"):
+        UECRetriever.from_nodes([TextNode(text="")], making["experts"], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    for options, says in [({"similarity_top_k": 0}, "k must be"), ({"candidates": 1}, "candidates must be")]:
+        with pytest.raises(InvalidInputError, match=says):
+            UECRetriever(engine=engine, **options)
+
+
+async def test_errors_reach_the_user_as_they_are(engine):
+    made = UECRetriever(engine=engine)
+    with pytest.raises(InvalidInputError, match="query 0 is empty"):
+        await made.aretrieve("")
+
+
+def test_payloads_stay_small(retriever, engine):
+    retriever(text_nodes())
+    sizes = [len(r.payload) for r in engine.get()]
+    assert max(sizes) < 120, json.dumps(sizes)
+    assert np.mean(sizes) > 0
