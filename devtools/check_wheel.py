@@ -1,4 +1,4 @@
-"""Build the wheel and check that it holds the whole package and nothing else."""
+"""Build the wheels and check that each holds its whole package and nothing else."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-PACKAGE = "uec_retriever"
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ((ROOT, "uec_retriever"), (ROOT / "integrations" / "langchain-uec", "langchain_uec"))
 
 
 def main() -> int:
-    """Compare the wheel's contents with the package's files; returns the exit code."""
-    root = Path(__file__).resolve().parent.parent
+    """Check every wheel; returns the exit code."""
+    return int(not all([matches(root, package) for root, package in PACKAGES]))
+
+
+def matches(root: Path, package: str) -> bool:
+    """Whether the wheel's contents are the package's files."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, str(root)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -22,7 +27,7 @@ def main() -> int:
     packed = {name for name in names if ".dist-info/" not in name}
     wanted = {
         file.relative_to(root).as_posix()
-        for file in (root / PACKAGE).rglob("*")
+        for file in (root / package).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
     for name in sorted(wanted - packed):
@@ -30,7 +35,7 @@ def main() -> int:
     for name in sorted(packed - wanted):
         print(f"does not belong in the wheel: {name}")
     print(f"{wheel.name}: {len(packed)} files")
-    return int(packed != wanted)
+    return packed == wanted
 
 
 if __name__ == "__main__":

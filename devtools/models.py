@@ -107,7 +107,7 @@ def _smollm2(temporary: Path) -> Path:
     source = real_llm(SMOLLM2)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype="float16")
-    model.hf_quantizer = None  # the weights are plain numbers by now, but it refuses to save them
+    vars(model)["hf_quantizer"] = None  # the weights are plain numbers by now, but it refuses to save them
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     tokenizer.save_pretrained(temporary / SMOLLM2)

@@ -1,9 +1,9 @@
 """A LangChain chain (LCEL) that answers from the Python standard library's documentation, all on this machine.
 
 Two experts find the sources, a local SmolLM2 writes the answer. Each source is shown with its score, the
-deviation of that score, and how far each expert was trusted; where the index has a calibrated confidence, the
-chain declines to answer below a half. Run it with `python -m examples.langchain_rag`; what it makes is in
-`.cache/langchain_rag`, and a second run only answers the questions.
+deviation of the similarity, and how far each expert was trusted; where the index has a calibrated confidence, the
+chain declines to answer below a half. The sources are what to look at: a model of 135M parameters writes poorly.
+Run it with `python -m examples.langchain_rag`; its index is kept in `.cache/langchain_rag`.
 """
 
 from __future__ import annotations

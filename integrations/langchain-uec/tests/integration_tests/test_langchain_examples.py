@@ -1,12 +1,22 @@
 """The LangChain examples, on real models at a small size."""
 
+import warnings
+
 import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_uec import UECRetriever
 
-from examples import langchain_rag, langgraph_tools
+from examples import langchain_rag
 
 pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope="module")
+def langgraph_tools():
+    with warnings.catch_warnings():  # LangGraph 1.0 warns of an import of its own
+        warnings.filterwarnings("ignore", "AgentState.* has been moved")
+        from examples import langgraph_tools
+    return langgraph_tools
 
 
 def test_answers_with_sources(tmp_path, minilm, wordllama, smollm2, capsys):
@@ -14,7 +24,9 @@ def test_answers_with_sources(tmp_path, minilm, wordllama, smollm2, capsys):
     results = langchain_rag.main([question], tmp_path, "f*.py", max_new_tokens=4)
     assert "filecmp.cmp" in [d.id for d in results[0]["documents"]]
     assert results[0]["answer"]
-    assert "not calibrated" in capsys.readouterr().out or results[0]["documents"][0].metadata["uec_confidence"]
+    assert (
+        "not calibrated" in capsys.readouterr().out or results[0]["documents"][0].metadata["uec_confidence"]
+    )
 
 
 def test_declines_when_it_has_found_nothing(engine):
@@ -34,7 +46,9 @@ def test_the_language_model_reads_no_scores(engine):
 
 
 @pytest.mark.parametrize("data", [True, False])
-def test_the_agents_model_sees_five_tools(tmp_path, minilm, wordllama, monkeypatch, data, request):
+def test_the_agents_model_sees_five_tools(
+    langgraph_tools, tmp_path, minilm, wordllama, monkeypatch, data, request
+):
     if data:
         monkeypatch.setenv("UEC_DATA", str(request.getfixturevalue("collections")))
     else:
@@ -48,7 +62,7 @@ def test_the_agents_model_sees_five_tools(tmp_path, minilm, wordllama, monkeypat
     assert called == bound[0]
 
 
-async def test_the_agent_works_asynchronously(tmp_path, minilm, wordllama, monkeypatch):
+async def test_the_agent_works_asynchronously(langgraph_tools, tmp_path, minilm, wordllama, monkeypatch):
     monkeypatch.delenv("UEC_DATA", raising=False)
     tools = langgraph_tools.load_tools(12)[1]
     picker = langgraph_tools.PickTools(langgraph_tools.make_retriever(tools, tmp_path, k=2))
