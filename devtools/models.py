@@ -1,4 +1,5 @@
-"""Real models out of PyPI packages: embedding models as sentence-transformers folders, language models as GGUF files.
+"""Real models out of PyPI packages: embedding models as sentence-transformers folders, language models as GGUF
+files (`real_llm`) or, read once, as folders.
 
 Needs the dependency group `models` (`mpnet` for all-mpnet-base-v2, `llm` for language models). Folders are made once, in
 `.cache/models` of the checkout, or where `UEC_MODELS` points.
@@ -18,7 +19,7 @@ from pathlib import Path
 MINILM, MPNET, WORDLLAMA = "all-MiniLM-L6-v2", "all-mpnet-base-v2", "wordllama-256"
 SMOLLM2, GEMMA3 = "SmolLM2-135M-Instruct", "gemma-3-270m"
 _GEMMA3_HASH = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-_GROUPS = {MINILM: "models", WORDLLAMA: "models", MPNET: "mpnet"}
+_GROUPS = {MINILM: "models", WORDLLAMA: "models", MPNET: "mpnet", SMOLLM2: "llm"}
 
 
 def cache_folder() -> Path:
@@ -28,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def real_model(name: str) -> Path:
-    """Folder of a real model, made on first use.
+    """Folder of a real model, embedding model or `SMOLLM2`, made on first use.
 
     Raises:
         ModuleNotFoundError: if its package is not installed, with the command that installs it.
@@ -124,10 +125,26 @@ def _wordllama(temporary: Path) -> Path:
     return temporary / WORDLLAMA
 
 
+def _smollm2(temporary: Path) -> Path:
+    """Reading the GGUF file takes most of a minute, reading this folder a second."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = real_llm(SMOLLM2)
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype="float16")
+    vars(model)["hf_quantizer"] = None  # the weights are plain numbers by now, but it refuses to save them
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    tokenizer.save_pretrained(temporary / SMOLLM2)
+    model.save_pretrained(temporary / SMOLLM2)
+    return temporary / SMOLLM2
+
+
 _BUILDERS: dict[str, Callable[[Path], Path]] = {
     MINILM: _minilm,
     MPNET: _mpnet,
     WORDLLAMA: _wordllama,
+    SMOLLM2: _smollm2,
 }
 
 if __name__ == "__main__":

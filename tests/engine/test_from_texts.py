@@ -248,3 +248,20 @@ def test_the_source_of_a_text_can_be_searched_and_deleted_by(make):
     assert engine.delete(where={SOURCE_KEY: "two"}) == 0
     with pytest.raises(InvalidInputError, match="source 0"):
         make_records(["text"], sources=[""])
+
+
+@pytest.mark.parametrize("options", [{"k": 0}, {"k": 9, "candidates": 5}, {"temperature": -1.0}, {"k": 2.5}])
+def test_options_are_refused_without_a_query_as_with_one(filled, options):
+    with pytest.raises(InvalidInputError) as searched:
+        filled.search("the wing", **options)
+    with pytest.raises(InvalidInputError) as checked:
+        filled.check_options(**options)
+    assert str(checked.value) == str(searched.value)
+    filled.check_options(3, candidates=5, temperature=0.0)
+
+
+def test_embedding_documents_without_storing_them(filled):
+    records = filled.get()[:3]
+    stored = filled.vectors([r.id for r in records])
+    np.testing.assert_allclose(filled.embed_documents([r.text for r in records]), stored, atol=1e-6)
+    assert filled.embed_documents([]).shape == (0, filled.manifest.dimension)

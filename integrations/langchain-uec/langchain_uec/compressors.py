@@ -53,7 +53,7 @@ class UECRescorer(OpensEngine, BaseDocumentCompressor):
         super().__init__(**options)
         check_threshold(self.score_threshold)
         if self.top_n is not None:
-            self._engine.check_options(self.top_n)
+            self.engine.check_options(self.top_n)
 
     @classmethod
     def from_experts(
@@ -114,7 +114,7 @@ class UECRescorer(OpensEngine, BaseDocumentCompressor):
         """
         if not documents:
             return []
-        rescored = self._engine.rescore(
+        rescored = self.engine.rescore(
             query, [document.page_content for document in documents], batch_size=self.batch_size
         )
         kept = []

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_serializer,
+    field_validator,
+)
 
 if TYPE_CHECKING:
     from uec_retriever import Embedder, Engine, Expert
@@ -77,10 +86,11 @@ class UAEEmbedding(BaseModel, Embeddings):
     @field_validator("model_kwargs")
     @classmethod
     def _hide_tokens(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return {
-            key: SecretStr(value) if key in _SECRETS and isinstance(value, str) else value
-            for key, value in options.items()
-        }
+        return _hidden(options)
+
+    @field_serializer("model_kwargs", "encode_kwargs", "query_encode_kwargs", when_used="json")
+    def _written(self, options: dict[str, Any]) -> Any:
+        return _plain(options)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embeddings of texts, each a list of D floats.
@@ -152,10 +162,7 @@ class UAEEmbedding(BaseModel, Embeddings):
         return self.model_copy()
 
     def _model_options(self) -> dict[str, Any]:
-        given = {
-            key: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for key, value in self.model_kwargs.items()
-        }
+        given = _revealed(self.model_kwargs)
         if self.cache_folder is not None:
             given["cache_folder"] = self.cache_folder
         own = {"device": self.device, "trust_remote_code": self.trust_remote_code}
@@ -187,3 +194,33 @@ class IndexEmbeddings(Embeddings):
 
 def _rebuilt(cls: type[UAEEmbedding], options: dict[str, Any]) -> UAEEmbedding:
     return cls(**options)
+
+
+def _hidden(options: dict[str, Any]) -> dict[str, Any]:
+    """Options whose tokens are secrets, those of nested options too."""
+    return {
+        key: SecretStr(value)
+        if key in _SECRETS and isinstance(value, str)
+        else _hidden(value)
+        if isinstance(value, dict)
+        else value
+        for key, value in options.items()
+    }
+
+
+def _revealed(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else _revealed(value)
+        if isinstance(value, dict)
+        else value
+        for key, value in options.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold; secrets masked, say, a torch.dtype by name."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

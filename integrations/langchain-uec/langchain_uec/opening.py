@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 else:  # pydantic resolves annotations, and torch is not to be imported for that
     Engine = Any
 
+_NOT_YET: Any = None  # no user sees an object without its engine
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -87,7 +89,7 @@ class OpensEngine(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
     index: str | Path | None = Field(default=None, frozen=True)
-    engine: Engine | None = Field(default=None, frozen=True, repr=False, exclude=True)
+    engine: Engine = Field(default=_NOT_YET, frozen=True, repr=False, exclude=True)
     experts: Mapping[str, Any] | None = Field(default=None, frozen=True)
     device: str | None = Field(default=None, frozen=True)
     trust_remote_code: bool = Field(default=False, frozen=True)
@@ -100,11 +102,6 @@ class OpensEngine(BaseModel):
         super().__init__(**options)
         # not in model_post_init: there pydantic would hide our errors, most of them ValueErrors, in its own
         self.__dict__["engine"] = opened(self.engine, self._opening())
-
-    @property
-    def _engine(self) -> Engine:
-        assert self.engine is not None
-        return self.engine
 
     def _opening(self) -> Opening:
         names = [name for name in Opening.__dataclass_fields__ if name != "index"]
@@ -204,10 +201,12 @@ def as_experts(experts: Experts | None, opening: Opening) -> tuple[list[Any] | N
         return None, {}
     if isinstance(experts, IndexEmbeddings):
         return list(experts.engine.experts), {}
-    single = isinstance(experts, str | Path | Embeddings) or not isinstance(experts, Iterable)
+    several: Iterable[Any] = [experts]
+    if isinstance(experts, Iterable) and not isinstance(experts, str | Embeddings):
+        several = experts
     found: list[Any] = []
     posteriors: dict[str, Any] = {}
-    for each in [experts] if single else experts:
+    for each in several:
         if isinstance(each, UAEEmbedding):
             expert = each.as_expert(device=opening.device)
             if each.posterior is not None:

@@ -67,7 +67,7 @@ class UECRetriever(OpensEngine, BaseRetriever):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         check_threshold(self.score_threshold)
-        self._engine.check_options(self.k, candidates=self.fetch_k, temperature=self.temperature)
+        self.engine.check_options(self.k, candidates=self.fetch_k, temperature=self.temperature)
 
     @classmethod
     def from_texts(
@@ -195,7 +195,7 @@ class UECRetriever(OpensEngine, BaseRetriever):
             [document.id for document in documents] if ids is None else ids,
             [document.metadata for document in documents],
         )
-        self._engine.add_records(records, update=True, batch_size=batch_size)
+        self.engine.add_records(records, update=True, batch_size=batch_size)
         return named
 
     async def aadd_documents(
@@ -210,7 +210,7 @@ class UECRetriever(OpensEngine, BaseRetriever):
         Returns:
             How many were deleted.
         """
-        return self._engine.delete(ids, filter)
+        return self.engine.delete(ids, filter)
 
     async def adelete(
         self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None
@@ -231,7 +231,7 @@ class UECRetriever(OpensEngine, BaseRetriever):
     ) -> list[Document]:
         options = self._search_options(k, filter, fetch_k, temperature)
         threshold = self._threshold(score_threshold)
-        return found_documents(self._engine.search(query, **options), self.include, threshold)
+        return found_documents(self.engine.search(query, **options), self.include, threshold)
 
     async def _aget_relevant_documents(
         self,
@@ -246,7 +246,7 @@ class UECRetriever(OpensEngine, BaseRetriever):
     ) -> list[Document]:
         options = self._search_options(k, filter, fetch_k, temperature)
         threshold = self._threshold(score_threshold)
-        return found_documents(await self._engine.asearch(query, **options), self.include, threshold)
+        return found_documents(await self.engine.asearch(query, **options), self.include, threshold)
 
     def _search_options(
         self, k: int | None, filter: dict[str, Any] | None, fetch_k: int | None, temperature: float | None
@@ -265,5 +265,5 @@ class UECRetriever(OpensEngine, BaseRetriever):
         params = super()._get_ls_params(**kwargs)
         params["ls_vector_store_provider"] = "Chroma"
         params["ls_embedding_provider"] = "uec"
-        params["ls_embedding_model"] = "+".join(self._engine.ensemble.labels)
+        params["ls_embedding_model"] = "+".join(self.engine.ensemble.labels)
         return params

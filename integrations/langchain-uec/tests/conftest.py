@@ -129,3 +129,13 @@ def server(tmp_path_factory):
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def collections():
+    """Folder of the test collections (BEIR layout)."""
+    default = Path(__file__).resolve().parents[4] / "shared" / "data"
+    folder = Path(os.environ.get("UEC_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no test collections at {folder}: set UEC_DATA")
+    return folder

@@ -6,12 +6,13 @@ import pickle
 
 import chromadb
 import pytest
+import torch
 from langchain_core.load import dumpd, dumps
 from langchain_small import documents, pairs, shown
 from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever, UECVectorStore
 from pydantic import ValidationError
 
-from uec_retriever import Expert
+from uec_retriever import Embedder, Expert
 from uec_retriever.errors import InvalidInputError, StorageError
 
 QUERY = "what flow has the large wing"
@@ -24,7 +25,10 @@ def thing(request, index, models, engine):
     if request.param == "store":
         return UECVectorStore(index, models, headers=HEADERS, device="cpu")
     if request.param == "embedding":
-        return UAEEmbedding(model_name=models[0], device="cpu", model_kwargs={"token": SECRET})
+        nested = {"dtype": torch.float32, "token": SECRET}
+        return UAEEmbedding(
+            model_name=models[0], device="cpu", model_kwargs={"token": SECRET, "processor_kwargs": nested}
+        )
     cls = UECRetriever if request.param == "retriever" else UECRescorer
     return cls(index=index, headers=HEADERS, device="cpu", experts={"first": models[0]})
 
@@ -44,6 +48,20 @@ def test_no_secret_comes_out(thing):
 def test_the_secret_is_used(index):
     retriever = UECRetriever(index=index, headers=HEADERS, device="cpu")
     assert retriever._opening().options()["headers"] == HEADERS
+
+
+def test_the_token_is_used(models, monkeypatch):
+    seen = []
+    real = Embedder.load.__func__
+
+    def spy(cls, name, **options):
+        seen.append(options)
+        return real(cls, name, **options)
+
+    monkeypatch.setattr(Embedder, "load", classmethod(spy))
+    options = {"token": SECRET, "processor_kwargs": {"token": SECRET}}
+    UAEEmbedding(model_name=models[0], device="cpu", model_kwargs=options)
+    assert {name: seen[0][name] for name in options} == options
 
 
 def test_engine_and_client_are_not_serialised(index, models, tmp_path):
