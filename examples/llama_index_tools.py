@@ -66,7 +66,7 @@ async def main(folder: Path = FOLDER, limit: int = TOOLS) -> None:
     report = retriever.add_tools()
     print(f"{len(tools)} tools of {origin}: {report.added} added, {report.unchanged} there already")
     llm = ScriptedLLM()
-    agent = FunctionAgent(tool_retriever=retriever, llm=llm, streaming=False)
+    agent = FunctionAgent(tool_retriever=retriever, llm=llm)
     for request in REQUESTS[origin]:
         before = len(llm.offered)
         response = await agent.run(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, NoReturn
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata, MessageRole
@@ -52,8 +52,18 @@ class ScriptedLLM(FunctionCallingLLM):
         """As `chat`."""
         return self.chat(messages, **options)
 
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **options: Any
+    ) -> AsyncGenerator[ChatResponse, None]:
+        """As `chat`, in one piece."""
+
+        async def stream() -> AsyncGenerator[ChatResponse, None]:
+            yield self.chat(messages, **options)
+
+        return stream()
+
     def _only_chat(self, *args: Any, **options: Any) -> NoReturn:
-        raise TypeError("this LLM only chats, without streaming: FunctionAgent(streaming=False)")
+        raise TypeError("this LLM only chats, as agents ask it to")
 
     complete = stream_chat = stream_complete = _only_chat
-    acomplete = astream_chat = astream_complete = _only_chat
+    acomplete = astream_complete = _only_chat

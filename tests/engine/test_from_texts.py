@@ -1,5 +1,6 @@
 """Making an index in one go, rescoring, and searching with embeddings."""
 
+import ast
 import logging
 import os
 
@@ -45,6 +46,19 @@ def test_few_texts_are_calibrated_on_general_ones_and_say_so(tmp_path, experts, 
 def test_general_pairs_are_the_same_each_time():
     assert general_pairs(20) == general_pairs(20)
     assert len(general_pairs()) == 160
+
+
+def test_general_pairs_survive_the_parser_of_python_3_11(monkeypatch):
+    expected, real, calls = general_pairs(20), ast.parse, []
+
+    def parse(source):
+        calls.append(source)
+        if len(calls) % 2:
+            raise SystemError("AST constructor recursion depth mismatch")
+        return real(source)
+
+    monkeypatch.setattr(ast, "parse", parse)
+    assert general_pairs(20) == expected
 
 
 def test_without_a_folder_it_is_gone_with_the_engine(experts):

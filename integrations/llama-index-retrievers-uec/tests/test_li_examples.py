@@ -12,6 +12,7 @@ pytestmark = [
     pytest.mark.models,
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),  # by workflows
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
+    pytest.mark.filterwarnings("ignore:ServiceManager is deprecated:DeprecationWarning"),
 ]
 
 

@@ -6,7 +6,12 @@ import pytest
 from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import MockLLM
-from llama_index.core.node_parser import HierarchicalNodeParser, SentenceWindowNodeParser, get_leaf_nodes
+from llama_index.core.node_parser import (
+    HierarchicalNodeParser,
+    SentenceWindowNodeParser,
+    TokenTextSplitter,
+    get_leaf_nodes,
+)
 from llama_index.core.objects import ObjectRetriever, SimpleToolNodeMapping
 from llama_index.core.postprocessor import MetadataReplacementPostProcessor, SimilarityPostprocessor
 from llama_index.core.query_engine import RetrieverQueryEngine
@@ -67,7 +72,9 @@ def test_fusion_with_a_vector_index_that_shares_the_bundle(retriever, nodes, mod
 
 def test_auto_merging(retriever):
     document = Document(id_="doc", text=" ".join(f"{text}." for text in TEXTS))
-    parsed = HierarchicalNodeParser.from_defaults(chunk_sizes=[256, 64]).get_nodes_from_documents([document])
+    splitters = {str(size): TokenTextSplitter(chunk_size=size, chunk_overlap=0) for size in (256, 64)}
+    parser = HierarchicalNodeParser.from_defaults(node_parser_ids=["256", "64"], node_parser_map=splitters)
+    parsed = parser.get_nodes_from_documents([document])
     leaves = get_leaf_nodes(parsed)
     store = SimpleDocumentStore()
     store.add_documents(parsed)
@@ -81,7 +88,9 @@ def test_auto_merging(retriever):
 
 
 def test_sentence_windows(retriever):
-    parser = SentenceWindowNodeParser.from_defaults(window_size=1)
+    parser = SentenceWindowNodeParser.from_defaults(
+        window_size=1, sentence_splitter=lambda text: [f"{s.strip()}." for s in text.split(".") if s.strip()]
+    )
     document = Document(id_="doc", text=" ".join(f"{text.capitalize()}." for text in TEXTS[:10]))
     made = retriever(parser.get_nodes_from_documents([document]), similarity_top_k=3)
     found = made.retrieve(TEXTS[4])
@@ -133,10 +142,10 @@ def tools():
     return [make(i, text) for i, text in enumerate(TEXTS)]
 
 
-@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # both by workflows, which
-@pytest.mark.filterwarnings(
-    "ignore::pydantic.warnings.PydanticDeprecatedSince211"
-)  # looks at every attribute
+# by workflows, which looks at every attribute of an agent; the last by its first version
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211")
+@pytest.mark.filterwarnings("ignore:ServiceManager is deprecated:DeprecationWarning")
 async def test_an_agent_gets_the_tools_that_the_retriever_picks(retriever):
     mapping = SimpleToolNodeMapping.from_objects(tools())
     base = retriever(similarity_top_k=3)
@@ -148,7 +157,7 @@ async def test_an_agent_gets_the_tools_that_the_retriever_picks(retriever):
     assert [tool.metadata.name for tool in found] == [n.metadata["name"] for n in base.retrieve(TEXTS[4])]
     retriever = ToolRetriever(base, tools())
     assert retriever.add_tools().unchanged == len(TEXTS)
-    agent = FunctionAgent(tool_retriever=retriever, llm=llm, streaming=False)
+    agent = FunctionAgent(tool_retriever=retriever, llm=llm)
     query = f"Tool description: {TEXTS[4]}"
     response = await agent.run(query)
     picked = [n.metadata["name"] for n in base.retrieve(query)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
-from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.node_parser import TokenTextSplitter
 from llama_index.core.schema import Document, MetadataMode, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from llama_index.retrievers.uec import UECRetriever
@@ -106,7 +106,7 @@ def documents(ids=("one", "two")):
 
 
 def test_documents_go_through_the_node_parser_and_again_change_nothing(tmp_path, making):
-    splitter = [SentenceSplitter(chunk_size=60, chunk_overlap=0)]
+    splitter = [TokenTextSplitter(chunk_size=40, chunk_overlap=0)]
     made = UECRetriever.from_documents(
         documents(),
         making["experts"],
@@ -128,7 +128,7 @@ def test_documents_go_through_the_node_parser_and_again_change_nothing(tmp_path,
 
 
 def test_random_document_ids_are_replaced_and_updates_leave_nothing_stale(retriever):
-    made, splitter = retriever(), [SentenceSplitter(chunk_size=60, chunk_overlap=0)]
+    made, splitter = retriever(), [TokenTextSplitter(chunk_size=40, chunk_overlap=0)]
     loaded = lambda: [Document(text=d.text) for d in documents()]  # noqa: E731
     added = made.add_documents(loaded(), transformations=splitter).added
     assert made.add_documents(loaded(), transformations=splitter).unchanged == added
