@@ -126,9 +126,7 @@ async def longest_stall(work):
 
 
 @pytest.mark.models
-async def test_eight_queries_at_once_leave_the_event_loop_running(
-    tmp_path, minilm, wordllama, record_property
-):
+async def test_eight_queries_at_once_leave_the_event_loop_running(tmp_path, minilm, wordllama):
     found = documents()
     retriever = UECRetriever.from_documents(
         found, [minilm, wordllama], tmp_path / "i", pairs=pairs(), device="cpu"
@@ -144,8 +142,7 @@ async def test_eight_queries_at_once_leave_the_event_loop_running(
             retriever.invoke(query)
 
     stall, seconds = await longest_stall(at_once)
-    record_property("longest stall", f"{stall * 1000:.1f} ms of {seconds * 1000:.0f} ms")
-    assert stall < seconds / 4
+    assert stall < seconds / 4, f"longest stall {stall:.3f} s of {seconds:.3f} s"
     blocked, seconds = await longest_stall(blocking)  # the measurement can tell
     assert blocked > seconds / 2
 
