@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from small import sentences
 
 from uec_retriever import Engine
-from uec_retriever.errors import IdConflictError, InvalidInputError, NotAnIndexError
+from uec_retriever.errors import IdConflictError, InvalidInputError
 
 TEXTS = list(dict.fromkeys(sentences(40, seed=3, words=14)))
 QUERY = sentences(1, seed=9)[0]
@@ -265,45 +265,6 @@ def test_callbacks_are_left_to_llama_index(retriever):
     made = retriever(text_nodes(), callback_manager=CallbackManager([handler]))
     made.retrieve(QUERY)
     assert len(handler.get_event_pairs(CBEventType.RETRIEVE)) == 1
-
-
-def test_arguments_that_cannot_be_used(engine, tmp_path, making):
-    filters = MetadataFilters(filters=[MetadataFilter(key="a", value="b", operator="text_match")])
-    for options, says in [
-        ({}, "one of them"),
-        ({"index": tmp_path, "engine": engine}, "one of them"),
-        ({"engine": "index"}, "engine is a str"),
-        ({"engine": engine, "device": "cpu"}, "'device'"),
-        ({"engine": engine, "filters": filters}, "'text_match'"),
-        ({"engine": engine, "filters": {"a": 1}}, "MetadataFilters"),
-        ({"engine": engine, "include": "score"}, r"\['score'\]"),
-        ({"engine": engine, "include": ["variance"]}, "'variance'"),
-    ]:
-        with pytest.raises(InvalidInputError, match=says):
-            UECRetriever(**options)
-    with pytest.raises(TypeError, match="top_k"):
-        UECRetriever(engine=engine, top_k=3)
-    with pytest.raises(NotAnIndexError):
-        UECRetriever(tmp_path / "nowhere")
-    for bad, error in [
-        ({"colour": 1}, TypeError),
-        ({"filters": filters}, InvalidInputError),
-        ({"include": ["x"]}, InvalidInputError),
-    ]:
-        with pytest.raises(error):
-            UECRetriever.from_nodes(text_nodes(), making["experts"], tmp_path / "none", **bad)
-    with pytest.raises(InvalidInputError, match="text 0 is empty"):
-        UECRetriever.from_nodes([TextNode(text="")], making["experts"], tmp_path / "none")
-    assert not (tmp_path / "none").exists()
-    for options, says in [({"similarity_top_k": 0}, "k must be"), ({"candidates": 1}, "candidates must be")]:
-        with pytest.raises(InvalidInputError, match=says):
-            UECRetriever(engine=engine, **options)
-
-
-async def test_errors_reach_the_user_as_they_are(engine):
-    made = UECRetriever(engine=engine)
-    with pytest.raises(InvalidInputError, match="query 0 is empty"):
-        await made.aretrieve("")
 
 
 def test_payloads_stay_small(retriever, engine):
