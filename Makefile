@@ -42,6 +42,7 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
+	$(BIN)/python -m benchmarks.confidence
 
 clean:
 	rm -rf $(VENV) .cache dist
