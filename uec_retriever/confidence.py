@@ -1,8 +1,12 @@
 """Confidence: abstention signals of a query, and the probability that its hits hold a right answer.
 
-An abstention signal is a number that tends to be higher (or lower) when a search went well; none is
-a probability. A `ConfidenceModel` turns some of them into one. It is fitted by
-`Engine.calibrate_confidence` and kept with the index.
+An abstention signal is a number that tends to be higher when a search went well; none is a
+probability. A `ConfidenceModel` turns them into one. It is fitted by `Engine.calibrate_confidence`
+and kept with the index.
+
+What the retriever's own uncertainty offers was tried as well (deviation of the best candidate, trace of
+the query's variance, entropy of the coefficients) and tells next to nothing of success; that scores and
+words shared with the query agree tells most (benchmarks/confidence.py).
 """
 
 from __future__ import annotations

@@ -149,8 +149,8 @@ class Writer(Searcher):
 
         Without arguments no labels are needed: titles and first sentences of the index's own texts
         serve as queries, the rest of each text as its right answer, and the same search without that
-        answer as one that cannot succeed. Real queries are harder and other: labels of your own make
-        a better confidence, if they are some hundreds.
+        answer as one that cannot succeed, beside everyday questions off topic. Real queries are harder
+        and other: labels of your own make a better confidence, if they are some hundreds.
 
         Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. A
         metadata filter narrows the candidates, which this does not know of.
@@ -175,22 +175,22 @@ class Writer(Searcher):
             InvalidInputError: for too few texts or queries, k not below the number of texts, or if
                 nearly all searches succeed or fail.
         """
-        model, report = calibrate_confidence(
-            self.ensemble,
-            self.store,
-            pairs,
-            labelled,
-            k=k,
-            unanswerable=unanswerable,
-            limit=limit,
-            seed=seed,
-            batch_size=batch_size,
-            progress=progress,
-        )
-        manifest = replace(self.manifest, confidence=model.to_string())
-        with self._folder.write_lock():
+        with self._folder.write_lock():  # the texts stay as they are meanwhile
+            model, report = calibrate_confidence(
+                self.ensemble,
+                self.store,
+                pairs,
+                labelled,
+                k=k,
+                unanswerable=unanswerable,
+                limit=limit,
+                seed=seed,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            manifest = replace(self.manifest, confidence=model.to_string())
             self.store.save_manifest(manifest)
-        self.ensemble = Ensemble(self.experts, manifest)
+            self.ensemble = Ensemble(self.experts, manifest)
         return report
 
     def copy_to(self, target: Writer, *, batch_size: int = 32, progress: Progress | None = None) -> AddReport:
