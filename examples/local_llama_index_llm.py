@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct as an LLM of LlamaIndex, on the CPU and offline.
 
-`llama-index-llms-huggingface` would do the same, but its releases ask for older versions of transformers.
+For an application take `llama-index-llms-huggingface`; this keeps what the examples install small.
 """
 
 from __future__ import annotations
