@@ -3,7 +3,7 @@
 import hashlib
 import time
 
-from uec_retriever.utility_labeler.judge import JudgeSpec
+from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 from uec_retriever.utility_labeler.questions import Candidate, Pair, Question
 from uec_retriever.utility_labeler.run import label_utilities
 

@@ -14,7 +14,7 @@ from labelling_fakes import SlowSpec, pairs
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "uec-retriever[ray]"')
 
 from uec_retriever.errors import InvalidInputError, ModelMismatchError  # noqa: E402
-from uec_retriever.utility_labeler.judge import JudgeSpec  # noqa: E402
+from uec_retriever.utility_labeler.judge_spec import JudgeSpec  # noqa: E402
 from uec_retriever.utility_labeler.labels import read_labels  # noqa: E402
 from uec_retriever.utility_labeler.prompts import default_prompts  # noqa: E402
 from uec_retriever.utility_labeler.run import label_utilities  # noqa: E402

@@ -9,7 +9,8 @@ from log_probability_server import LogProbabilityServer
 
 from uec_retriever.errors import InvalidInputError, JudgeError, ModelNotFoundError
 from uec_retriever.utility_labeler.files import manifest_path
-from uec_retriever.utility_labeler.judge import JudgeSpec, TokenSequence
+from uec_retriever.utility_labeler.judge import TokenSequence
+from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.run import label_utilities
 from uec_retriever.utility_labeler.server import ServerJudge

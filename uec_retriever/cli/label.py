@@ -26,7 +26,7 @@ from uec_retriever.cli.labelling import (
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from uec_retriever.utility_labeler.judge import JudgeSpec
+    from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 
 _LABELLING = "Labelling"
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
@@ -250,7 +250,7 @@ def _spec(
     batch_tokens: int,
     trust_remote_code: bool,
 ) -> JudgeSpec:
-    from uec_retriever.utility_labeler.judge import JudgeSpec
+    from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 
     if server is not None:
         loading = {"tokenizer": tokenizer, "gguf_file": gguf_file, "trust_remote_code": trust_remote_code}

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from uec_retriever.encoders.expert import Expert, Role, load_model
+from uec_retriever.encoders.expert import Expert, Role
+from uec_retriever.encoders.loading import load_model, resolved
 from uec_retriever.encoders.posteriors import attach_posterior
 from uec_retriever.errors import InvalidInputError, NumericalError
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -78,12 +79,11 @@ class Embedder:
             ModelMismatchError: if the posterior belongs to another model.
             UnsupportedModelError: if there is a posterior but the last layer cannot be linearised.
         """
-        model, source = load_model(
-            str(name), device=device, trust_remote_code=trust_remote_code, **model_options
-        )
+        name = str(name)
+        model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
         return cls(
             model,
-            source,
+            resolved(name),
             posterior=posterior,
             encode_options=encode_options,
             query_encode_options=query_encode_options,

@@ -7,19 +7,18 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
 from uec_retriever.encoders.discovery import find_last_layer
 from uec_retriever.encoders.fingerprint import model_fingerprint
-from uec_retriever.errors import InvalidInputError, ModelNotFoundError, NumericalError
+from uec_retriever.encoders.loading import load_model, resolved
+from uec_retriever.errors import InvalidInputError, NumericalError
 from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
 from uec_retriever.laplace.posterior import Posterior
 from uec_retriever.texts import check_texts
@@ -121,8 +120,8 @@ class Expert:
             ModelNotFoundError: if it cannot be loaded.
             UnsupportedModelError: if its last layer cannot be linearised.
         """
-        model, source = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
-        return cls(model, source, label=label, options=_recorded(model_options))
+        model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
+        return cls(model, resolved(name), label=label, options=_recorded(model_options))
 
     @property
     def dimension(self) -> int:
@@ -260,27 +259,6 @@ class Expert:
         suspects = [(prompt or "") + text for text, flag in zip(batch, full, strict=True) if flag]
         lengths = iter(self.model.tokenizer(suspects, truncation=False, verbose=False)["input_ids"])
         return [flag and len(next(lengths)) > limit for flag in full]
-
-
-def load_model(
-    name: str, *, device: str | None, trust_remote_code: bool, **model_options: Any
-) -> tuple[SentenceTransformer, str]:
-    """Load a model by hub id or path; returns it and the hub id or absolute path.
-
-    Raises:
-        ModelNotFoundError: if it cannot be loaded.
-    """
-    folder = Path(name).expanduser()
-    source = str(folder.resolve()) if folder.exists() else name
-    try:
-        return SentenceTransformer(
-            source, device=device, trust_remote_code=trust_remote_code, **model_options
-        ), source
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelNotFoundError(
-            f"cannot load the embedding model {name!r}: give a hub id or a folder that "
-            f"sentence-transformers can load ({str(error).splitlines()[0] if str(error) else error!r})"
-        ) from error
 
 
 def _checked(texts: Sequence[str], role: Role) -> list[str]:

@@ -27,7 +27,7 @@ def load_model(
     """
     try:
         return SentenceTransformer(
-            _source(name), device=device, trust_remote_code=trust_remote_code, **options
+            resolved(name), device=device, trust_remote_code=trust_remote_code, **options
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_found("embedding model", name, error) from error
@@ -43,14 +43,15 @@ def load_cross_encoder(
     """
     try:
         encoder: CrossEncoder = CrossEncoder(
-            _source(name), device=device, trust_remote_code=trust_remote_code
+            resolved(name), device=device, trust_remote_code=trust_remote_code
         )
         return encoder
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_found("cross-encoder", name, error) from error
 
 
-def _source(name: str) -> str:
+def resolved(name: str) -> str:
+    """A hub id as it is, a folder as an absolute path."""
     folder = Path(name).expanduser()
     return str(folder.resolve()) if folder.exists() else name
 

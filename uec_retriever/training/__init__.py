@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from uec_retriever.training.data import Candidate, Question, questions_from_labels, questions_from_qrels
     from uec_retriever.training.loss import UtilityModulatedInfoNCELoss
     from uec_retriever.training.options import LOSSES, TrainingOptions
-    from uec_retriever.training.trainer import TrainingReport, train, train_on_labels, train_on_qrels
+    from uec_retriever.training.report import TrainingReport
+    from uec_retriever.training.trainer import train, train_on_labels, train_on_qrels
 
 _HOMES = {
     "LOSSES": "options",
     "Candidate": "data",
     "Question": "data",
     "TrainingOptions": "options",
-    "TrainingReport": "trainer",
+    "TrainingReport": "report",
     "UtilityModulatedInfoNCELoss": "loss",
     "questions_from_labels": "data",
     "questions_from_qrels": "data",

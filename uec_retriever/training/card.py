@@ -8,7 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uec_retriever.training.trainer import TrainingReport
+    from uec_retriever.training.report import TrainingReport
 
 _TITLES = {
     "ndcg@10": "nDCG@10, mean of the two below",

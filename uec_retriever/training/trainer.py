@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,49 +26,12 @@ from uec_retriever.training.data import (
 from uec_retriever.training.extras import require_train
 from uec_retriever.training.lora import add_adapters, merge_adapters
 from uec_retriever.training.options import TrainingOptions, digest
-from uec_retriever.training.provenance import library_versions
+from uec_retriever.training.report import TrainingReport
 from uec_retriever.utility_labeler.files import read_manifest
 from uec_retriever.utility_labeler.labels import read_labels
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, Mapping[str, float]], None]
-
-
-@dataclass(frozen=True)
-class TrainingReport:
-    """What a run did; `training.json` in its folder.
-
-    Attributes:
-        base: name or path of the base model.
-        data: what the questions came from.
-        options: as given.
-        questions: how many were trained on.
-        candidates: how many in all these questions.
-        heldout_questions: how many were held out.
-        steps: of the optimiser.
-        best_step: the one whose weights were kept; None without a held-out part.
-        before: held-out metrics of the base model; empty without a held-out part.
-        after: of the trained one.
-        history: held-out metrics by step.
-        seconds: of training, evaluations included.
-        versions: of the libraries.
-        judge: the label run's manifest, where there is one.
-    """
-
-    base: str
-    data: str
-    options: dict[str, Any]
-    questions: int
-    candidates: int
-    heldout_questions: int
-    steps: int
-    best_step: int | None
-    before: dict[str, float]
-    after: dict[str, float]
-    history: list[dict[str, float]]
-    seconds: float
-    versions: dict[str, str] = field(default_factory=library_versions)
-    judge: dict[str, Any] | None = None
 
 
 def train_on_labels(

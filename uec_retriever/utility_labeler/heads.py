@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import Any, Literal
 
@@ -120,8 +121,6 @@ class AnswerHead:
     @torch.inference_mode()
     def _can_share(self) -> bool:
         """Whether a cached beginning, handed to two rows, changes nothing."""
-        from uec_retriever.utility_labeler.scoring import fork
-
         ids = self._probe()
         ids[1, :5] = ids[0, :5]
         rows, columns = torch.tensor([0, 1, 1]), torch.tensor([8, 7, _PROBE - 2])
@@ -144,3 +143,21 @@ def _pick(logits: Tensor, targets: Tensor) -> Tensor:
     logits = logits.float()
     chosen = logits.gather(-1, targets[:, None])[:, 0]
     return (chosen.double() - torch.logsumexp(logits, dim=-1).double()).cpu()
+
+
+def fork(cache: Any, rows: int = 1) -> Any:
+    """A key-value cache of `rows` equal rows that can grow without changing the one it came from.
+
+    Args:
+        cache: of one row, or None.
+        rows: at least 1.
+    """
+    if cache is None:
+        return None
+    forked = copy.copy(cache)
+    forked.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in forked.layers:
+        for name, value in vars(layer).items():
+            if isinstance(value, Tensor) and value.ndim == 4:
+                setattr(layer, name, value.expand(rows, -1, -1, -1))  # the model appends into a new tensor
+    return forked

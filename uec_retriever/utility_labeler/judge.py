@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 
@@ -46,31 +46,6 @@ class Judge(Protocol):
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
         """The most likely continuation of each prompt (greedy), as text."""
-
-
-@dataclass(frozen=True)
-class JudgeSpec:
-    """How to load a judge; can be sent to other processes. Holds no secrets.
-
-    Attributes:
-        name: hub id, folder or GGUF file; with `url`, the model's name on the server.
-        url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; None for a model loaded here.
-        options: keyword arguments of `LocalJudge.load` or `ServerJudge.connect`.
-    """
-
-    name: str
-    url: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def load(self) -> Judge:
-        """Load the model, or connect to the server."""
-        if self.url is not None:
-            from uec_retriever.utility_labeler.server import ServerJudge
-
-            return ServerJudge.connect(self.url, self.name, **self.options)
-        from uec_retriever.utility_labeler.local import LocalJudge
-
-        return LocalJudge.load(self.name, **self.options)
 
 
 def digest(value: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelMismatchError
-from uec_retriever.utility_labeler.judge import JudgeSpec
+from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.labels import Label
 from uec_retriever.utility_labeler.prompts import Prompt

@@ -9,15 +9,13 @@ Logits are computed for answer positions only.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from uec_retriever.utility_labeler.heads import AnswerHead
+from uec_retriever.utility_labeler.heads import AnswerHead, fork
 from uec_retriever.utility_labeler.judge import TokenSequence
 
 MIN_SAVING = 32
@@ -154,24 +152,6 @@ class _Walk:
         )
         for position, value in zip(row_of, found.tolist(), strict=True):
             self.values[rows[position]] += value
-
-
-def fork(cache: Any, rows: int = 1) -> Any:
-    """A key-value cache of `rows` equal rows that can grow without changing the one it came from.
-
-    Args:
-        cache: of one row, or None.
-        rows: at least 1.
-    """
-    if cache is None:
-        return None
-    forked = copy.copy(cache)
-    forked.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in forked.layers:
-        for name, value in vars(layer).items():
-            if isinstance(value, Tensor) and value.ndim == 4:
-                setattr(layer, name, value.expand(rows, -1, -1, -1))  # the model appends into a new tensor
-    return forked
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
