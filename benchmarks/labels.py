@@ -1,12 +1,13 @@
 """Utility labels: how fast, how exact, and which definition of utility ranks gold passages first.
 
     python -m benchmarks.labels
-    python -m benchmarks.labels --sets covidqa --questions 8 --speed-questions 4 --parts speed    # small
+    python -m benchmarks.labels --sets covidqa --parts speed --speed-chunks 1 --chunk 16    # small
 
 - `speed`: pairs per second of the labeler against a plain loop in the same run: one forward pass with full-sequence
   logits per pair and answer, and one per question and answer without a passage. Both sides take turns, chunk by
   chunk, so that other work on the machine hits both. The largest difference of a label is given, and which ingredient
-  pays how much.
+  pays how much. The chunks are a random choice of those of a run over the whole train split; what such a run would
+  know by then of its questions without a passage is known here.
 - `noise`: gold-first rate and mean rank correlation with the qrels-free consensus (the mean rank over all variants) of
   each definition of utility: length normalisation, neutral baseline, paraphrased prompts, several answers, chat and
   plain prompts. Questions of the train split.
@@ -36,8 +37,8 @@ from uec_retriever.utility_labeler.labels import Label
 from uec_retriever.utility_labeler.local import LocalJudge
 from uec_retriever.utility_labeler.mining import BM25, Mining, Passages, mine
 from uec_retriever.utility_labeler.prompts import Prompt, default_prompts
-from uec_retriever.utility_labeler.questions import Pair, Questions
-from uec_retriever.utility_labeler.run import make_chunks
+from uec_retriever.utility_labeler.questions import Pair, Question, Questions
+from uec_retriever.utility_labeler.run import CHUNK, make_chunks
 from uec_retriever.utility_labeler.scoring import Budget
 from uec_retriever.utility_labeler.utility import LabelOptions
 
@@ -55,8 +56,11 @@ def main() -> None:
     parser.add_argument("--judge", choices=JUDGES, default=SMOLLM2)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--questions", type=int, default=60, help="questions of each set, for noise")
-    parser.add_argument("--speed-questions", type=int, default=24, help="questions of each set, for speed")
-    parser.add_argument("--candidates", type=int, default=6)
+    parser.add_argument(
+        "--speed-chunks", type=int, default=2, help="chunks of each set, for speed and precision"
+    )
+    parser.add_argument("--chunk", type=int, default=CHUNK, help="pairs in a chunk")
+    parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with console.status(f"loading {arguments.judge}"):
@@ -71,10 +75,13 @@ def main() -> None:
     }
     for name in arguments.sets:
         found: dict[str, Any] = {}
-        few = load_pairs(name, arguments.speed_questions, arguments.candidates)
+        chunks, earlier = sample_chunks(
+            load_pairs(name, None, arguments.candidates), arguments.chunk, arguments.speed_chunks
+        )
         if "speed" in arguments.parts:
-            found["speed"] = measure_speed(name, judge, few)
+            found["speed"] = measure_speed(name, judge, chunks, earlier)
         if "precision" in arguments.parts:
+            few = [pair for chunk in chunks for pair in chunk]
             found["precision"] = measure_precision(name, arguments.judge, judge, few)
         if "noise" in arguments.parts:
             pairs = load_pairs(name, arguments.questions, arguments.candidates)
@@ -83,21 +90,27 @@ def main() -> None:
     save_result("labels", result, arguments.out)
 
 
-def load_pairs(name: str, number: int, candidates: int) -> list[Pair]:
-    """Questions of the train split with BM25 and random candidates.
-
-    The sample takes whole groups (articles, papers) one after the other, as a run over a whole set would meet them.
-    """
+def load_pairs(name: str, number: int | None, candidates: int) -> list[Pair]:
+    """Questions of the train split, a random choice or all, with BM25 and random candidates."""
     folder = data_folder() / name
     questions = list(Questions(folder, "train"))
-    groups: dict[str, list[Any]] = {}
-    for question in questions:
-        groups.setdefault(question.group or question.id, []).append(question)
-    order = np.random.default_rng(SEED).permutation(len(groups)).tolist()
-    chosen = [q for i in order for q in list(groups.values())[i]][:number]
+    order = np.random.default_rng(SEED).permutation(len(questions))[:number]
+    chosen = [questions[i] for i in sorted(order.tolist())]
     passages = Passages(document.record for document in Corpus(folder))
     options = Mining(candidates, within_group=name in IN_GROUP, seed=SEED)
     return list(mine(chosen, passages, BM25(passages), options))
+
+
+def sample_chunks(pairs: list[Pair], size: int, number: int) -> tuple[list[list[Pair]], list[list[Question]]]:
+    """Some chunks of a run over all pairs; and for each, its questions that the run has met before."""
+    chunks = list(make_chunks(pairs, size))
+    order = sorted(np.random.default_rng(SEED).permutation(len(chunks))[:number].tolist())
+    first: dict[str, int] = {}
+    for position, chunk in enumerate(chunks):
+        for pair in chunk:
+            first.setdefault(pair.question.id, position)
+    earlier = [[p.question for p in chunks[i] if first[p.question.id] < i] for i in order]
+    return [chunks[i] for i in order], earlier
 
 
 @torch.inference_mode()
@@ -143,22 +156,25 @@ class RememberingJudge(PlainJudge):
         return [self._known[s] for s in sequences]
 
 
-def measure_speed(name: str, judge: LocalJudge, pairs: list[Pair]) -> dict[str, Any]:
+def measure_speed(
+    name: str, judge: LocalJudge, chunks: list[list[Pair]], earlier: list[list[Question]]
+) -> dict[str, Any]:
     """Seconds of each way for the same pairs, in turns, and the largest difference of a label."""
     ways: dict[str, Labeler] = {
         "plain loop": Labeler(PlainJudge(judge)),
         "answer logits, batches": Labeler(_with_budget(judge, Budget(min_saving=None))),
         "and shared beginnings": Labeler(_with_budget(judge, Budget())),
     }
-    chunks = list(make_chunks(pairs, 64))
-    warm = chunks[0][:2]
+    pairs = [pair for chunk in chunks for pair in chunk]
+    warm = pairs[:2]
     seconds = dict.fromkeys(ways, 0.0)
     labels: dict[str, list[Label]] = {way: [] for way in ways}
     for labeler in ways.values():
         Labeler(labeler.judge).label(warm)
     with console.status(f"{name}: speed"):
-        for chunk in chunks:
+        for chunk, met in zip(chunks, earlier, strict=True):
             for way, labeler in ways.items():
+                labeler.prepare(met)
                 start = time.perf_counter()
                 labels[way] += labeler.label(chunk)
                 seconds[way] += time.perf_counter() - start

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from devtools.models import MINILM, WORDLLAMA
+from devtools.models import MINILM, SMOLLM2, WORDLLAMA, real_llm
 
 SMALL = {
     "retrieval": "--sets metatool --queries 20 --documents 60",
@@ -68,6 +68,7 @@ def test_codecs_are_compared_at_equal_data(run):
 
 @pytest.mark.data
 @pytest.mark.models
+<<<<<<< HEAD
 def test_confidence_is_measured_with_and_without_answers(run):
     scores = run("confidence")["sets"]["metatool"]["scores"]
     assert {"signal: top", "signal: lexical", "signal: query trace"} <= set(scores)
@@ -78,3 +79,18 @@ def test_confidence_is_measured_with_and_without_answers(run):
         assert 0 < scores[name]["brier_mixed"] < 0.5
         assert scores[name]["auroc_mixed"] > 0.5
     assert all(s["nauc_interval"][0] <= s["nauc"] <= s["nauc_interval"][1] for s in scores.values())
+=======
+def test_labels_equal_those_of_the_plain_loop(monkeypatch, tmp_path, collections):
+    pytest.importorskip("bm25s")
+    try:
+        real_llm(SMOLLM2)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    arguments = "--sets covidqa --parts speed --speed-chunks 1 --chunk 1 --candidates 1"
+    monkeypatch.setattr(sys, "argv", ["labels", *arguments.split(), "--out", str(tmp_path)])
+    importlib.import_module("benchmarks.labels").main()
+    result = json.loads((tmp_path / "labels.json").read_text())
+    ways = result["sets"]["covidqa"]["speed"]["ways"]
+    assert ways["and shared beginnings"]["largest_difference"] < 1e-3
+    assert all(way["ratio"] > 0.5 for way in ways.values())  # too few pairs to tell more
+>>>>>>> uae

@@ -68,11 +68,24 @@ class Labeler:
         try:
             for encoder in self._encoders:
                 longest = max(len(encoder.answer(a)) for a in self._answers(question))
-                baseline = self.options.neutral_passage if self.options.baseline == "neutral" else None
-                encoder.encode(question.text, baseline, longest)
+                encoder.encode(question.text, self._baseline, longest)
                 encoder.encode(question.text, "a", longest)
         except InvalidInputError as error:
             raise InvalidInputError(f"{question.place or f'question {question.id!r}'}: {error}") from error
+
+    def prepare(self, questions: Sequence[Question]) -> None:
+        """Compute what questions' answers are worth without a passage, ahead of `label`.
+
+        Args:
+            questions: those already known are passed over.
+        """
+        fresh = list({q.id: q for q in questions if q.id not in self._without}.values())
+        sequences: list[TokenSequence] = []
+        for question in fresh:
+            self._add(sequences, question, self._baseline)
+        values = iter(zip(sequences, self.judge.log_likelihoods(sequences), strict=True))
+        for question in fresh:
+            self._keep(values, question)
 
     def label(self, pairs: Sequence[Pair]) -> list[Label]:
         """Labels of pairs, in their order.
@@ -88,18 +101,22 @@ class Labeler:
         for pair in pairs:
             cut = self._add(sequences, pair.question, pair.candidate.text)
             truncated.append(cut)
-        baseline = self.options.neutral_passage if self.options.baseline == "neutral" else None
         for question in fresh:
-            self._add(sequences, question, baseline)
+            self._add(sequences, question, self._baseline)
         values = iter(zip(sequences, self.judge.log_likelihoods(sequences), strict=True))
         scored = [self._take(values, pair.question) for pair in pairs]
         for question in fresh:
-            self._without[question.id] = {
-                key: value for key, (_, value) in self._take(values, question).items()
-            }
+            self._keep(values, question)
         return [
             self._combine(pair, found, cut) for pair, found, cut in zip(pairs, scored, truncated, strict=True)
         ]
+
+    @property
+    def _baseline(self) -> str | None:
+        return self.options.neutral_passage if self.options.baseline == "neutral" else None
+
+    def _keep(self, values: Any, question: Question) -> None:
+        self._without[question.id] = {key: value for key, (_, value) in self._take(values, question).items()}
 
     def _answers(self, question: Question) -> tuple[str, ...]:
         return question.answers[:1] if self.options.answers == "first" else question.answers
