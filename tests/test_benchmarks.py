@@ -68,7 +68,6 @@ def test_codecs_are_compared_at_equal_data(run):
 
 @pytest.mark.data
 @pytest.mark.models
-<<<<<<< HEAD
 def test_confidence_is_measured_with_and_without_answers(run):
     scores = run("confidence")["sets"]["metatool"]["scores"]
     assert {"signal: top", "signal: lexical", "signal: query trace"} <= set(scores)
@@ -79,7 +78,10 @@ def test_confidence_is_measured_with_and_without_answers(run):
         assert 0 < scores[name]["brier_mixed"] < 0.5
         assert scores[name]["auroc_mixed"] > 0.5
     assert all(s["nauc_interval"][0] <= s["nauc"] <= s["nauc_interval"][1] for s in scores.values())
-=======
+
+
+@pytest.mark.data
+@pytest.mark.models
 def test_labels_equal_those_of_the_plain_loop(monkeypatch, tmp_path, collections):
     pytest.importorskip("bm25s")
     try:
@@ -93,4 +95,3 @@ def test_labels_equal_those_of_the_plain_loop(monkeypatch, tmp_path, collections
     ways = result["sets"]["covidqa"]["speed"]["ways"]
     assert ways["and shared beginnings"]["largest_difference"] < 1e-3
     assert all(way["ratio"] > 0.5 for way in ways.values())  # too few pairs to tell more
->>>>>>> uae
