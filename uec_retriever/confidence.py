@@ -4,9 +4,9 @@ An abstention signal is a number that tends to be higher when a search went well
 probability. A `ConfidenceModel` turns them into one. It is fitted by `Engine.calibrate_confidence`
 and kept with the index.
 
-What the retriever's own uncertainty offers was tried as well (deviation of the best candidate, trace of
-the query's variance, entropy of the coefficients) and tells next to nothing of success; that scores and
-words shared with the query agree tells most (benchmarks/confidence.py).
+What the retriever's own uncertainty offers was tried as well: the deviation of the best candidate and
+the trace of the query's variance tell queries off topic, as the best score does too, but next to nothing
+of success on topic; nor does the entropy of the coefficients (benchmarks/results/confidence.json).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidIn
 from uec_retriever.gaussian import Array
 
 DEPTH = 10  # candidates that signals look at, whatever k a search asks for
-SIGNALS = {  # higher is better; chosen on train splits (benchmarks/confidence.py)
+SIGNALS = {  # higher is better; chosen without the test splits (benchmarks/confidence.py)
     "top": "raw score of the best candidate",
     "margin_10": "raw score of the best candidate less that of the tenth",
     "lexical": "correlation of the raw scores of the first ten with the share of the query's words they hold",
