@@ -44,7 +44,7 @@ def documentation(folder: Path) -> Path:
     documents = sorted(dict(standard_library_docstrings("[a-h]*.py")).items())
     training, rest = documents[::2], documents[1::2]
     pairs = pseudo_pairs([text for _, text in rest], limit=200)
-    bodies = {positive: f"test {i}" for i, positive in enumerate(pairs.positives)}
+    bodies = {positive: f"test-{i}" for i, positive in enumerate(pairs.positives)}
     corpus = [{"_id": name, "text": text} for name, text in training]
     corpus += [{"_id": identifier, "text": body} for body, identifier in bodies.items()]
     write_lines(folder / "corpus.jsonl", corpus)

@@ -60,6 +60,7 @@ ONLY_IN = {
 PUBLIC = {
     "AddReport",
     "CalibrationPairs",
+    "ConfidenceReport",
     "Embedder",
     "Engine",
     "Expert",

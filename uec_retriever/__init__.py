@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uec_retriever.confidence_fitting import ConfidenceReport
     from uec_retriever.encoders.embedder import Embedder
     from uec_retriever.encoders.expert import Expert
     from uec_retriever.engine import Engine
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AddReport": "uec_retriever.results",
     "CalibrationPairs": "uec_retriever.pairs",
+    "ConfidenceReport": "uec_retriever.confidence_fitting",
     "Embedder": "uec_retriever.encoders.embedder",
     "Engine": "uec_retriever.engine",
     "Expert": "uec_retriever.encoders.expert",
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AddReport",
     "CalibrationPairs",
+    "ConfidenceReport",
     "Embedder",
     "Engine",
     "Expert",

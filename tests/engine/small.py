@@ -52,6 +52,17 @@ def sentences(count: int, seed: int = 0, words: int = 10) -> list[str]:
     return [" ".join(generator.choices(WORDS, k=generator.randint(3, words))) for _ in range(count)]
 
 
+def telling(count: int) -> list[str]:
+    """Texts whose first sentence says in other order what the second one says with more words."""
+    generator = random.Random(7)
+    texts = []
+    for _ in range(count):
+        words = generator.sample(WORDS, 6)
+        more = [*words[:4], *generator.sample(WORDS, 4)]
+        texts.append(f"{' '.join(words)}. {' '.join(generator.sample(more, 8))}")
+    return texts
+
+
 def numbered(count: int, start: int = 0) -> list[Record]:
     """Records whose texts and embeddings all differ, made without a list of all texts before."""
     return [numbered_record(i) for i in range(start, start + count)]

@@ -28,6 +28,7 @@ from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.encoders.expert import Expert
+    from uec_retriever.engine import Engine
     from uec_retriever.folder import IndexFolder
     from uec_retriever.store.chroma import ChromaStore
 
@@ -95,6 +96,29 @@ def moved_experts(specs: Sequence[str] | None) -> dict[str, str | Expert]:
             raise InvalidInputError(f"--expert {spec!r}: say LABEL=MODEL, with a label that 'uec info' shows")
         moved[label] = name
     return moved
+
+
+def open_engine(
+    index: Path,
+    moved: Sequence[str] | None,
+    server: str | None,
+    collection: str,
+    device: str | None,
+    trust_remote_code: bool,
+) -> Engine:
+    """An index that is there, with its models."""
+    with status("Opening the index"):
+        quiet_libraries()
+        from uec_retriever.engine import Engine
+
+        return Engine.open(
+            index,
+            experts=moved_experts(moved),
+            url=server,
+            collection=collection,
+            device=device,
+            trust_remote_code=trust_remote_code,
+        )
 
 
 def open_store(index: Path, server: str | None, collection: str) -> tuple[IndexFolder, ChromaStore]:

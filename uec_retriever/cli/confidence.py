@@ -19,10 +19,9 @@ from uec_retriever.cli.common import (
     TRUST,
     bar,
     errors,
-    moved_experts,
+    open_engine,
     output,
     print_json,
-    quiet_libraries,
     status,
 )
 from uec_retriever.errors import InvalidInputError
@@ -72,19 +71,10 @@ def calibrate_confidence(
         from uec_retriever.corpus import read_labelled
 
         labelled = read_labelled(queries, qrels)
-    with status("Opening the index"):
-        quiet_libraries()
+    engine = open_engine(index, expert, server, collection, device, trust_remote_code)
+    with status("Making questions"):
         from uec_retriever.confidence_questions import index_pairs
-        from uec_retriever.engine import Engine
 
-        engine = Engine.open(
-            index,
-            experts=moved_experts(expert),
-            url=server,
-            collection=collection,
-            device=device,
-            trust_remote_code=trust_remote_code,
-        )
         pairs = index_pairs(engine.pages(), limit=max_queries, seed=seed) if labelled is None else None
     with bar("Searching", len(labelled or pairs or ())) as progress:
         report = engine.calibrate_confidence(

@@ -19,10 +19,9 @@ from uec_retriever.cli.common import (
     TRUST,
     bar,
     load_experts,
-    moved_experts,
+    open_engine,
     output,
     print_json,
-    quiet_libraries,
     short,
 )
 from uec_retriever.cli.making import (
@@ -111,18 +110,9 @@ def recalibrate(
     (`--pairs`). Another structure, layout or model needs `uec reindex`. A calibrated confidence is dropped: run
     `uec calibrate-confidence` again.
     """
-    quiet_libraries()
-    from uec_retriever.engine import Engine
     from uec_retriever.pairs import pseudo_pairs
 
-    engine = Engine.open(
-        index,
-        experts=moved_experts(expert),
-        url=server,
-        collection=collection,
-        device=device,
-        trust_remote_code=trust_remote_code,
-    )
+    engine = open_engine(index, expert, server, collection, device, trust_remote_code)
     if pairs:
         calibration = survey(None, pairs, max_pairs)[1]()
     else:

@@ -19,12 +19,10 @@ from uec_retriever.cli.common import (
     SERVER,
     TRUST,
     bar,
-    moved_experts,
+    open_engine,
     output,
     parse_where,
     print_json,
-    quiet_libraries,
-    status,
 )
 from uec_retriever.errors import CorpusError, InvalidInputError
 
@@ -70,18 +68,7 @@ def search(
     """
     if (query is None) == (queries is None) or (queries is None) != (run is None):
         raise InvalidInputError("give a query, or --queries FILE with --run FILE")
-    with status("Opening the index"):
-        quiet_libraries()
-        from uec_retriever.engine import Engine
-
-        engine = Engine.open(
-            index,
-            experts=moved_experts(expert),
-            url=server,
-            collection=collection,
-            device=device,
-            trust_remote_code=trust_remote_code,
-        )
+    engine = open_engine(index, expert, server, collection, device, trust_remote_code)
     options: dict[str, Any] = {
         "where": parse_where(where),
         "candidates": candidates,

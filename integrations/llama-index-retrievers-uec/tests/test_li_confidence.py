@@ -1,17 +1,7 @@
 """The confidence of a calibrated index reaches the nodes."""
 
-import random
-
 from llama_index.core.schema import MetadataMode, TextNode
-from small import WORDS
-
-
-def telling(count):
-    """Texts whose first sentence says in other order what the second one says with more words."""
-    generator = random.Random(7)
-    for _ in range(count):
-        words = generator.sample(WORDS, 6)
-        yield f"{' '.join(words)}. {' '.join(generator.sample([*words[:4], *generator.sample(WORDS, 4)], 8))}"
+from small import telling
 
 
 def test_nodes_carry_the_confidence_of_the_search_and_prompts_do_not(retriever):
