@@ -6,7 +6,7 @@
 Each query is searched as it is, and once more with its right texts (and what nearly repeats them)
 left out of the candidates, so that nothing can be found. For each raw signal and each calibrator:
 
-- `nauc`: abstention nAUC of nDCG@10, MTEB's definition (`benchmarks.abstention`), queries as they are;
+- `nauc`: abstention nAUC of nDCG@10, MTEB's definition (`uec_retriever.evaluation.abstention`), queries as they are;
 - `auroc_hit`: P(a query with a hit among the first ten has more confidence than one without);
 - `auroc_mixed`: the same over queries with and without their answers, half of each;
 - `auroc_off_topic`: P(a query of the set has more confidence than one of another set);
@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.abstention import abstention_nauc
 from benchmarks.abstention_signals import search_both_ways
 from benchmarks.common import (
     SEED,
@@ -55,6 +54,7 @@ from uec_retriever.confidence_questions import Question, index_pairs, labelled_q
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.engine import Engine
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.evaluation.abstention import risk_coverage
 from uec_retriever.off_topic import OFF_TOPIC
 from uec_retriever.pairs import pseudo_pairs
 
@@ -196,9 +196,9 @@ def _measure(
     whole, left_out, off_topic = parts
     both, outcome = np.concatenate([whole, left_out]), np.concatenate([hits, np.zeros(len(left_out), bool)])
     found: dict[str, Any] = {
-        "nauc": abstention_nauc(whole, ndcg),
+        "nauc": risk_coverage(ndcg, whole).nauc,
         "nauc_interval": bootstrap_interval_of(
-            lambda rows: abstention_nauc(whole[rows], ndcg[rows]), len(whole)
+            lambda rows: risk_coverage(ndcg[rows], whole[rows]).nauc, len(whole)
         ),
         "auroc_hit": _auroc(hits, whole),
         "auroc_mixed": _auroc(outcome, both),

@@ -1,7 +1,8 @@
-"""A test collection in BEIR layout, one split of it, in memory."""
+"""A test collection in BEIR layout, one split of it, in memory; several joined into one corpus."""
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ class Query:
         relevance: passage id -> grade.
         answers: acceptable ones; none if unknown.
         group: `metadata.group`, e.g. the paper that it is about.
+        excluded: passage ids that its ranking must leave out (`exclude.tsv`).
+        domain: the collection that it came from, in a merged one.
     """
 
     id: str
@@ -30,6 +33,8 @@ class Query:
     relevance: Mapping[str, int]
     answers: tuple[str, ...] = ()
     group: str | None = None
+    excluded: frozenset[str] = frozenset()
+    domain: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Collection:
         texts: of the passages, title and body joined.
         groups: of the passages.
         queries: in the order of their ids.
+        titles: of the passages, empty where one has none; none at all if unknown.
     """
 
     name: str
@@ -51,6 +57,24 @@ class Collection:
     texts: Sequence[str]
     groups: Sequence[str | None]
     queries: Sequence[Query]
+    titles: Sequence[str] = ()
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Passage id -> its position."""
+        return {identifier: i for i, identifier in enumerate(self.ids)}
+
+    @property
+    def bodies(self) -> list[str]:
+        """The texts without the titles that were put before them."""
+        if not self.titles:
+            return list(self.texts)
+        return [x.removeprefix(t.strip()).strip() for t, x in zip(self.titles, self.texts, strict=True)]
+
+    @property
+    def domains(self) -> list[str]:
+        """Domains of its queries, in order of appearance; its name for queries without one."""
+        return list(dict.fromkeys(q.domain or self.name for q in self.queries))
 
     @cached_property
     def members(self) -> dict[str, list[int]]:
@@ -81,6 +105,33 @@ class Collection:
         chosen = sorted(random.Random(seed).sample(range(len(self.queries)), number))
         return replace(self, queries=[self.queries[i] for i in chosen])
 
+    def shortened(self, number: int | None) -> Collection:
+        """At most `number` passages where its queries' relevant ones allow: these, and the first others."""
+        if number is None or number >= len(self.ids):
+            return self
+        wanted = {p for q in self.queries for p, g in q.relevance.items() if g > 0 and p in self.positions}
+        spare = max(0, number - len(wanted))
+        others = [i for i, identifier in enumerate(self.ids) if identifier not in wanted][:spare]
+        kept = sorted([*others, *(self.positions[p] for p in wanted)])
+        return replace(
+            self,
+            ids=[self.ids[i] for i in kept],
+            texts=[self.texts[i] for i in kept],
+            groups=[self.groups[i] for i in kept],
+            titles=[self.titles[i] for i in kept] if self.titles else (),
+        )
+
+    def by_domain(self) -> list[Collection]:
+        """One collection for the queries of each domain, all over the very same corpus."""
+        return [
+            replace(
+                self,
+                name=f"{domain} in {self.name}",
+                queries=[q for q in self.queries if (q.domain or self.name) == domain],
+            )
+            for domain in self.domains
+        ]
+
 
 def load_collection(folder: Path, split: str) -> Collection:
     """Read a collection.
@@ -88,10 +139,13 @@ def load_collection(folder: Path, split: str) -> Collection:
     Raises:
         CorpusError: for a file that cannot be read, or qrels that name what is not there.
     """
-    records = [d.record for d in Corpus(folder)]
-    known = {r.id for r in records}
+    corpus = Corpus(folder)
+    documents = list(corpus)
+    records = [d.record for d in documents]
+    known = {*(r.id for r in records), *corpus.skipped}  # judged passages without text cannot be found: a miss
     texts = dict(read_queries(folder))
     details = {str(row.get("_id", row.get("id"))): row for _, row in read_jsonl(folder / "queries.jsonl")}
+    excluded = _read_excluded(folder)
     queries = []
     for identifier, grades in sorted(read_split(folder, split).items()):
         if identifier not in texts:
@@ -101,7 +155,8 @@ def load_collection(folder: Path, split: str) -> Collection:
         if lost := [p for p in grades if p not in known]:
             raise CorpusError(f"the {split} qrels name the passage {lost[0]!r}, which is not in the corpus")
         if any(grade > 0 for grade in grades.values()):
-            queries.append(_query(identifier, texts[identifier], grades, details[identifier]))
+            barred = frozenset(excluded.get(identifier, ()))
+            queries.append(_query(identifier, texts[identifier], grades, details[identifier], barred))
     if not queries:
         raise CorpusError(f"the {split} qrels of {folder} hold no relevant passage")
     groups = [r.metadata.get("group") for r in records]
@@ -112,10 +167,75 @@ def load_collection(folder: Path, split: str) -> Collection:
         [r.text for r in records],
         [None if g is None else str(g) for g in groups],
         queries,
+        [d.title for d in documents],
     )
 
 
-def _query(identifier: str, text: str, grades: Mapping[str, int], row: Mapping[str, object]) -> Query:
+def merge_collections(collections: Sequence[Collection], name: str = "merged") -> Collection:
+    """One corpus out of several; each query keeps where it came from as its domain.
+
+    Ids and groups of passages and the ids of queries get the collection's name and a slash before them.
+
+    Raises:
+        CorpusError: for no collections, or two of one name.
+    """
+    names = [c.name for c in collections]
+    if not names or len(set(names)) < len(names):
+        raise CorpusError(f"collections to merge need names of their own, got {names or 'none'}")
+    whole = Collection(
+        name,
+        "+".join(dict.fromkeys(c.split for c in collections)),
+        [f"{c.name}/{i}" for c in collections for i in c.ids],
+        [text for c in collections for text in c.texts],
+        [None if g is None else f"{c.name}/{g}" for c in collections for g in c.groups],
+        [],
+        [title for c in collections for title in (c.titles or [""] * len(c.ids))],
+    )
+    return with_queries(whole, collections)
+
+
+def with_queries(merged: Collection, collections: Sequence[Collection]) -> Collection:
+    """The same merged corpus with the queries of these collections, say other splits of those it is made of.
+
+    Raises:
+        CorpusError: if none of a query's passages is in the merged corpus.
+    """
+    queries = [_renamed(q, c.name) for c in collections for q in c.queries]
+    for query in queries:
+        if merged.positions.keys().isdisjoint(query.relevance):
+            raise CorpusError(f"no passage of the query {query.id!r} is in {merged.name}: merge its corpus too")
+    split = "+".join(dict.fromkeys(c.split for c in collections))
+    return replace(merged, split=split, queries=queries)
+
+
+def _renamed(query: Query, name: str) -> Query:
+    return replace(
+        query,
+        id=f"{name}/{query.id}",
+        relevance={f"{name}/{p}": grade for p, grade in query.relevance.items()},
+        group=None if query.group is None else f"{name}/{query.group}",
+        excluded=frozenset(f"{name}/{p}" for p in query.excluded),
+        domain=query.domain or name,
+    )
+
+
+def _read_excluded(folder: Path) -> dict[str, set[str]]:
+    """Query id -> passage ids, of `exclude.tsv`, which needs not be there."""
+    path = folder / "exclude.tsv"
+    found: dict[str, set[str]] = {}
+    if not path.is_file():
+        return found
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.reader(file, delimiter="\t"), start=1):
+            if len(row) < 2:
+                raise CorpusError(f"{path}, line {number}: not query-id and corpus-id, separated by a tab")
+            found.setdefault(row[0], set()).add(row[1])
+    return found
+
+
+def _query(
+    identifier: str, text: str, grades: Mapping[str, int], row: Mapping[str, object], excluded: frozenset[str]
+) -> Query:
     nested = row.get("metadata")
     found = {**row, **(nested if isinstance(nested, dict) else {})}
     several = found.get("answers")
@@ -127,4 +247,5 @@ def _query(identifier: str, text: str, grades: Mapping[str, int], row: Mapping[s
         grades,
         tuple(dict.fromkeys(a for a in answers if isinstance(a, str) and a.strip())),
         None if group is None else str(group),
+        excluded,
     )

@@ -7,6 +7,7 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from uec_retriever.evaluation.collection import Query
 Values = NDArray[np.float64]
 HIT, RECALL, MAP, NDCG = "Hit@1", "Recall@1", "MAP", "nDCG@10"
 RANK_METRICS = (HIT, RECALL, MAP, NDCG)
+RECALL_10, RECALL_100, MRR = "Recall@10", "Recall@100", "MRR@10"
+RETRIEVAL_METRICS = (NDCG, RECALL_10, RECALL_100, MAP, MRR)
 TOKEN_F1 = "Token F1"
 _SAMPLES = 2000
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -38,7 +41,9 @@ class Interval:
     high: float
 
 
-def rank_metrics(queries: Sequence[Query], rankings: Mapping[str, Sequence[str]]) -> dict[str, Values]:
+def rank_metrics(
+    queries: Sequence[Query], rankings: Mapping[str, Sequence[str]], names: Sequence[str] = RANK_METRICS
+) -> dict[str, Values]:
     """Metrics of rankings, query by query.
 
     Hit@1 is whether the first passage is relevant (some papers call this Recall@1), Recall@1 the share of a
@@ -48,6 +53,7 @@ def rank_metrics(queries: Sequence[Query], rankings: Mapping[str, Sequence[str]]
     Args:
         queries: n of them, with relevances.
         rankings: query id -> passage ids, best first.
+        names: of `RANK_METRICS` or `RETRIEVAL_METRICS`.
 
     Returns:
         Metric -> `[n]` values in [0, 1], in the order of the queries.
@@ -59,12 +65,16 @@ def rank_metrics(queries: Sequence[Query], rankings: Mapping[str, Sequence[str]]
         import ir_measures
     except ImportError as error:
         raise MissingExtraError('evaluation needs ir-measures: pip install "uec-retriever[eval]"') from error
-    measures = {
-        ir_measures.Success @ 1: HIT,
-        ir_measures.R @ 1: RECALL,
-        ir_measures.AP: MAP,
-        ir_measures.nDCG @ 10: NDCG,
+    known = {
+        HIT: ir_measures.Success @ 1,
+        RECALL: ir_measures.R @ 1,
+        RECALL_10: ir_measures.R @ 10,
+        RECALL_100: ir_measures.R @ 100,
+        MAP: ir_measures.AP,
+        MRR: ir_measures.RR @ 10,
+        NDCG: ir_measures.nDCG @ 10,
     }
+    measures = {known[name]: name for name in names}
     qrels = {q.id: dict(q.relevance) for q in queries}
     run = {
         q: {passage: -float(rank) for rank, passage in enumerate(ranked)} for q, ranked in rankings.items()
@@ -72,7 +82,7 @@ def rank_metrics(queries: Sequence[Query], rankings: Mapping[str, Sequence[str]]
     found: dict[tuple[str, str], float] = {
         (measures[m.measure], m.query_id): m.value for m in ir_measures.iter_calc(list(measures), qrels, run)
     }
-    return {name: np.array([found.get((name, q.id), 0.0) for q in queries]) for name in RANK_METRICS}
+    return {name: np.array([found.get((name, q.id), 0.0) for q in queries]) for name in names}
 
 
 def token_f1(answer: str, references: Iterable[str]) -> float:
@@ -122,7 +132,28 @@ def paired_bootstrap(values: Values, baseline: Values, seed: int = 0) -> Interva
     return bootstrap(values - baseline, seed)
 
 
+def macro_bootstrap(values: Sequence[Values], seed: int = 0) -> Interval:
+    """Interval of the mean over sets of each set's mean, queries resampled within each set.
+
+    Args:
+        values: per set, one value of each of its queries.
+        seed: the same for all systems. Sets of equal size are resampled alike, as the same queries over
+            another corpus should be.
+    """
+    means = np.mean([_resampled(v, seed) for v in values], axis=0)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(np.mean([v.mean() for v in values])), float(low), float(high))
+
+
 def _resampled(values: Values, seed: int) -> Values:
+    return np.asarray(_shares(len(values), seed) @ values)
+
+
+@lru_cache(maxsize=4)
+def _shares(number: int, seed: int) -> Values:
+    """`[samples, n]` share of each query in each resample: the same for every system and metric."""
     generator = np.random.default_rng(seed)
-    chosen = generator.integers(0, len(values), (_SAMPLES, len(values)))
-    return np.asarray(values[chosen].mean(axis=1))
+    chosen = generator.integers(0, number, (_SAMPLES, number))
+    cells = np.arange(_SAMPLES)[:, None] * number + chosen
+    counts = np.bincount(cells.ravel(), minlength=_SAMPLES * number)
+    return np.asarray(counts.reshape(_SAMPLES, number) / number)
