@@ -24,14 +24,14 @@ def langchain_fusion(rankings: Rankings) -> list[list[int]]:
     def retriever(ranking: NDArray[np.int64]) -> Any:
         return RunnableLambda(
             lambda row: [
-                Document(page_content=str(d), metadata={"id": d}) for d in ranking[int(row)].tolist() if d >= 0
+                Document(page_content=str(d), metadata={"id": d})
+                for d in ranking[int(row)].tolist()
+                if d >= 0
             ]
         )
 
     ensemble = EnsembleRetriever(retrievers=[retriever(r) for r in rankings], id_key="id")
-    return [
-        [int(d.metadata["id"]) for d in ensemble.invoke(str(row))] for row in range(len(rankings[0]))
-    ]
+    return [[int(d.metadata["id"]) for d in ensemble.invoke(str(row))] for row in range(len(rankings[0]))]
 
 
 def llama_index_fusion(rankings: Rankings) -> list[tuple[list[int], list[float]]]:

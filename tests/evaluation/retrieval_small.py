@@ -38,7 +38,11 @@ def random_collection(seed=0, queries=7, documents=23, **changes):
     """Three relevant passages for each query, grades 1 to 3."""
     generator = np.random.default_rng(seed)
     asked = [
-        Query(f"q{i}", f"query {i}", {f"d{d}": g + 1 for g, d in enumerate(generator.permutation(documents)[:3])})
+        Query(
+            f"q{i}",
+            f"query {i}",
+            {f"d{d}": g + 1 for g, d in enumerate(generator.permutation(documents)[:3])},
+        )
         for i in range(queries)
     ]
     fields = {
@@ -76,7 +80,11 @@ def write_set(folder, seed=0, documents=48, queries=12):
         )
         if i < queries:
             asked.append(
-                {"_id": f"q{i}", "text": " ".join(["what", *words[1:4], "does"]), "metadata": {"group": "ab"[i % 2]}}
+                {
+                    "_id": f"q{i}",
+                    "text": " ".join(["what", *words[1:4], "does"]),
+                    "metadata": {"group": "ab"[i % 2]},
+                }
             )
             lines["test" if i % 2 else "train"].append(f"q{i}\td{i}\t1\n")
     (folder / "qrels").mkdir(parents=True)

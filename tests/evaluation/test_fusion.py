@@ -20,7 +20,10 @@ def rankings():
 
 def by_score(documents, scores):
     """Rankings up to the order of equal scores."""
-    return [(round(s, 12), d) for s, d in sorted(zip(scores, documents, strict=True), key=lambda x: (-round(x[0], 12), x[1]))]
+    return [
+        (round(s, 12), d)
+        for s, d in sorted(zip(scores, documents, strict=True), key=lambda x: (-round(x[0], 12), x[1]))
+    ]
 
 
 def test_rrf_by_hand(rankings):
@@ -31,9 +34,9 @@ def test_rrf_by_hand(rankings):
             for place, document in enumerate(ranking.documents[row]):
                 expected[int(document)] = expected.get(int(document), 0) + 1 / (61 + place)
         kept = found.documents[row] >= 0
-        assert dict(zip(found.documents[row][kept].tolist(), found.scores[row][kept].tolist(), strict=True)) == pytest.approx(
-            expected
-        )
+        assert dict(
+            zip(found.documents[row][kept].tolist(), found.scores[row][kept].tolist(), strict=True)
+        ) == pytest.approx(expected)
         assert (np.diff(found.scores[row][kept]) <= 0).all()
         assert np.isneginf(found.scores[row][~kept]).all()
 
@@ -48,7 +51,9 @@ def test_rrf_equals_langchains_ensemble_retriever(rankings):
     for row, documents in enumerate(fused):
         mine = found.documents[row][found.documents[row] >= 0].tolist()
         scores = dict(zip(mine, found.scores[row].tolist(), strict=False))
-        assert by_score(documents, [scores[d] for d in documents]) == by_score(mine, [scores[d] for d in mine])
+        assert by_score(documents, [scores[d] for d in documents]) == by_score(
+            mine, [scores[d] for d in mine]
+        )
         assert [round(scores[d], 12) for d in documents] == [round(scores[d], 12) for d in mine]
 
 
@@ -101,5 +106,7 @@ def test_equal_experts_are_weighed_alike():
 def test_the_simplex_is_complete(experts, steps):
     uniform, *grid = simplex(experts, steps)
     np.testing.assert_allclose(uniform, 1 / experts)
-    assert len({tuple(np.round(w * steps).astype(int)) for w in grid}) == math.comb(steps + experts - 1, experts - 1)
+    assert len({tuple(np.round(w * steps).astype(int)) for w in grid}) == math.comb(
+        steps + experts - 1, experts - 1
+    )
     assert all(w.min() >= 0 and w.sum() == pytest.approx(1) for w in grid)

@@ -34,14 +34,18 @@ def naive_score(encoded, manifest, structure, q, d, *, coefficients=True, simila
 
 
 @pytest.mark.parametrize("structure", ["diag", "kron"])
-@pytest.mark.parametrize(("coefficients", "similarity"), [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize(
+    ("coefficients", "similarity"), [(True, True), (True, False), (False, True), (False, False)]
+)
 def test_block_scores_against_a_loop(structure, coefficients, similarity):
     encoded, settings = random_encoded(), manifest(structure)
     method = UEC(structure, coefficients=coefficients, similarity=similarity)
     scorer, weights = uec_scorer(method, settings, encoded)
     found = scorer(Block(encoded, ALL))
     parts = {"coefficients": coefficients, "similarity": similarity}
-    expected = [[naive_score(encoded, settings, structure, q, d, **parts) for d in range(23)] for q in range(7)]
+    expected = [
+        [naive_score(encoded, settings, structure, q, d, **parts) for d in range(23)] for q in range(7)
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
 
@@ -109,7 +113,8 @@ def test_excluded_passages_and_groups_are_left_out():
 
     encoded, collection = random_encoded(), random_collection(groups=["ab"[i % 2] for i in range(23)])
     queries = [
-        replace(q, group="ab"[i % 2], excluded=frozenset({f"d{i}", "unknown"})) for i, q in enumerate(collection.queries)
+        replace(q, group="ab"[i % 2], excluded=frozenset({f"d{i}", "unknown"}))
+        for i, q in enumerate(collection.queries)
     ]
     collection = replace(collection, queries=queries)
     found = rank(encoded, collection, {"one": single(0)}, "corpus", 30)["one"]

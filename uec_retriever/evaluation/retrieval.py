@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.abstention import risk_coverage
-from uec_retriever.evaluation.collection import Collection
+from uec_retriever.evaluation.collection import Collection, load_collection
 from uec_retriever.evaluation.members import Calibration, collection_pairs, fit_members
 from uec_retriever.evaluation.methods import UNIFORM
 from uec_retriever.evaluation.metrics import (
@@ -20,9 +21,18 @@ from uec_retriever.evaluation.metrics import (
     macro_bootstrap,
     paired_bootstrap,
 )
-from uec_retriever.evaluation.retrieval_study import Measured, RetrievalOptions, RetrievalStudy
+from uec_retriever.evaluation.retrieval_options import Measured, RetrievalOptions
+from uec_retriever.evaluation.retrieval_study import RetrievalStudy
 
-__all__ = ["Measured", "RetrievalOptions", "RetrievalStudy", "retrieval_rows", "run_retrieval", "summarise"]
+__all__ = [
+    "Measured",
+    "RetrievalOptions",
+    "RetrievalStudy",
+    "retrieval_rows",
+    "run_retrieval",
+    "summarise",
+    "train_collections",
+]
 Progress = Callable[[str], None]
 
 
@@ -68,6 +78,28 @@ def run_retrieval(
         )
         found.append(study.measure(collection, (train or {}).get(collection.name, ())))
     return summarise(found, options)
+
+
+def train_collections(
+    folders: Sequence[Path], collections: Sequence[Collection]
+) -> dict[str, list[Collection]]:
+    """Collection name -> its train queries, over the very same passages, where its folder has a train split.
+
+    Args:
+        folders: BEIR folders, row by row of the collections.
+        collections: other splits of these, perhaps shortened.
+    """
+    found = {}
+    for folder, collection in zip(folders, collections, strict=True):
+        if (folder / "qrels" / "train.tsv").is_file():
+            queries = [
+                q
+                for q in load_collection(folder, "train").queries
+                if any(grade > 0 and p in collection.positions for p, grade in q.relevance.items())
+            ]
+            if queries:
+                found[collection.name] = [replace(collection, split="train", queries=queries)]
+    return found
 
 
 def own_calibration(
@@ -123,7 +155,7 @@ def retrieval_rows(result: Mapping[str, Any], metric: str = NDCG) -> tuple[list[
 def _shown(cell: Mapping[str, Any]) -> str:
     difference = cell["difference"]
     clear = difference["low"] > 0 or difference["high"] < 0
-    return f"{cell['mean']:.3f}{'*' if clear else ''} [{cell['low']:.3f}, {cell['high']:.3f}]"
+    return f"{cell['mean']:.3f}{'*' if clear else ''}\n[{cell['low']:.3f}, {cell['high']:.3f}]"
 
 
 def _set(measured: Measured, seed: int) -> dict[str, Any]:
