@@ -89,7 +89,6 @@ def main() -> None:
         for name, collection in collections.items():
             start = time.monotonic()
             foreign = [q.text for other, c in collections.items() if other != name for q in c.queries]
-            ]
             with open_or_make(folder / name, collection, experts) as engine:
                 results[name] = evaluate(engine, collection, foreign, arguments.train, arguments.pseudo)
             console.print(f"{name}: {time.monotonic() - start:.0f} s")

@@ -34,7 +34,10 @@ def test_a_table_and_a_file_that_says_where_it_comes_from(uec, models, data, tmp
     assert saved["sets"]["right in merged"]["documents"] == 96
     assert saved["sets"]["right in merged"]["domain"] == "right"
     assert saved["chosen"]["left"]["UEC kron"]["temperature"] == "Infinity"
-    assert saved["chosen"]["left in merged"]["weighted"]["on"] == "train queries of left in merged, right in merged"
+    assert (
+        saved["chosen"]["left in merged"]["weighted"]["on"]
+        == "train queries of left in merged, right in merged"
+    )
     assert list((tmp_path / "cache").rglob("*.safetensors"))
 
 
