@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import Collection
 from uec_retriever.confidence import DEPTH, abstention_signals
 from uec_retriever.confidence_questions import Question
 from uec_retriever.engine import Engine
+from uec_retriever.evaluation.collection import Collection
 from uec_retriever.searching import score_candidates
 from uec_retriever.store.chroma import Candidates
 
@@ -57,10 +57,10 @@ def search_both_ways(
         candidates: how many to rescore.
     """
     if isinstance(asked, Collection):
-        texts = {d.record.id: d.record.text for d in asked.documents}
-        queries = dict(asked.queries)
-        relevant = {q: frozenset(d for d, s in asked.qrels[q].items() if s > 0) for q in queries}
-        excluded = asked.excluded
+        texts = dict(zip(asked.ids, asked.texts, strict=True))
+        queries = {q.id: q.text for q in asked.queries}
+        relevant = {q.id: frozenset(d for d, s in q.relevance.items() if s > 0) for q in asked.queries}
+        excluded = {q.id: q.excluded for q in asked.queries}
     else:
         texts, relevant, excluded = {}, {}, {}
         queries = {str(i): text for i, text in enumerate(asked)}
@@ -72,7 +72,7 @@ def search_both_ways(
     left_out: list[Searched] = []
     vectors = _vectors(engine)
     for row, (query_id, text) in enumerate(queries.items()):
-        right, barred = relevant.get(query_id, frozenset()), excluded.get(query_id, set())
+        right, barred = relevant.get(query_id, frozenset()), excluded.get(query_id, frozenset())
         question = Question(text, tuple(texts[i] for i in sorted(right) if i in texts), right)
         gaussian = encoded.gaussian[row : row + 1]
         found = engine.store.query(gaussian.mean, candidates + _SPARE + len(barred))[0]

@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import load_collection, save_result, show
+from benchmarks.common import load_set, pairs_of, save_result, show
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.convolution import convolve_block
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.fitting import fit_posterior
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.pairs import pseudo_pairs
 from uec_retriever.similarity import moments, probit_score
 from uec_retriever.store.codec import VarianceCodec
 
@@ -41,13 +40,9 @@ def main() -> None:
     parser.add_argument("--max-pairs", type=int, default=320)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    collection = load_collection(arguments.set, "test", queries=arguments.queries)
-    texts = [d.record.text for d in collection.documents[: arguments.texts]]
-    pairs = pseudo_pairs(
-        [d.body for d in collection.documents],
-        [d.title for d in collection.documents],
-        limit=arguments.max_pairs,
-    )
+    collection = load_set(arguments.set, "test", queries=arguments.queries)
+    texts = list(collection.texts[: arguments.texts])
+    pairs = pairs_of(collection, arguments.max_pairs)
     experts = [Expert.load(str(real_model(m)), device="cpu") for m in (MINILM, WORDLLAMA)]
     rows: list[dict[str, Any]] = []
     for structure in ("kron", "diag"):
@@ -55,7 +50,7 @@ def main() -> None:
             fit_posterior(expert, pairs, structure=structure)
         weights = np.full((len(collection.queries), 2), 0.5)
         queries = convolve_block(
-            [e.encode(list(collection.queries.values()), "query").gaussian for e in experts], weights
+            [e.encode([q.text for q in collection.queries], "query").gaussian for e in experts], weights
         )
         documents = convolve_block([e.encode(texts, "document").gaussian for e in experts])
         rows += [{"structure": structure, **row} for row in _compare(experts, queries, documents)]

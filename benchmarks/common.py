@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import platform
@@ -10,38 +9,23 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import ir_measures
 import numpy as np
-from ir_measures import nDCG
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from uec_retriever.corpus import Corpus, Document, read_queries
+from uec_retriever.evaluation.collection import Collection, load_collection
+from uec_retriever.evaluation.members import collection_pairs
+from uec_retriever.pairs import CalibrationPairs
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SEED = 0
-Qrels = dict[str, dict[str, int]]
-Run = dict[str, dict[str, float]]
 console = Console(width=120, highlight=False)
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A test collection in BEIR layout, one split of it."""
-
-    name: str
-    split: str
-    documents: list[Document]
-    queries: dict[str, str]
-    qrels: Qrels
-    excluded: dict[str, set[str]]
 
 
 def data_folder() -> Path:
@@ -49,54 +33,14 @@ def data_folder() -> Path:
     return Path(os.environ.get("UEC_DATA", ROOT.parent / "shared" / "data"))
 
 
-def load_collection(name: str, split: str, *, queries: int | None = None) -> Collection:
-    """Read a collection; at most `queries` queries, a random sample."""
-    folder = data_folder() / name
-    qrels: Qrels = {}
-    with (folder / "qrels" / f"{split}.tsv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            qrels.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
-    chosen = sorted(qrels)
-    if queries is not None and queries < len(chosen):
-        chosen = sorted(np.random.default_rng(SEED).choice(chosen, queries, replace=False).tolist())
-    texts = dict(read_queries(folder))
-    excluded: dict[str, set[str]] = {}
-    if (folder / "exclude.tsv").is_file():
-        with (folder / "exclude.tsv").open(encoding="utf-8") as file:
-            for line in csv.reader(file, delimiter="\t"):
-                excluded.setdefault(line[0], set()).add(line[1])
-    return Collection(
-        name,
-        split,
-        list(Corpus(folder)),
-        {q: texts[q] for q in chosen},
-        {q: qrels[q] for q in chosen},
-        excluded,
-    )
+def load_set(name: str, split: str, *, queries: int | None = None) -> Collection:
+    """One split of a collection; at most `queries` queries, a random sample."""
+    return load_collection(data_folder() / name, split).sample(queries, SEED)
 
 
-def make_run(collection: Collection, scores: NDArray[Any], depth: int = 100) -> Run:
-    """Ranking of each query from a `[queries, documents]` score matrix."""
-    ids = [d.record.id for d in collection.documents]
-    run: Run = {}
-    for query, row in zip(collection.queries, scores, strict=True):
-        excluded = collection.excluded.get(query, set())
-        order = np.argsort(-row, kind="stable")[: depth + len(excluded)]
-        run[query] = {ids[i]: float(row[i]) for i in order if ids[i] not in excluded}
-    return run
-
-
-def ndcg_per_query(collection: Collection, run: Run) -> NDArray[np.float64]:
-    """nDCG@10 of every query, in their order."""
-    found = {m.query_id: m.value for m in ir_measures.iter_calc([nDCG @ 10], collection.qrels, run)}
-    return np.array([found.get(query, 0.0) for query in collection.queries])
-
-
-def bootstrap_interval(values: NDArray[np.float64], samples: int = 2000) -> tuple[float, float]:
-    """95 % percentile interval of the mean, by bootstrap over queries."""
-    generator = np.random.default_rng(SEED)
-    means = [generator.choice(values, len(values)).mean() for _ in range(samples)]
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+def pairs_of(collection: Collection, limit: int = 640) -> CalibrationPairs:
+    """Pseudo-pairs of a collection's corpus, the same for every benchmark."""
+    return collection_pairs(collection, limit, SEED)
 
 
 def bootstrap_interval_of(

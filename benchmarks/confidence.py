@@ -34,11 +34,11 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.abstention_signals import search_both_ways
 from benchmarks.common import (
     SEED,
-    Collection,
     bootstrap_interval_of,
     console,
-    load_collection,
-    ndcg_per_query,
+    data_folder,
+    load_set,
+    pairs_of,
     save_result,
     show,
 )
@@ -51,12 +51,14 @@ from uec_retriever.confidence_fitting import (
     fit_confidence,
 )
 from uec_retriever.confidence_questions import Question, index_pairs, labelled_questions, pair_questions
+from uec_retriever.corpus import Corpus
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.engine import Engine
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.evaluation.abstention import risk_coverage
+from uec_retriever.evaluation.collection import Collection
+from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.off_topic import OFF_TOPIC
-from uec_retriever.pairs import pseudo_pairs
 
 SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")
 K, CANDIDATES = 10, 30
@@ -80,13 +82,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the JSON")
     arguments = parser.parse_args()
     experts = [Expert.load(str(real_model(name)), label=name, device="cpu") for name in (MINILM, WORDLLAMA)]
-    collections = {name: load_collection(name, "test", queries=arguments.queries) for name in arguments.sets}
+    collections = {name: load_set(name, "test", queries=arguments.queries) for name in arguments.sets}
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.indexes or Path(temporary)
         for name, collection in collections.items():
             start = time.monotonic()
-            foreign = [t for other, c in collections.items() if other != name for t in c.queries.values()]
+            foreign = [q.text for other, c in collections.items() if other != name for q in c.queries]
             with open_or_make(folder / name, collection, experts) as engine:
                 results[name] = evaluate(engine, collection, foreign, arguments.train, arguments.pseudo)
             console.print(f"{name}: {time.monotonic() - start:.0f} s")
@@ -99,10 +101,8 @@ def open_or_make(path: Path, collection: Collection, experts: list[Expert]) -> E
     """The index of a collection, made with posteriors from pseudo-pairs unless it is there."""
     if Engine.exists(path):
         return Engine.open(path, experts={e.label: e for e in experts})
-    documents = collection.documents
-    pairs = pseudo_pairs([d.body for d in documents], [d.title for d in documents])
-    engine = Engine.create(path, experts, pairs)
-    engine.add_records(d.record for d in documents)
+    engine = Engine.create(path, experts, pairs_of(collection))
+    engine.add_records(d.record for d in Corpus(data_folder() / collection.name))
     return engine
 
 
@@ -114,8 +114,7 @@ def evaluate(
     generator = np.random.default_rng(SEED)
     chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
     off_topic, _ = search_both_ways(engine, [foreign[i] for i in chosen], candidates=CANDIDATES)
-    run = {s.query_id: dict(zip(s.ids[:K], s.raw[:K], strict=True)) for s in whole}
-    ndcg = ndcg_per_query(collection, run)
+    ndcg = rank_metrics(collection.queries, {s.query_id: s.ids[:K] for s in whole}, (NDCG,))[NDCG]
     hits = np.array([s.hit(K) for s in whole])
     scored = {
         f"signal: {name}": tuple(
@@ -146,13 +145,11 @@ def _calibrators(
 ) -> tuple[dict[str, ConfidenceModel], dict[str, Any]]:
     questions = {"pseudo": pair_questions(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
     try:
-        labelled = load_collection(name, "train", queries=train)
-    except FileNotFoundError:
+        labelled = load_set(name, "train", queries=train)
+    except CorpusError:
         console.print(f"{name} has no train labels")
     else:
-        right = {
-            labelled.queries[q]: [d for d, s in found.items() if s > 0] for q, found in labelled.qrels.items()
-        }
+        right = {q.text: [d for d, grade in q.relevance.items() if grade > 0] for q in labelled.queries}
         questions["train labels"] = labelled_questions(right, engine.store)
     models: dict[str, ConfidenceModel] = {}
     reports: dict[str, Any] = {}

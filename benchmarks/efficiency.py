@@ -24,7 +24,7 @@ import numpy as np
 from chromadb.config import Settings
 from sentence_transformers import SentenceTransformer
 
-from benchmarks.common import SEED, console, load_collection, save_result, show
+from benchmarks.common import SEED, console, load_set, save_result, show
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.adding import CHUNK
 from uec_retriever.encoders.expert import Expert
@@ -50,9 +50,9 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=20000, help="synthetic records for disk and memory")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    collection = load_collection(arguments.set, "test", queries=arguments.queries)
-    texts = [d.record.text for d in collection.documents][: arguments.texts]
-    queries = list(collection.queries.values())
+    collection = load_set(arguments.set, "test", queries=arguments.queries)
+    texts = list(collection.texts[: arguments.texts])
+    queries = [q.text for q in collection.queries]
     result: dict[str, Any] = {"texts": len(texts), "queries": len(queries)}
     for name, models in ENSEMBLES.items():
         with tempfile.TemporaryDirectory() as folder:

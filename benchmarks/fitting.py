@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import console, load_collection, save_result, show
+from benchmarks.common import console, load_set, pairs_of, save_result, show
 from devtools.models import MINILM, real_model
 from uec_retriever.encoders.expert import Expert, Linearised
 from uec_retriever.laplace.curvature import Curvature
-from uec_retriever.pairs import pseudo_pairs
 
 TAU = 0.05
 
@@ -39,8 +38,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     expert = Expert.load(str(real_model(MINILM)), device="cpu")
-    documents = load_collection(arguments.set, "test", queries=1).documents
-    pairs = pseudo_pairs([d.body for d in documents], [d.title for d in documents], limit=arguments.pairs)
+    pairs = pairs_of(load_set(arguments.set, "test"), arguments.pairs)
     start = time.perf_counter()
     queries = expert.linearise(pairs.queries, "query")
     positives = expert.linearise(pairs.positives, "document")

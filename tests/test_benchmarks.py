@@ -9,7 +9,7 @@ import pytest
 from devtools.models import MINILM, SMOLLM2, WORDLLAMA, real_llm
 
 SMALL = {
-    "retrieval": "--sets metatool --queries 20 --documents 60",
+    "retrieval": "--sets metatool --queries 20 --documents 60 --framework-fusion",
     "efficiency": "--set metatool --texts 32 --queries 6 --repeats 1 --records 300",
     "fitting": "--set metatool --pairs 32 --loop-pairs 4",
     "confidence": "--sets metatool --queries 60 --train 60 --pseudo 64",
@@ -32,11 +32,21 @@ def run(monkeypatch, tmp_path, collections, minilm, wordllama):
 @pytest.mark.data
 @pytest.mark.models
 def test_retrieval_puts_every_method_beside_the_others(run):
+    pytest.importorskip("langchain_classic")
+    pytest.importorskip("llama_index.core")
     result = run("retrieval")
     methods = result["sets"]["metatool"]["methods"]
-    assert {MINILM, WORDLLAMA, "uniform ensemble", "UEC diag", "UEC kron"} <= set(methods)
-    assert all(0 < m["low"] <= m["ndcg@10"] <= m["high"] <= 1 for m in methods.values())
+    assert {MINILM, WORDLLAMA, "uniform", "weighted", "RRF", "UEC diag", "UEC kron", "oracle query"} <= set(
+        methods
+    )
+    ndcg = {label: method["metrics"]["nDCG@10"] for label, method in methods.items()}
+    assert all(0 < m["low"] <= m["mean"] <= m["high"] <= 1 for m in ndcg.values())
+    assert ndcg["oracle query"]["mean"] >= max(ndcg[MINILM]["mean"], ndcg[WORDLLAMA]["mean"])
+    assert ndcg["UEC kron, neither"]["mean"] == pytest.approx(ndcg["uniform"]["mean"], abs=0.01)
     assert result["split"] == "test"
+    fusion = result["framework fusion"]["metatool"]
+    assert fusion["LangChain EnsembleRetriever"] == pytest.approx(fusion["RRF"], abs=0.01)
+    assert fusion["LlamaIndex QueryFusionRetriever"] == pytest.approx(fusion["RRF"], abs=0.03)
 
 
 @pytest.mark.data

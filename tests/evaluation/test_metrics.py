@@ -8,7 +8,13 @@ import pytest
 
 from uec_retriever.errors import MissingExtraError
 from uec_retriever.evaluation.collection import Query
-from uec_retriever.evaluation.metrics import bootstrap, paired_bootstrap, rank_metrics, token_f1
+from uec_retriever.evaluation.metrics import (
+    RETRIEVAL_METRICS,
+    bootstrap,
+    paired_bootstrap,
+    rank_metrics,
+    token_f1,
+)
 
 
 def test_rank_metrics_by_hand():
@@ -66,3 +72,14 @@ def test_pairing_narrows_the_interval():
     assert found.low == pytest.approx(0.1)
     assert found.high == pytest.approx(0.1)
     assert bootstrap(better).low < 0.1 - 0.05
+
+
+def test_recall_and_reciprocal_rank_by_hand():
+    queries = [Query("a", "", {"d3": 1, "d40": 2, "lost": 1}), Query("b", "", {"d12": 1})]
+    ranked = [f"d{i}" for i in range(50)]
+    found = rank_metrics(queries, {"a": ranked, "b": ranked}, RETRIEVAL_METRICS)
+    assert list(found) == list(RETRIEVAL_METRICS)
+    np.testing.assert_allclose(found["Recall@10"], [1 / 3, 0])
+    np.testing.assert_allclose(found["Recall@100"], [2 / 3, 1])
+    np.testing.assert_allclose(found["MRR@10"], [1 / 4, 0])
+    np.testing.assert_allclose(found["MAP"], [(1 / 4 + 2 / 41) / 3, 1 / 13])

@@ -183,15 +183,15 @@ def parse_where(where: str | None) -> dict[str, Any] | None:
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))  # noqa: T201
+    print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False))  # noqa: T201
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no infinity, which a temperature may be: say it as a string."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return "Infinity" if value == float("inf") else value
 
 

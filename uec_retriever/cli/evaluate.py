@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
+from uec_retriever.cli import eval_retrieval
 from uec_retriever.cli.common import (
     DEVICE,
     JSON,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from uec_retriever.utility_labeler.judge import Judge
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate retrieval on test collections in BEIR layout.")
+eval_retrieval.register(app)
 
 
 @app.callback()

@@ -142,7 +142,10 @@ def load_collection(folder: Path, split: str) -> Collection:
     corpus = Corpus(folder)
     documents = list(corpus)
     records = [d.record for d in documents]
-    known = {*(r.id for r in records), *corpus.skipped}  # judged passages without text cannot be found: a miss
+    known = {
+        *(r.id for r in records),
+        *corpus.skipped,
+    }  # judged passages without text cannot be found: a miss
     texts = dict(read_queries(folder))
     details = {str(row.get("_id", row.get("id"))): row for _, row in read_jsonl(folder / "queries.jsonl")}
     excluded = _read_excluded(folder)
@@ -203,7 +206,9 @@ def with_queries(merged: Collection, collections: Sequence[Collection]) -> Colle
     queries = [_renamed(q, c.name) for c in collections for q in c.queries]
     for query in queries:
         if merged.positions.keys().isdisjoint(query.relevance):
-            raise CorpusError(f"no passage of the query {query.id!r} is in {merged.name}: merge its corpus too")
+            raise CorpusError(
+                f"no passage of the query {query.id!r} is in {merged.name}: merge its corpus too"
+            )
     split = "+".join(dict.fromkeys(c.split for c in collections))
     return replace(merged, split=split, queries=queries)
 

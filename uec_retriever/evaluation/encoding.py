@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,8 +37,9 @@ class EncodingCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="uec-encodings-") if folder is None else None
-        self.folder = Path(self._temporary.name) if self._temporary else Path(folder or "")
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="uec-encodings-"))
+        if folder is None:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def expert(self, expert: Expert) -> CachedExpert:
         """The same expert, but no text goes through it twice."""
@@ -108,12 +111,11 @@ class _Shard:
     @classmethod
     def load(cls, path: Path) -> _Shard:
         tensors = load_file(path)
-        if "crow" in tensors:
-            shape = (len(tensors["crow"]) - 1, int(tensors["width"]))
-            compressed = torch.sparse_csr_tensor(
-                tensors["crow"], tensors["column"], tensors["value"], shape, check_invariants=False
+        if "places" in tensors:
+            shape = (len(tensors["truncated"]), int(tensors["width"]))
+            features = torch.sparse_coo_tensor(
+                tensors["places"], tensors["values"], shape, check_invariants=False, is_coalesced=True
             )
-            features = compressed.to_sparse_coo()
         else:
             features = tensors["features"]
         flags = [bool(f) for f in tensors["truncated"]]
@@ -176,11 +178,10 @@ class _Store:
 def _feature_tensors(features: Tensor) -> dict[str, Tensor]:
     if not features.is_sparse:
         return {"features": features.float().contiguous()}
-    compressed = features.coalesce().to_sparse_csr()
+    sparse = features.coalesce()
     return {
-        "crow": compressed.crow_indices().contiguous(),
-        "column": compressed.col_indices().contiguous(),
-        "value": compressed.values().float().contiguous(),
+        "places": sparse.indices().contiguous(),
+        "values": sparse.values().float().contiguous(),
         "width": torch.tensor(features.shape[1]),
     }
 

@@ -120,11 +120,9 @@ def calibrated(
         check_temperature(temperature)
     if not zero:
         references = [replace(r, query_zero=0.0, document_zero=0.0) for r in references]
-    found = calibrate(replace(manifest, layout=layout), references, temperature)
-    if prior:
-        return found
-    even = tuple(replace(e, prior=1 / len(found.experts)) for e in found.experts)
-    return replace(found, experts=even)
+    if not prior:
+        references = [replace(r, likelihood=references[0].likelihood) for r in references]
+    return calibrate(replace(manifest, layout=layout), references, temperature)
 
 
 def fit_members(

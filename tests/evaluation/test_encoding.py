@@ -1,0 +1,137 @@
+"""Texts are encoded once, and what the cache gives is what the model gave."""
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+from devtools.tiny import tiny_model, tokenizer
+from tests.evaluation.retrieval_small import ANIMALS, COLOURS, VERBS
+from uec_retriever.encoders.expert import Expert
+from uec_retriever.errors import CorruptFileError, InvalidInputError
+from uec_retriever.evaluation.encoding import EncodingCache, unit_means
+from uec_retriever.evaluation.members import (
+    Calibration,
+    Member,
+    collection_pairs,
+    fit_members,
+    join_pairs,
+    load_members,
+    qrels_pairs,
+)
+from uec_retriever.fitting import fit_posterior
+from uec_retriever.laplace.files import save_posterior
+from uec_retriever.pairs import CalibrationPairs
+
+TEXTS = [f"{c} {a} {v}" for c in COLOURS for a in ANIMALS for v in VERBS][:70]
+
+
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory):
+    torch.manual_seed(0)
+    bag = StaticEmbedding(tokenizer(), embedding_dim=16)
+    return {
+        "bert": Expert(tiny_model(tmp_path_factory.mktemp("bert")), "bert"),
+        "bag": Expert(SentenceTransformer(modules=[bag], device="cpu"), "bag"),
+    }
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return CalibrationPairs(TEXTS[:34], [f"the {t} text" for t in TEXTS[:34]])
+
+
+def dense(features):
+    return features.to_dense() if features.is_sparse else features
+
+
+@pytest.mark.parametrize("kind", ["bert", "bag"])
+def test_what_comes_back_is_what_the_model_gave(experts, kind, tmp_path):
+    plain = experts[kind]
+    cached = EncodingCache(tmp_path).expert(plain)
+    cached.linearise(TEXTS[:40], "document")
+    mixed = [TEXTS[i] for i in (50, 3, 3, 39, 60, 0)]  # over several shards, one twice
+    expected, found = plain.linearise(mixed, "document"), cached.linearise(mixed, "document")
+    assert found.features.is_sparse == (kind == "bag")
+    torch.testing.assert_close(dense(found.features), dense(expected.features), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.embeddings, expected.embeddings, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.gain, expected.gain)
+    assert found.truncated == expected.truncated
+    np.testing.assert_allclose(np.linalg.norm(unit_means(cached, mixed, "document"), axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "bag"])
+@pytest.mark.parametrize("structure", ["diag", "kron"])
+def test_posteriors_do_not_notice_the_cache(experts, pairs, kind, structure, tmp_path):
+    from copy import copy
+
+    plain, cached = copy(experts[kind]), EncodingCache(tmp_path).expert(experts[kind])
+    expected = fit_posterior(plain, pairs, structure=structure).reference
+    found = fit_posterior(cached, pairs, structure=structure).reference
+    assert found.query_zero == pytest.approx(expected.query_zero, rel=1e-4)
+    expected, found = (e.encode(TEXTS[40:50], "query").gaussian for e in (plain, cached))
+    np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-3)
+
+
+def test_no_text_goes_through_the_model_twice(experts, pairs, tmp_path, monkeypatch):
+    first = EncodingCache(tmp_path).expert(experts["bert"])
+    [member] = fit_members([first], pairs)
+    before = member.under("kron").encode(TEXTS, "document").gaussian
+    again = EncodingCache(tmp_path).expert(experts["bert"])
+    monkeypatch.setattr(type(experts["bert"]), "_forward", None)  # any use would fail
+    [member] = fit_members([again], pairs, ["kron"])
+    done = []
+    after = member.under("kron").encode(TEXTS, "document", progress=done.append).gaussian
+    np.testing.assert_allclose(after.variance, before.variance, rtol=1e-6)
+    assert sum(done) == len(TEXTS)
+    assert again.seconds["document"] > 0
+    assert first.posterior is None
+
+
+def test_a_temporary_cache_and_a_damaged_one(experts, tmp_path):
+    cache = EncodingCache()
+    cache.expert(experts["bert"]).linearise(TEXTS[:3], "query")
+    assert list(cache.folder.rglob("*.safetensors"))
+    EncodingCache(tmp_path).expert(experts["bert"]).linearise(TEXTS[:3], "query")
+    [path] = tmp_path.rglob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(CorruptFileError, match="delete it"):
+        EncodingCache(tmp_path).expert(experts["bert"]).linearise(TEXTS[:3], "query")
+    with pytest.raises(InvalidInputError, match="no texts"):
+        EncodingCache(tmp_path / "other").expert(experts["bert"]).linearise([], "query")
+
+
+def test_members_out_of_files_and_what_they_refuse(experts, pairs, tmp_path):
+    from copy import copy
+
+    expert = copy(experts["bert"])
+    fit = fit_posterior(expert, pairs, structure="kron")
+    save_posterior(tmp_path / "kron.safetensors", expert.posterior, fit.header)
+    [member] = load_members([experts["bert"]], {"bert": [tmp_path / "kron.safetensors"]})
+    expected = expert.encode(TEXTS[:5], "query").gaussian
+    found = member.under("kron").encode(TEXTS[:5], "query").gaussian
+    np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-5)
+    with pytest.raises(InvalidInputError, match="no 'diag' posterior"):
+        member.under("diag")
+    with pytest.raises(InvalidInputError, match="each expert its own"):
+        load_members([experts["bert"]], {"other": []})
+    with pytest.raises(InvalidInputError, match="no calibration pairs"):
+        fit_members([experts["bert"]], {})
+    with pytest.raises(InvalidInputError, match="labels of their own"):
+        Calibration([member, Member(experts["bert"], {})], pairs)
+
+
+def test_pairs_of_a_collection_and_a_broad_set(pairs, tmp_path):
+    from tests.evaluation.retrieval_small import write_set
+    from uec_retriever.evaluation.collection import load_collection
+
+    collection = load_collection(write_set(tmp_path / "toy", queries=40), "train")
+    made = collection_pairs(collection, 20)
+    assert (len(made), made.source) == (20, "first sentence + title")
+    labelled = qrels_pairs(collection)
+    assert labelled.source == "qrels of toy train"
+    assert set(labelled.positives) <= set(collection.texts)
+    joined = join_pairs([made, pairs], 18)
+    assert joined.queries == [*made.queries[:18], *pairs.queries[:18]]
+    assert joined.source == "first sentence + title + user"

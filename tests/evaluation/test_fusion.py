@@ -1,0 +1,112 @@
+"""Reciprocal rank fusion against the frameworks' own classes; weights against a search by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.evaluation.retrieval_small import random_collection, random_encoded
+from uec_retriever.evaluation.fusion import choose_weights, make_pool, reciprocal_rank_fusion, simplex
+from uec_retriever.evaluation.metrics import NDCG, rank_metrics
+from uec_retriever.evaluation.scoring import rank, single, weighted_cosines
+
+
+@pytest.fixture
+def rankings():
+    """Of two experts, cut so that each misses passages of the other."""
+    found = rank(random_encoded(), random_collection(), {"a": single(0), "b": single(1)}, "corpus", 9)
+    return list(found.values())
+
+
+def by_score(documents, scores):
+    """Rankings up to the order of equal scores."""
+    return [
+        (round(s, 12), d)
+        for s, d in sorted(zip(scores, documents, strict=True), key=lambda x: (-round(x[0], 12), x[1]))
+    ]
+
+
+def test_rrf_by_hand(rankings):
+    found = reciprocal_rank_fusion(rankings, 30)
+    for row in range(7):
+        expected = {}
+        for ranking in rankings:
+            for place, document in enumerate(ranking.documents[row]):
+                expected[int(document)] = expected.get(int(document), 0) + 1 / (61 + place)
+        kept = found.documents[row] >= 0
+        assert dict(
+            zip(found.documents[row][kept].tolist(), found.scores[row][kept].tolist(), strict=True)
+        ) == pytest.approx(expected)
+        assert (np.diff(found.scores[row][kept]) <= 0).all()
+        assert np.isneginf(found.scores[row][~kept]).all()
+
+
+def test_rrf_equals_langchains_ensemble_retriever(rankings):
+    ensemble = pytest.importorskip("langchain_classic.retrievers")
+    from benchmarks.framework_fusion import langchain_fusion
+
+    assert ensemble.EnsembleRetriever
+    found = reciprocal_rank_fusion(rankings, 30)
+    fused = langchain_fusion([r.documents for r in rankings])
+    for row, documents in enumerate(fused):
+        mine = found.documents[row][found.documents[row] >= 0].tolist()
+        scores = dict(zip(mine, found.scores[row].tolist(), strict=False))
+        assert by_score(documents, [scores[d] for d in documents]) == by_score(
+            mine, [scores[d] for d in mine]
+        )
+        assert [round(scores[d], 12) for d in documents] == [round(scores[d], 12) for d in mine]
+
+
+def test_rrf_equals_llama_indexs_fusion_retriever(rankings):
+    pytest.importorskip("llama_index.core.retrievers")
+    from benchmarks.framework_fusion import llama_index_fusion
+
+    found = reciprocal_rank_fusion(rankings, 30, first_rank=0)  # LlamaIndex counts ranks from 0
+    for row, (documents, theirs) in enumerate(llama_index_fusion([r.documents for r in rankings])):
+        mine = found.documents[row][found.documents[row] >= 0].tolist()
+        scores = dict(zip(mine, found.scores[row].tolist(), strict=False))
+        np.testing.assert_allclose(theirs, [scores[d] for d in documents], rtol=1e-12)
+        assert sorted(documents) == sorted(mine)
+
+
+def test_the_pools_ndcg_is_that_of_ir_measures():
+    encoded, collection = random_encoded(documents=60), random_collection(documents=60)
+    weights = np.array([0.3, 0.7])
+    pool = make_pool(encoded, collection, "corpus")
+    ranked = rank(encoded, collection, {"w": weighted_cosines(weights)}, "corpus", 10)["w"]
+    expected = rank_metrics(collection.queries, ranked.ids(collection), (NDCG,))[NDCG]
+    np.testing.assert_allclose(pool.ndcg(weights), expected, atol=1e-6)
+    lone = rank(encoded, collection, {"w": single(1)}, "corpus", 10)["w"]
+    expected = rank_metrics(collection.queries, lone.ids(collection), (NDCG,))[NDCG]
+    np.testing.assert_allclose(pool.ndcg(np.array([0.0, 1.0])), expected, atol=1e-6)
+
+
+def test_the_best_weights_of_the_grid_are_chosen():
+    collection = random_collection(queries=30, documents=60)
+    pool = make_pool(random_encoded(queries=30, documents=60), collection, "corpus")
+    chosen = choose_weights([pool])
+    best = max(pool.ndcg(np.array([w, 1 - w])).mean() for w in np.linspace(0, 1, 11))
+    assert pool.ndcg(chosen).mean() == pytest.approx(best)
+    assert chosen.sum() == pytest.approx(1)
+
+
+def test_equal_experts_are_weighed_alike():
+    from dataclasses import replace
+
+    encoded = random_encoded(dimensions=(4, 4))
+    twice = replace(
+        encoded,
+        queries=replace(encoded.queries, means=[encoded.queries.means[0]] * 2),
+        documents=replace(encoded.documents, means=[encoded.documents.means[0]] * 2),
+    )
+    np.testing.assert_allclose(choose_weights([make_pool(twice, random_collection(), "corpus")]), [0.5, 0.5])
+
+
+@pytest.mark.parametrize(("experts", "steps"), [(2, 10), (3, 10), (4, 10), (5, 4)])
+def test_the_simplex_is_complete(experts, steps):
+    uniform, *grid = simplex(experts, steps)
+    np.testing.assert_allclose(uniform, 1 / experts)
+    assert len({tuple(np.round(w * steps).astype(int)) for w in grid}) == math.comb(
+        steps + experts - 1, experts - 1
+    )
+    assert all(w.min() >= 0 and w.sum() == pytest.approx(1) for w in grid)
