@@ -14,13 +14,13 @@ and, without policyqa, whose questions name no company, against all corpora merg
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
-from uec_retriever.evaluation.retrieval import RetrievalOptions, retrieval_rows, run_retrieval
 
 from benchmarks.common import SEED, console, data_folder, save_result, show
 from benchmarks.domains import (
@@ -43,6 +43,7 @@ from uec_retriever.evaluation.members import Calibration, fit_members, join_pair
 from uec_retriever.evaluation.merging import task_arithmetic, weighted_average
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.rankers import embed_corpus, search
+from uec_retriever.evaluation.retrieval import RetrievalOptions, run_retrieval
 from uec_retriever.training.data import split_heldout
 from uec_retriever.training.options import TrainingOptions
 
@@ -84,10 +85,22 @@ def main() -> None:
         train={c.name: choosing for c in collections},
         progress=console.print,
     )
-    columns, rows = retrieval_rows(result)
-    show("nDCG@10, test split", columns, rows)
+    _print(result)
     settings = {k: v for k, v in vars(arguments).items() if not isinstance(v, Path)}
     save_result("domain_experts", {**result, "split": "test", "settings": settings}, arguments.out)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    """Means alone, sets in rows; intervals are in the JSON."""
+    methods = list(result["mean"])
+    rows = [
+        [name, *(f"{found['methods'][m]['metrics'][NDCG]['mean']:.3f}" for m in methods)]
+        for name, found in result["sets"].items()
+    ]
+    rows.append(["mean", *(f"{result['mean'][m][NDCG]['mean']:.4f}" for m in methods)])
+    for start in range(0, len(methods), 7):
+        part = slice(1 + start, 8 + start)
+        show("nDCG@10, test split", ["set", *methods[start : start + 7]], [[r[0], *r[part]] for r in rows])
 
 
 def _collections(
