@@ -6,6 +6,8 @@
     python -m benchmarks.uae --sets covidqa qasper_dev_evidence --transfer # train on one, test on the other
     python -m benchmarks.uae --rerank --answers 100                        # re-rankers, composition, Token F1
 
+Options are chosen with `--split train` (its questions that are not labelled) and `--group-candidates`, `--lr`, ...
+
 Every step is kept in `--work`: an interrupted labelling or training goes on where it stopped, and what is
 finished is not done again. Labels and the choice of checkpoints use the train split only, the table is of
 the test split. Labels of a set and judge are shared by all losses.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,8 @@ from uec_retriever.evaluation.report import table
 from uec_retriever.evaluation.study import StudyOptions, run_study
 from uec_retriever.training import LOSSES, TrainingOptions, train_on_labels
 from uec_retriever.training.checkpoints import REPORT
-from uec_retriever.training.options import Loss
+from uec_retriever.training.options import Loss, digest
+from uec_retriever.utility_labeler.labels import read_labels
 from uec_retriever.utility_labeler.local import LocalJudge
 from uec_retriever.utility_labeler.mining import BM25, Mining, Passages, mine
 from uec_retriever.utility_labeler.questions import Questions
@@ -58,7 +62,7 @@ def main() -> None:
         for (name, loss), path in models.items():
             training[f"{name}, judge {judge_name}, {loss}"] = _figures(path)
         for tested in arguments.sets:
-            result = evaluate(arguments, tested, models, judge)
+            result = evaluate(arguments, tested, labels, models, judge)
             results[f"{tested}, judge {judge_name}"] = result
             for scope in result["scopes"]:
                 columns, rows = table(result, scope)
@@ -77,7 +81,8 @@ def label(arguments: argparse.Namespace, name: str, judge_name: str, judge: Loca
     questions = sorted(Questions(folder, split="train", skip_unanswered=True), key=lambda q: q.id)
     random.Random(SEED).shuffle(questions)
     passages = Passages(d.record for d in Corpus(folder))
-    mining = Mining(arguments.candidates, random_share=arguments.random_share, seed=SEED)
+    grouped = arguments.group_candidates if passages.groups else 0
+    mining = Mining(arguments.candidates, arguments.random_share, seed=SEED, group_candidates=grouped)
     pairs = list(mine(questions[: arguments.questions], passages, BM25(passages), mining))
     out = _folder(arguments, name, judge_name) / "labels.jsonl"
     done = 0
@@ -93,19 +98,22 @@ def label(arguments: argparse.Namespace, name: str, judge_name: str, judge: Loca
 
 def train_one(arguments: argparse.Namespace, name: str, judge_name: str, labels: Path, loss: Loss) -> Path:
     """A model of one loss, on one set's labels."""
-    out = _folder(arguments, name, judge_name) / f"{arguments.base}-{loss}"
-    if (out / REPORT).is_file():
-        return out
     options = TrainingOptions(
         loss=loss,
         epochs=arguments.epochs,
         learning_rate=arguments.lr,
+        batch_size=arguments.batch_size,
         tau_u=arguments.tau_u,
         margin=arguments.margin,
+        minimum_utility=arguments.minimum_utility,
         max_length=arguments.max_length,
-        candidates=arguments.candidates,
+        candidates=arguments.candidates + arguments.group_candidates,
         seed=SEED,
     )
+    run = digest([options.to_dict(), labels.read_text(encoding="utf-8")])[:12]  # another run is another model
+    out = _folder(arguments, name, judge_name) / f"{arguments.base}-{loss}-{run}"
+    if (out / REPORT).is_file():
+        return out
     report = train_on_labels(str(real_model(arguments.base)), labels, out, options, resume=True)
     console.print(
         f"{name}, {judge_name}, {loss}: held-out nDCG@10 {report.before['ndcg@10']:.4f} -> "
@@ -115,10 +123,18 @@ def train_one(arguments: argparse.Namespace, name: str, judge_name: str, labels:
 
 
 def evaluate(
-    arguments: argparse.Namespace, tested: str, models: dict[tuple[str, Loss], Path], judge: LocalJudge
+    arguments: argparse.Namespace,
+    tested: str,
+    labels: dict[str, Path],
+    models: dict[tuple[str, Loss], Path],
+    judge: LocalJudge,
 ) -> dict[str, Any]:
     """The table of one test set."""
-    collection = load_collection(data_folder() / tested, arguments.split).sample(arguments.queries, SEED)
+    collection = load_collection(data_folder() / tested, arguments.split)
+    if arguments.split == "train":
+        seen = {x.question_id for x in read_labels(labels[tested])} if tested in labels else set()
+        collection = replace(collection, queries=[q for q in collection.queries if q.id not in seen])
+    collection = collection.sample(arguments.queries, SEED)
     systems = {"base": SentenceTransformer(str(real_model(arguments.base)), device="cpu")}
     for (trained_on, loss), path in models.items():
         if trained_on == tested:
@@ -146,7 +162,7 @@ def evaluate(
 
 
 def _folder(arguments: argparse.Namespace, name: str, judge_name: str) -> Path:
-    size = f"{arguments.questions or 'all'}x{arguments.candidates}"
+    size = f"{arguments.questions or 'all'}x{arguments.candidates}+{arguments.group_candidates}"
     folder: Path = arguments.work / f"{name}-{judge_name}-{size}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -174,15 +190,25 @@ def _arguments() -> argparse.Namespace:
     )
     defaults = TrainingOptions()
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--split", default="test")
+    parser.add_argument(
+        "--split", default="test", help="train: its questions without labels, for choosing options"
+    )
     parser.add_argument("--judges", nargs="+", default=[SMOLLM2], choices=[SMOLLM2, GEMMA3])
     parser.add_argument("--base", default=MINILM, choices=[MINILM, MPNET])
     parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
     parser.add_argument("--questions", type=int, default=260, help="train questions to label; 0 for all")
     parser.add_argument("--candidates", type=int, default=8)
+    parser.add_argument(
+        "--group-candidates",
+        type=int,
+        default=0,
+        help="more of the question's own group, where there are groups",
+    )
     parser.add_argument("--random-share", type=float, default=0.25)
     parser.add_argument("--epochs", type=float, default=defaults.epochs)
     parser.add_argument("--lr", type=float, default=defaults.learning_rate)
+    parser.add_argument("--batch-size", type=int, default=defaults.batch_size, help="questions in a batch")
+    parser.add_argument("--minimum-utility", type=float, default=defaults.minimum_utility)
     parser.add_argument("--tau-u", type=float, default=defaults.tau_u)
     parser.add_argument("--margin", type=float, default=defaults.margin)
     parser.add_argument("--max-length", type=int, default=128)
