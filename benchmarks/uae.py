@@ -5,6 +5,7 @@
     python -m benchmarks.uae --judges SmolLM2-135M-Instruct gemma-3-270m   # a weaker against a stronger judge
     python -m benchmarks.uae --sets covidqa qasper_dev_evidence --transfer # train on one, test on the other
     python -m benchmarks.uae --rerank --answers 100                        # re-rankers, composition, Token F1
+    python -m benchmarks.uae --tests musique_100 pubmedqa                  # sets that nothing was trained on
 
 Options are chosen with `--split train` (its questions that are not labelled) and `--group-candidates`, `--lr`, ...
 
@@ -27,9 +28,10 @@ from sentence_transformers import SentenceTransformer
 from benchmarks.common import ROOT, SEED, console, data_folder, save_result, show
 from devtools.models import GEMMA3, MINILM, MPNET, SMOLLM2, real_llm, real_model
 from uec_retriever.corpus import Corpus
+from uec_retriever.encoders.loading import load_cross_encoder
 from uec_retriever.evaluation.answers import Answerer
 from uec_retriever.evaluation.collection import load_collection
-from uec_retriever.evaluation.rankers import LikelihoodScorer
+from uec_retriever.evaluation.rankers import CrossEncoderScorer, LikelihoodScorer, PairScorer
 from uec_retriever.evaluation.report import table
 from uec_retriever.evaluation.study import StudyOptions, run_study
 from uec_retriever.training import LOSSES, TrainingOptions, train_on_labels
@@ -61,13 +63,13 @@ def main() -> None:
         }
         for (name, loss), path in models.items():
             training[f"{name}, judge {judge_name}, {loss}"] = _figures(path)
-        for tested in arguments.sets:
+        for tested in dict.fromkeys([*arguments.sets, *arguments.tests]):
             result = evaluate(arguments, tested, labels, models, judge)
             results[f"{tested}, judge {judge_name}"] = result
             for scope in result["scopes"]:
                 columns, rows = table(result, scope)
                 show(f"{tested} {result['split']}, {scope}, judge {judge_name}", columns, rows)
-    options = {k: v for k, v in vars(arguments).items() if not isinstance(v, Path)}
+    options = {k: v for k, v in vars(arguments).items() if k != "cross_encoders" and not isinstance(v, Path)}
     save_result(
         arguments.name,
         {"split": arguments.split, "options": options, "results": results, "training": training},
@@ -139,17 +141,21 @@ def evaluate(
     for (trained_on, loss), path in models.items():
         if trained_on == tested:
             systems[_NAMES[loss]] = SentenceTransformer(str(path), device="cpu")
-        elif arguments.transfer and loss == UAE:
+        elif loss == UAE and (arguments.transfer or tested in arguments.tests):
             systems[f"UAE of {trained_on}"] = SentenceTransformer(str(path), device="cpu")
     answerer = Answerer(judge, max_tokens=arguments.max_tokens) if arguments.answers else None
+    rerankers: dict[str, PairScorer] = {
+        path.name: CrossEncoderScorer(load_cross_encoder(str(path))) for path in arguments.cross_encoders
+    }
+    if arguments.rerank:
+        rerankers["LLM"] = LikelihoodScorer(judge, max_tokens=arguments.max_tokens)
     options = StudyOptions(
         rerank_depth=arguments.rerank_depth,
         answers=arguments.answers,
-        compose=_NAMES[UAE] if arguments.rerank and UAE in arguments.losses else None,
+        compose=min((x for x in systems if rerankers and x.startswith(_NAMES[UAE])), key=len, default=None),
         scopes=arguments.scopes,
         seed=SEED,
     )
-    rerankers = {"LLM": LikelihoodScorer(judge, max_tokens=arguments.max_tokens)} if arguments.rerank else {}
     last = ""
 
     def progress(what: str, done: int, total: int) -> None:
@@ -191,6 +197,9 @@ def _arguments() -> argparse.Namespace:
     defaults = TrainingOptions()
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument(
+        "--tests", nargs="+", default=[], help="sets to test on only, with the UAE models of the others"
+    )
+    parser.add_argument(
         "--split", default="test", help="train: its questions without labels, for choosing options"
     )
     parser.add_argument("--judges", nargs="+", default=[SMOLLM2], choices=[SMOLLM2, GEMMA3])
@@ -216,6 +225,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scopes", nargs="+", choices=["corpus", "group"])
     parser.add_argument(
         "--rerank", action="store_true", help="LLM query likelihood over the base's candidates"
+    )
+    parser.add_argument(
+        "--cross-encoders", nargs="+", type=Path, default=[], help="folders; they re-rank too"
     )
     parser.add_argument("--rerank-depth", type=int, default=10)
     parser.add_argument("--answers", type=int, default=0, help="test questions answered for Token F1")
