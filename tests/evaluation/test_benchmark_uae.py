@@ -73,3 +73,16 @@ def test_the_whole_table(run, tmp_path, capsys):
     again = run("--sets", "one", "two", "--transfer", *small)
     assert (labels.stat().st_mtime_ns, labels.read_bytes()) == before
     assert again["training"] == result["training"]
+
+
+def test_choosing_on_train_and_testing_elsewhere(run):
+    pytest.importorskip("bm25s")
+    size = (
+        "--questions 12 --candidates 3 --group-candidates 1 --epochs 1 --losses uae --scopes corpus".split()
+    )
+    [train, other] = run("--sets", "one", "--tests", "two", "--split", "train", *size)["results"].values()
+    assert train["queries"] == 4  # 16 of the split, 12 of them labelled
+    assert other["queries"] == 16
+    assert list(other["scopes"]["corpus"]) == ["base", "UAE of one"]
+    low, high = (run("--sets", "one", "--lr", lr, *size)["training"] for lr in ("1e-6", "1e-3"))
+    assert low != high  # not the model that was there

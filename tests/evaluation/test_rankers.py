@@ -12,7 +12,8 @@ from uec_retriever.evaluation.rankers import (
     LikelihoodScorer,
     Ranking,
     embed_corpus,
-    rerank,
+    judge_candidates,
+    reorder,
     search,
 )
 
@@ -76,7 +77,7 @@ class Longest:
 def test_only_the_first_candidates_change_places(collection):
     first = ranked(collection)
     done = []
-    again = rerank(Longest(), collection, first, 2, progress=done.append)
+    again = reorder(first, judge_candidates(Longest(), collection, first, 2, done.append))
     assert again.ranked["q0"] == [1, 0, *first.ranked["q0"][2:]]
     assert again.scores["q0"] == sorted(again.scores["q0"], reverse=True)
     assert again.milliseconds >= first.milliseconds
@@ -94,9 +95,9 @@ def test_a_blend_weighs_both_stages_alike(collection):
         def score(self, question, passages):
             return [0.0, 100.0, 90.0]
 
-    blended = rerank(Opinion(), collection, first, 3, blend=True)
-    assert blended.ranked["q0"] == [2, 0, 1]
-    assert rerank(Opinion(), collection, first, 3).ranked["q0"] == [1, 2, 0]
+    judged = judge_candidates(Opinion(), collection, first, 3)
+    assert reorder(first, judged, blend=True).ranked["q0"] == [2, 0, 1]
+    assert reorder(first, judged).ranked["q0"] == [1, 2, 0]
 
 
 def test_query_likelihood_is_per_token_and_reads_the_passage(collection):

@@ -74,6 +74,18 @@ def test_within_the_group(passages, bm25):
             list(mine([question(group=group)], passages, bm25, Mining(within_group=True)))
 
 
+def test_more_of_the_own_group(passages, bm25):
+    plain = list(mine([question(group="g1")], passages, bm25, Mining(4, 0.5)))
+    more = list(mine([question(group="g1")], passages, bm25, Mining(4, 0.5, group_candidates=3)))
+    assert [p.key for p in more[:4]] == [p.key for p in plain]  # a file of the plain run can be gone on with
+    added = more[4:]
+    assert [p.candidate.source for p in added] == ["bm25"] * 3
+    assert all(int(p.candidate.passage_id[1:]) >= 20 for p in added)
+    assert len({p.key for p in more}) == 7
+    with pytest.raises(InvalidInputError, match="no passages of its group"):
+        list(mine([question()], passages, bm25, Mining(4, group_candidates=1)))
+
+
 def test_given_candidates_are_kept(passages, bm25):
     asked = question(candidates=(Candidate("mine", "my text"),))
     assert [p.key for p in mine([asked], passages, bm25, Mining(8))] == [("q0", "mine")]
@@ -81,7 +93,16 @@ def test_given_candidates_are_kept(passages, bm25):
         list(given_pairs([question()]))
 
 
-@pytest.mark.parametrize("options", [{"candidates": 0}, {"random_share": 1.5}, {"random_share": -0.1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"candidates": 0},
+        {"random_share": 1.5},
+        {"random_share": -0.1},
+        {"group_candidates": -1},
+        {"group_candidates": 1, "within_group": True},
+    ],
+)
 def test_bad_numbers(options):
     with pytest.raises(InvalidInputError):
         Mining(**options)

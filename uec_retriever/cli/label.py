@@ -71,6 +71,9 @@ def label(
     within_group: Annotated[
         bool, typer.Option(help="Only passages of the question's own metadata.group.")
     ] = False,
+    group_candidates: Annotated[
+        int, typer.Option(min=0, help="So many more passages of the question's own metadata.group.")
+    ] = 0,
     skip_unanswered: Annotated[bool, typer.Option(help="Pass over questions without an answer.")] = False,
     generate: Annotated[
         int | None,
@@ -162,7 +165,7 @@ def label(
     )
     prompts = choose_prompts(judge, prompt, prompt_style, paraphrases)
     labeler = Labeler(judge, prompts, options)
-    mining = Mining(candidates, random_share, within_group, seed)
+    mining = Mining(candidates, random_share, within_group, seed, group_candidates)
     pairs = find_pairs(
         labeler,
         data,

@@ -89,40 +89,65 @@ def search(
     return Ranking(ranked, scores, _per_query(start, collection))
 
 
-def rerank(
+@dataclass(frozen=True)
+class Judged:
+    """What a re-ranker says of the first passages of a ranking.
+
+    Attributes:
+        values: query id -> scores of its first passages, in their order.
+        milliseconds: of a query, on average.
+    """
+
+    values: dict[str, list[float]]
+    milliseconds: float
+
+
+def judge_candidates(
     scorer: PairScorer,
     collection: Collection,
     first: Ranking,
     depth: int,
-    *,
-    blend: bool = False,
     progress: Progress | None = None,
-) -> Ranking:
-    """Order the first `depth` passages of a ranking anew; what follows them keeps its place.
+) -> Judged:
+    """Score the first `depth` passages of each query's ranking.
 
     Args:
         scorer: of question and passage.
         collection: what was ranked.
-        first: the ranking to improve; its time is part of the result's.
+        first: the ranking to improve.
         depth: how many passages are scored for each query.
-        blend: rank by the sum of both stages' scores, each standardised over the candidates.
         progress: called with the number of queries done since.
+    """
+    values: dict[str, list[float]] = {}
+    start = time.perf_counter()
+    for query in collection.queries:
+        texts = [collection.texts[i] for i in first.ranked[query.id][:depth]]
+        values[query.id] = list(scorer.score(query.text, texts))
+        if progress:
+            progress(1)
+    return Judged(values, _per_query(start, collection))
+
+
+def reorder(first: Ranking, judged: Judged, *, blend: bool = False) -> Ranking:
+    """Order the passages that were judged anew; what follows them keeps its place.
+
+    Args:
+        first: the ranking whose first passages were judged; its time is part of the result's.
+        judged: of `judge_candidates`.
+        blend: rank by the sum of both stages' scores, each standardised over the candidates.
     """
     ranked: dict[str, list[int]] = {}
     scores: dict[str, list[float]] = {}
-    start = time.perf_counter()
-    for query in collection.queries:
-        candidates, rest = first.ranked[query.id][:depth], first.ranked[query.id][depth:]
-        values = np.array(scorer.score(query.text, [collection.texts[i] for i in candidates]))
+    for query, found in judged.values.items():
+        candidates, rest = first.ranked[query][: len(found)], first.ranked[query][len(found) :]
+        values = np.array(found)
         if blend:
-            values = _standardised(values) + _standardised(np.array(first.scores[query.id][:depth]))
+            values = _standardised(values) + _standardised(np.array(first.scores[query][: len(found)]))
         order = np.argsort(-values, kind="stable")
-        ranked[query.id] = [candidates[i] for i in order] + rest
+        ranked[query] = [candidates[i] for i in order] + rest
         floor = float(values.min()) if len(values) else 0.0
-        scores[query.id] = [float(values[i]) for i in order] + [floor - 1 - i for i in range(len(rest))]
-        if progress:
-            progress(1)
-    return Ranking(ranked, scores, first.milliseconds + _per_query(start, collection))
+        scores[query] = [float(values[i]) for i in order] + [floor - 1 - i for i in range(len(rest))]
+    return Ranking(ranked, scores, first.milliseconds + judged.milliseconds)
 
 
 class CrossEncoderScorer:

@@ -21,7 +21,8 @@ from uec_retriever.evaluation.rankers import (
     PairScorer,
     Ranking,
     embed_corpus,
-    rerank,
+    judge_candidates,
+    reorder,
     search,
 )
 
@@ -124,19 +125,13 @@ def _rerank_all(
     """Add the rankings that re-rankers make of the first system's candidates, and of the composed one's."""
     first = next(iter(rankings))
     for name, scorer in rerankers.items():
-        jobs = [(f"{first} + {name}", first, False)]
-        if options.compose is not None:
-            jobs += [(f"{options.compose} + {name}", options.compose, False)] * (options.compose != first)
-            jobs.append((f"{options.compose} + {name}, blended", options.compose, True))
-        for label, start, blend in jobs:
-            rankings[label] = rerank(
-                scorer,
-                collection,
-                rankings[start],
-                options.rerank_depth,
-                blend=blend,
-                progress=_counter(progress, f"{label} ({scope})", len(collection.queries)),
-            )
+        for start in dict.fromkeys((first, options.compose or first)):
+            label = f"{start} + {name}"
+            tell = _counter(progress, f"{label} ({scope})", len(collection.queries))
+            judged = judge_candidates(scorer, collection, rankings[start], options.rerank_depth, tell)
+            rankings[label] = reorder(rankings[start], judged)
+            if start == options.compose:
+                rankings[f"{label}, blended"] = reorder(rankings[start], judged, blend=True)
 
 
 def _measure(

@@ -29,18 +29,26 @@ class Mining:
         random_share: of the candidates that are random passages, in [0, 1].
         within_group: only passages of the question's own `metadata.group`.
         seed: of the random passages; the choice for a question does not depend on the other questions.
+        group_candidates: so many more, the nearest of the question's own group: they tell its passages apart.
     """
 
     candidates: int = 8
     random_share: float = 0.25
     within_group: bool = False
     seed: int = 0
+    group_candidates: int = 0
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
             raise InvalidInputError(f"candidates is {self.candidates}: at least 1")
         if not 0 <= self.random_share <= 1:
             raise InvalidInputError(f"random_share is {self.random_share}: between 0 and 1")
+        if self.group_candidates < 0:
+            raise InvalidInputError(f"group_candidates is {self.group_candidates}: at least 0")
+        if self.group_candidates and self.within_group:
+            raise InvalidInputError(
+                "within_group takes all candidates from the group: give more candidates instead"
+            )
 
 
 class Passages:
@@ -169,26 +177,30 @@ def mine(
         options: how many of what.
 
     Raises:
-        InvalidInputError: if a question has no group, or an unknown one, and `within_group`.
+        InvalidInputError: if a question has no group, or an unknown one, and the options ask for its passages.
     """
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
-        if options.within_group:
+        if options.within_group or options.group_candidates:
             for question in batch:
                 _pool(passages, question, True)  # refuse before searching
         depth = options.candidates + max(len(q.relevance or {}) for q in batch)
         ranked = ranker.rank(batch, depth, within_group=options.within_group)
-        for question, neighbours in zip(batch, ranked, strict=True):
+        inside: list[list[int]] = [[] for _ in batch]
+        if options.group_candidates:
+            inside = ranker.rank(batch, depth + options.group_candidates, within_group=True)
+        for question, neighbours, nearest in zip(batch, ranked, inside, strict=True):
             if question.candidates:
                 yield from given_pairs([question])
             else:
-                yield from _mine_one(question, passages, neighbours, ranker.source, options)
+                yield from _mine_one(question, passages, neighbours, nearest, ranker.source, options)
 
 
 def _mine_one(
     question: Question,
     passages: Passages,
     neighbours: list[int],
+    nearest: list[int],
     source: Literal["bm25", "index"],
     options: Mining,
 ) -> Iterator[Pair]:
@@ -207,6 +219,7 @@ def _mine_one(
         if len(chosen) >= options.candidates:
             break
         chosen.setdefault(i, "random")
+    chosen.update(dict.fromkeys([i for i in nearest if i not in chosen][: options.group_candidates], source))
     for i, origin in chosen.items():
         judged = None if relevance is None else relevance.get(passages.ids[i], 0)
         yield Pair(question, Candidate(passages.ids[i], passages.texts[i], origin, judged))
