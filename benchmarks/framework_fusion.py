@@ -30,7 +30,8 @@ def langchain_fusion(rankings: Rankings) -> list[list[int]]:
             ]
         )
 
-    ensemble = EnsembleRetriever(retrievers=[retriever(r) for r in rankings], id_key="id")
+    alike = [1 / len(rankings)] * len(rankings)
+    ensemble = EnsembleRetriever(retrievers=[retriever(r) for r in rankings], weights=alike, id_key="id")
     return [[int(d.metadata["id"]) for d in ensemble.invoke(str(row))] for row in range(len(rankings[0]))]
 
 

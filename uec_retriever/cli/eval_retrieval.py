@@ -125,7 +125,9 @@ def retrieval(
             )
             for label, paths in others.items()
         }
-        trains = {} if split == "train" else train_collections(data, collections)
+        trains: Mapping[str, Sequence[Collection]] = {}
+        if split != "train":
+            trains = train_collections(data, collections)
         calibration = _calibration(experts, files, collections, pairs, seed) if files else None
         if merge:
             collections, trains = _with_merged(collections, trains)
