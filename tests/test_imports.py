@@ -22,6 +22,16 @@ HEAVY = (
 )
 STEPS = ("laplace", "convolution", "similarity")
 FOUNDATION = ("errors", "texts", "pairs", "gaussian")
+# What an experiment without an index is made of.
+EXPERIMENT = (
+    "confidence_fitting",
+    "ensemble",
+    "ensemble_calibration",
+    "fitting",
+    "general",
+    "off_topic",
+    "store",
+)
 # The arrows of the design, each part with what it may use. Parts not named here belong to the engine.
 MAY_USE = {
     "errors": (),
@@ -36,7 +46,7 @@ MAY_USE = {
     "store": (*FOUNDATION, *STEPS),
     "utility_labeler": (*FOUNDATION, "corpus", "store", "laplace", "engine"),
     "training": (*FOUNDATION, "corpus", "encoders", "utility_labeler"),
-    "evaluation": (*FOUNDATION, "corpus", "encoders", "utility_labeler"),
+    "evaluation": (*FOUNDATION, *STEPS, "corpus", "encoders", "utility_labeler", *EXPERIMENT),
 }
 ABOVE_THE_ENGINE = ("cli",)
 # Beside the engine: it and what is under it must not know of them.
