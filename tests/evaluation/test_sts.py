@@ -91,7 +91,9 @@ def test_the_whole_study(result, experts):
         assert cell["n"] == 30
     assert methods["uniform"]["Spearman"]["difference"] == {"mean": 0, "low": 0, "high": 0}
     uniform = methods["uniform"]["Spearman"]["mean"]
-    assert methods["UEC kron, neither"]["Spearman"]["mean"] == pytest.approx(uniform, abs=1e-3)  # ties of rounding
+    assert methods["UEC kron, neither"]["Spearman"]["mean"] == pytest.approx(
+        uniform, abs=1e-3
+    )  # ties of rounding
     assert sum(methods["UEC kron"]["coefficients"].values()) == pytest.approx(1)
     assert result["mean"]["UEC diag"]["Spearman"]["mean"] == methods["UEC diag"]["Spearman"]["mean"]
     json.dumps(result, allow_nan=False)
