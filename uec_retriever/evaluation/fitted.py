@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from uec_retriever.convolution import coefficients
-from uec_retriever.encoders.expert import Expert, Linearised
+from uec_retriever.encoders.expert import Expert, Linearised, Role
 from uec_retriever.ensemble_calibration import calibrate
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.fitting import Reference, fit_posterior
@@ -21,9 +21,14 @@ Progress = Callable[[str, int, int], None]
 
 
 def linearise_texts(
-    experts: Sequence[Expert], texts: Sequence[str], *, batch_size: int = 32, progress: Progress | None = None
+    experts: Sequence[Expert],
+    texts: Sequence[str],
+    *,
+    role: Role = "query",
+    batch_size: int = 32,
+    progress: Progress | None = None,
 ) -> list[Linearised]:
-    """One forward pass of each expert over the texts, all as queries (no text answers another here)."""
+    """One forward pass of each expert over the texts."""
     found = []
     for expert in experts:
         done = 0
@@ -34,8 +39,18 @@ def linearise_texts(
             if progress:
                 progress(f"{label}: texts", done, len(texts))
 
-        found.append(expert.linearise(texts, "query", batch_size=batch_size, progress=advance))
+        found.append(expert.linearise(texts, role, batch_size=batch_size, progress=advance))
     return found
+
+
+def join_linearised(one: Linearised, other: Linearised) -> Linearised:
+    """Texts of two passes of the same expert, one after the other."""
+    return Linearised(
+        torch.cat([one.features, other.features]),
+        torch.cat([one.embeddings, other.embeddings]),
+        one.gain if one.gain.ndim == 1 else torch.cat([one.gain, other.gain]),
+        one.truncated + other.truncated,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,3 +93,27 @@ def uec_scores(
         np.mean([v for _, v in moments], axis=0, dtype=np.float64),
         ((pi_a + pi_b) / 2).mean(axis=0),
     )
+
+
+def directed_scores(
+    fitted: FittedExperts, queries: Rows, candidates: Rows, *, calibrated: bool = True
+) -> PairScores:
+    """Queries with candidates, as in retrieval: the query's coefficients, the candidate's plain blocks.
+
+    Args:
+        fitted: experts over all texts.
+        queries: n positions.
+        candidates: n positions.
+        calibrated: under calibrated variances; under the posterior's own otherwise.
+    """
+    pi = fitted.coefficients()[list(queries)]
+    own = [
+        g if calibrated else GaussianEmbedding(g.mean, g.variance / np.float32(scale))
+        for g, scale in zip(fitted.gaussians, fitted.scales, strict=True)
+    ]
+    asked = convolve_block([g[list(queries)] for g in own], pi)
+    mean, variance = paired_moments(asked, convolve_block([g[list(candidates)] for g in own]))
+    score = probit_score(mean, variance)
+    return PairScores(
+        "uec", score.astype(np.float64), mean.astype(np.float64), variance.astype(np.float64), pi.mean(axis=0)
+    )
