@@ -20,7 +20,7 @@ def sentence(random, length=6):
     return " ".join(random.choice(WORDS, length))
 
 
-def write_pairs(folder, number=40, train=60):
+def write_pairs(folder, number=40, train=240):
     """Pairs whose gold score is how many words were left as they are."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)

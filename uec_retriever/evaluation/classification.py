@@ -1,37 +1,31 @@
 """Classification by a logistic probe, every method on the same embeddings; out-of-scope texts by uncertainty.
 
-The features of an ensemble are its experts' unit vectors side by side, block k times `sqrt(pi_k)`: the dot product of two
-texts is then `sum_k sqrt(pi_k(a) pi_k(b)) cos_k`, the convolution's own where they agree on the coefficients. The
-uncertainty-aware similarity becomes a moderated probe: a logit's variance under the embedding's draws it towards 0.
-So "no similarity" leaves out the moderation, "no coefficients" the weighting.
-
-Calibration pairs of posteriors and temperature: two train texts of one label. Fixed weights: accuracy of the
-nearest neighbour among the train texts themselves.
+What the methods are is said in `probe_features`. Calibration pairs of posteriors and temperature: two train texts of one
+label. Fixed weights: accuracy of the nearest neighbour among the train texts themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uec_retriever.convolution import convolve_block
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.fitted import FittedExperts, Progress, fit_experts, linearise_texts
+from uec_retriever.evaluation.fitted import Progress, fit_experts, linearise_texts
 from uec_retriever.evaluation.metrics import Values, bootstrap, paired_bootstrap
 from uec_retriever.evaluation.out_of_scope import out_of_scope
 from uec_retriever.evaluation.probe import Probe, fit_probe, score_probe, undersample
+from uec_retriever.evaluation.probe_features import BASELINE, neighbour_accuracy, probe_features
 from uec_retriever.evaluation.tables import LabelledTexts, drawn, read_labelled
 from uec_retriever.evaluation.weights import best_weights
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.gaussian import Array
 from uec_retriever.off_topic import OFF_TOPIC
 from uec_retriever.pairs import CalibrationPairs
 
-BASELINE = "uniform"
 STRUCTURES = ("diag", "kron")
 OUT_OF_SCOPE = "oos_test.tsv"
 
@@ -57,25 +51,6 @@ class ClassificationOptions:
     calibration_pairs: int = 320
     temperature: float | None = None
     seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """A method's view of all texts.
-
-    Attributes:
-        kind: `single`, `ensemble`, `uec` or `ablation`.
-        key: methods with the same means have the same, and share their probes.
-        gaussian: means and variances of the features.
-        moderated: whether the variances count.
-        coefficients: `[K]` mean weight of each expert; None for a single one.
-    """
-
-    kind: str
-    key: str
-    gaussian: GaussianEmbedding
-    moderated: bool = False
-    coefficients: Array | None = None
 
 
 def run_classification(
@@ -142,9 +117,10 @@ def _study(
         for s in STRUCTURES
     }
     weights = best_weights(
-        len(experts), lambda w: _neighbours(fitted["kron"], w, rows["train"], [train.labels[i] for i in used])
+        len(experts),
+        lambda w: neighbour_accuracy(fitted["kron"], w, rows["train"], [train.labels[i] for i in used]),
     )
-    methods = _methods(fitted, weights)
+    methods = probe_features(fitted, weights)
     found: dict[str, tuple[Values, float, float]] = {}
     probes: dict[str, list[Probe]] = {}
     at = {i: rows["train"][n] for n, i in enumerate(used)}
@@ -161,7 +137,7 @@ def _study(
                 for sample in samples
             ]
         scores = [
-            score_probe(probe, _probabilities(probe, features, rows["test"]), test.labels)
+            score_probe(probe, features.probabilities(probe, rows["test"]), test.labels)
             for probe in probes[features.key]
         ]
         found[label] = (
@@ -191,10 +167,10 @@ def _study(
     if strange:
         told = {
             label: {
-                name: _probabilities(probes[label], methods[label], rows[name])
+                name: features.probabilities(probes[features.key][0], rows[name])
                 for name in ("test", "strange")
             }
-            for label in methods
+            for label, features in methods.items()
         }
         result["out_of_scope"] = out_of_scope(fitted, rows, told, options.seed)
         result["out_of_scope_texts"] = len(strange)
@@ -232,50 +208,6 @@ def _calibration_pairs(train: LabelledTexts, options: ClassificationOptions) -> 
         if len(found) == options.calibration_pairs:
             break
     return CalibrationPairs([q for q, _ in found], [p for _, p in found], "train texts of one label")
-
-
-def _methods(fitted: Mapping[str, FittedExperts], weights: Array) -> dict[str, Features]:
-    first = next(iter(fitted.values()))
-    number = len(first.gaussians)
-    uniform = np.full(number, 1 / number)
-    labels = [e.label for e in first.manifest.experts]
-    methods = {label: Features("single", label, g) for label, g in zip(labels, first.gaussians, strict=True)}
-    methods[BASELINE] = Features("ensemble", BASELINE, _joined(first, uniform), coefficients=uniform)
-    methods["weighted"] = Features("ensemble", "weighted", _joined(first, weights), coefficients=weights)
-    for structure, texts in fitted.items():
-        pi = texts.coefficients()
-        adaptive, even = _joined(texts, pi), _joined(texts, uniform)
-        mean = pi.mean(axis=0)
-        for label, features in {
-            "": Features("uec", structure, adaptive, True, mean),
-            ", no similarity": Features("ablation", structure, adaptive, False, mean),
-            ", no coefficients": Features("ablation", BASELINE, even, True, uniform),
-            ", neither": Features("ablation", BASELINE, even, False, uniform),
-        }.items():
-            methods[f"UEC {structure}{label}"] = features
-    return methods
-
-
-def _joined(fitted: FittedExperts, weights: Array) -> GaussianEmbedding:
-    """Unit blocks side by side, each times the root of its weight."""
-    texts = len(fitted.gaussians[0])
-    return convolve_block(fitted.gaussians, np.sqrt(np.broadcast_to(weights, (texts, len(fitted.gaussians)))))
-
-
-def _probabilities(probe: Probe, features: Features, rows: Sequence[int]) -> Array:
-    texts = features.gaussian[list(rows)]
-    return probe.probabilities(texts.mean, texts.variance if features.moderated else None)
-
-
-def _neighbours(fitted: FittedExperts, weights: Array, rows: Sequence[int], labels: Sequence[str]) -> float:
-    """Share of texts whose nearest neighbour among the others has their label."""
-    similarity = sum(
-        w * g.mean[rows] @ g.mean[rows].T for w, g in zip(weights, fitted.gaussians, strict=True)
-    )
-    similarity = np.asarray(similarity)
-    np.fill_diagonal(similarity, -np.inf)
-    names = np.array(labels)
-    return float((names[similarity.argmax(axis=1)] == names).mean())
 
 
 def _weights_of(experts: Sequence[Expert], weights: Array | None) -> dict[str, Any]:

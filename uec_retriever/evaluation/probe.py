@@ -67,7 +67,7 @@ class Probe:
             features: `[n, D]` means.
             variance: `[n, D]` of the features: a logit has variance `sum_d w_d^2 Sigma_d`.
         """
-        logits = features @ self.weights.T + self.intercepts
+        logits: Array = features @ self.weights.T + self.intercepts
         if variance is not None:
             logits = probit_score(logits, variance @ (self.weights**2).T)
         return np.asarray(softmax(logits, axis=1))
