@@ -183,7 +183,7 @@ def _table(title: str, columns: list[str]) -> Table:
 def _cell(cell: dict[str, Any]) -> str:
     difference = cell["difference"]
     clear = difference["low"] > 0 or difference["high"] < 0
-    return f"{cell['mean']:.3f}{'*' if clear else ''} [{cell['low']:.3f}, {cell['high']:.3f}]"
+    return f"{cell['mean']:.3f}{'*' if clear else ''}\n[{cell['low']:.3f}, {cell['high']:.3f}]"
 
 
 def _footnote(result: dict[str, Any]) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uec_retriever.convolution import convolve_block, convolve_sum
 from uec_retriever.evaluation.fitted import FittedExperts
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import paired_moments, probit_score
 
-Rows = Sequence[int]
+Rows = Sequence[int] | NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +86,13 @@ def uec_scores(
             (convolve_block(b, pi_b), convolve_block(a)),
         ]
     moments = [paired_moments(x, y) for x, y in directions]
-    mean = np.mean([m for m, _ in moments], axis=0, dtype=np.float64)
-    score = np.mean([probit_score(m, v) for m, v in moments], axis=0, dtype=np.float64)
+    mean = np.asarray(np.mean([m for m, _ in moments], axis=0, dtype=np.float64))
+    score = np.asarray(np.mean([probit_score(m, v) for m, v in moments], axis=0, dtype=np.float64))
     return PairScores(
         "uec" if similarity and adaptive else "ablation",
         score if similarity else mean,
         mean,
-        np.mean([v for _, v in moments], axis=0, dtype=np.float64),
+        np.asarray(np.mean([v for _, v in moments], axis=0, dtype=np.float64)),
         ((pi_a + pi_b) / 2).mean(axis=0),
     )
 

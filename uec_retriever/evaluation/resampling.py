@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from uec_retriever.evaluation.metrics import Interval, Values
+from uec_retriever.gaussian import Array
 
 SAMPLES = 500
 Rows = NDArray[np.int_]
@@ -41,7 +42,7 @@ def interval(value: float, draws: Values) -> Interval:
 
 
 def rank_correlation(
-    one: Values, other: Values, seed: int, groups: NDArray[Any] | None = None, samples: int = 200
+    one: Array, other: Array, seed: int, groups: NDArray[Any] | None = None, samples: int = 200
 ) -> Interval | None:
     """Spearman's correlation of two values of n items, with its interval; None where one of them is constant.
 
@@ -66,7 +67,7 @@ def rank_correlation(
     return interval(value, resampled(statistic, len(members), seed, samples)[:, 0])
 
 
-def spearman(scores: Values, truth: Values) -> Values:
+def spearman(scores: Array, truth: Array) -> Values:
     """`[M]` rank correlation of each column of `[n, M]` scores with `[n]` values; NaN where one does not vary."""
     ranks, wanted = rankdata(scores, axis=0), rankdata(truth)
     ranks, wanted = ranks - ranks.mean(axis=0), wanted - wanted.mean()

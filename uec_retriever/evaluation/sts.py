@@ -22,7 +22,7 @@ from uec_retriever.evaluation.fitted import FittedExperts, Progress, fit_experts
 from uec_retriever.evaluation.logistic_map import cross_fitted
 from uec_retriever.evaluation.metrics import Values
 from uec_retriever.evaluation.pair_scores import PairScores, cosines, fixed_scores, uec_scores
-from uec_retriever.evaluation.resampling import cells, rank_correlation, resampled, spearman
+from uec_retriever.evaluation.resampling import Rows, cells, rank_correlation, resampled, spearman
 from uec_retriever.evaluation.tables import SentencePairs, read_pairs
 from uec_retriever.evaluation.weights import best_weights
 from uec_retriever.gaussian import Array
@@ -91,9 +91,12 @@ def run_sts(
         train = read_pairs(folder, "train.tsv") if (folder / "train.tsv").is_file() else None
         methods, chosen[test.name] = _methods(test, train, experts, options, progress)
         scores = np.stack([m.score for m in methods.values()], axis=1)
-        draws.append(
-            resampled(lambda rows, s=scores, g=test.gold: spearman(s[rows], g[rows]), len(test), options.seed)
-        )
+        gold = test.gold
+
+        def drawn(rows: Rows, scores: Array = scores, gold: Array = gold) -> Values:
+            return spearman(scores[rows], gold[rows])
+
+        draws.append(resampled(drawn, len(test), options.seed))
         values.append(spearman(scores, test.gold))
         columns = {label: i for i, label in enumerate(methods)}
         found = cells(columns, values[-1], draws[-1], len(test), BASELINE)
@@ -177,10 +180,10 @@ def _calibration_pairs(
         low, high = float(train.gold.min()), float(train.gold.max())
         alike = train.rows([i for i, g in enumerate(train.gold) if g >= low + _ALIKE * (high - low)])
         alike = alike.rows([i for i in range(len(alike)) if alike.one[i] != alike.other[i]])
-        drawn = alike.sample(options.calibration_pairs, options.seed)
-        order = np.random.default_rng(options.seed).permutation(len(drawn))
-        if len(drawn) >= MINIMUM_PAIRS:
-            mixed = drawn.rows(order.tolist())
+        taken = alike.sample(options.calibration_pairs, options.seed)
+        order = np.random.default_rng(options.seed).permutation(len(taken))
+        if len(taken) >= MINIMUM_PAIRS:
+            mixed = taken.rows(order.tolist())
             return CalibrationPairs(
                 mixed.one, mixed.other, f"train pairs, gold above {_ALIKE:.0%} of the scale"
             )
