@@ -13,6 +13,9 @@ SMALL = {
     "efficiency": "--set metatool --texts 32 --queries 6 --repeats 1 --records 300",
     "fitting": "--set metatool --pairs 32 --loop-pairs 4",
     "confidence": "--sets metatool --queries 60 --train 60 --pseudo 64",
+    "sts": "--sets stsb_en --limit 30 --train 20 --pairs 32",
+    "classification": "--sets clinc150 --labels 4 --limit 20 --per-label 4 --rounds 1 --pairs 32",
+    "calibration": "--sets metatool --limit 30 --documents 80 --pairs 64",
     "codec": "--set metatool --texts 32 --queries 4 --max-pairs 48",
 }
 
@@ -88,6 +91,38 @@ def test_confidence_is_measured_with_and_without_answers(run):
         assert 0 < scores[name]["brier_mixed"] < 0.5
         assert scores[name]["auroc_mixed"] > 0.5
     assert all(s["nauc_interval"][0] <= s["nauc"] <= s["nauc_interval"][1] for s in scores.values())
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_sentence_pairs_are_scored_by_every_method(run):
+    result = run("sts")
+    methods = result["sets"]["stsb_en"]["methods"]
+    assert {MINILM, WORDLLAMA, "uniform", "weighted", "UEC diag", "UEC kron, neither"} <= set(methods)
+    assert all(m["Spearman"]["mean"] > 0.5 for m in methods.values())
+    assert result["chosen"]["stsb_en"]["weights from"] == "Spearman on 20 train pairs"
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_classification_and_its_out_of_scope_texts(run):
+    found = run("classification")["sets"]["clinc150"]
+    assert all(m["accuracy"]["mean"] > 0.5 for m in found["methods"].values())
+    assert found["out_of_scope"]["distance to train: uniform"]["AUROC"] > 0.7
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_calibration_of_similarity_and_variance(run):
+    found = run("calibration")["sets"]["metatool"]
+    assert {"uniform, stated", "UEC diag, fitted", "UEC kron, fitted with variance"} <= set(
+        found["reliability"]
+    )
+    assert found["reliability"]["uniform, fitted"]["ECE"] < found["reliability"]["uniform, stated"]["ECE"]
+    for pairs in found["pairs"].values():
+        assert pairs["Var-ECE"] < pairs["Var-ECE before"]
+        assert 0.2 < pairs["mean variance"] / pairs["mean squared distance"] < 5
+    assert set(found["queries predict"]) == set(found["pairs"])
 
 
 @pytest.mark.data

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 import uec_retriever
 from uec_retriever.gaussian import GaussianEmbedding, normalise
-from uec_retriever.similarity import moments, probit_score, unit_score, wasserstein2_squared
+from uec_retriever.similarity import moments, paired_moments, probit_score, unit_score, wasserstein2_squared
 
 D = 6
 
@@ -40,6 +40,12 @@ def test_moments_match_naive_loop():
                 v += mq**2 * vc + vq * mc**2 + vq * vc
             assert mean[q, c] == pytest.approx(m, rel=1e-12)
             assert variance[q, c] == pytest.approx(v, rel=1e-12)
+
+
+def test_paired_moments_are_the_diagonal():
+    one, other = gaussians(5), gaussians(5, seed=1)
+    for row_by_row, of_all in zip(paired_moments(one, other), moments(one, other), strict=True):
+        np.testing.assert_allclose(row_by_row, np.diagonal(of_all))
 
 
 def test_moments_match_monte_carlo():

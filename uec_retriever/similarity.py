@@ -27,6 +27,22 @@ def moments(queries: GaussianEmbedding, candidates: GaussianEmbedding) -> tuple[
     return mean, variance
 
 
+def paired_moments(one: GaussianEmbedding, other: GaussianEmbedding) -> tuple[Array, Array]:
+    """The same row by row: the diagonals of `moments`, without the other pairs.
+
+    Args:
+        one: n Gaussians of dimension D.
+        other: n Gaussians of dimension D.
+
+    Returns:
+        Two `[n]` arrays: the means, and the variances (>= 0).
+    """
+    mean = np.einsum("nd,nd->n", one.mean, other.mean)
+    variance = np.einsum("nd,nd->n", one.mean**2 + one.variance, other.variance)
+    variance += np.einsum("nd,nd->n", one.variance, other.mean**2)
+    return mean, variance
+
+
 def probit_score(mean: Array, variance: Array) -> Array:
     """Uncertainty-aware similarity `s^ = m / sqrt(1 + pi v / 8)`; higher is better.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from uec_retriever.cli import eval_retrieval
+from uec_retriever.cli import eval_retrieval, eval_similarity
 from uec_retriever.cli.common import (
     DEVICE,
     JSON,
@@ -25,13 +25,14 @@ from uec_retriever.errors import InvalidInputError, StorageError
 if TYPE_CHECKING:
     from uec_retriever.utility_labeler.judge import Judge
 
-app = typer.Typer(no_args_is_help=True, help="Evaluate retrieval on test collections in BEIR layout.")
+app = typer.Typer(no_args_is_help=True, help="Evaluate on test data: retrieval, similarity, classification.")
 eval_retrieval.register(app)
+eval_similarity.register(app)
 
 
 @app.callback()
 def evaluation() -> None:
-    """Evaluate retrieval on test collections in BEIR layout."""
+    """Evaluate on test data: retrieval, similarity, classification."""
 
 
 @app.command("uae")
