@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uec_retriever.evaluation.report_page.looks import Drawing, Theme, dress, legend, new_figure, plain, title
+from uec_retriever.evaluation.report_page.looks import (
+    Drawing,
+    Theme,
+    dress,
+    legend,
+    new_figure,
+    plain,
+    short_numbers,
+    title,
+)
 from uec_retriever.evaluation.report_page.result_files import Result, studies
 from uec_retriever.evaluation.report_page.side_by_side import is_clear
 
@@ -55,6 +64,7 @@ def time_bars(result: Result) -> Drawing | None:
             axes.annotate(
                 _seconds(left), (left, row), xytext=(4, 0), textcoords="offset points", va="center",
                 fontsize=9, color=theme.ink,
+                bbox={"facecolor": theme.surface, "edgecolor": "none", "pad": 1},
             )  # fmt: skip
         axes.set_yticks(range(len(sets)), [plain(n, 30) for n in reversed(sets)])
         axes.set_xlabel("seconds", fontsize=9, color=theme.muted)
@@ -107,6 +117,7 @@ def _systems(name: str, heading: str, study: Mapping[str, Any]) -> Drawing:
                 one.set_yticks(range(len(labels)), [plain(m, 32) for m in reversed(labels)])
                 one.set_xlim(left=0)
                 one.grid(axis="x", color=theme.grid, lw=0.8)
+                short_numbers(one.xaxis, 6)
         return figure
 
     note = f"Lines: 95 % intervals. Dashed: the baseline, {reference}. Full colour: the paired interval of the difference to it leaves out 0. Orange: with a re-ranker at query time."

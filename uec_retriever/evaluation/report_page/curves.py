@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from uec_retriever.evaluation.report_page import side_by_side
-from uec_retriever.evaluation.report_page.looks import STROKES, Drawing, Theme, legend, panels, title
+from uec_retriever.evaluation.report_page.looks import (
+    STROKES,
+    Drawing,
+    Theme,
+    legend,
+    panels,
+    short_numbers,
+    title,
+)
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Result, reliability
 from uec_retriever.evaluation.report_page.table import number
 
@@ -14,6 +22,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+_MOST_CURVES = 8
 
 
 def reliability_diagrams(result: Result) -> list[Drawing]:
@@ -38,8 +49,7 @@ def risk_coverage(result: Result) -> Drawing | None:
     if not sets:
         return None
     kinds = side_by_side.kinds(result)
-    labels = [m for m in kinds if any(m in curves for curves in sets.values())]
-    labels += list(dict.fromkeys(m for curves in sets.values() for m in curves if m not in kinds))
+    labels = _drawn(sets, kinds, side_by_side.baseline(result))
     looks = {m: (kinds.get(m, "other"), _stroke(m, labels, kinds)) for m in labels}
     alt = f"nDCG@10 of the most confident share of queries, by the score of the best hit, on {', '.join(sets)}, for {', '.join(labels)}."
 
@@ -49,14 +59,16 @@ def risk_coverage(result: Result) -> Drawing | None:
         top = 0.2 + 0.22 * -(-len(labels) // 4)
         figure, axes = panels(len(sets), theme, width=2.5, height=2.3, top=top, left=0.3)
         for one, (name, curves) in zip(axes, sets.items(), strict=True):
-            for label, curve in curves.items():
+            for label in (m for m in labels if m in curves):
+                curve = curves[label]
                 kind, stroke = looks[label]
                 line = {"color": theme.kinds[kind], "ls": stroke, "lw": 2.2 if kind == "uec" else 1.5}
                 one.plot(curve["coverage"], curve["nDCG@10"], **line)  # type: ignore[arg-type]
             title(one, name, theme)
             one.set_xlim(0, 1)
             one.grid(color=theme.grid, lw=0.8)
-            one.locator_params(nbins=5)
+            short_numbers(one.xaxis)
+            short_numbers(one.yaxis)
             one.set_xlabel("share of queries answered", fontsize=9, color=theme.muted)
         axes[0].set_ylabel("nDCG@10 of these", fontsize=9, color=theme.muted)
         lines = [
@@ -70,8 +82,19 @@ def risk_coverage(result: Result) -> Drawing | None:
     return Drawing("risk-coverage", "Risk and coverage", alt, note, draw)
 
 
+def _drawn(
+    sets: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str], reference: str | None
+) -> list[str]:
+    """At most so many methods as a reader can tell apart: the baseline, UEC, and then the others."""
+    found = dict.fromkeys(m for curves in sets.values() for m in curves)
+    order = ("uec", "ensemble", "fusion", "merged", "single", "other", "oracle", "ablation")
+    ranked = sorted(found, key=lambda m: (m != reference, order.index(kinds.get(m, "other"))))
+    return ranked[:_MOST_CURVES]
+
+
 def _stroke(label: str, labels: list[str], kinds: Mapping[str, str]) -> str:
-    alike = [m for m in labels if kinds.get(m, "other") == kinds.get(label, "other")]
+    """Drawn through for the last of its kind."""
+    alike = [m for m in reversed(labels) if kinds.get(m, "other") == kinds.get(label, "other")]
     return STROKES[alike.index(label) % len(STROKES)]
 
 
@@ -109,4 +132,5 @@ def _bins(axes: Axes, bins: list[Mapping[str, Any]], theme: Theme, colour: str) 
     axes.set_xlim(min([0, *x]) - 0.03, max([1, *x]) + 0.03)
     axes.set_ylim(min([0, *y]) - 0.03, max([1, *y]) + 0.12)
     axes.grid(color=theme.grid, lw=0.8)
-    axes.locator_params(nbins=5)
+    short_numbers(axes.xaxis)
+    short_numbers(axes.yaxis)

@@ -12,6 +12,7 @@ from uec_retriever.evaluation.report_page.looks import (
     legend,
     panels,
     plain,
+    short_numbers,
     title,
 )
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Result
@@ -39,24 +40,30 @@ def dots(result: Result) -> Drawing:
     alt = f"{metric} of {len(order)} methods on {where}, with 95 % intervals. Highest mean: {best}, {side_by_side.average(result, best, metric):.3f}"
     if reference:
         alt += f"; the baseline {reference} has {side_by_side.average(result, reference, metric):.3f}"
-    note = "Sorted by the mean over sets; upper bounds, which see the right answers, on top."
+    note = (
+        "Sorted by the mean over sets; upper bounds, which see the right answers, on top."
+        if "oracle" in kinds.values()
+        else "Sorted by the mean over sets."
+    )
     if reference:
         note += f" The dashed line is the baseline, {reference}. Filled: the paired 95 % interval of the difference to it leaves out 0; hollow: it does not, or there is none."
 
     def draw(theme: Theme) -> Figure:
         height = 0.55 + _ROW * len(order)
-        figure, axes = panels(len(columns), theme, width=1.95, height=height, left=1.9, top=0.35, share=True)
+        figure, axes = panels(
+            len(columns), theme, width=_width(len(columns)), height=height, left=1.9, top=0.35, share=True
+        )
         for one, (name, cells) in zip(axes, columns.items(), strict=True):
             for row, label in enumerate(order):
                 if label in cells:
-                    _dot(one, row, cells[label], kinds[label], theme, filled=label == reference)
+                    _dot(one, row, cells[label], kinds[label], theme, filled=reference in (None, label))
             if reference in cells:
                 one.axvline(cells[reference]["mean"], color=theme.muted, lw=1, ls=(0, (4, 3)), zorder=1)
             title(one, "mean over sets" if name == "mean" else name, theme)
             one.set_yticks(range(len(order)), [_label(m, reference) for m in order])
             one.set_ylim(-0.6, len(order) - 0.4)
             one.grid(axis="y", color=theme.grid, lw=0.8)
-            one.locator_params(axis="x", nbins=4)
+            short_numbers(one.xaxis, 4)
         _kind_legend(figure, [kinds[m] for m in shown], theme)
         return figure
 
@@ -85,7 +92,9 @@ def ablation_bars(result: Result) -> Drawing | None:
 
     def draw(theme: Theme) -> Figure:
         height = 0.55 + 0.28 * len(rows)
-        figure, axes = panels(len(columns), theme, width=1.95, height=height, left=1.9, top=0.3, share=True)
+        figure, axes = panels(
+            len(columns), theme, width=_width(len(columns)), height=height, left=1.9, share=True
+        )
         for one, (name, cells) in zip(axes, columns.items(), strict=True):
             for row, label in enumerate(rows):
                 if label in cells:
@@ -97,7 +106,6 @@ def ablation_bars(result: Result) -> Drawing | None:
             one.grid(axis="x", color=theme.grid, lw=0.8)
             one.locator_params(axis="x", nbins=4)
             one.xaxis.set_major_formatter(lambda value, _: f"{value:+.2g}" if value else "0")
-        _kind_legend(figure, [kinds[m] for m in rows], theme)
         return figure
 
     note = f"Bars: difference to {reference} on the same queries; lines: its paired 95 % interval."
@@ -120,6 +128,11 @@ def _bar(axes: Axes, row: int, difference: Cell, theme: Theme, colour: str) -> N
     axes.plot(limits, [row, row], color=theme.ink, lw=1.3, solid_capstyle="round", zorder=3)
 
 
+def _width(columns: int) -> float:
+    """Of a panel, in inches: the fewer, the wider."""
+    return max(1.95, 5.4 / columns)
+
+
 def _label(method: str, reference: str | None) -> str:
     return plain(method, 30) + (" (baseline)" if method == reference else "")
 
@@ -132,4 +145,4 @@ def _kind_legend(figure: Figure, kinds: list[str], theme: Theme) -> None:
         (Line2D([], [], ls="", marker=MARKERS[k], ms=6, color=theme.kinds[k]), side_by_side.KIND_NAMES[k])
         for k in order
     ]
-    legend(figure, entries, theme, columns=4)
+    legend(figure, entries, theme)

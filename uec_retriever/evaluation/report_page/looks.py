@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from uec_retriever.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 100  # of the page; the image has twice as many
@@ -146,11 +148,13 @@ def dress(axes: Axes, theme: Theme) -> None:
 
 def title(axes: Axes, text: str, theme: Theme) -> None:
     """Heading of one panel."""
-    axes.set_title(plain(text, 34), fontsize=10, color=theme.ink, loc="left", fontweight="bold")
+    lines = textwrap.wrap(plain(text, 52), 27) or [" "]
+    axes.set_title("\n".join(lines), fontsize=10, color=theme.ink, loc="left", fontweight="bold")
 
 
-def legend(figure: Figure, entries: Sequence[tuple[object, str]], theme: Theme, columns: int = 4) -> None:
+def legend(figure: Figure, entries: Sequence[tuple[object, str]], theme: Theme) -> None:
     """Key above the panels: handles and what they stand for."""
+    columns = max(1, int(figure.get_figwidth() // 2.2))
     figure.legend(
         [handle for handle, _ in entries],  # type: ignore[misc]
         [plain(text).lstrip("_") or " " for _, text in entries],
@@ -159,7 +163,8 @@ def legend(figure: Figure, entries: Sequence[tuple[object, str]], theme: Theme, 
         frameon=False,
         fontsize=9,
         labelcolor=theme.ink,
-        handletextpad=0.5,
+        handlelength=1.8,
+        handletextpad=0.6,
         columnspacing=1.4,
     )
 
@@ -171,10 +176,24 @@ def plain(text: str, limit: int = 44) -> str:
     return short.replace("$", r"\$")
 
 
+def short_numbers(axis: Axis, most: int = 5) -> None:
+    """Few ticks, and no zeros at their ends."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(lambda value, _: f"{value:.4g}")
+
+
 def to_png(figure: Figure) -> bytes:
-    """The image, at twice the page's resolution."""
-    target = io.BytesIO()
+    """The image, at twice the page's resolution; 256 colours, a quarter of the bytes."""
+    from PIL import Image  # matplotlib depends on it
+
+    drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        figure.savefig(target, format="png", dpi=2 * PIXELS_PER_INCH, metadata={"Software": None})
+        figure.savefig(drawn, format="png", dpi=2 * PIXELS_PER_INCH)
+    with Image.open(drawn) as image:
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    target = io.BytesIO()
+    few.save(target, format="png", optimize=True)
     return target.getvalue()

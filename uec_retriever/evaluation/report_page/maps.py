@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+_NAMES = 1.05  # inches for the names of sets
 Held = Mapping[str, Mapping[str, float]]
 
 
@@ -28,15 +29,18 @@ def coefficient_map(result: Result) -> Drawing | None:
     tops = {name: max(c, key=lambda e: c[e]) for name, c in found[label].items()}
     parts = [f"{name}: {top} {found[label][name][top]:.2f}" for name, top in tops.items()]
     alt = f"Mean coefficient of each expert on the queries of each set. Highest with {label}: {'; '.join(parts)}."
+    highest = max(v for held in found.values() for c in held.values() for v in c.values())
     own = {(n, e) for n in sets for e in experts if sets[n].get("domain") == e}
 
     def draw(theme: Theme) -> Figure:
         width = max(0.62 * len(sets), 2.6)
-        height = 1.35 + 0.36 * len(experts)
+        height = 0.3 + 0.36 * len(experts)
         figure, axes = _stack(len(found), width, height, beside=len(sets) <= 5, theme=theme)
         for one, (method, held) in zip(axes, found.items(), strict=True):
-            _fill(one, held, list(sets), experts, own, theme)
+            _fill(one, held, list(sets), experts, own, highest, theme)
             title(one, method, theme)
+            if one.get_shared_x_axes().joined(one, axes[-1]) and one is not axes[-1]:
+                one.tick_params(labelbottom=False)
         return figure
 
     note = "Rows: experts. Columns: the set that the queries are from. A column sums to 1."
@@ -57,10 +61,15 @@ def _held(result: Result) -> dict[str, Held]:
 
 
 def _fill(
-    axes: Axes, held: Held, sets: list[str], experts: list[str], own: set[tuple[str, str]], theme: Theme
+    axes: Axes,
+    held: Held,
+    sets: list[str],
+    experts: list[str],
+    own: set[tuple[str, str]],
+    highest: float,
+    theme: Theme,
 ) -> None:
     colours = _ramp(theme)
-    highest = max(v for c in held.values() for v in c.values())
     for column, name in enumerate(sets):
         for row, expert in enumerate(experts):
             if (value := held.get(name, {}).get(expert)) is not None:
@@ -78,9 +87,9 @@ def _stack(
     number: int, width: float, height: float, *, beside: bool, theme: Theme
 ) -> tuple[Figure, list[Axes]]:
     if beside:
-        return panels(number, theme, width=width, height=height, left=1.3, share=True)
-    figure = new_figure(width + 1.9, height * number, theme)
-    axes = list(figure.subplots(number, 1, squeeze=False)[:, 0])
+        return panels(number, theme, width=width, height=height + _NAMES, left=1.3, share=True)
+    figure = new_figure(width + 1.9, height * number + _NAMES, theme)
+    axes = list(figure.subplots(number, 1, squeeze=False, sharex=True)[:, 0])
     for one in axes:
         dress(one, theme)
     return figure, axes

@@ -93,7 +93,7 @@ def _abstention_table(result: Result) -> list[Table]:
                 cells = tuple(Entry(number(signal.get(measure))) for signal in held)
                 rows.append(Row(f"{measure}: {label}", cells, kind))
     title = "Abstention by the score of the best hit"
-    note = "nAUC: 0 if leaving out the least confident queries helps no more than leaving out any, 1 for the best order (MTEB)."
+    note = "nAUC: 0 if leaving out the least confident queries helps no more than leaving out any, 1 for the best order (MTEB)"
     return [Table("abstention", title, ("method", *sets), tuple(rows), (note,))] if rows else []
 
 

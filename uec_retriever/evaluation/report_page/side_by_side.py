@@ -14,7 +14,7 @@ KIND_NAMES = {
     "merged": "merged parameters",
     "uec": "UEC",
     "ablation": "UEC without a part",
-    "oracle": "upper bound (sees the answers)",
+    "oracle": "upper bound (sees answers)",
     "other": "other",
 }
 Cell = Mapping[str, Any]
