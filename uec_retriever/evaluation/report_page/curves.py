@@ -105,11 +105,10 @@ def _reliability(name: str, about: str, group: Mapping[str, Any], kinds: Mapping
     def draw(theme: Theme) -> Figure:
         figure, axes = panels(len(group), theme, width=2.5, height=2.75, left=0.3)
         for one, (label, entry) in zip(axes, group.items(), strict=True):
-            kind = kinds.get(label.split(",")[0], "uec")
-            _bins(one, entry["bins"], theme, theme.kinds[kind])
+            _bins(one, entry["bins"], theme, theme.kinds[_kind(label, kinds)])
             title(one, label, theme)
             said = f"ECE {number(entry.get('ECE'))}"
-            if "Var-ECE" in entry:
+            if entry.get("Var-ECE") is not None:
                 said += f"   Var-ECE {number(entry['Var-ECE'])}"
             one.text(0.03, 0.97, said, transform=one.transAxes, fontsize=9, color=theme.muted, va="top")
             one.set_xlabel("confidence", fontsize=9, color=theme.muted)
@@ -118,6 +117,52 @@ def _reliability(name: str, about: str, group: Mapping[str, Any], kinds: Mapping
 
     note = "On the dashed line a score is a probability. Points: bins, the larger the more items they hold; upright lines: the gap. ECE: mean gap, weighted by items."
     return Drawing(name, about, alt, note, draw)
+
+
+def variance_diagrams(result: Result) -> list[Drawing]:
+    """Squared error against the variance that was predicted, one for each group that has such bins."""
+    found = []
+    for index, (heading, group) in enumerate(reliability(result), 1):
+        distinct: dict[str, Any] = {}
+        for label, one in group.items():
+            bins = one.get("variance bins")
+            if bins and len(bins) > 1 and bins not in distinct.values():
+                distinct[label] = bins
+        if distinct:
+            found.append(_variances(f"variance-{index}", heading, distinct, result))
+    return found
+
+
+def _variances(name: str, heading: str, group: Mapping[str, Any], result: Result) -> Drawing:
+    kinds = side_by_side.kinds(result) if result.kind in MAIN_METRIC else {}
+    about = f"Does the variance tell the error{f', {heading}' if heading else ''}"
+    alt = f"Mean squared error against predicted variance, in bins, for {', '.join(group)}."
+
+    def draw(theme: Theme) -> Figure:
+        figure, axes = panels(len(group), theme, width=2.5, height=2.6, left=0.3)
+        for one, (label, bins) in zip(axes, group.items(), strict=True):
+            x, y = [b["variance"] for b in bins], [b["squared error"] for b in bins]
+            one.plot(x, y, "o-", color=theme.kinds[_kind(label, kinds)], lw=1.2, ms=5)
+            ends = [min(*x, *y), max(*x, *y)]
+            one.plot(ends, ends, color=theme.muted, lw=1, ls=(0, (4, 3)), zorder=1)
+            one.grid(color=theme.grid, lw=0.8)
+            short_numbers(one.xaxis, 4)
+            short_numbers(one.yaxis)
+            title(one, label, theme)
+            one.set_xlabel("predicted variance", fontsize=9, color=theme.muted)
+        axes[0].set_ylabel("mean squared error", fontsize=9, color=theme.muted)
+        return figure
+
+    note = "On the dashed line the variance is the squared error that it promises; a rising curve tells which errors are large, a flat one does not."
+    return Drawing(name, f"{about}?", alt, note, draw)
+
+
+def _kind(label: str, kinds: Mapping[str, str]) -> str:
+    """Of the method that a label begins with."""
+    fitting = [m for m in kinds if label == m or label.startswith(f"{m}, ")]
+    if fitting:
+        return kinds[max(fitting, key=len)]
+    return "uec" if label.startswith("UEC") else "ensemble"
 
 
 def _bins(axes: Axes, bins: list[Mapping[str, Any]], theme: Theme, colour: str) -> None:

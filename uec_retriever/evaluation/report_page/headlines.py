@@ -64,15 +64,13 @@ def _of_methods(result: Result) -> list[str]:
     kinds = side_by_side.kinds(result)
     reference = side_by_side.baseline(result)
     number_of_sets = len(result.content["sets"])
-    where = (
-        f"the mean over {number_of_sets} sets" if number_of_sets > 1 else next(iter(result.content["sets"]))
-    )
+    where = f"mean over {number_of_sets} sets" if number_of_sets > 1 else next(iter(result.content["sets"]))
     contestants = [m for m, kind in kinds.items() if kind not in ("oracle", "ablation")]
     said = []
     if contestants:
         best = max(contestants, key=lambda m: side_by_side.average(result, m, metric))
         among = f" of {len(contestants)} methods" if len(contestants) > 1 else ""
-        said.append(f"Highest {metric}{among} on {where}: {best} with {_figure(result, best, metric)}.")
+        said.append(f"Highest {metric}{among}, {where}: {best}, {_figure(result, best, metric)}.")
     for label in (m for m, kind in kinds.items() if kind == "uec" and reference):
         said.append(_against(result, label, str(reference), metric, where))
     return said
@@ -88,10 +86,10 @@ def _against(result: Result, label: str, reference: str, metric: str, where: str
     paired = (mean if len(sets) > 1 else cells[0] if cells else None) or {}
     limits = f" {interval(paired['difference'], '+')}" if paired.get("difference") else ""
     if len(sets) > 1:
-        clear = f"; the interval leaves out 0 upwards on {better} of {len(cells)} sets, downwards on {worse}"
+        clear = f"; clearly better on {better} of {len(cells)} sets, clearly worse on {worse}"
     else:
-        clear = "; the interval leaves out 0" if better or worse else "; the interval holds 0"
-    return f"{label}: {change:+.3f}{limits} against {reference} ({_figure(result, reference, metric)}) on {where}{clear}."
+        clear = "" if better or worse else "; no clear difference"
+    return f"{label}: {change:+.3f}{limits} against {reference} ({_figure(result, reference, metric)}), {where}{clear}."
 
 
 def _figure(result: Result, label: str, metric: str) -> str:

@@ -116,8 +116,7 @@ def _out_of_scope_table(result: Result) -> list[Table]:
         cells = []
         for signals in found.values():
             held = signals.get(signal) or {}
-            limits = interval(held) if is_number(held.get("low")) and is_number(held.get("high")) else ""
-            cells.append(Entry(number(held.get("AUROC")), limits))
+            cells.append(Entry(number(held.get("AUROC")), interval(held)))
         rows.append(Row(signal, tuple(cells)))
     title = "Out-of-scope detection, AUROC by signal"
     return [Table("out-of-scope", title, ("signal", *found), tuple(rows))] if rows else []

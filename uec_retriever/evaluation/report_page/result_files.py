@@ -68,6 +68,9 @@ def check_result(content: Any, name: str) -> Result:
         groups += 1
         for entry in place.items():
             _check_bins(entry.at("bins"))
+            for one in entry.at("variance bins").elements() if entry.has("variance bins") else ():
+                for key in ("variance", "squared error"):
+                    one.at(key).number()
     if kind == "calibration" and not groups:
         raise top.lacks("a reliability diagram: {label: {'ECE', 'bins': [...]}}")
     _check_tables(top, kind)

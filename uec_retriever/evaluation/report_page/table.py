@@ -86,5 +86,7 @@ def star_note(baseline: str) -> str:
 
 
 def interval(cell: Mapping[str, Any], sign: str = "") -> str:
-    """The interval of a cell or difference."""
+    """The interval of a cell or difference; empty if it has none."""
+    if not (is_number(cell.get("low")) and is_number(cell.get("high"))):
+        return ""
     return f"[{cell['low']:{sign}.3f}, {cell['high']:{sign}.3f}]"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from uec_retriever.evaluation.report_page.method_tables import method_tables
 from uec_retriever.evaluation.report_page.place import is_number
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Result, reliability, studies
@@ -32,12 +35,20 @@ def _reliability_tables(result: Result) -> list[Table]:
     heads: dict[str, None] = {}
     groups = reliability(result)
     for _, group in groups:
-        heads.update({k: None for one in group.values() for k, v in one.items() if is_number(v) or v is None})
+        heads.update({k: None for one in group.values() for k, v in one.items() if _shown(v)})
     for title, group in groups:
         for label, one in group.items():
-            cells = tuple(Entry(number(one.get(k))) for k in heads)
+            cells = tuple(_figure(one.get(k)) for k in heads)
             rows.append(Row(f"{title}: {label}" if title else label, cells))
     return [Table("calibration", "Calibration", ("score", *heads), tuple(rows))] if rows and heads else []
+
+
+def _shown(value: object) -> bool:
+    return value is None or is_number(value) or (isinstance(value, Mapping) and is_number(value.get("mean")))
+
+
+def _figure(value: Any) -> Entry:
+    return entry(value) if isinstance(value, Mapping) else Entry(number(value))
 
 
 def _uae_tables(result: Result) -> list[Table]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from uec_retriever.errors import InvalidInputError, MissingExtraError, StorageError
 from uec_retriever.evaluation.report_page.bars import time_bars, uae_bars
-from uec_retriever.evaluation.report_page.curves import reliability_diagrams, risk_coverage
+from uec_retriever.evaluation.report_page.curves import reliability_diagrams, risk_coverage, variance_diagrams
 from uec_retriever.evaluation.report_page.dots import ablation_bars, dots
 from uec_retriever.evaluation.report_page.headlines import heading, headline, provenance
 from uec_retriever.evaluation.report_page.looks import DARK, LIGHT, PIXELS_PER_INCH, Drawing, to_png
@@ -87,6 +87,7 @@ def drawings(result: Result) -> list[Drawing]:
     if result.kind == "uae":
         found += uae_bars(result)
     found += reliability_diagrams(result)
+    found += variance_diagrams(result)
     if result.kind in MAIN_METRIC:
         found.append(time_bars(result))
     return [drawing for drawing in found if drawing is not None]
