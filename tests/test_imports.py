@@ -19,6 +19,7 @@ HEAVY = (
     "llama_index",
     "ray",
     "bm25s",
+    "matplotlib",
 )
 STEPS = ("laplace", "convolution", "similarity")
 FOUNDATION = ("errors", "texts", "pairs", "gaussian")
@@ -56,6 +57,9 @@ ONLY_IN = {
     "ray": ("utility_labeler",),
     "gguf": (),
     "peft": ("training",),
+    "jinja2": ("evaluation",),
+    "matplotlib": ("evaluation",),
+    "PIL": ("evaluation",),
 }
 PUBLIC = {
     "AddReport",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
+from uec_retriever.cli import eval_report
 from uec_retriever.cli.common import (
     DEVICE,
     JSON,
@@ -30,6 +31,9 @@ app = typer.Typer(no_args_is_help=True, help="Evaluate retrieval on test collect
 @app.callback()
 def evaluation() -> None:
     """Evaluate retrieval on test collections in BEIR layout."""
+
+
+eval_report.register(app)
 
 
 @app.command("uae")

@@ -63,14 +63,7 @@ def check_result(content: Any, name: str) -> Result:
     if kind == "uae":
         for _, study in _studies(top):
             _check_study(study)
-    groups = 0
-    for place in _reliability(top):
-        groups += 1
-        for entry in place.items():
-            _check_bins(entry.at("bins"))
-            for one in entry.at("variance bins").elements() if entry.has("variance bins") else ():
-                for key in ("variance", "squared error"):
-                    one.at(key).number()
+    groups = _check_reliability(top)
     if kind == "calibration" and not groups:
         raise top.lacks("a reliability diagram: {label: {'ECE', 'bins': [...]}}")
     _check_tables(top, kind)
@@ -178,6 +171,19 @@ def _reliability(place: Place) -> Iterator[Place]:
         return
     for key in place.value:
         yield from _reliability(place.at(key))
+
+
+def _check_reliability(top: Place) -> int:
+    """How many groups of reliability bins there are."""
+    groups = 0
+    for place in _reliability(top):
+        groups += 1
+        for entry in place.items():
+            _check_bins(entry.at("bins"))
+            for one in entry.at("variance bins").elements() if entry.has("variance bins") else ():
+                for key in ("variance", "squared error"):
+                    one.at(key).number()
+    return groups
 
 
 def _check_bins(bins: Place) -> None:
