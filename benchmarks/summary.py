@@ -71,7 +71,7 @@ def load(file: str, folder: Path) -> Result | None:
     if not path.is_file():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    if not {"kind", "scopes", "results"} & set(content):
+    if not {"kind", "scopes", "results", "sweeps"} & set(content):
         return None
     return check_result(content, path.name)
 

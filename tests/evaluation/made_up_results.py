@@ -153,7 +153,18 @@ def calibration():
         "kind": "calibration",
         **provenance("calibration"),
         "experts": list(EXPERTS),
-        "sets": {"stsb_en": reliability(1), "sick_r": reliability(2)},
+        "sets": {
+            "stsb_en": {
+                "documents": 10,
+                "reliability": reliability(1),
+                "pairs": {"tools, kron": {"relevant pairs": 12, "mean variance": 0.25}},
+                "queries predict": {
+                    "tools, kron": {"mean": 0.1, "low": 0.0, "high": 0.2},
+                    "legal, kron": None,
+                },
+            },
+            "sick_r": {"reliability": reliability(2)},
+        },
     }
 
 
@@ -238,10 +249,29 @@ def measurements():
         "columns": ["texts", "experts", "seconds"],
         "rows": rows,
     }
-    return {"kind": "scaling", **provenance("scaling"), "title": "Efficiency", "tables": [table]}
+    return {"kind": "tables", **provenance("tables"), "title": "Sizes", "tables": [table]}
+
+
+def scaling():
+    """What `benchmarks.scaling` writes."""
+    sweeps = {}
+    for symbol, sizes in (("K", [1, 2, 4, 8]), ("D", [64, 256, 1024]), ("N", [1000, 10000, 100000])):
+        values = {"coefficients": [0.02] * len(sizes), "dot product": [1e-3 * s for s in sizes]}
+        growth = {s: {"exponent": float(i), "low": i - 0.1, "high": i + 0.1} for i, s in enumerate(values)}
+        sweeps[symbol] = {
+            "sizes": sizes,
+            "milliseconds": {"values": values, "growth": growth},
+            "bytes kept": {"values": {"variances": [24.0 * s for s in sizes]}, "growth": {}},
+        }
+    shares = {
+        "30": {"full: similarity of the query": 0.004},
+        "1000": {"full: similarity of the query": 0.031},
+    }
+    share = {"MiniLM": {"dimension": 384, "queries": 30, "milliseconds": {}, "candidates": shares}}
+    return {**provenance("scaling"), "sweeps": sweeps, "share": share}
 
 
 ALL = {
     "retrieval": retrieval, "sts": sts, "classification": classification,
-    "calibration": calibration, "uae": uae, "scaling": measurements,
+    "calibration": calibration, "uae": uae, "scaling": scaling, "tables": measurements,
 }  # fmt: skip

@@ -82,10 +82,17 @@ def test_sts_classification_calibration_and_uae():
     assert rows(found["out-of-scope"])["query variance"] == {"clinc150": "0.710 [0.680, 0.740]"}
     calibrated = made_up.calibration()
     shown = rows(by_name(calibrated)["calibration"])
-    after = calibrated["sets"]["stsb_en"]["UEC kron, after"]
+    after = calibrated["sets"]["stsb_en"]["reliability"]["UEC kron, after"]
     assert shown["stsb_en: UEC kron, after"]["ECE"] == f"{after['ECE']:.3f}"
     assert shown["stsb_en: UEC kron, after"]["variance predicts error"] == "0.310 [0.220, 0.400]"
     assert shown["stsb_en: cosine"]["Var-ECE"] == "–"
+    assert rows(by_name(calibrated)["pairs"]) == {
+        "stsb_en: tools, kron": {"relevant pairs": "12", "mean variance": "0.250"}
+    }
+    assert rows(by_name(calibrated)["queries-predict"]) == {
+        "stsb_en: tools, kron": {"queries predict": "0.100 [0.000, 0.200]"},
+        "stsb_en: legal, kron": {"queries predict": "–"},
+    }
     uae = made_up.uae()
     [(_, study)] = uae["results"].items()
     shown = rows(by_name(uae)["qasper_dev_evidence-judge-smollm2-group"])
@@ -97,6 +104,13 @@ def test_a_result_may_bring_its_own_tables():
     table = by_name(made_up.measurements())["growth"]
     assert [str(e) for e in table.rows[1].entries] == ["4", "1.200"]
     assert table.rows[1].label == "100,000"
+
+
+def test_scaling():
+    found = by_name(made_up.scaling())
+    assert rows(found["growth"])["milliseconds: dot product"]["against N, candidates"] == "1.00 [0.90, 1.10]"
+    assert rows(found["share"])["MiniLM, full: similarity of the query"] == {"30": "0.40%", "1,000": "3.10%"}
+    assert rows(found["milliseconds-n"])["dot product"]["100,000"] == "100.000"
 
 
 def test_what_is_not_there_makes_no_table():
@@ -153,8 +167,8 @@ def test_regions_are_rewritten_and_the_rest_is_left():
     text = "a\n<!-- results:one/x -->\nold\n<!-- /results:one/x -->\nb <!-- results:two -->\n<!-- /results:two -->c"
     new = rewrite_regions(text, lambda name: f"new {name}")
     assert new == (
-        "a\n<!-- results:one/x -->\nnew one/x\n<!-- /results:one/x -->\n"
-        "b <!-- results:two -->\nnew two\n<!-- /results:two -->c"
+        "a\n<!-- results:one/x -->\n\nnew one/x\n\n<!-- /results:one/x -->\n"
+        "b <!-- results:two -->\n\nnew two\n\n<!-- /results:two -->c"
     )
     assert rewrite_regions(new, lambda name: f"new {name}") == new
     for broken in (

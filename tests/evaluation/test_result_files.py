@@ -17,7 +17,7 @@ CELL = ("sets", "covidqa", "methods", "UEC kron", "metrics", "nDCG@10")
 @pytest.mark.parametrize("name", made_up.ALL)
 def test_each_kind_is_known(name):
     found = check_result(made_up.ALL[name](), f"{name}.json")
-    assert found.kind == {"scaling": "tables"}.get(name, name)
+    assert found.kind == name
 
 
 def test_uae_results_of_the_command_and_of_the_benchmark():
@@ -84,6 +84,13 @@ def test_what_is_missing_is_named(path, value, words):
 def test_a_calibration_needs_bins():
     with pytest.raises(InvalidInputError, match="lacks a reliability diagram"):
         check_result({"kind": "calibration", **made_up.provenance()}, "x")
+
+
+def test_times_are_as_many_as_sizes():
+    content = made_up.scaling()
+    content["sweeps"]["K"]["milliseconds"]["values"]["dot product"].pop()
+    with pytest.raises(InvalidInputError, match="dot product has not as many values as there are sizes"):
+        check_result(content, "x")
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -75,7 +75,7 @@ def rewrite_regions(text: str, fill: Callable[[str], str]) -> str:
             parts.append(text[position : marker.end()])
             begun = marker
         else:
-            parts.append(f"\n{fill(name).strip()}\n{marker[0]}")
+            parts.append(f"\n\n{fill(name).strip()}\n\n{marker[0]}")
             begun = None
         position = marker.end()
     if begun is not None:

@@ -16,6 +16,7 @@ _TITLES = {
     "classification": "Classification",
     "calibration": "Calibration",
     "uae": "UAE: embeddings aligned with utility",
+    "scaling": "Efficiency",
     "tables": "Measurements",
 }
 

@@ -13,7 +13,7 @@ from uec_retriever.evaluation.report_page.place import Place
 
 # kind -> the metric of its first table and figure
 MAIN_METRIC = {"retrieval": "nDCG@10", "sts": "Spearman", "classification": "accuracy"}
-KINDS = (*MAIN_METRIC, "calibration", "uae", "tables")
+KINDS = (*MAIN_METRIC, "calibration", "uae", "scaling", "tables")
 _PROVENANCE = ("command", "commit", "versions", "seed")
 
 
@@ -63,6 +63,8 @@ def check_result(content: Any, name: str) -> Result:
     if kind == "uae":
         for _, study in _studies(top):
             _check_study(study)
+    if kind == "scaling":
+        _check_sweeps(top.at("sweeps"))
     groups = _check_reliability(top)
     if kind == "calibration" and not groups:
         raise top.lacks("a reliability diagram: {label: {'ECE', 'bins': [...]}}")
@@ -95,6 +97,8 @@ def _kind(top: Place) -> str:
     kind = top.value.get("kind")
     if kind is None and ("scopes" in top.value or "results" in top.value):
         return "uae"
+    if kind is None and "sweeps" in top.value:
+        return "scaling"
     if kind is None:
         raise top.lacks(f"'kind' ({', '.join(KINDS)})")
     if kind not in KINDS:
@@ -192,6 +196,19 @@ def _check_bins(bins: Place) -> None:
         if one.value["count"]:
             one.at("confidence").number()
             one.at("accuracy").number()
+
+
+def _check_sweeps(sweeps: Place) -> None:
+    for sweep in sweeps.items():
+        sizes = sweep.at("sizes").elements()
+        for size in sizes:
+            size.number()
+        for stage in sweep.at("milliseconds").at("values").items():
+            times = stage.elements()
+            for one in times:
+                one.number()
+            if len(times) != len(sizes) or not times:
+                raise stage.wrong("has not as many values as there are sizes")
 
 
 def _check_tables(top: Place, kind: str) -> None:

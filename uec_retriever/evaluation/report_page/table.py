@@ -85,8 +85,8 @@ def star_note(baseline: str) -> str:
     return f"* the paired 95 % interval of the difference to {baseline} leaves out 0"
 
 
-def interval(cell: Mapping[str, Any], sign: str = "") -> str:
+def interval(cell: Mapping[str, Any], sign: str = "", digits: int = 3) -> str:
     """The interval of a cell or difference; empty if it has none."""
     if not (is_number(cell.get("low")) and is_number(cell.get("high"))):
         return ""
-    return f"[{cell['low']:{sign}.3f}, {cell['high']:{sign}.3f}]"
+    return f"[{cell['low']:{sign}.{digits}f}, {cell['high']:{sign}.{digits}f}]"

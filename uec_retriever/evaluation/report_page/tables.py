@@ -8,6 +8,7 @@ from typing import Any
 from uec_retriever.evaluation.report_page.method_tables import method_tables
 from uec_retriever.evaluation.report_page.place import is_number
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Result, reliability, studies
+from uec_retriever.evaluation.report_page.scaling import scaling_tables
 from uec_retriever.evaluation.report_page.table import Entry, Row, Table, entry, number, star_note
 
 _UAE_METRICS = ("Hit@1", "Recall@1", "MAP", "nDCG@10", "Token F1")
@@ -21,9 +22,13 @@ def tables(result: Result) -> list[Table]:
         found += method_tables(result)
     if result.kind == "uae":
         found += _uae_tables(result)
+    if result.kind == "scaling":
+        found += scaling_tables(result)
     found += _reliability_tables(result)
+    if result.kind == "calibration":
+        found += _figure_tables(result)
     for given in result.content.get("tables", ()):
-        rows = tuple(Row(str(r[0]), tuple(Entry(number(v)) for v in r[1:])) for r in given["rows"])
+        rows = tuple(Row(number(r[0]), tuple(Entry(number(v)) for v in r[1:])) for r in given["rows"])
         heads = tuple(map(str, given["columns"]))
         notes = (str(given["note"]),) if given.get("note") else ()
         found.append(Table(str(given["name"]), str(given["title"]), heads, rows, notes))
@@ -41,6 +46,28 @@ def _reliability_tables(result: Result) -> list[Table]:
             cells = tuple(_figure(one.get(k)) for k in heads)
             rows.append(Row(f"{title}: {label}" if title else label, cells))
     return [Table("calibration", "Calibration", ("score", *heads), tuple(rows))] if rows and heads else []
+
+
+def _figure_tables(result: Result) -> list[Table]:
+    """What else a calibration measured on its sets: label -> figures, or a figure with its interval."""
+    sets: Mapping[str, Any] = result.content.get("sets") or {}
+    parts = [one for one in sets.values() if isinstance(one, Mapping)]
+    found = []
+    for key in dict.fromkeys(k for one in parts for k in one if k not in ("reliability", "chosen")):
+        lines: dict[str, Mapping[str, Any]] = {}
+        for name, one in sets.items():
+            group = one.get(key)
+            for label, value in group.items() if isinstance(group, Mapping) else ():
+                if _shown(value):
+                    lines[f"{name}: {label}"] = {key: value}
+                elif isinstance(value, Mapping) and "bins" not in value:
+                    lines[f"{name}: {label}"] = {k: v for k, v in value.items() if _shown(v)}
+        heads = list(dict.fromkeys(k for line in lines.values() for k in line))
+        rows = tuple(Row(n, tuple(_figure(line.get(h)) for h in heads)) for n, line in lines.items())
+        if heads:
+            title = key[:1].upper() + key[1:]
+            found.append(Table(key.replace(" ", "-"), title, ("", *heads), rows))
+    return found
 
 
 def _shown(value: object) -> bool:

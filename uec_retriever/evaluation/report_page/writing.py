@@ -21,6 +21,7 @@ from uec_retriever.evaluation.report_page.headlines import heading, headline, pr
 from uec_retriever.evaluation.report_page.looks import DARK, LIGHT, PIXELS_PER_INCH, Drawing, to_png
 from uec_retriever.evaluation.report_page.maps import coefficient_map
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Result, check_result
+from uec_retriever.evaluation.report_page.scaling import growth_drawing
 from uec_retriever.evaluation.report_page.side_by_side import KIND_NAMES
 from uec_retriever.evaluation.report_page.tables import tables
 
@@ -86,6 +87,8 @@ def drawings(result: Result) -> list[Drawing]:
         found += [dots(result), ablation_bars(result), coefficient_map(result), risk_coverage(result)]
     if result.kind == "uae":
         found += uae_bars(result)
+    if result.kind == "scaling":
+        found.append(growth_drawing(result))
     found += reliability_diagrams(result)
     found += variance_diagrams(result)
     if result.kind in MAIN_METRIC:
