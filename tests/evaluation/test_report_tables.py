@@ -62,7 +62,8 @@ def test_ablation_coefficients_and_abstention():
     ablation = rows(found["ablation"])
     assert list(ablation)[0] == "UEC kron"
     cell = RETRIEVAL["sets"]["covidqa"]["methods"]["UEC kron, neither"]["metrics"]["nDCG@10"]["difference"]
-    assert f"{cell['mean']:+.3f}" in ablation["UEC kron, neither"]["covidqa"]
+    shown = ablation["UEC kron, neither"]["covidqa"]
+    assert shown.replace("*", "") == f"{cell['mean']:+.4f} [{cell['low']:+.4f}, {cell['high']:+.4f}]"
     weights = RETRIEVAL["sets"]["covidqa"]["methods"]["UEC kron"]["coefficients"]
     for expert, weight in weights.items():
         assert rows(found["coefficients"])[f"UEC kron: {expert}"]["covidqa"] == f"{weight:.2f}"
@@ -161,6 +162,16 @@ def test_markdown_states_command_and_commit():
 def test_markdown_takes_labels_as_they_are():
     table = Table("t", "", ("a|b", "c"), (Row("<b>\nx", (Entry("1|2"),)),), ("n.",))
     assert markdown_table(table) == "| a\\|b | c |\n|---|---|\n| &lt;b> x | 1\\|2 |\n\nn."
+
+
+def test_wide_tables_are_divided():
+    heads = ("m", *map(str, range(1, 12)))
+    row = Row("a", tuple(Entry(str(i), "[0, 1]") for i in range(1, 12)))
+    first, second = markdown_table(Table("t", "", heads, (row,))).split("\n\n")
+    assert first.splitlines()[0] == "| m | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 |"
+    assert second == "| m | 9 | 10 | 11 |\n|---|---|---|---|\n| a | 9 [0, 1] | 10 [0, 1] | 11 [0, 1] |"
+    narrow = Table("t", "", heads, (Row("a", tuple(Entry(str(i)) for i in range(1, 12))),))
+    assert len(markdown_table(narrow).splitlines()) == 3
 
 
 def test_regions_are_rewritten_and_the_rest_is_left():

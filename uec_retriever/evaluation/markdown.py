@@ -10,18 +10,20 @@ from uec_retriever.evaluation.report_page.result_files import Result
 from uec_retriever.evaluation.report_page.table import Table
 from uec_retriever.evaluation.report_page.tables import tables
 
+_MOST_INTERVALS = 8  # columns side by side
 _MARKER = re.compile(r"<!-- (/?)results:([\w./-]+) -->")
 
 
 def markdown_table(table: Table) -> str:
-    """A table by itself, with its notes."""
-    lines = [
-        _line(table.columns),
-        "|" + "---|" * len(table.columns),
-        *(_line((row.label, *map(str, row.entries))) for row in table.rows),
-    ]
-    notes = [f"{note.rstrip('.')}." for note in table.notes]
-    return "\n".join([*lines, *(["", *map(_plain, notes)] if notes else [])])
+    """A table by itself, with its notes; in several parts if intervals make it too wide to read."""
+    wide = any(entry.interval for row in table.rows for entry in row.entries)
+    most = _MOST_INTERVALS if wide else max(1, len(table.columns))
+    parts = []
+    for start in range(1, max(2, len(table.columns)), most):
+        heads = table.columns[start : start + most]
+        rows = [_line((r.label, *map(str, r.entries[start - 1 : start - 1 + most]))) for r in table.rows]
+        parts.append("\n".join([_line((table.columns[0], *heads)), "|" + "---|" * (len(heads) + 1), *rows]))
+    return "\n\n".join([*parts, *(_plain(f"{note.rstrip('.')}.") for note in table.notes)])
 
 
 def markdown(result: Result, name: str | None = None) -> str:

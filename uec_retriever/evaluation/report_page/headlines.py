@@ -85,12 +85,12 @@ def _against(result: Result, label: str, reference: str, metric: str, where: str
     change = side_by_side.average(result, label, metric) - side_by_side.average(result, reference, metric)
     mean = side_by_side.mean_cell(result, label, metric)
     paired = (mean if len(sets) > 1 else cells[0] if cells else None) or {}
-    limits = f" {interval(paired['difference'], '+')}" if paired.get("difference") else ""
+    limits = f" {interval(paired['difference'], '+z')}" if paired.get("difference") else ""
     if len(sets) > 1:
         clear = f"; clearly better on {better} of {len(cells)} sets, clearly worse on {worse}"
     else:
         clear = "" if better or worse else "; no clear difference"
-    return f"{label}: {change:+.3f}{limits} against {reference} ({_figure(result, reference, metric)}), {where}{clear}."
+    return f"{label}: {change:+z.3f}{limits} against {reference} ({_figure(result, reference, metric)}), {where}{clear}."
 
 
 def _figure(result: Result, label: str, metric: str) -> str:

@@ -57,7 +57,7 @@ def _ablation_table(result: Result, metric: str) -> list[Table]:
                 difference = (column.get(label) or {}).get("difference")
                 clear = difference is not None and side_by_side.is_clear(column[label])
                 cells.append(
-                    Entry(f"{difference['mean']:+.3f}", interval(difference, "+"), clear)
+                    Entry(f"{difference['mean']:+z.4f}", interval(difference, "+z", 4), clear)
                     if difference
                     else Entry()
                 )

@@ -86,7 +86,13 @@ def star_note(baseline: str) -> str:
 
 
 def interval(cell: Mapping[str, Any], sign: str = "", digits: int = 3) -> str:
-    """The interval of a cell or difference; empty if it has none."""
+    """The interval of a cell or difference; empty if it has none.
+
+    Args:
+        cell: with `low` and `high`.
+        sign: format of the sign, `+z` for differences.
+        digits: after the point.
+    """
     if not (is_number(cell.get("low")) and is_number(cell.get("high"))):
         return ""
     return f"[{cell['low']:{sign}.{digits}f}, {cell['high']:{sign}.{digits}f}]"
