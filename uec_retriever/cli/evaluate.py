@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from uec_retriever.cli import eval_retrieval, eval_similarity
+from uec_retriever.cli import eval_report, eval_retrieval, eval_similarity
 from uec_retriever.cli.common import (
     DEVICE,
     JSON,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from uec_retriever.utility_labeler.judge import Judge
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate on test data: retrieval, similarity, classification.")
+eval_report.register(app)
 eval_retrieval.register(app)
 eval_similarity.register(app)
 

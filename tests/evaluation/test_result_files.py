@@ -1,0 +1,108 @@
+"""Result files: what is refused, and that the refusal names file and place."""
+
+import copy
+import json
+
+import pytest
+
+from tests.evaluation import made_up_results as made_up
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.evaluation.report_page import check_result, read_results
+from uec_retriever.evaluation.report_page.result_files import reliability, studies
+
+SMALL = made_up.retrieval(queries=20, sets=("covidqa", "cranfield"))
+CELL = ("sets", "covidqa", "methods", "UEC kron", "metrics", "nDCG@10")
+
+
+@pytest.mark.parametrize("name", made_up.ALL)
+def test_each_kind_is_known(name):
+    found = check_result(made_up.ALL[name](), f"{name}.json")
+    assert found.kind == name
+
+
+def test_uae_results_of_the_command_and_of_the_benchmark():
+    alone = check_result({**made_up.provenance("uae"), **made_up.study()}, "uae.json")
+    [(title, study)] = studies(alone)
+    assert (title, list(study["scopes"])) == ("qasper_dev_evidence", ["corpus", "group"])
+    assert [t for t, _ in studies(check_result(made_up.uae(), "x"))] == ["qasper_dev_evidence, judge SmolLM2"]
+
+
+def test_reliability_is_found_wherever_it_is():
+    group = made_up.reliability()
+    for content, title in (
+        (made_up.calibration(), "stsb_en"),
+        (made_up.sts(pairs=20), "stsb_en"),
+        ({"kind": "calibration", **made_up.provenance(), "calibration": group}, ""),
+    ):
+        found = reliability(check_result(content, "x"))
+        assert found[0][0] == title
+        assert list(found[0][1]) == list(group)
+
+
+def changed(path, value=None):
+    content = copy.deepcopy(SMALL)
+    *way, last = path
+    place = content
+    for key in way:
+        place = place[key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("kind",), None, "it lacks 'kind'"),
+        (("kind",), "poetry", "'poetry'"),
+        (("command",), None, "it lacks 'command'"),
+        (("seed",), None, "it lacks 'seed'"),
+        (("sets",), None, "it lacks 'sets'"),
+        (("sets",), {}, "sets is empty"),
+        (("sets", "covidqa", "methods"), None, "sets: covidqa lacks 'methods'"),
+        (("sets", "covidqa", "methods"), ["a"], "covidqa: methods is not an object"),
+        (CELL, None, "UEC kron: metrics lacks 'nDCG@10'"),
+        ((*CELL, "low"), None, "nDCG@10 lacks 'low'"),
+        ((*CELL, "mean"), float("nan"), "nDCG@10: mean is not a number but 'nan'"),
+        ((*CELL, "difference"), {"mean": 0}, "difference lacks 'low'"),
+        ((*CELL[:4], "coefficients", "tools"), "much", "tools is not a number but 'much'"),
+        (("sets", "covidqa", "stages", "scores"), [1], "stages: scores is not a number"),
+        (("sets", "covidqa", "abstention", "uniform", "curve", "coverage"), [0.5], "as many values"),
+        (("mean", "uniform", "nDCG@10"), {"mean": 1}, "nDCG@10 lacks 'low'"),
+        (("tables",), [{"name": "a", "title": "b", "columns": ["x"], "rows": [[1, 2]]}], "has not 1 entries"),
+    ],
+)
+def test_what_is_missing_is_named(path, value, words):
+    with pytest.raises(InvalidInputError) as refusal:
+        check_result(changed(path, value), "some.json")
+    assert str(refusal.value).startswith("some.json is no result")
+    assert words in str(refusal.value)
+
+
+def test_a_calibration_needs_bins():
+    with pytest.raises(InvalidInputError, match="lacks a reliability diagram"):
+        check_result({"kind": "calibration", **made_up.provenance()}, "x")
+
+
+def test_times_are_as_many_as_sizes():
+    content = made_up.scaling()
+    content["sweeps"]["K"]["milliseconds"]["values"]["dot product"].pop()
+    with pytest.raises(InvalidInputError, match="dot product has not as many values as there are sizes"):
+        check_result(content, "x")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"cannot read .*none\.json"):
+        read_results([tmp_path / "none.json"])
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    with pytest.raises(InvalidInputError, match=r"broken\.json is not JSON"):
+        read_results([broken])
+    broken.write_text("[1, 2]")
+    with pytest.raises(InvalidInputError, match=r"broken\.json .* is not an object"):
+        read_results([broken])
+    broken.write_text(json.dumps(SMALL))
+    [found] = read_results([broken])
+    assert found.content == SMALL

@@ -1,0 +1,6 @@
+"""The report of evaluations: result JSON in, a self-contained HTML page and PNGs out (extra `report`)."""
+
+from uec_retriever.evaluation.report_page.result_files import Result, check_result, read_results
+from uec_retriever.evaluation.report_page.writing import ReportFiles, write_report
+
+__all__ = ["ReportFiles", "Result", "check_result", "read_results", "write_report"]
