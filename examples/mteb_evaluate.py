@@ -59,7 +59,6 @@ def main(folder: Path = FOLDER, limit: int | None = None) -> dict[str, dict[str,
         limit: of documentation strings.
     """
     import mteb
-    from sentence_transformers import SentenceTransformer
 
     start = time.monotonic()
     paths = {name: str(real_model(name)) for name in (MINILM, WORDLLAMA)}
@@ -68,7 +67,9 @@ def main(folder: Path = FOLDER, limit: int | None = None) -> dict[str, dict[str,
     print(
         f"{meta.name}, revision {meta.revision}: {meta.n_parameters:,} parameters, {meta.embed_dim} dimensions"
     )
-    models: dict[str, Any] = {name: SentenceTransformer(path, device="cpu") for name, path in paths.items()}
+    models: dict[str, Any] = {
+        name: mteb.SentenceTransformerEncoderWrapper(path, device="cpu") for name, path in paths.items()
+    }
     models["UEC"] = ensemble
     models["UEC, by the mean"] = UECModel(ensemble.ensemble, uncertainty=False)
     scores: dict[str, dict[str, float]] = {}

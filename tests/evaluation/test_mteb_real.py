@@ -10,6 +10,7 @@ from uec_retriever.evaluation.collection import Query, load_collection
 from uec_retriever.evaluation.metrics import rank_metrics
 from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_tasks import collection_task, sts_task
+from uec_retriever.general import general_pairs
 
 mteb = pytest.importorskip("mteb")
 pytestmark = pytest.mark.models
@@ -23,7 +24,7 @@ def evaluate(model, task):
 
 @pytest.mark.data
 def test_metatool_equals_our_metrics_on_what_the_engine_finds(tmp_path, collections, minilm, wordllama):
-    collection = load_collection(collections / "metatool", "test").sample(120, 0)
+    collection = load_collection(collections / "metatool", "test").sample(60, 0)
     with Engine.from_texts(
         list(collection.texts), [minilm, wordllama], tmp_path, ids=list(collection.ids), device="cpu"
     ) as engine:
@@ -39,9 +40,9 @@ def test_metatool_equals_our_metrics_on_what_the_engine_finds(tmp_path, collecti
 
 @pytest.mark.data
 def test_stsb_equals_spearman_of_our_embeddings(collections, minilm, wordllama):
-    lines = (collections / "stsb_en" / "pairs.tsv").read_text(encoding="utf-8").splitlines()[:200]
+    lines = (collections / "stsb_en" / "pairs.tsv").read_text(encoding="utf-8").splitlines()[:100]
     pairs = [(float(gold), a, b) for gold, a, b in (line.split("\t") for line in lines)]
-    model = UECModel.from_experts([minilm, wordllama], device="cpu")
+    model = UECModel.from_experts([minilm, wordllama], pairs=general_pairs(64), device="cpu")
     scores = evaluate(model, sts_task("STSBenchmarkSample", pairs))
     left, right = (model.ensemble.encode_texts([p[i] for p in pairs]).gaussian.mean for i in (1, 2))
     expected = spearmanr(np.einsum("nd,nd->n", left, right), [p[0] for p in pairs]).statistic
