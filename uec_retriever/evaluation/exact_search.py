@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uec_retriever.ensemble import Ensemble
 from uec_retriever.errors import InvalidInputError
@@ -90,7 +91,7 @@ class ExactIndex:
         return found
 
     def _best(
-        self, query: GaussianEmbedding, means: Array, rows: np.ndarray | None, k: int
+        self, query: GaussianEmbedding, means: Array, rows: NDArray[np.intp] | None, k: int
     ) -> dict[str, float]:
         coded = self._coded
         if rows is not None:
@@ -102,7 +103,7 @@ class ExactIndex:
         best = np.argsort(-scores, kind="stable")[:k]
         return {self.ids[i if rows is None else rows[i]]: float(scores[i]) for i in best}
 
-    def _positions(self, ids: Sequence[str]) -> np.ndarray:
+    def _positions(self, ids: Sequence[str]) -> NDArray[np.intp]:
         if lost := [i for i in ids if i not in self._rows]:
             raise InvalidInputError(f"the corpus holds no document {lost[0]!r}: rank only what was indexed")
         return np.array([self._rows[i] for i in ids], dtype=np.intp)
