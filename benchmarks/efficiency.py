@@ -10,12 +10,10 @@ Texts come from a test collection (`--set`).
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from chromadb.config import Settings
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.common import SEED, console, load_set, save_result, show
+from benchmarks.timing import Stopwatch, median, unit_vectors
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.adding import CHUNK
 from uec_retriever.encoders.expert import Expert
@@ -107,41 +106,35 @@ def measure_indexing(
         fresh.add(texts, ids=[str(i) for i in range(len(texts))])
         ours.append(len(texts) / (time.perf_counter() - start))
     ratios = [a / b for a, b in zip(ours[1:], plain[1:], strict=True)]  # the first round warms up
-    return {"ours_per_s": _median(ours[1:]), "plain_per_s": _median(plain[1:]), "ratio": _median(ratios)}
+    return {"ours_per_s": median(ours[1:]), "plain_per_s": median(plain[1:]), "ratio": median(ratios)}
 
 
 def measure_queries(engine: Engine, models: tuple[str, ...], queries: list[str]) -> dict[str, Any]:
     """Milliseconds of a query by stage, and the ratio to its plain parts."""
     plain_models = [SentenceTransformer(str(real_model(m)), device="cpu") for m in models]
     collection = engine.store.collection
-    stages: dict[str, list[float]] = {}
-
-    def timed(stage: str, run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        start = time.perf_counter()
-        outcome = run(*arguments, **options)
-        stages.setdefault(stage, []).append(1e3 * (time.perf_counter() - start))
-        return outcome
+    watch = Stopwatch()
 
     def encode(query: str) -> Any:
         return [m.encode_query([query], normalize_embeddings=True) for m in plain_models]
 
     include: Any = ["documents", "metadatas", "distances"]
     for query in [*queries[:5], *queries]:  # the first ones warm up
-        vector = np.concatenate(timed("plain encode", encode, query), axis=1)
+        vector = np.concatenate(watch.timed("plain encode", encode, query), axis=1)
         for number in (10, DEFAULT_CANDIDATES):
-            timed(
+            watch.timed(
                 f"plain Chroma, {number}",
                 collection.query,
                 query_embeddings=vector,
                 n_results=number,
                 include=include,
             )
-        found = timed("UEC, whole", engine.search, query, 10)
+        found = watch.timed("UEC, whole", engine.search, query, 10)
         for stage, seconds in found.seconds.items():
-            stages.setdefault(f"UEC {stage}", []).append(1e3 * seconds)
-        hundred = timed("UEC, whole, 100 candidates", engine.search, query, 10, candidates=100)
-        stages.setdefault("UEC rescore, 100 candidates", []).append(1e3 * hundred.seconds["rescore"])
-    milliseconds = {stage: _median(values[5:]) for stage, values in stages.items()}
+            watch.add(f"UEC {stage}", seconds)
+        hundred = watch.timed("UEC, whole, 100 candidates", engine.search, query, 10, candidates=100)
+        watch.add("UEC rescore, 100 candidates", hundred.seconds["rescore"])
+    milliseconds = watch.medians(skip=5)
     same = milliseconds["plain encode"] + milliseconds[f"plain Chroma, {DEFAULT_CANDIDATES}"]
     ten = milliseconds["plain encode"] + milliseconds["plain Chroma, 10"]
     share = milliseconds["UEC rescore, 100 candidates"] / milliseconds["UEC, whole, 100 candidates"]
@@ -238,10 +231,9 @@ def _sentences(number: int) -> list[str]:
 
 
 def _synthetic(number: int, dimension: int) -> tuple[Array, list[str]]:
-    generator = np.random.default_rng(SEED)
-    vectors = generator.normal(size=(number, dimension)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors, [f"text {i} " + "lorem ipsum dolor sit amet " * 20 for i in range(number)]
+    return unit_vectors(number, dimension), [
+        f"text {i} " + "lorem ipsum dolor sit amet " * 20 for i in range(number)
+    ]
 
 
 def _coded(engine: Engine, number: int) -> Any:
@@ -254,10 +246,6 @@ def _coded(engine: Engine, number: int) -> Any:
 
 def _size(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-
-
-def _median(values: list[float]) -> float:
-    return float(statistics.median(values))
 
 
 def _show(name: str, indexing: dict[str, Any], query: dict[str, Any]) -> None:

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.common import console, load_set, pairs_of, save_result, show
+from benchmarks.timing import exponent, growth
 from devtools.models import MINILM, real_model
 from uec_retriever.encoders.expert import Expert, Linearised
 from uec_retriever.laplace.curvature import Curvature
@@ -110,9 +110,7 @@ def measure_growth(queries: Linearised, positives: Linearised, encoding: float) 
             seconds = min(_curvature_seconds(structure, queries, positives, size) for _ in range(5))
             rows.append((structure, size, seconds))
     exponents = {
-        structure: float(
-            np.polyfit(np.log(sizes), np.log([s for name, _, s in rows if name == structure]), deg=1)[0]
-        )
+        structure: growth(sizes, [s for name, _, s in rows if name == structure])
         for structure in ("diag", "kron")
     }
     show(
@@ -121,7 +119,7 @@ def measure_growth(queries: Linearised, positives: Linearised, encoding: float) 
         [[structure, str(size), f"{seconds:.3f}"] for structure, size, seconds in rows],
     )
     console.print(
-        f"growth exponents: {exponents}; encoding the {number} pairs took {encoding:.1f} s, so a fit is "
+        f"growth exponents: {', '.join(f'{s} {exponent(g)}' for s, g in exponents.items())}; encoding the {number} pairs took {encoding:.1f} s, so a fit is "
         f"{rows[-1][2] / (rows[-1][2] + encoding):.1%} curvature"
     )
     return {"rows": rows, "exponents": exponents, "encoding_seconds": encoding}

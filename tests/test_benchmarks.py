@@ -4,8 +4,11 @@ import importlib
 import json
 import sys
 
+import numpy as np
 import pytest
 
+from benchmarks.scaling import STAGES
+from benchmarks.timing import Stopwatch, growth, peak_bytes
 from devtools.models import MINILM, SMOLLM2, WORDLLAMA, real_llm
 
 SMALL = {
@@ -16,6 +19,8 @@ SMALL = {
     "sts": "--sets stsb_en --limit 30 --train 20 --pairs 32",
     "classification": "--sets clinc150 --labels 4 --limit 20 --per-label 4 --rounds 1 --pairs 32",
     "calibration": "--sets metatool --limit 30 --documents 80 --pairs 64",
+    "scaling": "--experts 1 2 --dimensions 16 32 64 --candidates 200 2000 --base 2 32 200 --repeats 3 --queries 3 "
+    "--ensembles WordLlama",
     "codec": "--set metatool --texts 32 --queries 4 --max-pairs 48",
 }
 
@@ -69,6 +74,51 @@ def test_closed_form_curvature_equals_the_loop_and_is_faster(run):
     result = run("fitting")
     assert result["loop"]["relative_difference"] < 1e-4
     assert result["loop"]["ratio"] > 1
+
+
+@pytest.mark.models
+def test_scaling_measures_every_stage_against_every_size(run):
+    result = run("scaling")
+    assert set(result["sweeps"]) == {"K", "D", "N"}
+    for sweep in result["sweeps"].values():
+        times = sweep["milliseconds"]["values"]
+        assert set(times) == {*STAGES}
+        assert all(len(v) == len(sweep["sizes"]) and min(v) > 0 for v in times.values())
+    kept = result["sweeps"]["N"]["bytes kept"]
+    assert kept["growth"]["means"]["exponent"] == pytest.approx(1)
+    assert kept["values"]["means"] == [200 * 64 * 4, 2000 * 64 * 4]
+    assert kept["values"]["variances, coded"] == [200 * 2 * 2 * 4, 2000 * 2 * 2 * 4]
+    shares = result["share"]["WordLlama"]["candidates"]
+    assert list(shares) == ["30", "100", "200", "2000"]
+    assert all(0 <= share < 1 for found in shares.values() for share in found.values())
+
+
+def test_growth_exponent_and_its_interval_against_the_formulas():
+    sizes = np.array([1, 2, 4, 8, 16])
+    exact = growth(sizes, 3 * sizes**1.5)
+    assert exact == {k: pytest.approx(1.5) for k in ("exponent", "low", "high")}
+    values = 3 * sizes**1.5 * np.exp([0.1, -0.2, 0.1, 0.2, -0.1])
+    x, y = np.log(sizes), np.log(values)
+    slope = np.cov(x, y)[0, 1] / np.var(x, ddof=1)
+    residuals = y - y.mean() - slope * (x - x.mean())
+    error = np.sqrt((residuals**2).sum() / 3 / ((x - x.mean()) ** 2).sum())
+    half = 3.182446 * error  # 97.5 % quantile of Student's t with 3 degrees of freedom
+    assert growth(sizes, values) == {
+        "exponent": pytest.approx(slope),
+        "low": pytest.approx(slope - half),
+        "high": pytest.approx(slope + half),
+    }
+    assert growth([1, 2], [3, 12]) == {k: pytest.approx(2) for k in ("exponent", "low", "high")}
+
+
+def test_stopwatch_and_peak():
+    watch = Stopwatch(iter(range(100)).__next__)
+    assert [watch.timed("one", lambda v: v, 7) for _ in range(3)] == [7, 7, 7]
+    watch.add("one", 5.0)
+    watch.add("two", 0.001)
+    assert watch.medians() == {"one": 1000, "two": 1}
+    assert Stopwatch(milliseconds={"a": [9, 1, 2, 3]}).medians(skip=1) == {"a": 2}
+    assert peak_bytes(lambda: np.zeros(10**6)) == pytest.approx(8e6, rel=0.01)
 
 
 @pytest.mark.data

@@ -11,7 +11,7 @@ import numpy as np
 
 from uec_retriever.confidence import ConfidenceModel, read_confidence
 from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.encoders.expert import Encoding, Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.codec import VarianceCodec
 from uec_retriever.store.manifest import Manifest
@@ -43,6 +43,22 @@ def fuse_documents(
     if manifest.layout == "block":
         return convolve_block(gaussians), None
     weights = _coefficients(gaussians, manifest, [e.document_zero for e in manifest.experts])
+    return convolve_sum(gaussians, weights), weights
+
+
+def fuse_texts(gaussians: Sequence[GaussianEmbedding], manifest: Manifest) -> tuple[GaussianEmbedding, Array]:
+    """Texts that are compared with their like, neither queries nor documents (say, for STS or clustering).
+
+    In blocks `[sqrt(pi_1) mu_1; ...; sqrt(pi_K) mu_K]`: unit vectors, whose dot product is
+    `sum_k sqrt(pi_k(x) pi_k(y)) cos_k(x, y)`. The zero is halfway between those of queries and of documents.
+
+    Returns:
+        n fused Gaussians and the `[n, K]` coefficients.
+    """
+    zeros = [(e.query_zero + e.document_zero) / 2 for e in manifest.experts]
+    weights = _coefficients(gaussians, manifest, zeros)
+    if manifest.layout == "block":
+        return convolve_block(gaussians, np.sqrt(weights)), weights
     return convolve_sum(gaussians, weights), weights
 
 
@@ -101,26 +117,57 @@ class Ensemble:
         factors = [e.variance_factor for e in self.manifest.experts]
         return np.repeat(factors, [len(basis) for basis in self.codec.bases])
 
-    def encode_queries(self, texts: Sequence[str], manifest: Manifest | None = None) -> EncodedTexts:
-        """Fused queries, under another manifest (say, another temperature) if given."""
+    def encode_queries(
+        self,
+        texts: Sequence[str],
+        manifest: Manifest | None = None,
+        *,
+        batch_size: int = 32,
+        prompts: Sequence[str] = (),
+    ) -> EncodedTexts:
+        """Fused queries.
+
+        Args:
+            texts: non-empty.
+            manifest: another one than the ensemble's, say, of another temperature.
+            batch_size: texts in one forward pass.
+            prompts: names of prompts to prefer to the experts' prompts for queries, where they have them.
+        """
         manifest = manifest or self.manifest
-        encodings = [e.encode(texts, "query") for e in self.experts]
-        gaussians = [
-            GaussianEmbedding(e.gaussian.mean, e.gaussian.variance * np.float32(entry.variance_factor))
-            for e, entry in zip(encodings, manifest.experts, strict=True)
-        ]
-        fused, weights = fuse_queries(gaussians, manifest)
+        encodings = [e.encode(texts, "query", batch_size=batch_size, prompts=prompts) for e in self.experts]
+        fused, weights = fuse_queries(_calibrated(encodings, manifest), manifest)
         return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
 
     def encode_documents(
-        self, texts: Sequence[str], *, batch_size: int = 32, progress: Progress | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+        prompts: Sequence[str] = (),
     ) -> EncodedTexts:
         """Documents as stored. `progress` gets the texts done, each counted once per expert."""
         encodings = [
-            e.encode(texts, "document", batch_size=batch_size, progress=progress) for e in self.experts
+            e.encode(texts, "document", batch_size=batch_size, progress=progress, prompts=prompts)
+            for e in self.experts
         ]
         fused, weights = fuse_documents([e.gaussian for e in encodings], self.manifest)
         return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
 
+    def encode_texts(
+        self, texts: Sequence[str], *, batch_size: int = 32, prompts: Sequence[str] = ()
+    ) -> EncodedTexts:
+        """Texts that are compared with their like (see `fuse_texts`); arguments as `encode_queries`."""
+        encodings = [e.encode(texts, "text", batch_size=batch_size, prompts=prompts) for e in self.experts]
+        fused, weights = fuse_texts(_calibrated(encodings, self.manifest), self.manifest)
+        return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
+
     def _truncated(self, flags: Sequence[Sequence[bool]]) -> dict[str, int]:
         return {label: sum(f) for label, f in zip(self.labels, flags, strict=True) if any(f)}
+
+
+def _calibrated(encodings: Sequence[Encoding], manifest: Manifest) -> list[GaussianEmbedding]:
+    return [
+        GaussianEmbedding(e.gaussian.mean, e.gaussian.variance * np.float32(entry.variance_factor))
+        for e, entry in zip(encodings, manifest.experts, strict=True)
+    ]

@@ -133,7 +133,7 @@ def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size:
         return Rescoring(query, shares, nothing, nothing, nothing)
     documents = ensemble.encode_documents(texts, batch_size=batch_size).gaussian
     means = documents.mean.astype(np.float64) @ encoded.gaussian.mean[0].astype(np.float64)
-    raw, deviations = _score(ensemble, encoded.gaussian, means, ensemble.codec.code(documents))
+    raw, deviations = score_coded(ensemble, encoded.gaussian, means, ensemble.codec.code(documents))
     return Rescoring(query, shares, unit_score(raw), raw, deviations)
 
 
@@ -161,10 +161,20 @@ def _shares(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> dict[str, fl
     return dict(zip(ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
 
 
-def _score(
+def score_coded(
     ensemble: Ensemble, query: GaussianEmbedding, means: Array, coded: CodedVariances
 ) -> tuple[Array, Array]:
-    """Uncertainty-aware similarity of m texts, and its deviation."""
+    """Uncertainty-aware similarities of one query with m texts, and their deviations.
+
+    Args:
+        ensemble: whose codec made the codes.
+        query: one Gaussian in the layout of the ensemble.
+        means: `[m]` dot products.
+        coded: of the m texts, as stored.
+
+    Returns:
+        Two `[m]` arrays.
+    """
     coded = CodedVariances(coded.coefficients * ensemble.stored_variance_factors, coded.projections)
     variance = ensemble.codec.score_variance(query, coded)
     return probit_score(means, variance), np.sqrt(variance)
@@ -174,7 +184,7 @@ def score_candidates(ensemble: Ensemble, query: GaussianEmbedding, found: Candid
     """`[m]` uncertainty-aware similarities of candidates with one query, and their `[m]` deviations."""
     if not found.ids:
         return np.empty(0), np.empty(0)
-    return _score(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
+    return score_coded(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
 
 
 def _confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Array) -> float:

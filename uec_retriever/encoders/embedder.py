@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from uec_retriever.encoders.expert import Expert, Role
+from uec_retriever.encoders.expert import Expert
 from uec_retriever.encoders.loading import load_model, resolved
 from uec_retriever.encoders.posteriors import attach_posterior
 from uec_retriever.errors import InvalidInputError, NumericalError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.texts import check_texts
+
+Role = Literal["query", "document"]
 
 
 class Embedder:

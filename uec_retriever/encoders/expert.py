@@ -23,11 +23,12 @@ from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
 from uec_retriever.laplace.posterior import Posterior
 from uec_retriever.texts import check_texts
 
-Role = Literal["query", "document"]
+Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
 Progress = Callable[[int], None]
 _PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
     "query": ("query",),
     "document": ("document", "passage", "corpus"),
+    "text": (),
 }
 _CHUNK = 512
 _NOT_RECORDED = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only"}
@@ -140,10 +141,15 @@ class Expert:
             raise InvalidInputError(f"expert {self.label} has no calibrated posterior: fit one first")
         return self.posterior.basis.numpy()
 
-    def prompt(self, role: Role) -> str | None:
-        """The prompt that goes before texts of a role, as `encode_query` / `encode_document` choose."""
+    def prompt(self, role: Role, preferred: Sequence[str] = ()) -> str | None:
+        """The prompt that goes before texts of a role, as `encode_query` / `encode_document` / `encode` choose.
+
+        Args:
+            role: of the texts.
+            preferred: names of prompts that go before the role's own, where the model has them.
+        """
         prompts = self.model.prompts
-        for name in (*_PROMPT_NAMES[role], self.model.default_prompt_name):
+        for name in (*preferred, *_PROMPT_NAMES[role], self.model.default_prompt_name):
             if name is not None and name in prompts:
                 return prompts[name] or None
         return None
@@ -155,14 +161,16 @@ class Expert:
         *,
         batch_size: int = 32,
         progress: Progress | None = None,
+        prompts: Sequence[str] = (),
     ) -> Linearised:
         """Embeddings and last-layer features of texts, from one forward pass.
 
         Args:
             texts: n >= 1 non-empty strings.
-            role: `query` or `document`; decides the prompt.
+            role: `query`, `document` or, for neither, `text`; decides the prompt.
             batch_size: texts in one forward pass.
             progress: called with the number of texts done, after each batch.
+            prompts: names of prompts to prefer to the role's (see `prompt`).
 
         Raises:
             InvalidInputError: for a text that cannot be encoded, or no texts.
@@ -173,7 +181,7 @@ class Expert:
         parts: list[Linearised] = []
         for start in range(0, len(order), batch_size):
             batch = [texts[i] for i in order[start : start + batch_size]]
-            parts.append(self._forward(batch, role))
+            parts.append(self._forward(batch, self.prompt(role, prompts)))
             if progress:
                 progress(len(batch))
         if len(parts) == 1 and len(texts) == 1:
@@ -195,6 +203,7 @@ class Expert:
         *,
         batch_size: int = 32,
         progress: Progress | None = None,
+        prompts: Sequence[str] = (),
     ) -> Encoding:
         """Gaussian embeddings: unit means, variances by the posterior (arguments as `linearise`).
 
@@ -206,7 +215,11 @@ class Expert:
         gaussians, truncated = [], []
         for start in range(0, len(texts), _CHUNK):
             chunk = self.linearise(
-                texts[start : start + _CHUNK], role, batch_size=batch_size, progress=progress
+                texts[start : start + _CHUNK],
+                role,
+                batch_size=batch_size,
+                progress=progress,
+                prompts=prompts,
             )
             gaussians.append(self.gaussian(chunk, first=start))
             truncated += chunk.truncated
@@ -233,8 +246,7 @@ class Expert:
 
     @torch.inference_mode(False)  # weights of the pooling come from autograd
     @torch.no_grad()
-    def _forward(self, batch: list[str], role: Role) -> Linearised:
-        prompt = self.prompt(role)
+    def _forward(self, batch: list[str], prompt: str | None) -> Linearised:
         with self._tokenizing:
             features = self.model.preprocess(batch, prompt=prompt)
             truncated = self._truncated(batch, features, prompt)

@@ -14,9 +14,10 @@ from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.errors import InternalError, NotFoundError
 
-from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
+from uec_retriever.errors import NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.connection import Where, connect, forget, guard
+from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.store.records import RESERVED_PREFIXES, SOURCE_KEY, Record
 
@@ -155,7 +156,7 @@ class ChromaStore:
             for start in range(0, len(ids), self._batch):
                 part = ids[start : start + self._batch]
                 result = self.collection.get(
-                    ids=part, where=_where(where), include=["documents", "metadatas"]
+                    ids=part, where=chroma_where(where), include=["documents", "metadatas"]
                 )
                 found.update((r.id, r) for r in _records(result))
         return [found[i] for i in ids if i in found]
@@ -177,7 +178,7 @@ class ChromaStore:
         for offset in range(0, self.count(), size):
             with self._guarded("read", where):
                 result = self.collection.get(
-                    where=_where(where), include=["documents", "metadatas"], limit=size, offset=offset
+                    where=chroma_where(where), include=["documents", "metadatas"], limit=size, offset=offset
                 )
             yield _records(result)
 
@@ -240,7 +241,7 @@ class ChromaStore:
         present: list[str] = []
         if ids is None:
             with self._guarded("read", where):
-                return list(self.collection.get(where=_where(where), include=[])["ids"])
+                return list(self.collection.get(where=chroma_where(where), include=[])["ids"])
         ids = list(dict.fromkeys(ids))
         for start in range(0, len(ids), self._batch):
             with self._guarded("read"):
@@ -259,7 +260,7 @@ class ChromaStore:
             result = self.collection.query(
                 query_embeddings=np.asarray(vectors, dtype=np.float32),
                 n_results=limit,
-                where=_where(where),
+                where=chroma_where(where),
                 include=["documents", "metadatas", "distances"],
             )
         found = []
@@ -303,11 +304,3 @@ def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
             f"record {identifier!r} has no variance: something else wrote into this collection, delete that record"
         )
     return value
-
-
-def _where(where: Where | None) -> dict[str, Any] | None:
-    if where and not isinstance(where, Mapping):
-        raise InvalidInputError(
-            f"a filter is a dictionary such as {{'year': {{'$gte': 2020}}}}, got {where!r}"
-        )
-    return dict(where) if where else None

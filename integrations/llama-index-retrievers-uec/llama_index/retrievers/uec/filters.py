@@ -1,10 +1,7 @@
 """LlamaIndex's metadata filters in Chroma's language, with the meaning that LlamaIndex gives them.
 
-What Chroma 1.5 does otherwise is made up for here:
-
-- It compares a fraction with integers that are stored by cutting off its decimals: `$lt 1.5` misses 1.
-- It holds `True` and `1` apart; they are equal in Python, and no filter of LlamaIndex can name a bool.
-- `$contains` holds `1` and `1.0` apart.
+The index compares numbers by their value (`uec_retriever.store.filters`). It holds `True` and `1` apart, as Chroma
+does; they are equal in Python, and no filter of LlamaIndex can name a bool, so that is made up for here.
 """
 
 from __future__ import annotations
@@ -133,16 +130,10 @@ def _check(f: MetadataFilter, values: Iterable[Scalar]) -> None:
 
 def _equal(key: str, values: list[Any]) -> Expression:
     """The key is one of the values."""
-    plain = [v for v in values if not _is_fraction(v) and _fits(v)]
     alternatives: list[Expression] = []
-    if plain:
-        alternatives.append({key: {"$eq": plain[0]}} if len(plain) == 1 else {key: {"$in": plain}})
-    alternatives += [{key: {"$eq": truth}} for truth in (False, True) if truth in plain]
-    for v in values:
-        if _is_fraction(v):
-            alternatives.append(_all([{key: {"$eq": v}}, {key: {"$ne": math.trunc(v)}}]))
-        elif not _fits(v):
-            alternatives.append({key: {"$eq": float(v)}})
+    if values:
+        alternatives.append({key: {"$eq": values[0]}} if len(values) == 1 else {key: {"$in": values}})
+    alternatives += [{key: {"$eq": truth}} for truth in (False, True) if truth in values]
     return _any(alternatives)
 
 
@@ -151,33 +142,12 @@ def _range(key: str, operator: str, value: float) -> Expression:
         operator
     ]
     bools: list[Expression] = [{key: {"$eq": truth}} for truth in (False, True) if satisfied(truth) is True]
-    if not _is_fraction(value):
-        return _any([{key: {operator: value if _fits(value) else float(value)}}, *bools])
-    strict: list[Expression] = [{key: {operator.rstrip("e"): value}}]
-    if (value < 0) == operator.startswith("$g"):  # the integer that cutting off decimals leads to fulfils it
-        strict.append({key: {"$eq": math.trunc(value)}})
-    if operator.endswith("e"):
-        strict.append(_all([{key: {"$eq": value}}, {key: {"$ne": math.trunc(value)}}]))
-    return _any([*strict, *bools])
+    return _any([{key: {operator: value}}, *bools])
 
 
 def _contains(key: str, value: Scalar) -> Expression:
-    if isinstance(value, str):
-        return {key: {"$contains": value}}
-    forms: list[Any] = [float(value)]
-    if not _is_fraction(value) and _fits(int(value)):
-        forms.append(int(value))
-    forms += [truth for truth in (False, True) if truth == value]
+    forms: list[Any] = [value, *(truth for truth in (False, True) if truth == value)]
     return _any({key: {"$contains": form}} for form in forms)
-
-
-def _is_fraction(value: object) -> bool:
-    return isinstance(value, float) and not value.is_integer()
-
-
-def _fits(value: object) -> bool:
-    """Whether Chroma takes a value: integers have 64 bits."""
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _all(parts: Iterable[Expression]) -> Expression:
