@@ -24,32 +24,25 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import (
-    SEED,
-    Collection,
-    console,
-    load_collection,
-    make_run,
-    ndcg_per_query,
-    save_result,
-    show,
-)
+from benchmarks.common import SEED, console, load_set, pairs_of, save_result, show
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.calibration import calibration_cell, stated, variance_calibration
+from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.fitted import FittedExperts, fit_experts, join_linearised, linearise_texts
 from uec_retriever.evaluation.logistic_map import cross_fitted
+from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.pair_scores import directed_scores
 from uec_retriever.evaluation.resampling import rank_correlation
+from uec_retriever.evaluation.scoring import top
 from uec_retriever.gaussian import Array
-from uec_retriever.pairs import pseudo_pairs
 
 SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")
 STRUCTURES = ("diag", "kron")
@@ -76,9 +69,7 @@ def main() -> None:
     results = {}
     for name in arguments.sets:
         start = time.monotonic()
-        collection = load_collection(name, arguments.split, queries=arguments.limit)
-        if arguments.documents:
-            collection = replace(collection, documents=collection.documents[: arguments.documents])
+        collection = load_set(name, arguments.split, queries=arguments.limit).shortened(arguments.documents)
         results[name] = evaluate(collection, experts, arguments.pairs, arguments.temperature)
         console.print(f"{name}: {time.monotonic() - start:.0f} s")
     _tables(results)
@@ -96,28 +87,31 @@ def evaluate(
     collection: Collection, experts: list[Expert], max_pairs: int, temperature: float | None
 ) -> dict[str, Any]:
     """Every reading of every similarity on one collection."""
-    documents = collection.documents
-    pairs = pseudo_pairs([d.body for d in documents], [d.title for d in documents], limit=max_pairs)
-    queries = list(collection.queries.values())
+    pairs = pairs_of(collection, max_pairs)
+    queries = [q.text for q in collection.queries]
     linearised = [
         join_linearised(q, d)
         for q, d in zip(
             linearise_texts(experts, queries),
-            linearise_texts(experts, [d.record.text for d in documents], role="document"),
+            linearise_texts(experts, list(collection.texts), role="document"),
             strict=True,
         )
     ]
     found: dict[str, Any] = {
-        "documents": len(documents), "queries": len(queries), "calibration pairs": len(pairs),
+        "documents": len(collection.ids), "queries": len(queries), "calibration pairs": len(pairs),
         "reliability": {}, "pairs": {}, "queries predict": {}, "chosen": {},
     }  # fmt: skip
     for structure in STRUCTURES:
         fitted = fit_experts(experts, pairs, structure, linearised, temperature=temperature)
         number = len(queries)
         cosines = np.mean([g.mean[:number] @ g.mean[number:].T for g in fitted.gaussians], axis=0)
-        pool = _pool(collection, cosines)
+        order = _ranked(collection, cosines)
+        pool = _pool(collection, order)
         found["reliability"] |= _reliability(fitted, pool, first=structure == STRUCTURES[0])
-        ndcg = ndcg_per_query(collection, make_run(collection, cosines))
+        ranked = {
+            q.id: [collection.ids[i] for i in row] for q, row in zip(collection.queries, order, strict=True)
+        }
+        ndcg = rank_metrics(collection.queries, ranked, [NDCG])[NDCG]
         found["pairs"] |= _relevant_pairs(collection, fitted)
         for expert, gaussian in zip(experts, fitted.gaussians, strict=True):
             told = rank_correlation(np.log(gaussian.trace[:number]), 1 - ndcg, SEED)
@@ -129,15 +123,20 @@ def evaluate(
 Pool = tuple[NDArray[np.int_], NDArray[np.int_], Array]
 
 
-def _pool(collection: Collection, cosines: Array) -> Pool:
+def _ranked(collection: Collection, cosines: Array) -> NDArray[np.int64]:
+    """`[queries, 10]` positions of the first candidates, without those excluded for a query."""
+    scores = np.array(cosines)
+    for row, query in zip(scores, collection.queries, strict=True):
+        row[[collection.positions[p] for p in query.excluded if p in collection.positions]] = -np.inf
+    return top(scores, CANDIDATES)[0]
+
+
+def _pool(collection: Collection, order: NDArray[np.int64]) -> Pool:
     """Query of each pair, its candidate (rows of all texts), and whether that is relevant."""
-    ids = [d.record.id for d in collection.documents]
-    position = {identifier: i for i, identifier in enumerate(ids)}
-    run = make_run(collection, cosines, CANDIDATES)
     rows = [
-        (q, len(collection.queries) + position[d], float(collection.qrels[query].get(d, 0) > 0))
+        (q, len(collection.queries) + int(i), float(query.relevance.get(collection.ids[i], 0) > 0))
         for q, query in enumerate(collection.queries)
-        for d in list(run[query])[:CANDIDATES]
+        for i in order[q]
     ]
     query, candidate, outcome = zip(*rows, strict=True)
     return np.array(query), np.array(candidate), np.array(outcome)
@@ -179,12 +178,12 @@ def _reliability(fitted: FittedExperts, pool: Pool, *, first: bool) -> dict[str,
 
 def _relevant_pairs(collection: Collection, fitted: FittedExperts) -> dict[str, Any]:
     """The promise of calibration on pairs that are right: how far two texts that mean the same lie apart."""
-    position = {d.record.id: i + len(collection.queries) for i, d in enumerate(collection.documents)}
+    first = len(collection.queries)
     pairs = [
-        (q, position[d])
+        (q, first + collection.positions[p])
         for q, query in enumerate(collection.queries)
-        for d, grade in collection.qrels[query].items()
-        if grade > 0 and d in position
+        for p, grade in query.relevance.items()
+        if grade > 0 and p in collection.positions
     ]
     found: dict[str, Any] = {}
     if not pairs:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -57,24 +58,32 @@ class CachedExpert(Expert):
         expert.fingerprint  # noqa: B018, computed once for all copies
         vars(self).update(vars(expert))
         self.cache = cache
-        self.seconds: dict[Role, float] = {"query": 0.0, "document": 0.0}
+        self.seconds: dict[Role, float] = dict.fromkeys(get_args(Role), 0.0)
         self._stores: dict[Role, _Store] = {}
 
     def linearise(
-        self, texts: Sequence[str], role: Role, *, batch_size: int = 32, progress: Progress | None = None
+        self,
+        texts: Sequence[str],
+        role: Role,
+        *,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+        prompts: Sequence[str] = (),
     ) -> Linearised:
         """See `Expert.linearise`."""
         if role not in self._stores:
             self._stores[role] = _Store(self.cache.folder / self.fingerprint[:20] / role)
         store = self._stores[role]
-        keys = [_key(text) for text in texts]
+        keys = [_key("\0".join((*prompts, text))) for text in texts]
         missing = list({k: t for k, t in zip(keys, texts, strict=True) if k not in store.places}.items())
         if progress:
             progress(len(texts) - len(missing))
         for start in range(0, len(missing) or (not texts), SHARD):  # no texts: let the expert refuse them
             part = missing[start : start + SHARD]
             begun = time.perf_counter()
-            made = super().linearise([t for _, t in part], role, batch_size=batch_size, progress=progress)
+            made = super().linearise(
+                [t for _, t in part], role, batch_size=batch_size, progress=progress, prompts=prompts
+            )
             store.add([k for k, _ in part], made, time.perf_counter() - begun)
         found, seconds = store.take(keys)
         self.seconds[role] += seconds

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
-from sentence_transformers import SentenceTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from uec_retriever.errors import InvalidInputError
 
 State = dict[str, Tensor]
+Model = TypeVar("Model", bound=nn.Module)  # of sentence-transformers, or any other
 
 
-def weighted_average(
-    models: Sequence[SentenceTransformer], weights: Sequence[float] | None = None
-) -> SentenceTransformer:
+def weighted_average(models: Sequence[Model], weights: Sequence[float] | None = None) -> Model:
     """A model whose parameters are the weighted mean of others' ("model soup", Wortsman et al. 2022, arXiv 2203.05482).
 
     Args:
@@ -39,9 +38,7 @@ def weighted_average(
     return _merged(models, models[0], [w / total for w in shares], keep=0.0)
 
 
-def task_arithmetic(
-    base: SentenceTransformer, models: Sequence[SentenceTransformer], scale: float
-) -> SentenceTransformer:
+def task_arithmetic(base: Model, models: Sequence[Model], scale: float) -> Model:
     """Base + scale * sum of the models' differences to it (Ilharco et al. 2023, arXiv 2212.04089).
 
     Args:
@@ -62,9 +59,7 @@ def task_arithmetic(
     return _merged(models, base, [scale] * len(models), keep=1 - scale * len(models))
 
 
-def _merged(
-    models: Sequence[SentenceTransformer], pattern: SentenceTransformer, weights: Sequence[float], keep: float
-) -> SentenceTransformer:
+def _merged(models: Sequence[Model], pattern: Model, weights: Sequence[float], keep: float) -> Model:
     """`keep * pattern + sum_k weights_k * models_k` in the pattern's clothes, added up in float64."""
     states = [model.state_dict() for model in models]
     own = pattern.state_dict()

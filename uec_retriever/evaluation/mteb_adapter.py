@@ -264,4 +264,5 @@ def _reopened(options: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _rows(embeddings: Any) -> torch.Tensor:
-    return torch.atleast_2d(torch.as_tensor(embeddings).float())
+    rows = torch.as_tensor(embeddings).float()
+    return rows if rows.ndim > 1 else rows[None]
