@@ -70,6 +70,7 @@ def main() -> None:
                 columns, rows = table(result, scope)
                 show(f"{tested} {result['split']}, {scope}, judge {judge_name}", columns, rows)
     options = {k: v for k, v in vars(arguments).items() if k != "cross_encoders" and not isinstance(v, Path)}
+    options["models"] = [model.split("=", 1)[0] for model in arguments.models]
     save_result(
         arguments.name,
         {"split": arguments.split, "options": options, "results": results, "training": training},
@@ -143,6 +144,8 @@ def evaluate(
             systems[_NAMES[loss]] = SentenceTransformer(str(path), device="cpu")
         elif loss == UAE and (arguments.transfer or tested in arguments.tests):
             systems[f"UAE of {trained_on}"] = SentenceTransformer(str(path), device="cpu")
+    for label, path in (model.split("=", 1) for model in arguments.models):
+        systems[label] = SentenceTransformer(path, device="cpu")
     answerer = Answerer(judge, max_tokens=arguments.max_tokens) if arguments.answers else None
     rerankers: dict[str, PairScorer] = {
         path.name: CrossEncoderScorer(load_cross_encoder(str(path))) for path in arguments.cross_encoders
