@@ -100,6 +100,8 @@ def test_a_temporary_cache_and_a_damaged_one(experts, tmp_path):
         EncodingCache(tmp_path).expert(experts["bert"]).linearise(TEXTS[:3], "query")
     with pytest.raises(InvalidInputError, match="no texts"):
         EncodingCache(tmp_path / "other").expert(experts["bert"]).linearise([], "query")
+    with pytest.raises(InvalidInputError, match="put it into a list"):
+        EncodingCache(tmp_path / "other").expert(experts["bert"]).linearise("cat", "query")
 
 
 def test_members_out_of_files_and_what_they_refuse(experts, pairs, tmp_path):

@@ -23,6 +23,7 @@ from uec_retriever.encoders.expert import Expert, Linearised, Progress, Role
 from uec_retriever.errors import CorruptFileError, InvalidInputError, NumericalError
 from uec_retriever.gaussian import Array
 from uec_retriever.laplace.files import write_atomically
+from uec_retriever.texts import check_texts
 
 SHARD = 512  # texts in one file, and in one step that an interruption may cost
 
@@ -71,6 +72,7 @@ class CachedExpert(Expert):
         prompts: Sequence[str] = (),
     ) -> Linearised:
         """See `Expert.linearise`."""
+        texts = check_texts(texts, role)
         if role not in self._stores:
             self._stores[role] = _Store(self.cache.folder / self.fingerprint[:20] / role)
         store = self._stores[role]
@@ -109,7 +111,7 @@ def unit_means(expert: Expert, texts: Sequence[str], role: Role) -> Array:
 
 
 def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
+    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
