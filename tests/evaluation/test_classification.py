@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from tests.evaluation.made_up import tiny_experts, write_intents
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.evaluation.classification import ClassificationOptions, run_classification
-from uec_retriever.evaluation.out_of_scope import jensen_shannon
+from uec_retriever.evaluation.out_of_scope import auroc, jensen_shannon
 from uec_retriever.evaluation.probe import fit_probe, score_probe, undersample
 
 SMALL = ClassificationOptions(per_label=4, rounds=2, calibration_pairs=40)
@@ -101,6 +101,16 @@ def test_divergence_is_scipys():
     one, other = random.dirichlet(np.ones(4), 10), random.dirichlet(np.ones(4), 10)
     np.testing.assert_allclose(jensen_shannon([one, other]), jensenshannon(one, other, axis=1) ** 2)
     np.testing.assert_allclose(jensen_shannon([one, one]), 0, atol=1e-12)
+
+
+def test_auroc_is_sklearns():
+    random = np.random.default_rng(0)
+    inside, outside = random.normal(size=400).round(1), random.normal(1, 1, 250).round(1)
+    found = auroc(inside, outside, 0)
+    truth = np.repeat([0, 1], [400, 250])
+    expected = roc_auc_score(truth, np.concatenate([inside, outside]))
+    assert found["AUROC"] == pytest.approx(expected)
+    assert expected - 0.06 < found["low"] < expected < found["high"] < expected + 0.06
 
 
 def test_the_whole_study(result, experts):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import entr
-from sklearn.metrics import roc_auc_score
 
 from uec_retriever.evaluation.fitted import FittedExperts
 from uec_retriever.evaluation.resampling import Rows, interval
@@ -34,7 +33,7 @@ def out_of_scope(
     """
     found = {}
     for name, (inside, outside) in signals(fitted, rows, probabilities).items():
-        found[name] = _auroc(inside, outside, seed)
+        found[name] = auroc(inside, outside, seed)
     return found
 
 
@@ -90,17 +89,27 @@ def _nearest(vectors: Array, texts: Sequence[int], known: Sequence[int]) -> Arra
     return np.concatenate([(vectors[c] @ vectors[list(known)].T).max(axis=1) for c in chunks])
 
 
-def _auroc(inside: Array, outside: Array, seed: int) -> dict[str, float]:
+def auroc(inside: Array, outside: Array, seed: int) -> dict[str, float]:
+    """P(a value outside is greater than one inside), ties counting half, with its 95 % bootstrap interval.
+
+    Args:
+        inside: `[n]` values of the negative class.
+        outside: `[m]` values of the positive class.
+        seed: of the draws, from either class by itself.
+    """
+    values, place = np.unique(np.concatenate([inside, outside]), return_inverse=True)
+    ours, theirs = place[: len(inside)], place[len(inside) :]
     generator = np.random.default_rng(seed)
 
-    def area(one: Array, other: Array) -> float:
-        truth = np.repeat([0, 1], [len(one), len(other)])
-        return float(roc_auc_score(truth, np.concatenate([one, other])))
+    def area(one: Rows, other: Rows) -> float:
+        counts = np.bincount(one, minlength=len(values))
+        below = np.cumsum(counts) - counts / 2
+        return float(np.bincount(other, minlength=len(values)) @ below / (len(one) * len(other)))
 
-    def again(values: Array) -> Array:
-        rows: Rows = generator.integers(len(values), size=len(values))
-        return values[rows]
+    def again(places: Rows) -> Rows:
+        return places[generator.integers(len(places), size=len(places))]
 
-    draws = np.array([area(again(inside), again(outside)) for _ in range(_SAMPLES)])
-    found = interval(area(inside, outside), draws)
+    found = interval(
+        area(ours, theirs), np.array([area(again(ours), again(theirs)) for _ in range(_SAMPLES)])
+    )
     return {"AUROC": found.mean, "low": found.low, "high": found.high}
