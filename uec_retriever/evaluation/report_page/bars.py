@@ -20,6 +20,7 @@ from uec_retriever.evaluation.report_page.side_by_side import is_clear
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -70,7 +71,7 @@ def time_bars(result: Result) -> Drawing | None:
         axes.set_xlabel("seconds", fontsize=9, color=theme.muted)
         axes.grid(axis="x", color=theme.grid, lw=0.8)
         axes.margins(x=0.1)
-        entries: list[tuple[object, str]] = [(Patch(color=colours[s]), s) for s in parts]
+        entries: list[tuple[Artist, str]] = [(Patch(color=colours[s]), s) for s in parts]
         if len(parts) < len(totals):
             entries.append((Patch(color=rest), "other stages"))
         legend(figure, entries, theme)

@@ -19,6 +19,7 @@ from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Resul
 from uec_retriever.evaluation.report_page.side_by_side import Cell
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -141,7 +142,7 @@ def _kind_legend(figure: Figure, kinds: list[str], theme: Theme) -> None:
     from matplotlib.lines import Line2D
 
     order = [k for k in side_by_side.KIND_NAMES if k in kinds]
-    entries: list[tuple[object, str]] = [
+    entries: list[tuple[Artist, str]] = [
         (Line2D([], [], ls="", marker=MARKERS[k], ms=6, color=theme.kinds[k]), side_by_side.KIND_NAMES[k])
         for k in order
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from uec_retriever.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -152,11 +153,11 @@ def title(axes: Axes, text: str, theme: Theme) -> None:
     axes.set_title("\n".join(lines), fontsize=10, color=theme.ink, loc="left", fontweight="bold")
 
 
-def legend(figure: Figure, entries: Sequence[tuple[object, str]], theme: Theme) -> None:
+def legend(figure: Figure, entries: Sequence[tuple[Artist, str]], theme: Theme) -> None:
     """Key above the panels: handles and what they stand for."""
     columns = max(1, int(figure.get_figwidth() // 2.2))
     figure.legend(
-        [handle for handle, _ in entries],  # type: ignore[misc]
+        [handle for handle, _ in entries],
         [plain(text).lstrip("_") or " " for _, text in entries],
         loc="outside upper left",
         ncols=columns,

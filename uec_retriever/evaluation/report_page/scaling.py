@@ -58,7 +58,7 @@ def growth_drawing(result: Result) -> Drawing:
     def draw(theme: Theme) -> Figure:
         from matplotlib.lines import Line2D
 
-        looks = {
+        looks: dict[str, dict[str, Any]] = {
             stage: {
                 "color": theme.parts[i % len(theme.parts)],
                 "marker": _MARKS[i % len(_MARKS)],
