@@ -62,8 +62,8 @@ def risk_coverage(result: Result) -> Drawing | None:
             for label in (m for m in labels if m in curves):
                 curve = curves[label]
                 kind, stroke = looks[label]
-                line = {"color": theme.kinds[kind], "ls": stroke, "lw": 2.2 if kind == "uec" else 1.5}
-                one.plot(curve["coverage"], curve["nDCG@10"], **line)  # type: ignore[arg-type]
+                width = 2.2 if kind == "uec" else 1.5
+                one.plot(curve["coverage"], curve["nDCG@10"], color=theme.kinds[kind], ls=stroke, lw=width)
             title(one, name, theme)
             one.set_xlim(0, 1)
             one.grid(color=theme.grid, lw=0.8)

@@ -87,7 +87,7 @@ def baseline(result: Result) -> str | None:
 def is_clear(found: Cell) -> bool:
     """Whether the paired interval of a cell's difference leaves out 0."""
     difference = found.get("difference")
-    return difference is not None and (difference["low"] > 0 or difference["high"] < 0)
+    return difference is not None and bool(difference["low"] > 0 or difference["high"] < 0)
 
 
 def ablations(result: Result) -> dict[str, dict[str, str]]:
