@@ -264,4 +264,5 @@ def _reopened(options: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _rows(embeddings: Any) -> torch.Tensor:
-    return torch.atleast_2d(torch.as_tensor(embeddings).float())
+    found = torch.as_tensor(embeddings).float()
+    return found if found.ndim == 2 else found.unsqueeze(0)

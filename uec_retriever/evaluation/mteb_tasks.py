@@ -146,7 +146,7 @@ def _give(task: Any, data: Any) -> None:
     task.data_loaded = True
 
 
-def _metadata(name: str, kind: str, main_score: str, split: str) -> Any:
+def _metadata(name: str, kind: Any, main_score: str, split: str) -> Any:
     from mteb.abstasks.task_metadata import TaskMetadata
 
     return TaskMetadata(
