@@ -264,5 +264,5 @@ def _reopened(options: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _rows(embeddings: Any) -> torch.Tensor:
-    rows = torch.as_tensor(embeddings).float()
-    return rows if rows.ndim > 1 else rows[None]
+    found = torch.as_tensor(embeddings).float()
+    return found if found.ndim == 2 else found.unsqueeze(0)
