@@ -213,14 +213,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--group-candidates",
         type=int,
-        default=0,
+        default=4,
         help="more of the question's own group, where there are groups",
     )
     parser.add_argument("--random-share", type=float, default=0.25)
     parser.add_argument("--epochs", type=float, default=defaults.epochs)
     parser.add_argument("--lr", type=float, default=defaults.learning_rate)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size, help="questions in a batch")
-    parser.add_argument("--minimum-utility", type=float, default=defaults.minimum_utility)
+    parser.add_argument("--minimum-utility", type=float, default=0.5)
     parser.add_argument("--tau-u", type=float, default=defaults.tau_u)
     parser.add_argument("--margin", type=float, default=defaults.margin)
     parser.add_argument("--max-length", type=int, default=128)

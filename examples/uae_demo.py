@@ -71,7 +71,8 @@ def main(folder: Path = FOLDER, questions: int = 100, candidates: int = 6) -> No
         source = ["--data", str(data / "train"), "--generate", str(questions)]
     run("label", *source, "--candidates", str(candidates), "--llm", judge, "--out", str(labels))
     run("label", "inspect", str(labels))
-    run("train", "--labels", str(labels), "--base", base, "--out", str(student), "--max-length", "128")
+    teach = ["--base", base, "--out", str(student), "--max-length", "128", "--min-utility", "0.5"]
+    run("train", "--labels", str(labels), *teach)
     run("eval", "uae", "--data", str(data), "--model", f"before={base}", "--model", f"after={student}")
     Console().print(f"\ndone in {time.monotonic() - start:.0f} seconds")
 

@@ -58,7 +58,7 @@ def train(
         ),
     ] = Loss.uae,
     epochs: Annotated[float, typer.Option(help="Passes over the questions, at most.")] = 2.0,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-5,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-5,
     batch_size: Annotated[int, typer.Option(help="Questions in a batch.")] = 16,
     candidates: Annotated[int, typer.Option(help="At most this many candidates for each question.")] = 8,
     tau: Annotated[float, typer.Option(help="Temperature of the student.")] = 0.05,
