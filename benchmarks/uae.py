@@ -230,6 +230,9 @@ def _arguments() -> argparse.Namespace:
         "--rerank", action="store_true", help="LLM query likelihood over the base's candidates"
     )
     parser.add_argument(
+        "--models", nargs="+", default=[], metavar="LABEL=FOLDER", help="more bi-encoders to compare"
+    )
+    parser.add_argument(
         "--cross-encoders", nargs="+", type=Path, default=[], help="folders; they re-rank too"
     )
     parser.add_argument("--rerank-depth", type=int, default=10)
