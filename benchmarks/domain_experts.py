@@ -6,8 +6,9 @@
 The UEC paper's language experts (MIRACL), in small. Each expert is fine-tuned on the train qrels of its domain
 (`benchmarks.domains`) and has its posterior fitted on pairs of that domain alone. Zeros and priors come from one
 common reference set, the union of all experts' pairs; temperatures and the weights of the peers are chosen on train
-queries that no expert was trained on. Reported: test queries against their own corpus (policyqa inside the policy)
-and, without policyqa, whose questions name no company, against all corpora merged. Models and encodings stay in
+queries that no expert was trained on. Reported: test queries against their own corpus (policyqa inside the policy;
+`domain_experts.json`) and, without policyqa, whose questions name no company, against all corpora merged
+(`domain_experts_merged.json`). Models and encodings stay in
 `--work`.
 """
 
@@ -43,12 +44,13 @@ from uec_retriever.evaluation.members import Calibration, fit_members, join_pair
 from uec_retriever.evaluation.merging import task_arithmetic, weighted_average
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.rankers import embed_corpus, search
-from uec_retriever.evaluation.retrieval import RetrievalOptions, run_retrieval
+from uec_retriever.evaluation.retrieval import RetrievalOptions, RetrievalStudy, summarise
 from uec_retriever.training.data import split_heldout
 from uec_retriever.training.options import TrainingOptions
 
 UNTRAINED = ("cranfield", "techqa_130", "hotpotqa_100")
 GROUPED = ("policyqa",)
+DOMAIN_OF = {name: domain for domain, members in DOMAINS.items() for name in members}
 SCALES = (0.25, 0.4, 0.6, 1.0)
 
 
@@ -73,21 +75,21 @@ def main() -> None:
     merged = _merged_models(arguments, folders, trains, cache)
     whole = merge_collections([c for c in tests if c.name not in GROUPED], "all")
     asked = with_queries(whole, [c for c in trains if c.name not in GROUPED])
-    collections = [*tests, *whole.by_domain()]
     choosing = asked.by_domain()
     options = RetrievalOptions(temperature="train", scopes=dict.fromkeys(GROUPED, "group"), seed=SEED)
-    result = run_retrieval(
-        collections,
-        experts,
-        options,
-        calibration=calibration,
-        merged=merged,
-        train={c.name: choosing for c in collections},
-        progress=console.print,
-    )
-    _print(result)
+    study = RetrievalStudy(calibration, options, merged=merged)
     settings = {k: v for k, v in vars(arguments).items() if not isinstance(v, Path)}
-    save_result("domain_experts", {**result, "split": "test", "settings": settings}, arguments.out)
+    for name, collections in (("domain_experts", tests), ("domain_experts_merged", whole.by_domain())):
+        measured = []
+        for collection in collections:
+            console.print(collection.name)
+            measured.append(study.measure(collection, choosing))
+        result = summarise(measured, options)
+        for found, collection in zip(result["sets"].values(), collections, strict=True):
+            [domain] = collection.domains
+            found["domain"] = DOMAIN_OF.get(domain, domain)
+        _print(result)
+        save_result(name, {**result, "split": "test", "settings": settings}, arguments.out)
 
 
 def _print(result: Mapping[str, Any]) -> None:
@@ -109,13 +111,12 @@ def _collections(
     """Test collections, and those of the trained domains with train queries that no expert has seen."""
     tests, trains = [], []
     seen = {domain: _seen(domain, arguments.questions) for domain in DOMAINS}
-    domain_of = {name: domain for domain, members in DOMAINS.items() for name in members}
     for name in names:
         test = load_collection(data_folder() / name, "test").sample(arguments.queries, SEED)
         unseen = []
-        if name in domain_of:
+        if name in DOMAIN_OF:
             train = load_collection(data_folder() / name, "train")
-            fresh = [q for q in train.queries if f"{name}/{q.id}" not in seen[domain_of[name]]]
+            fresh = [q for q in train.queries if f"{name}/{q.id}" not in seen[DOMAIN_OF[name]]]
             unseen = list(replace(train, queries=fresh).sample(arguments.train_queries, SEED).queries)
         both = replace(test, queries=[*test.queries, *unseen]).shortened(arguments.documents)
         tests.append(replace(both, queries=test.queries))

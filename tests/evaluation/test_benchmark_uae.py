@@ -44,7 +44,17 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(uae, "real_llm", lambda name: tmp_path / "llm")
 
     def go(*options):
-        arguments = ["--work", tmp_path / "work", "--out", tmp_path / "out", "--max-tokens", 120, "--minimum-utility", "-9", *options]
+        arguments = [
+            "--work",
+            tmp_path / "work",
+            "--out",
+            tmp_path / "out",
+            "--max-tokens",
+            120,
+            "--minimum-utility",
+            "-9",
+            *options,
+        ]
         monkeypatch.setattr(sys, "argv", ["uae", *map(str, arguments)])
         uae.main()
         return json.loads((tmp_path / "out" / "uae.json").read_text())
@@ -54,7 +64,9 @@ def run(tmp_path, monkeypatch):
 
 def test_the_whole_table(run, tmp_path, capsys):
     pytest.importorskip("bm25s")
-    size = "--questions 12 --candidates 4 --group-candidates 0 --epochs 1 --rerank --rerank-depth 2 --answers 2"
+    size = (
+        "--questions 12 --candidates 4 --group-candidates 0 --epochs 1 --rerank --rerank-depth 2 --answers 2"
+    )
     small = f"{size} --losses uae --scopes group".split()
     result = run("--sets", "one", "two", "--transfer", *small)
     assert {"command", "commit", "versions", "seed", "split", "options"} <= set(result)

@@ -130,7 +130,9 @@ def summarise(measured: Sequence[Measured], options: RetrievalOptions | None = N
         "sets": {m.collection.name: _set(m, options.seed) for m in measured},
         "mean": {
             label: {
-                metric: asdict(macro_bootstrap([m.values[label][metric] for m in measured], options.seed))
+                metric: _mean_cell(
+                    [(m.values[label][metric], m.values[UNIFORM][metric]) for m in measured], options.seed
+                )
                 for metric in RETRIEVAL_METRICS
             }
             for label in kinds
@@ -189,6 +191,14 @@ def _mean_coefficients(measured: Measured, label: str) -> dict[str, dict[str, fl
         return {}
     means = measured.coefficients[label].mean(axis=0)
     return {"coefficients": dict(zip(measured.labels, map(float, means), strict=True))}
+
+
+def _mean_cell(sets: Sequence[tuple[Values, Values]], seed: int) -> dict[str, Any]:
+    """Mean over sets of a method's values, and of their paired differences to the baseline's."""
+    return {
+        **asdict(macro_bootstrap([values for values, _ in sets], seed)),
+        "difference": asdict(macro_bootstrap([values - baseline for values, baseline in sets], seed)),
+    }
 
 
 def _cell(values: Values, baseline: Values, seed: int) -> dict[str, Any]:

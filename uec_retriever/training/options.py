@@ -17,8 +17,10 @@ _POSITIVE = ("epochs", "learning_rate", "batch_size", "candidates", "evaluations
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of a training run. The learning rate is one that gained on train questions of
-    qasper (benchmarks/RESULTS.md); the others are usual values, not the outcome of a search.
+    """Options of a training run.
+
+    The learning rate is one that gained on train questions of qasper (benchmarks/RESULTS.md); the other defaults are
+    usual values, not the outcome of a search.
 
     Attributes:
         loss: `uae`, `infonce` (the best candidate alone is a positive) or `distill` (KL over the candidates).
