@@ -23,7 +23,7 @@ HEAVY = (
     "mteb",
 )
 STEPS = ("laplace", "convolution", "similarity")
-FOUNDATION = ("errors", "texts", "pairs", "gaussian")
+FOUNDATION = ("errors", "atomic", "texts", "pairs", "gaussian")
 # What an experiment without an index is made of.
 EXPERIMENT = (
     "confidence_fitting",
@@ -37,6 +37,7 @@ EXPERIMENT = (
 # The arrows of the design, each part with what it may use. Parts not named here belong to the engine.
 MAY_USE = {
     "errors": (),
+    "atomic": ("errors",),
     "texts": ("errors",),
     "pairs": ("errors", "texts"),
     "gaussian": ("errors",),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from uec_retriever.atomic import write_atomically
 from uec_retriever.convolution import LAYOUTS, Layout
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.encoders.posteriors import attach_posterior
@@ -17,7 +18,7 @@ from uec_retriever.ensemble_calibration import calibrate
 from uec_retriever.errors import InvalidInputError, StorageError, UECError
 from uec_retriever.fitting import Reference, fit_posterior, measure_reference
 from uec_retriever.folder import IndexFolder
-from uec_retriever.laplace.files import load_posterior, posterior_bytes, write_atomically
+from uec_retriever.laplace.files import load_posterior, posterior_bytes
 from uec_retriever.laplace.posterior import STRUCTURES
 from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.store.chroma import ChromaStore

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError, StorageError
 from uec_retriever.laplace.files import (
     FORMAT_VERSION,
@@ -16,7 +17,6 @@ from uec_retriever.laplace.files import (
     load_posterior,
     posterior_bytes,
     save_posterior,
-    write_atomically,
 )
 from uec_retriever.laplace.posterior import DiagonalPosterior, KroneckerPosterior
 

@@ -102,11 +102,11 @@ def retrieval(
     experts = load_experts(expert, device, trust_remote_code)
     with status("Reading the collections"):
         quiet_libraries()
+        from uec_retriever.atomic import write_atomically
         from uec_retriever.encoders.expert import Expert
         from uec_retriever.evaluation.encoding import EncodingCache
         from uec_retriever.evaluation.report import provenance
         from uec_retriever.evaluation.retrieval import RetrievalOptions, run_retrieval, train_collections
-        from uec_retriever.laplace.files import write_atomically
 
         begun = provenance(seed)
         options = RetrievalOptions(

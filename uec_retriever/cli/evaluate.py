@@ -20,7 +20,7 @@ from uec_retriever.cli.common import (
     quiet_libraries,
     status,
 )
-from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.utility_labeler.judge import Judge
@@ -126,7 +126,12 @@ def uae(
     models = {"models": dict(named), "cross_encoders": dict(crossed)}
     full = {**begun, **models, "llm": judge.description if judge else None, **result}
     if out:
-        _write(out, full)
+        from uec_retriever.atomic import write_atomically
+
+        write_atomically(
+            out / "uae.json", (json_module.dumps(full, indent=1, ensure_ascii=False) + "\n").encode()
+        )
+        errors.print(f"written to {out / 'uae.json'}")
     if json:
         print_json(full)
         return
@@ -151,17 +156,6 @@ def _judge(llm: str | None, gguf_file: str | None, device: str | None, trust: bo
 def _tell(spinner: Any, what: str, done: int, total: int) -> None:
     if spinner is not None:
         spinner.update(f"{what} {done}/{total}" if total else what)
-
-
-def _write(out: Path, full: dict[str, Any]) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "uae.json").write_text(
-            json_module.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-    except OSError as error:
-        raise StorageError(f"cannot write to {out}: {error.strerror}") from error
-    errors.print(f"written to {out / 'uae.json'}")
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -121,8 +121,8 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
 
 
 def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[str, Any]) -> int:
+    from uec_retriever.atomic import write_atomically
     from uec_retriever.corpus import read_queries
-    from uec_retriever.laplace.files import write_atomically
 
     pending = list(read_queries(queries))
     lines: list[str] = []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import (
     CorruptFileError,
     FormatVersionError,
     InvalidInputError,
-    StorageError,
 )
 from uec_retriever.laplace.posterior import STRUCTURES, Posterior
 
 FORMAT_VERSION = 1
 _HEADER = "uec_posterior"
-_UMASK = os.umask(0o022)
-os.umask(_UMASK)
 
 
 @dataclass(frozen=True)
@@ -59,28 +55,6 @@ class PosteriorHeader:
     numbers: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or absent, whatever interrupts it.
-
-    Raises:
-        StorageError: if the folder cannot be written or the disk is full.
-    """
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)  # as any new file; mkstemp lets only the owner read
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror or error}. Nothing was changed.") from error
 
 
 def posterior_bytes(posterior: Posterior, header: PosteriorHeader) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import TrainingError
 
 REPORT = "training.json"
@@ -59,7 +59,7 @@ class RunFolder:
         if self.out.is_dir() and any(self.out.iterdir()):
             raise TrainingError(f"{self.out} is not empty and no training run: give another folder")
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        _write_atomically(started, {"fingerprint": self._fingerprint})
+        _write_json(started, {"fingerprint": self._fingerprint})
         return None
 
     def latest(self) -> Path | None:
@@ -69,7 +69,7 @@ class RunFolder:
 
     def finish(self, report: dict[str, Any]) -> None:
         """Write the report, which says that the model is finished, and drop the checkpoints."""
-        _write_atomically(self.out / REPORT, report)
+        _write_json(self.out / REPORT, report)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def _clear(self) -> None:
@@ -129,7 +129,5 @@ def _complete(checkpoint: Path) -> bool:
     return True
 
 
-def _write_atomically(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())

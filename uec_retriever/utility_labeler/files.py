@@ -12,8 +12,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import IndexBusyError, LabelError, StorageError
-from uec_retriever.laplace.files import write_atomically
 from uec_retriever.utility_labeler.labels import Label, read_labels
 from uec_retriever.utility_labeler.questions import Pair
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.errors import InvalidInputError, MissingExtraError, StorageError
+from uec_retriever.atomic import write_atomically
+from uec_retriever.errors import InvalidInputError, MissingExtraError
 from uec_retriever.evaluation.report_page.bars import time_bars, uae_bars
 from uec_retriever.evaluation.report_page.curves import reliability_diagrams, risk_coverage, variance_diagrams
 from uec_retriever.evaluation.report_page.dots import ablation_bars, dots
@@ -70,13 +69,9 @@ def write_report(
         _section(result, prefix, images) for result, prefix in zip(checked, _prefixes(checked), strict=True)
     ]
     page = environment.get_template(_TEMPLATE).render(title=title, sections=sections, kinds=KIND_NAMES)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, image in images.items():
-            _write(out / name, image)
-        _write(out / PAGE, page.encode())
-    except OSError as error:
-        raise StorageError(f"cannot write the report to {out}: {error.strerror}") from error
+    for name, image in images.items():
+        write_atomically(out / name, image)
+    write_atomically(out / PAGE, page.encode())
     return ReportFiles(out / PAGE, tuple(out / name for name in images))
 
 
@@ -155,16 +150,3 @@ def _environment() -> Any:
 
 def _data_uri(image: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(image).decode()}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
