@@ -63,7 +63,14 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.confidence
 	$(BIN)/python -m benchmarks.labels
-	$(BIN)/python -m benchmarks.uae --rerank --answers 50
+	$(BIN)/python -m benchmarks.uae
+	$(BIN)/python -m benchmarks.uae --sets covidqa --tests hotpotqa_100 --group-candidates 0 --questions 200 --candidates 6 \
+		--losses uae infonce --name uae_covidqa
+	$(BIN)/python -m benchmarks.uae --lr 1e-4 --losses uae --queries 80 --scopes group --rerank --answers 40 --name uae_rerank
+	$(BIN)/python -m benchmarks.domain_experts
+	$(BIN)/python -m benchmarks.sts
+	$(BIN)/python -m benchmarks.classification
+	$(BIN)/python -m benchmarks.calibration
 	$(BIN)/python -m benchmarks.summary
 
 clean:
