@@ -10,8 +10,9 @@ import pytest
 
 from tests.evaluation import made_up_results as made_up
 from tests.evaluation.test_report_tables import rows, written
+from uec_retriever import atomic
 from uec_retriever.errors import InvalidInputError, MissingExtraError, StorageError
-from uec_retriever.evaluation.report_page import check_result, write_report, writing
+from uec_retriever.evaluation.report_page import check_result, write_report
 from uec_retriever.evaluation.report_page.looks import DARK, LIGHT, MARKERS, plain
 from uec_retriever.evaluation.report_page.side_by_side import KIND_NAMES
 from uec_retriever.evaluation.report_page.tables import tables
@@ -216,7 +217,7 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing.os, "replace", full)
+    monkeypatch.setattr(atomic.os, "replace", full)
     with pytest.raises(StorageError, match="No space left"):
         write_report([tables_only], tmp_path / "a", "second")
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["report.html"]
