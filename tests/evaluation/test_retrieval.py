@@ -101,6 +101,10 @@ def test_what_must_be_equal_is_and_bounds_hold(result):
     for label in LABELS:
         cells = [s["methods"][label]["metrics"][NDCG]["mean"] for s in result["sets"].values()]
         assert result["mean"][label][NDCG]["mean"] == pytest.approx(np.mean(cells))
+        gains = [s["methods"][label]["metrics"][NDCG]["difference"]["mean"] for s in result["sets"].values()]
+        difference = result["mean"][label][NDCG]["difference"]
+        assert difference["mean"] == pytest.approx(np.mean(gains))
+        assert difference["low"] <= difference["mean"] <= difference["high"]
 
 
 def test_what_was_chosen_is_said(result):

@@ -158,7 +158,7 @@ def test_weights_are_the_best_on_the_grid():
     assert len(list(simplex(2))) == 11
     assert all(w.sum() == pytest.approx(1) for w in simplex(4))
     assert best_weights(2, lambda w: -((w[0] - 0.3) ** 2)).tolist() == [0.3, 0.7]
-    assert best_weights(3, lambda w: 0.0) == pytest.approx([1 / 3] * 3, abs=0.1)
+    assert best_weights(3, lambda w: 0.0) == pytest.approx([1 / 3] * 3)
 
 
 def test_what_cannot_be_read_is_said(tmp_path, experts):

@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.status import Status
+from rich.table import Column, Table
 
 from uec_retriever.errors import InvalidInputError
 
@@ -198,3 +199,11 @@ def finite(value: Any) -> Any:
 def short(number: float) -> str:
     """A number for people: three significant digits."""
     return f"{number:.3g}"
+
+
+def result_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of results; its first column keeps its names whole."""
+    shown = Table(Column(columns[0], no_wrap=True), *columns[1:], title=title, title_justify="left", box=None)
+    for row in rows:
+        shown.add_row(*row)
+    return shown

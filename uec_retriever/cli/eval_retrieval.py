@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
 from uec_retriever.cli.common import (
     DEVICE,
@@ -20,6 +19,7 @@ from uec_retriever.cli.common import (
     output,
     print_json,
     quiet_libraries,
+    result_table,
     status,
 )
 from uec_retriever.errors import InvalidInputError
@@ -212,14 +212,6 @@ def _show(result: Mapping[str, Any]) -> None:
     from uec_retriever.evaluation.retrieval import retrieval_rows
 
     columns, rows = retrieval_rows(result)
-    shown = Table(
-        Column(columns[0], no_wrap=True),
-        *columns[1:],
-        title=f"nDCG@10 [95 % interval], {result['split']} split",
-        title_justify="left",
-        box=None,
-    )
-    for row in rows:
-        shown.add_row(*row)
-    output.print(shown)
+    title = f"nDCG@10 [95 % interval], {result['split']} split"
+    output.print(result_table(title, columns, rows))
     output.print(f"* the paired 95 % interval of the difference to {result['baseline']} leaves out 0")

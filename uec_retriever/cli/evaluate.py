@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
 from uec_retriever.cli import eval_report, eval_retrieval, eval_similarity
 from uec_retriever.cli.common import (
@@ -18,6 +17,7 @@ from uec_retriever.cli.common import (
     output,
     print_json,
     quiet_libraries,
+    result_table,
     status,
 )
 from uec_retriever.errors import InvalidInputError
@@ -164,14 +164,6 @@ def _show(result: dict[str, Any]) -> None:
     names = {"corpus": "over the whole corpus", "group": "inside each question's group"}
     for scope in result["scopes"]:
         columns, rows = table(result, scope)
-        shown = Table(
-            Column(columns[0], no_wrap=True),
-            *columns[1:],
-            title=f"{result['dataset']} {result['split']}, {result['queries']} questions, {names[scope]}",
-            title_justify="left",
-            box=None,
-        )
-        for row in rows:
-            shown.add_row(*row)
-        output.print(shown)
+        title = f"{result['dataset']} {result['split']}, {result['queries']} questions, {names[scope]}"
+        output.print(result_table(title, columns, rows))
     output.print(f"* the paired 95 % interval of the difference to {result['baseline']} leaves out 0")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,11 @@ from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.encoded import Encoded
 from uec_retriever.evaluation.metrics import Values
 from uec_retriever.evaluation.scoring import Ranked, rank, single
+from uec_retriever.evaluation.weights import best_weights
 from uec_retriever.gaussian import Array
 
 RRF_CONSTANT = 60
 POOL = 100  # passages of each expert that a choice of weights looks at
-_FINE, _COARSE, _MANY = 10, 4, 5
 
 
 def reciprocal_rank_fusion(
@@ -99,27 +98,15 @@ def make_pool(encoded: Encoded, collection: Collection, scope: str) -> Pool:
     return Pool(cosines, grades, ideal)
 
 
-def choose_weights(pools: Sequence[Pool]) -> NDArray[np.float64]:
-    """The weights of a grid on the simplex with the highest nDCG@10, averaged over pools.
+def choose_weights(pools: Sequence[Pool]) -> Array:
+    """The weights of a grid on the simplex with the highest nDCG@10, averaged over pools (see `best_weights`).
 
     Args:
         pools: labelled queries, one pool per set; never those that are reported on.
 
     Returns:
-        `[K]` weights >= 0 summing to 1, in tenths (quarters for five experts and more); of equally good ones
-        those nearest to uniform.
+        `[K]` weights >= 0 summing to 1.
     """
-    experts = len(pools[0].cosines)
-    tried = [
-        (float(np.mean([pool.ndcg(weights).mean() for pool in pools])), -float((weights**2).sum()), weights)
-        for weights in simplex(experts, _FINE if experts < _MANY else _COARSE)
-    ]
-    return max(tried, key=lambda item: (round(item[0], 9), item[1]))[2]
-
-
-def simplex(experts: int, steps: int) -> Iterator[NDArray[np.float64]]:
-    """All weights that are multiples of 1 / steps and sum to 1, and the uniform ones."""
-    yield np.full(experts, 1 / experts)
-    for bars in combinations(range(steps + experts - 1), experts - 1):
-        edges = np.array([-1, *bars, steps + experts - 1])
-        yield (np.diff(edges) - 1) / steps
+    return best_weights(
+        len(pools[0].cosines), lambda w: float(np.mean([pool.ndcg(w).mean() for pool in pools]))
+    )

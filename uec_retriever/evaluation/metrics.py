@@ -6,8 +6,9 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,21 @@ def paired_bootstrap(values: Values, baseline: Values, seed: int = 0) -> Interva
         seed: of the resampling.
     """
     return bootstrap(values - baseline, seed)
+
+
+def cell(values: Values, baseline: Values, seed: int = 0) -> dict[str, Any]:
+    """A result file's entry: mean and interval, number of queries, paired difference to the baseline.
+
+    Args:
+        values: `[n]`.
+        baseline: `[n]`, query by query.
+        seed: of the resampling.
+    """
+    return {
+        **asdict(bootstrap(values, seed)),
+        "n": len(values),
+        "difference": asdict(paired_bootstrap(values, baseline, seed)),
+    }
 
 
 def macro_bootstrap(values: Sequence[Values], seed: int = 0) -> Interval:

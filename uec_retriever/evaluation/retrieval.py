@@ -17,9 +17,8 @@ from uec_retriever.evaluation.metrics import (
     NDCG,
     RETRIEVAL_METRICS,
     Values,
-    bootstrap,
+    cell,
     macro_bootstrap,
-    paired_bootstrap,
 )
 from uec_retriever.evaluation.retrieval_options import Measured, RetrievalOptions
 from uec_retriever.evaluation.retrieval_study import RetrievalStudy
@@ -172,7 +171,7 @@ def _set(measured: Measured, seed: int) -> dict[str, Any]:
             label: {
                 "kind": kind,
                 "metrics": {
-                    metric: _cell(v, values[UNIFORM][metric], seed) for metric, v in values[label].items()
+                    metric: cell(v, values[UNIFORM][metric], seed) for metric, v in values[label].items()
                 },
                 **_mean_coefficients(measured, label),
             }
@@ -198,12 +197,4 @@ def _mean_cell(sets: Sequence[tuple[Values, Values]], seed: int) -> dict[str, An
     return {
         **asdict(macro_bootstrap([values for values, _ in sets], seed)),
         "difference": asdict(macro_bootstrap([values - baseline for values, baseline in sets], seed)),
-    }
-
-
-def _cell(values: Values, baseline: Values, seed: int) -> dict[str, Any]:
-    return {
-        **asdict(bootstrap(values, seed)),
-        "n": len(values),
-        "difference": asdict(paired_bootstrap(values, baseline, seed)),
     }

@@ -12,8 +12,7 @@ from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.metrics import (
     TOKEN_F1,
     Values,
-    bootstrap,
-    paired_bootstrap,
+    cell,
     rank_metrics,
 )
 from uec_retriever.evaluation.rankers import (
@@ -161,12 +160,8 @@ def _measure(
 
 def _cell(values: Values, baseline: Values, seed: int) -> dict[str, Any]:
     reference = float(baseline.mean())
-    return {
-        **asdict(bootstrap(values, seed)),
-        "n": len(values),
-        "relative": float(values.mean()) / reference - 1 if reference else None,
-        "difference": asdict(paired_bootstrap(values, baseline, seed)),
-    }
+    relative = float(values.mean()) / reference - 1 if reference else None
+    return {**cell(values, baseline, seed), "relative": relative}
 
 
 def _counter(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:

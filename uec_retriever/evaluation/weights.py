@@ -13,7 +13,10 @@ _POINTS = 300
 
 
 def simplex(experts: int, points: int = _POINTS) -> Iterator[Array]:
-    """Weights `[K]` on a regular grid, each in [0, 1], summing to 1; tenths, or coarser if that is too many."""
+    """Weights `[K]` on a regular grid, each in [0, 1], summing to 1, and the uniform ones.
+
+    Tenths, or coarser if that is more than `points`.
+    """
     steps = max((s for s in (2, 4, 5, 10) if comb(s + experts - 1, experts - 1) <= points), default=2)
 
     def parts(left: int, number: int) -> Iterator[list[int]]:
@@ -24,6 +27,8 @@ def simplex(experts: int, points: int = _POINTS) -> Iterator[Array]:
             for rest in parts(left - first, number - 1):
                 yield [first, *rest]
 
+    if steps % experts:
+        yield np.full(experts, 1 / experts)
     for counts in parts(steps, experts):
         yield np.array(counts) / steps
 
