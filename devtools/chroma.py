@@ -9,12 +9,26 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 
+@dataclass(frozen=True)
+class ChromaServer:
+    """A running server: its address and its process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """Stop it without warning, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+
 @contextlib.contextmanager
-def running_chroma(path: Path, seconds: float = 60) -> Iterator[str]:
-    """Serve a folder of Chroma; yields the address.
+def running_chroma(path: Path, seconds: float = 60) -> Iterator[ChromaServer]:
+    """Serve a folder of Chroma; yields the server, which ends with the block.
 
     Args:
         path: e.g. `index / "chroma"`; made if absent. The server's log goes beside it.
@@ -31,13 +45,12 @@ def running_chroma(path: Path, seconds: float = 60) -> Iterator[str]:
     program = str(Path(sys.executable).parent / "chroma")
     command = [program, "run", "--host", "127.0.0.1", "--port", str(port), "--path", str(path)]
     with log_file.open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=path)
+        server = ChromaServer(url, subprocess.Popen(command, stdout=log, stderr=log, cwd=path))
         try:
-            _wait(url, process, seconds, log_file)
-            yield url
+            _wait(url, server.process, seconds, log_file)
+            yield server
         finally:
-            process.kill()
-            process.wait()
+            server.kill()
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], seconds: float, log_file: Path) -> None:

@@ -17,10 +17,10 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableParallel, RunnablePassthrough
-from langchain_uec import UECRetriever
 
 from devtools.models import MINILM, WORDLLAMA, real_model
 from examples.local_llm import LocalChat
+from langchain_uec import UECRetriever
 from uec_retriever.general import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "langchain_rag"

@@ -22,9 +22,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool
-from langchain_uec import UECRetriever
 
 from devtools.models import MINILM, WORDLLAMA, real_model
+from langchain_uec import UECRetriever
 from uec_retriever.general import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "langgraph_tools"

@@ -32,6 +32,7 @@ Found = list[tuple[str, str, float]]
 def langchain_application(folder: Path, url: str) -> tuple[Callable[[], Any], Callable[[str], Found]]:
     """How the LangChain application adds its note, and how it searches."""
     from langchain_core.documents import Document
+
     from langchain_uec import UECRetriever
 
     retriever = UECRetriever(index=folder, url=url, k=3, include=["score"], device="cpu")
@@ -86,11 +87,11 @@ def main(folder: Path = FOLDER, limit: int | None = None) -> None:
     ) as engine:
         engine.delete([f"note of {name}" for name in NOTES])
         print(f"{engine.count()} texts in {folder}, after {time.monotonic() - start:.0f} s")
-    with running_chroma(folder / "chroma") as url:
-        print(f"chroma run serves them at {url}")
+    with running_chroma(folder / "chroma") as server:
+        print(f"chroma run serves them at {server.url}")
         processes = {
             name: subprocess.Popen(
-                [sys.executable, "-m", "examples.two_frameworks", name, str(folder), url],
+                [sys.executable, "-m", "examples.two_frameworks", name, str(folder), server.url],
                 stdout=subprocess.PIPE,
                 cwd=FOLDER.parent.parent,
                 text=True,

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from test_refusals import refused
 
+from tests.cli.test_refusals import refused
 from uec_retriever.engine import Engine
 
 WORDS = "flow heat wing layer pressure model small large red green".split()

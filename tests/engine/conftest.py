@@ -1,20 +1,14 @@
-import contextlib
 import copy
 import multiprocessing
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from multiprocessing import forkserver
-from pathlib import Path
 
 import pytest
 import torch
 from chromadb.api.client import SharedSystemClient
 from chromadb.api.fastapi import FastAPI
-from small import bert_model, load, pairs, static_model
 
+from devtools.chroma import running_chroma
+from tests.engine.small import bert_model, load, pairs, static_model
 from uec_retriever.engine import Engine
 from uec_retriever.fitting import fit_posterior
 from uec_retriever.laplace.files import save_posterior
@@ -135,38 +129,8 @@ def sockets_are_closed():
                 component._session.close()
 
 
-@contextlib.contextmanager
-def chroma_server(path):
-    """A real `chroma run`; yields its address and a function that kills it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
-    with (Path(path) / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--path", str(path)], stdout=log, stderr=log, cwd=path)
-
-    def kill():
-        process.kill()
-        process.wait()
-
-    try:
-        for _ in range(300):
-            with (
-                contextlib.suppress(OSError),
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/heartbeat", timeout=1),
-            ):
-                break
-            assert process.poll() is None, (Path(path) / "server.log").read_text()
-            time.sleep(0.1)
-        else:
-            pytest.fail("chroma run did not come up")
-        yield f"http://127.0.0.1:{port}", kill
-    finally:
-        kill()
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Address of a Chroma server for the whole session: use your own collection name."""
-    with chroma_server(tmp_path_factory.mktemp("server")) as (url, _):
-        yield url
+    with running_chroma(tmp_path_factory.mktemp("server") / "chroma") as running:
+        yield running.url

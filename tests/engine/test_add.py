@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from small import WORDS, answers, contents, load, numbered, numbered_record, pairs, sentences
 
+from tests.engine.small import WORDS, answers, contents, load, numbered, numbered_record, pairs, sentences
 from uec_retriever.adding import CHUNK
 from uec_retriever.engine import Engine
 from uec_retriever.errors import IdConflictError, InvalidInputError, NumericalError

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from small import answers, contents, hold_for_writing, numbered, pairs, sentences
 
+from tests.engine.small import answers, contents, hold_for_writing, numbered, pairs, sentences
 from uec_retriever.engine import Engine
 from uec_retriever.errors import IndexBusyError, InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.pairs import CalibrationPairs

@@ -1,8 +1,8 @@
 import shutil
 
 import pytest
-from small import pairs, sentences
 
+from tests.engine.small import pairs, sentences
 from uec_retriever.engine import Engine
 from uec_retriever.errors import InvalidInputError, NumericalError, UECError
 

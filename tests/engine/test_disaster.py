@@ -8,9 +8,9 @@ import threading
 import time
 
 import pytest
-from conftest import chroma_server
-from small import add_numbered, answers, contents, numbered, pairs, sentences
 
+from devtools.chroma import running_chroma
+from tests.engine.small import add_numbered, answers, contents, numbered, pairs, sentences
 from uec_retriever.engine import Engine
 from uec_retriever.errors import StorageError
 from uec_retriever.store.records import Record
@@ -220,11 +220,10 @@ def test_no_server(make, tmp_path, models):
 
 def test_a_server_that_dies(make, tmp_path):
     database = tmp_path / "database"
-    database.mkdir()
-    with chroma_server(database) as (url, kill):
-        engine = make("static", url=url)
+    with running_chroma(database) as server:
+        engine = make("static", url=server.url)
         engine.add_records(numbered(20))
-        kill()
+        server.kill()
         for call in (
             lambda: engine.search("cat"),
             lambda: engine.search("cat", where={"n": 1}),
@@ -237,5 +236,5 @@ def test_a_server_that_dies(make, tmp_path):
         ):
             with pytest.raises(StorageError, match="chroma run"):
                 call()
-    with chroma_server(database) as (url, _):
-        assert Engine.open(tmp_path / "index", url=url, device="cpu").count() == 20
+    with running_chroma(database) as server:
+        assert Engine.open(tmp_path / "index", url=server.url, device="cpu").count() == 20

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from small import answers, pairs, sentences, telling
 
+from tests.engine.small import answers, pairs, sentences, telling
 from uec_retriever.confidence import ConfidenceModel
 from uec_retriever.confidence_calibration import search_questions
 from uec_retriever.confidence_fitting import Kind

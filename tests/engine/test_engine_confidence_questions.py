@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from small import WORDS, pairs, telling
 
+from tests.engine.small import WORDS, pairs, telling
 from uec_retriever.confidence import ConfidenceModel
 from uec_retriever.confidence_questions import Question, index_pairs, pair_questions
 from uec_retriever.errors import InvalidInputError

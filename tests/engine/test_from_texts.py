@@ -7,8 +7,8 @@ import os
 import chromadb
 import numpy as np
 import pytest
-from small import pairs, sentences
 
+from tests.engine.small import pairs, sentences
 from uec_retriever.engine import Engine
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
 from uec_retriever.general import general_pairs

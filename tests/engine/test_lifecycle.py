@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
-from small import answers, contents, load, numbered, pairs, sentences
 
+from tests.engine.small import answers, contents, load, numbered, pairs, sentences
 from uec_retriever.engine import Engine
 from uec_retriever.errors import (
     CorruptFileError,

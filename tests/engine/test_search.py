@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from scipy.stats import rankdata
-from small import answers, pairs, sentences
 
+from tests.engine.small import answers, pairs, sentences
 from uec_retriever.engine import Engine
 from uec_retriever.errors import InvalidInputError
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from labelling_fakes import FakeJudge
 
+from tests.utility_labeler.labelling_fakes import FakeJudge
 from uec_retriever.errors import InvalidInputError, LabelError
 from uec_retriever.store.records import Record
 from uec_retriever.utility_labeler.generation import Generation, generate_questions

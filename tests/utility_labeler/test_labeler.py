@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from labelling_fakes import WORDS
 
+from tests.utility_labeler.labelling_fakes import WORDS
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.utility_labeler.encoding import beginning
 from uec_retriever.utility_labeler.judge import TokenSequence

@@ -9,7 +9,8 @@ import warnings
 
 import psutil
 import pytest
-from labelling_fakes import SlowSpec, pairs
+
+from tests.utility_labeler.labelling_fakes import SlowSpec, pairs
 
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "uec-retriever[ray]"')
 

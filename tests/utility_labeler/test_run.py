@@ -7,8 +7,8 @@ import time
 from multiprocessing import forkserver
 
 import pytest
-from labelling_fakes import FakeJudge, label_slowly, pairs
 
+from tests.utility_labeler.labelling_fakes import FakeJudge, label_slowly, pairs
 from uec_retriever.errors import IndexBusyError, InvalidInputError, LabelError, StorageError
 from uec_retriever.utility_labeler.files import LabelFile, manifest_path, read_manifest
 from uec_retriever.utility_labeler.labels import read_labels

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import tenacity
-from labelling_fakes import pairs
-from log_probability_server import LogProbabilityServer
 
+from tests.utility_labeler.labelling_fakes import pairs
+from tests.utility_labeler.log_probability_server import LogProbabilityServer
 from uec_retriever.errors import InvalidInputError, JudgeError, ModelNotFoundError
 from uec_retriever.utility_labeler.files import manifest_path
 from uec_retriever.utility_labeler.judge import TokenSequence

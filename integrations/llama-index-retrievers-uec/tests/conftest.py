@@ -18,13 +18,12 @@ import torch
 from chromadb.api.fastapi import FastAPI
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where this distribution is not installed
-sys.path.append(str(Path(__file__).resolve().parents[3]))
-sys.path.append(str(Path(__file__).resolve().parents[3] / "tests" / "engine"))  # texts and tiny experts
+sys.path.append(str(Path(__file__).resolve().parents[3]))  # texts and tiny experts
 
 from llama_index.retrievers.uec import UECRetriever
-from small import bert_model, load, pairs, static_model
 
 from devtools.chroma import running_chroma
+from tests.engine.small import bert_model, load, pairs, static_model
 from uec_retriever import Engine, fit_posterior
 from uec_retriever.laplace.files import save_posterior
 
@@ -93,8 +92,8 @@ def filled(li_fitted, tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Address of a Chroma server."""
-    with running_chroma(tmp_path_factory.mktemp("server") / "chroma") as url:
-        yield url
+    with running_chroma(tmp_path_factory.mktemp("server") / "chroma") as running:
+        yield running.url
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 """The confidence of a calibrated index reaches the nodes."""
 
 from llama_index.core.schema import MetadataMode, TextNode
-from small import telling
+
+from tests.engine.small import telling
 
 
 def test_nodes_carry_the_confidence_of_the_search_and_prompts_do_not(retriever):

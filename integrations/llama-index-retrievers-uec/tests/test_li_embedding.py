@@ -12,8 +12,8 @@ from llama_index.core.schema import Document, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.uae import UAEEmbedding
 from pydantic import ValidationError
-from small import sentences
 
+from tests.engine.small import sentences
 from uec_retriever import Embedder
 from uec_retriever.errors import InvalidInputError, ModelMismatchError, ModelNotFoundError
 

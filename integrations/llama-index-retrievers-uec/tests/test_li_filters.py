@@ -95,7 +95,7 @@ def means(filters, metadata):
 @pytest.fixture(scope="module")
 def found(li_fitted, tmp_path_factory):
     """`found(filters)`: positions in RECORDS."""
-    from small import pairs
+    from tests.engine.small import pairs
 
     posteriors, experts = li_fitted
     retriever = UECRetriever.from_nodes(

@@ -21,9 +21,9 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import FunctionTool
 from llama_index.embeddings.uae import UAEEmbedding
 from llama_index.retrievers.uec import ToolRetriever, UECRetriever
-from small import sentences
 
 from examples.scripted_llama_index_llm import ScriptedLLM
+from tests.engine.small import sentences
 
 TEXTS = list(dict.fromkeys(sentences(30, seed=3, words=14)))
 QUERY = sentences(1, seed=9)[0]

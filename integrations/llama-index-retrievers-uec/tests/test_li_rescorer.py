@@ -7,8 +7,8 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 from llama_index.postprocessor.uec import UECRescorer
 from pydantic import ValidationError
-from small import pairs, sentences
 
+from tests.engine.small import pairs, sentences
 from uec_retriever.errors import InvalidInputError, NotAnIndexError
 
 TEXTS = list(dict.fromkeys(sentences(20, seed=3, words=14)))

@@ -15,8 +15,8 @@ from llama_index.core.schema import Document, MetadataMode, QueryBundle, TextNod
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from llama_index.retrievers.uec import UECRetriever
 from pydantic import SecretStr
-from small import sentences
 
+from tests.engine.small import sentences
 from uec_retriever import Engine
 from uec_retriever.errors import IdConflictError, InvalidInputError
 

@@ -16,6 +16,7 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import create_retriever_tool
 from langchain_small import documents, pairs, sentences, shown
 from langchain_text_splitters import CharacterTextSplitter
+
 from langchain_uec import UAEEmbedding, UECRetriever, UECVectorStore
 
 QUERY = "what flow has the large wing"

@@ -4,8 +4,8 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import ConfigurableField
 from langchain_small import pairs, shown
-from langchain_uec import UECRetriever
 
+from langchain_uec import UECRetriever
 from uec_retriever import Engine
 from uec_retriever.errors import InvalidInputError
 

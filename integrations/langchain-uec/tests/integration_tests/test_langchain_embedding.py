@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from langchain_chroma import Chroma
 from langchain_small import documents, shown
-from langchain_uec import UAEEmbedding
 from pydantic import ValidationError
 
+from langchain_uec import UAEEmbedding
 from uec_retriever import Embedder
 from uec_retriever.errors import InvalidInputError, ModelMismatchError, ModelNotFoundError
 

@@ -4,9 +4,9 @@ import warnings
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from langchain_uec import UECRetriever
 
 from examples import langchain_rag
+from langchain_uec import UECRetriever
 
 pytestmark = pytest.mark.models
 

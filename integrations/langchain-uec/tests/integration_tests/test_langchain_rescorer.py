@@ -7,9 +7,9 @@ from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnablePassthrough
 from langchain_small import documents, sentences, shown
-from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever
 from pydantic import ValidationError
 
+from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever
 from uec_retriever.errors import InvalidInputError
 
 QUERY = "what flow has the large wing"

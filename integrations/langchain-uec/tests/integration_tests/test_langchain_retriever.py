@@ -3,9 +3,9 @@
 import pytest
 from langchain_core.documents import Document
 from langchain_small import documents, pairs, shown
-from langchain_uec import METADATA_KEYS, UECRetriever
 from pydantic import ValidationError
 
+from langchain_uec import METADATA_KEYS, UECRetriever
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError, NotAnIndexError
 
 QUERY = "what flow has the large wing"

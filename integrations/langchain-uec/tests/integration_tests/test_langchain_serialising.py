@@ -9,9 +9,9 @@ import pytest
 import torch
 from langchain_core.load import dumpd, dumps
 from langchain_small import documents, pairs, shown
-from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever, UECVectorStore
 from pydantic import ValidationError
 
+from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever, UECVectorStore
 from uec_retriever import Embedder, Expert
 from uec_retriever.errors import InvalidInputError, StorageError
 

@@ -4,8 +4,8 @@ import chromadb
 import pytest
 from chromadb.config import Settings
 from langchain_small import documents, pairs, shown
-from langchain_uec import UECRescorer, UECRetriever, UECVectorStore
 
+from langchain_uec import UECRescorer, UECRetriever, UECVectorStore
 from uec_retriever.errors import InvalidInputError
 
 QUERY = "what flow has the large wing"

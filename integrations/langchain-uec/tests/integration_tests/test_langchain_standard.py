@@ -7,6 +7,7 @@ from langchain_tests.integration_tests import (
     RetrieversIntegrationTests,
     VectorStoreIntegrationTests,
 )
+
 from langchain_uec import UAEEmbedding, UECRetriever, UECVectorStore
 
 

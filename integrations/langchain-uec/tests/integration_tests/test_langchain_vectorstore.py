@@ -8,8 +8,8 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_small import documents, pairs, sentences, shown
-from langchain_uec import UAEEmbedding, UECVectorStore
 
+from langchain_uec import UAEEmbedding, UECVectorStore
 from uec_retriever import Expert
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
 

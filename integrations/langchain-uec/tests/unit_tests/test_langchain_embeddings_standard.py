@@ -2,6 +2,7 @@
 
 import pytest
 from langchain_tests.unit_tests import EmbeddingsUnitTests
+
 from langchain_uec import UAEEmbedding
 
 

@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import langchain_uec
 import pytest
+
+import langchain_uec
 
 HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "uec_retriever.engine")
 
