@@ -25,14 +25,22 @@ import argparse
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import SEED, console, load_set, pairs_of, save_result, show
-from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
+from benchmarks.common import (
+    SEED,
+    add_calibration_arguments,
+    add_expert_arguments,
+    console,
+    load_experts,
+    load_set,
+    pairs_of,
+    save_result,
+    show,
+)
 from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.calibration import calibration_cell, stated, variance_calibration
 from uec_retriever.evaluation.collection import Collection
@@ -56,16 +64,12 @@ def main() -> None:
     )
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--split", default="test")
-    parser.add_argument(
-        "--experts", nargs="+", default=[MINILM, WORDLLAMA], choices=[MINILM, WORDLLAMA, MPNET]
-    )
     parser.add_argument("--limit", type=int, help="at most this many queries of each set")
     parser.add_argument("--documents", type=int, help="at most this many documents of each set")
-    parser.add_argument("--pairs", type=int, default=640, help="at most this many calibration pairs")
-    parser.add_argument("--temperature", type=float, help="instead of the one that calibration pairs choose")
-    parser.add_argument("--out", type=Path, help="folder for the JSON")
+    add_calibration_arguments(parser, pairs=640)
+    add_expert_arguments(parser)
     arguments = parser.parse_args()
-    experts = [Expert.load(str(real_model(name)), label=name, device="cpu") for name in arguments.experts]
+    experts = load_experts(arguments.experts)
     results = {}
     for name in arguments.sets:
         start = time.monotonic()

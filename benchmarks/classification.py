@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
-from benchmarks.common import SEED, console, data_folder, save_result
-from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
+from benchmarks.common import (
+    SEED,
+    add_calibration_arguments,
+    add_expert_arguments,
+    console,
+    data_folder,
+    load_experts,
+    save_result,
+)
 from uec_retriever.cli.eval_similarity import show_classification
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.classification import ClassificationOptions, run_classification
 
 SETS = ("banking77", "clinc150")
@@ -27,18 +32,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument(
-        "--experts", nargs="+", default=[MINILM, WORDLLAMA], choices=[MINILM, WORDLLAMA, MPNET]
-    )
     parser.add_argument("--limit", type=int, help="at most this many test and out-of-scope texts of each set")
     parser.add_argument("--labels", type=int, help="at most this many labels of each set")
     parser.add_argument("--per-label", type=int, default=8, help="training texts of each label in a round")
     parser.add_argument("--rounds", type=int, default=10, help="training samples")
-    parser.add_argument("--pairs", type=int, default=320, help="at most this many calibration pairs")
-    parser.add_argument("--temperature", type=float, help="instead of the one that calibration pairs choose")
-    parser.add_argument("--out", type=Path, help="folder for the JSON")
+    add_calibration_arguments(parser, pairs=320)
+    add_expert_arguments(parser)
     arguments = parser.parse_args()
-    experts = [Expert.load(str(real_model(name)), label=name, device="cpu") for name in arguments.experts]
+    experts = load_experts(arguments.experts)
     start = time.monotonic()
     options = ClassificationOptions(
         arguments.limit,

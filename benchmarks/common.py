@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
+from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.collection import Collection, load_collection
 from uec_retriever.evaluation.members import collection_pairs
 from uec_retriever.pairs import CalibrationPairs
@@ -41,6 +44,25 @@ def load_set(name: str, split: str, *, queries: int | None = None) -> Collection
 def pairs_of(collection: Collection, limit: int = 640) -> CalibrationPairs:
     """Pseudo-pairs of a collection's corpus, the same for every benchmark."""
     return collection_pairs(collection, limit, SEED)
+
+
+def add_expert_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--experts`, real models of different architectures, and `--out`."""
+    parser.add_argument(
+        "--experts", nargs="+", default=[MINILM, WORDLLAMA], choices=[MINILM, WORDLLAMA, MPNET]
+    )
+    parser.add_argument("--out", type=Path, help="folder for the JSON")
+
+
+def add_calibration_arguments(parser: argparse.ArgumentParser, pairs: int) -> None:
+    """`--pairs` for the posteriors, and `--temperature`."""
+    parser.add_argument("--pairs", type=int, default=pairs, help="at most this many calibration pairs")
+    parser.add_argument("--temperature", type=float, help="instead of the one that calibration pairs choose")
+
+
+def load_experts(names: Sequence[str]) -> list[Expert]:
+    """Real models on the CPU, labelled with their names."""
+    return [Expert.load(str(real_model(name)), label=name, device="cpu") for name in names]
 
 
 def bootstrap_interval_of(

@@ -18,10 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import SEED, console, data_folder, load_set, save_result, show
+from benchmarks.common import (
+    SEED,
+    add_expert_arguments,
+    console,
+    data_folder,
+    load_experts,
+    load_set,
+    save_result,
+    show,
+)
 from benchmarks.framework_fusion import langchain_fusion, llama_index_fusion
-from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.encoding import EncodingCache
 from uec_retriever.evaluation.methods import FAMILIES, RRF, UEC
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
@@ -47,10 +54,7 @@ def main() -> None:
     """Run, print, save."""
     arguments = _arguments()
     cache = EncodingCache(arguments.cache)
-    experts = [
-        cache.expert(Expert.load(str(real_model(name)), label=name, device="cpu"))
-        for name in arguments.experts
-    ]
+    experts = [cache.expert(expert) for expert in load_experts(arguments.experts)]
     options = RetrievalOptions(
         methods=arguments.methods,
         temperature=arguments.temperature,
@@ -114,9 +118,6 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--split", default="test")
-    parser.add_argument(
-        "--experts", nargs="+", default=[MINILM, WORDLLAMA], choices=[MINILM, WORDLLAMA, MPNET]
-    )
     parser.add_argument("--methods", nargs="+", default=list(FAMILIES), choices=FAMILIES)
     parser.add_argument("--temperature", type=_temperature, default="references")
     parser.add_argument("--queries", type=int, help="at most this many queries of each set")
@@ -130,7 +131,7 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="fuse by LangChain's and LlamaIndex's own classes too (groups langchain and llama-index)",
     )
-    parser.add_argument("--out", type=Path, help="folder for the JSON")
+    add_expert_arguments(parser)
     return parser.parse_args()
 
 

@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
-from benchmarks.common import SEED, console, data_folder, save_result
-from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
+from benchmarks.common import (
+    SEED,
+    add_calibration_arguments,
+    add_expert_arguments,
+    console,
+    data_folder,
+    load_experts,
+    save_result,
+)
 from uec_retriever.cli.eval_similarity import show_sts
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.sts import StsOptions, run_sts
 
 SETS = ("stsb_en", "sick_r")
@@ -28,18 +33,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument(
-        "--experts", nargs="+", default=[MINILM, WORDLLAMA], choices=[MINILM, WORDLLAMA, MPNET]
-    )
     parser.add_argument("--limit", type=int, help="at most this many test pairs of each set")
     parser.add_argument(
         "--train", type=int, default=1000, help="at most this many train pairs for the weights"
     )
-    parser.add_argument("--pairs", type=int, default=320, help="at most this many calibration pairs")
-    parser.add_argument("--temperature", type=float, help="instead of the one that calibration pairs choose")
-    parser.add_argument("--out", type=Path, help="folder for the JSON")
+    add_calibration_arguments(parser, pairs=320)
+    add_expert_arguments(parser)
     arguments = parser.parse_args()
-    experts = [Expert.load(str(real_model(name)), label=name, device="cpu") for name in arguments.experts]
+    experts = load_experts(arguments.experts)
     start = time.monotonic()
     options = StsOptions(arguments.limit, arguments.train, arguments.pairs, arguments.temperature, SEED)
     result = run_sts([data_folder() / name for name in arguments.sets], experts, options)

@@ -10,12 +10,12 @@ import torch
 
 from uec_retriever.convolution import coefficients
 from uec_retriever.encoders.expert import Expert, Linearised, Role
-from uec_retriever.ensemble_calibration import calibrate
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.evaluation.members import calibrated, plain_manifest
 from uec_retriever.fitting import Reference, fit_posterior
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.pairs import CalibrationPairs
-from uec_retriever.store.manifest import ExpertEntry, Manifest
+from uec_retriever.store.manifest import Manifest
 
 Progress = Callable[[str, int, int], None]
 
@@ -111,7 +111,7 @@ def fit_experts(
     """
     if len({e.label for e in experts}) < len(experts):
         raise InvalidInputError("two experts have the same label: name them apart as LABEL=MODEL")
-    gaussians, references, entries, scales = [], list[Reference](), [], []
+    gaussians, references, scales = [], list[Reference](), []
     for number, (expert, texts) in enumerate(zip(experts, linearised, strict=True)):
         if progress:
             progress(f"{structure} posteriors", number, len(experts))
@@ -120,8 +120,5 @@ def fit_experts(
         scales.append(expert.posterior.scale)
         with torch.no_grad():
             gaussians.append(expert.gaussian(texts))
-        entries.append(ExpertEntry(expert.label, expert.name, "", expert.dimension, structure, "", 0, 0, 1))
-    manifest = Manifest(tuple(entries), "block", 1.0, f"{len(pairs)} pairs: {pairs.source}")
-    return FittedExperts(
-        structure, gaussians, references, calibrate(manifest, references, temperature), tuple(scales)
-    )
+    manifest = calibrated(plain_manifest(experts, structure, pairs), references, temperature)
+    return FittedExperts(structure, gaussians, references, manifest, tuple(scales))

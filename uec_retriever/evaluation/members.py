@@ -78,23 +78,26 @@ class Calibration:
 
     def manifest(self, structure: str) -> Manifest:
         """Experts of one structure in blocks, not yet calibrated."""
-        entries = [
-            ExpertEntry(
-                m.expert.label,
-                m.expert.name,
-                m.expert.fingerprint,
-                m.expert.dimension,
-                structure,
-                posterior="",
-                query_zero=0.0,
-                document_zero=0.0,
-                prior=1 / len(self.members),
-            )
-            for m in self.members
-        ]
-        return Manifest(
-            tuple(entries), "block", 1.0, f"{len(self.references)} pairs: {self.references.source}"
+        return plain_manifest([m.expert for m in self.members], structure, self.references)
+
+
+def plain_manifest(experts: Sequence[Expert], structure: str, references: CalibrationPairs) -> Manifest:
+    """Experts of one structure in blocks, zeros and priors all alike; `references` are what will calibrate them."""
+    entries = [
+        ExpertEntry(
+            e.label,
+            e.name,
+            e.fingerprint,
+            e.dimension,
+            structure,
+            posterior="",
+            query_zero=0.0,
+            document_zero=0.0,
+            prior=1 / len(experts),
         )
+        for e in experts
+    ]
+    return Manifest(tuple(entries), "block", 1.0, f"{len(references)} pairs: {references.source}")
 
 
 def calibrated(
