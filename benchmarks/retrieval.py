@@ -90,7 +90,7 @@ def main() -> None:
             for system in systems
         ]
         show(f"{NDCG} of reciprocal rank fusion", ["", *arguments.sets], fused)
-    save_result("retrieval", result, arguments.out)
+    save_result(arguments.name, result, arguments.out)
 
 
 def framework_fusion(measured: Measured) -> dict[str, float]:
@@ -132,6 +132,7 @@ def _arguments() -> argparse.Namespace:
         help="fuse by LangChain's and LlamaIndex's own classes too (groups langchain and llama-index)",
     )
     add_expert_arguments(parser)
+    parser.add_argument("--name", default="retrieval", help="of the JSON file")
     return parser.parse_args()
 
 

@@ -26,6 +26,7 @@ SUMMARY = "summary"
 BENCHMARKS = {
     "domain_experts": "domain experts",
     "retrieval": "different architectures",
+    "retrieval_mpnet": "and all-mpnet-base-v2",
     "sts": "semantic textual similarity",
     "classification": "classification",
 }
