@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common import RESULTS, ROOT, console
-from uec_retriever.evaluation.markdown import markdown, markdown_table, rewrite_regions
+from benchmarks.own_tables import OWN_TABLES
+from uec_retriever.evaluation.markdown import markdown, markdown_table, rewrite_regions, source
 from uec_retriever.evaluation.report_page import Result, check_result, side_by_side
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC
 from uec_retriever.evaluation.report_page.table import NOTHING, Entry, Row, Table, interval
@@ -62,8 +63,19 @@ def fill(name: str, folder: Path) -> str:
     if name == SUMMARY:
         return summary(folder)
     file, _, table = name.partition("/")
+    if file in OWN_TABLES:
+        return _own(file, folder)
     result = load(file, folder)
     return missing(file, folder) if result is None else markdown(result, table or None)
+
+
+def _own(file: str, folder: Path) -> str:
+    path = folder / f"{file}.json"
+    if not path.is_file():
+        return missing(file, folder)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    parts = [f"**{table.title}**\n\n{markdown_table(table)}" for table in OWN_TABLES[file](content)]
+    return "\n\n".join([*parts, source(Result(path.name, file, content))])
 
 
 def load(file: str, folder: Path) -> Result | None:

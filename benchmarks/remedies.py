@@ -1,0 +1,264 @@
+"""Changes to UEC that might close the gap to the right expert each time, on the domain experts.
+
+    python -m benchmarks.remedies
+    python -m benchmarks.remedies --questions 40 --documents 80 --queries 10    # small
+
+Experts, posteriors and sets are those of `benchmarks.domain_experts` (`kron`, block layout), each set with its own
+corpus. Every remedy takes the temperature with the highest mean nDCG@10 over train queries that no expert was trained
+on. `left out`: the same train queries without the expert of their domain, which shows what a remedy does to queries
+of a domain nobody knows. Choose by the train columns; the test columns say what the choice is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import softmax
+
+from benchmarks.common import console, save_result, show
+from benchmarks.domain_study import DOMAIN_OF, GROUPED, UNTRAINED, DomainStudy, add_study_arguments, set_up
+from uec_retriever.convolution import coefficients
+from uec_retriever.ensemble_calibration import TEMPERATURES
+from uec_retriever.evaluation.collection import Collection
+from uec_retriever.evaluation.encoded import CollectionEncoder, Encoded
+from uec_retriever.evaluation.members import Calibration, Member, calibrated
+from uec_retriever.evaluation.metrics import NDCG, rank_metrics
+from uec_retriever.evaluation.scoring import Block, Scorer, block_scorer, rank, weighted_cosines
+from uec_retriever.gaussian import Array
+from uec_retriever.similarity import probit_score
+from uec_retriever.store.manifest import Manifest
+
+STRUCTURE = "kron"
+NEIGHBOURS = 10  # candidates whose uncertainty is looked at
+ABSENT = 1e-300  # prior of an expert that is left out
+TEMPERATURE_GRID = (0.02, *TEMPERATURES)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A collection as the experts see it.
+
+    Attributes:
+        collection: one split, own corpus.
+        encoded: means and Gaussians.
+        query: `[n, K]` log tr(Sigma) of the queries, relative to the zero.
+        candidates: `[n, K]` the mean of the same over each query's first candidates under the uniform ensemble.
+    """
+
+    collection: Collection
+    encoded: Encoded
+    query: Array
+    candidates: Array
+
+    @property
+    def scope(self) -> str:
+        """`group` for sets whose questions name no group."""
+        return "group" if self.collection.name in GROUPED else "corpus"
+
+    def ndcg(self, scorer: Scorer) -> float:
+        """Mean nDCG@10."""
+        found = rank(self.encoded, self.collection, {"": scorer}, self.scope, 10)[""]
+        values = rank_metrics(self.collection.queries, found.ids(self.collection), (NDCG,))[NDCG]
+        return float(values.mean())
+
+
+Weigh = Callable[[Seen, float, Array], Array]  # collection, temperature, prior of the experts that are there
+Make = Callable[[Array], Scorer]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """How queries weigh the experts, and how they score."""
+
+    weigh: Weigh
+    scorer: Make = lambda weights: block_scorer(weights, None)
+
+
+def by_uncertainty(share: float = 0.0) -> Weigh:
+    """The package's coefficients; `share` of the uncertainty from the candidates instead of the query."""
+
+    def weigh(seen: Seen, temperature: float, prior: Array) -> Array:
+        u = (1 - share) * seen.query + share * seen.candidates
+        return coefficients(np.exp(u), temperature, prior=prior)
+
+    return weigh
+
+
+def without_prior(seen: Seen, temperature: float, prior: Array) -> Array:
+    """All experts that are there trusted alike beforehand."""
+    return coefficients(np.exp(seen.query), temperature, prior=np.where(prior > ABSENT, 1.0, ABSENT))
+
+
+def with_doubt(seen: Seen, temperature: float, prior: Array) -> Array:
+    """One more choice, as sure as an expert of an ordinary text: to trust all alike."""
+    present = prior > ABSENT
+    scores = np.log(prior) - seen.query / temperature
+    weights = softmax(np.concatenate([scores, np.zeros((len(scores), 1))], axis=1), axis=1)
+    even: Array = weights[:, :-1] + weights[:, -1:] * present / present.sum()
+    return even
+
+
+def discounted(factor: float) -> Make:
+    """The uncertainty-aware similarity with variances `factor` times as large."""
+
+    def make(weights: Array) -> Scorer:
+        mean = block_scorer(weights, None)
+
+        def score(block: Block) -> Array:
+            parts = zip(weights[block.rows].T ** 2, block.variances(STRUCTURE), strict=True)
+            variance = sum(w[:, None].astype(v.dtype) * v for w, v in parts)
+            return probit_score(mean(block), factor * np.asarray(variance))
+
+        return score
+
+    return make
+
+
+REMEDIES: dict[str, Remedy] = {
+    "as it is": Remedy(by_uncertainty()),
+    **{f"variance x {f:g} in the similarity": Remedy(by_uncertainty(), discounted(f)) for f in (1, 10, 100, 1000)},
+    **{
+        f"coefficients {s:.0%} by the candidates": Remedy(by_uncertainty(s)) for s in (0.3, 0.5, 1.0)
+    },
+    "no prior": Remedy(without_prior),
+    "doubt as one more expert": Remedy(with_doubt),
+}  # fmt: skip
+DAMPING = (0.1, 10.0)  # factors of the prior precision, "as it is" otherwise
+
+
+def main() -> None:
+    """Run, print, save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_study_arguments(parser)
+    arguments = parser.parse_args()
+    study = set_up(arguments)
+    rows: dict[str, dict[str, float]] = {}
+    for factor in (1.0, *DAMPING):
+        trains, tests, manifest = _seen(study, factor)
+        prior = np.array([e.prior for e in manifest.experts])
+        remedies = REMEDIES if factor == 1 else {f"prior precision x {factor:g}": REMEDIES["as it is"]}
+        for label, remedy in remedies.items():
+            with console.status(label):
+                rows[label] = _measure(remedy, trains, tests, prior)
+        if factor == 1:
+            rows = {**_peers(trains, tests), **rows}
+    columns = list(rows["as it is"])
+    shown = [[label, *(f"{row[c]:.4f}" if c in row else "" for c in columns)] for label, row in rows.items()]
+    show("mean nDCG@10", ["", *columns], shown)
+    result = {
+        "kind": "remedies",
+        "structure": STRUCTURE,
+        "train": [c.name for c in study.trains],
+        "test": [c.name for c in study.tests],
+        "rows": rows,
+    }
+    save_result("remedies", result, arguments.out)
+
+
+def _seen(study: DomainStudy, factor: float) -> tuple[list[Seen], list[Seen], Manifest]:
+    """All collections under posteriors of another prior precision, and the calibration that goes with them."""
+    members = []
+    for member in study.calibration.members:
+        posterior = member.posteriors[STRUCTURE]
+        changed = replace(posterior, prior_precision=posterior.prior_precision * factor)
+        members.append(Member(member.expert, {STRUCTURE: changed}))
+    calibration = Calibration(members, study.calibration.references)
+    manifest = calibrated(calibration.manifest(STRUCTURE), calibration.measured(STRUCTURE), None)
+    encoder = CollectionEncoder(members, [STRUCTURE])
+    trains = [_look(c, encoder, manifest) for c in study.trains]
+    return trains, [_look(c, encoder, manifest) for c in study.tests], manifest
+
+
+def _look(collection: Collection, encoder: CollectionEncoder, manifest: Manifest) -> Seen:
+    encoded = encoder.encode(collection)
+    query, document = (
+        np.log(np.stack([g.trace for g in side.gaussians[STRUCTURE]], axis=1).astype(np.float64)) - zeros
+        for side, zeros in (
+            (encoded.queries, np.array([e.query_zero for e in manifest.experts])),
+            (encoded.documents, np.array([e.document_zero for e in manifest.experts])),
+        )
+    )
+    experts = query.shape[1]
+    seen = Seen(collection, encoded, query, query)
+    uniform = weighted_cosines(np.full(experts, 1 / experts))
+    found = rank(encoded, collection, {"": uniform}, seen.scope, NEIGHBOURS)[""].documents
+    there = (found >= 0)[:, :, None]
+    return replace(seen, candidates=(document[found] * there).sum(axis=1) / there.sum(axis=1))
+
+
+def _measure(remedy: Remedy, trains: Sequence[Seen], tests: Sequence[Seen], prior: Array) -> dict[str, float]:
+    """Temperature by the train queries, then everything at that temperature."""
+
+    def mean(seens: Sequence[Seen], temperature: float, *, leave_out: bool = False) -> float:
+        return float(np.mean([_ndcg(s, remedy, temperature, prior, leave_out=leave_out) for s in seens]))
+
+    scores = {t: mean(trains, t) for t in TEMPERATURE_GRID}
+    best = max(scores, key=lambda t: (round(scores[t], 9), t))
+    known, unknown = _parts(tests)
+    return {
+        "temperature": best,
+        "train": scores[best],
+        "left out": mean(trains, best, leave_out=True),
+        "test, trained": mean(known, best),
+        "test, untrained": mean(unknown, best),
+        "test": mean(tests, best),
+    }
+
+
+def _ndcg(seen: Seen, remedy: Remedy, temperature: float, prior: Array, *, leave_out: bool) -> float:
+    weights = remedy.weigh(
+        seen, temperature, np.where(_left(seen, prior), prior, ABSENT) if leave_out else prior
+    )
+    return seen.ndcg(remedy.scorer(weights))
+
+
+def _left(seen: Seen, prior: Array) -> Array:
+    """`[K]` experts that are not of the collection's domain."""
+    own = list(dict.fromkeys(DOMAIN_OF.values())).index(DOMAIN_OF[seen.collection.name])
+    left: Array = np.arange(len(prior)) != own
+    return left
+
+
+def _parts(tests: Sequence[Seen]) -> tuple[list[Seen], list[Seen]]:
+    known = [s for s in tests if s.collection.name not in UNTRAINED]
+    return known, [s for s in tests if s.collection.name in UNTRAINED]
+
+
+def _peers(trains: Sequence[Seen], tests: Sequence[Seen]) -> dict[str, dict[str, float]]:
+    """The uniform ensemble, and the best single expert of each set."""
+    return {
+        "uniform": _row(trains, tests, lambda s, keep: s.ndcg(weighted_cosines(keep / keep.sum()))),
+        "oracle domain": _row(trains, tests, lambda s, keep: max(_singles(s, keep))),
+    }
+
+
+def _singles(seen: Seen, keep: Array) -> Iterator[float]:
+    for expert in np.flatnonzero(keep):
+        yield seen.ndcg(weighted_cosines(np.eye(len(keep))[expert]))
+
+
+def _row(
+    trains: Sequence[Seen], tests: Sequence[Seen], value: Callable[[Seen, Array], float]
+) -> dict[str, float]:
+    def mean(seens: Sequence[Seen], *, leave_out: bool = False) -> float:
+        every = [np.ones(s.query.shape[1]) for s in seens]
+        kept = [_left(s, k).astype(float) if leave_out else k for s, k in zip(seens, every, strict=True)]
+        return float(np.mean([value(s, k) for s, k in zip(seens, kept, strict=True)]))
+
+    known, unknown = _parts(tests)
+    return {
+        "train": mean(trains),
+        "left out": mean(trains, leave_out=True),
+        "test, trained": mean(known),
+        "test, untrained": mean(unknown),
+        "test": mean(tests),
+    }
+
+
+if __name__ == "__main__":
+    main()
