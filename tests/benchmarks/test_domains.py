@@ -1,0 +1,31 @@
+"""Domain experts and remedies, at a small size: both use the same four experts, trained once."""
+
+import pytest
+
+pytestmark = [pytest.mark.data, pytest.mark.models]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("domains")
+
+
+def test_domain_experts_beside_their_peers(run, work, tmp_path):
+    result = run("domain_experts", "--work", work)
+    methods = result["sets"]["metatool"]["methods"]
+    assert {"tools", "uniform", "merged uniform", "UEC kron", "UEC kron sum", "oracle domain"} <= set(methods)
+    assert len(result["sets"]) == 8 and result["sets"]["cranfield"]["domain"] == "cranfield"
+    for found in result["sets"].values():
+        best = max(found["methods"][e]["metrics"]["nDCG@10"]["mean"] for e in result["experts"])
+        assert found["methods"]["oracle domain"]["metrics"]["nDCG@10"]["mean"] == pytest.approx(best)
+    assert (tmp_path / "domain_experts_merged.json").is_file()
+
+
+def test_remedies_beside_uec_as_it_is(run, work):
+    rows = run("remedies", "--work", work)["rows"]
+    assert rows["oracle domain"]["train"] >= rows["uniform"]["train"] > 0
+    assert rows["variance x 1 in the similarity"]["train"] == pytest.approx(
+        rows["as it is"]["train"], abs=0.02
+    )
+    assert {"prior precision x 10", "doubt as one more expert", "no prior"} <= set(rows)
+    assert all(0 < row["test"] <= 1 for row in rows.values())
