@@ -6,13 +6,14 @@
 Experts, posteriors and sets are those of `benchmarks.domain_experts` (`kron`, block layout), each set with its own
 corpus. Every remedy takes the temperature with the highest mean nDCG@10 over train queries that no expert was trained
 on. `left out`: the same train queries without the expert of their domain, which shows what a remedy does to queries
-of a domain nobody knows. Choose by the train columns; the test columns say what the choice is worth.
+of a domain nobody knows. Choose by the train columns; the test columns say what the choice is worth. Beside them the
+other structures and layouts, from which the package's defaults are chosen in the same way.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,8 @@ from uec_retriever.convolution import coefficients
 from uec_retriever.ensemble_calibration import TEMPERATURES
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.encoded import CollectionEncoder, Encoded
-from uec_retriever.evaluation.members import Calibration, Member, calibrated
+from uec_retriever.evaluation.members import STRUCTURES, Calibration, Member, calibrated
+from uec_retriever.evaluation.methods import UEC, uec_scorer
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.scoring import Block, Scorer, block_scorer, rank, weighted_cosines
 from uec_retriever.gaussian import Array
@@ -67,6 +69,8 @@ class Seen:
 
 Weigh = Callable[[Seen, float, Array], Array]  # collection, temperature, prior of the experts that are there
 Make = Callable[[Array], Scorer]
+Row = dict[str, float]
+Value = Callable[[Seen, float, bool], float]  # collection, temperature, without the expert of its domain
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def main() -> None:
     add_study_arguments(parser)
     arguments = parser.parse_args()
     study = set_up(arguments)
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, Row] = {}
     for factor in (1.0, *DAMPING):
         trains, tests, manifest = _seen(study, factor)
         prior = np.array([e.prior for e in manifest.experts])
@@ -146,7 +150,7 @@ def main() -> None:
             with console.status(label):
                 rows[label] = _measure(remedy, trains, tests, prior)
         if factor == 1:
-            rows = {**_peers(trains, tests), **rows}
+            rows = {**_peers(trains, tests), **_forms(study, trains, tests), **rows}
     columns = list(rows["as it is"])
     shown = [[label, *(f"{row[c]:.4f}" if c in row else "" for c in columns)] for label, row in rows.items()]
     show("mean nDCG@10", ["", *columns], shown)
@@ -166,10 +170,10 @@ def _seen(study: DomainStudy, factor: float) -> tuple[list[Seen], list[Seen], Ma
     for member in study.calibration.members:
         posterior = member.posteriors[STRUCTURE]
         changed = replace(posterior, prior_precision=posterior.prior_precision * factor)
-        members.append(Member(member.expert, {STRUCTURE: changed}))
+        members.append(Member(member.expert, {**member.posteriors, STRUCTURE: changed}))
     calibration = Calibration(members, study.calibration.references)
     manifest = calibrated(calibration.manifest(STRUCTURE), calibration.measured(STRUCTURE), None)
-    encoder = CollectionEncoder(members, [STRUCTURE])
+    encoder = CollectionEncoder(members, STRUCTURES if factor == 1 else [STRUCTURE])
     trains = [_look(c, encoder, manifest) for c in study.trains]
     return trains, [_look(c, encoder, manifest) for c in study.tests], manifest
 
@@ -191,30 +195,75 @@ def _look(collection: Collection, encoder: CollectionEncoder, manifest: Manifest
     return replace(seen, candidates=(document[found] * there).sum(axis=1) / there.sum(axis=1))
 
 
-def _measure(remedy: Remedy, trains: Sequence[Seen], tests: Sequence[Seen], prior: Array) -> dict[str, float]:
+def _measure(remedy: Remedy, trains: Sequence[Seen], tests: Sequence[Seen], prior: Array) -> Row:
+    """A remedy at its best temperature."""
+
+    def value(seen: Seen, temperature: float, leave_out: bool) -> float:
+        there = np.where(_left(seen, prior), prior, ABSENT) if leave_out else prior
+        return seen.ndcg(remedy.scorer(remedy.weigh(seen, temperature, there)))
+
+    return _at_best(value, trains, tests, leave_out=True)
+
+
+def _forms(study: DomainStudy, trains: Sequence[Seen], tests: Sequence[Seen]) -> dict[str, Row]:
+    """UEC in its other structures and layouts, without the similarity."""
+    found = {}
+    for structure, layout in (("diag", "block"), ("kron", "sum"), ("diag", "sum")):
+        calibration = study.calibration
+        plain, references = calibration.manifest(structure), calibration.measured(structure)
+        manifest = calibrated(plain, references, 1.0, layout=layout)
+        method = UEC(structure, layout, similarity=False)
+
+        def value(
+            seen: Seen, temperature: float, _: bool, method: UEC = method, manifest: Manifest = manifest
+        ) -> float:
+            return seen.ndcg(uec_scorer(method, replace(manifest, temperature=temperature), seen.encoded)[0])
+
+        found[f"{structure}, {layout}"] = _at_best(value, trains, tests, leave_out=False)
+    return found
+
+
+def _peers(trains: Sequence[Seen], tests: Sequence[Seen]) -> dict[str, Row]:
+    """The uniform ensemble, and the best single expert of each set."""
+
+    def there(seen: Seen, leave_out: bool) -> Array:
+        every = np.ones(seen.query.shape[1])
+        return _left(seen, every).astype(float) if leave_out else every
+
+    def uniform(seen: Seen, _: float, leave_out: bool) -> float:
+        keep = there(seen, leave_out)
+        return seen.ndcg(weighted_cosines(keep / keep.sum()))
+
+    def oracle(seen: Seen, _: float, leave_out: bool) -> float:
+        keep = there(seen, leave_out)
+        return max(seen.ndcg(weighted_cosines(np.eye(len(keep))[k])) for k in np.flatnonzero(keep))
+
+    peers = {"uniform": uniform, "oracle domain": oracle}
+    return {label: _columns(value, 0.0, trains, tests, leave_out=True) for label, value in peers.items()}
+
+
+def _at_best(value: Value, trains: Sequence[Seen], tests: Sequence[Seen], *, leave_out: bool) -> Row:
     """Temperature by the train queries, then everything at that temperature."""
-
-    def mean(seens: Sequence[Seen], temperature: float, *, leave_out: bool = False) -> float:
-        return float(np.mean([_ndcg(s, remedy, temperature, prior, leave_out=leave_out) for s in seens]))
-
-    scores = {t: mean(trains, t) for t in TEMPERATURE_GRID}
+    scores = {t: float(np.mean([value(s, t, False) for s in trains])) for t in TEMPERATURE_GRID}
     best = max(scores, key=lambda t: (round(scores[t], 9), t))
-    known, unknown = _parts(tests)
-    return {
-        "temperature": best,
-        "train": scores[best],
-        "left out": mean(trains, best, leave_out=True),
-        "test, trained": mean(known, best),
-        "test, untrained": mean(unknown, best),
-        "test": mean(tests, best),
+    return {"temperature": best, **_columns(value, best, trains, tests, leave_out=leave_out)}
+
+
+def _columns(
+    value: Value, temperature: float, trains: Sequence[Seen], tests: Sequence[Seen], *, leave_out: bool
+) -> Row:
+    def mean(values: Sequence[float]) -> float:
+        return float(np.mean(values))
+
+    tested = {s.collection.name: value(s, temperature, False) for s in tests}
+    row = {"train": mean([value(s, temperature, False) for s in trains])}
+    if leave_out:
+        row["left out"] = mean([value(s, temperature, True) for s in trains])
+    return row | {
+        "test, trained": mean([v for name, v in tested.items() if name not in UNTRAINED]),
+        "test, untrained": mean([v for name, v in tested.items() if name in UNTRAINED]),
+        "test": mean(list(tested.values())),
     }
-
-
-def _ndcg(seen: Seen, remedy: Remedy, temperature: float, prior: Array, *, leave_out: bool) -> float:
-    weights = remedy.weigh(
-        seen, temperature, np.where(_left(seen, prior), prior, ABSENT) if leave_out else prior
-    )
-    return seen.ndcg(remedy.scorer(weights))
 
 
 def _left(seen: Seen, prior: Array) -> Array:
@@ -222,42 +271,6 @@ def _left(seen: Seen, prior: Array) -> Array:
     own = list(dict.fromkeys(DOMAIN_OF.values())).index(DOMAIN_OF[seen.collection.name])
     left: Array = np.arange(len(prior)) != own
     return left
-
-
-def _parts(tests: Sequence[Seen]) -> tuple[list[Seen], list[Seen]]:
-    known = [s for s in tests if s.collection.name not in UNTRAINED]
-    return known, [s for s in tests if s.collection.name in UNTRAINED]
-
-
-def _peers(trains: Sequence[Seen], tests: Sequence[Seen]) -> dict[str, dict[str, float]]:
-    """The uniform ensemble, and the best single expert of each set."""
-    return {
-        "uniform": _row(trains, tests, lambda s, keep: s.ndcg(weighted_cosines(keep / keep.sum()))),
-        "oracle domain": _row(trains, tests, lambda s, keep: max(_singles(s, keep))),
-    }
-
-
-def _singles(seen: Seen, keep: Array) -> Iterator[float]:
-    for expert in np.flatnonzero(keep):
-        yield seen.ndcg(weighted_cosines(np.eye(len(keep))[expert]))
-
-
-def _row(
-    trains: Sequence[Seen], tests: Sequence[Seen], value: Callable[[Seen, Array], float]
-) -> dict[str, float]:
-    def mean(seens: Sequence[Seen], *, leave_out: bool = False) -> float:
-        every = [np.ones(s.query.shape[1]) for s in seens]
-        kept = [_left(s, k).astype(float) if leave_out else k for s, k in zip(seens, every, strict=True)]
-        return float(np.mean([value(s, k) for s, k in zip(seens, kept, strict=True)]))
-
-    known, unknown = _parts(tests)
-    return {
-        "train": mean(trains),
-        "left out": mean(trains, leave_out=True),
-        "test, trained": mean(known),
-        "test, untrained": mean(unknown),
-        "test": mean(tests),
-    }
 
 
 if __name__ == "__main__":

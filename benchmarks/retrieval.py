@@ -60,9 +60,13 @@ def main() -> None:
         temperature=arguments.temperature,
         scopes={name: "group" for name in IN_GROUPS},
         variants={
-            f"UEC {s}, T = {FIXED_TEMPERATURE}": UEC(s, temperature=FIXED_TEMPERATURE)
+            label: method
             for s in ("diag", "kron")
             if s in arguments.methods
+            for label, method in (
+                (f"UEC {s}, no prior", UEC(s, prior=False)),
+                (f"UEC {s}, T = {FIXED_TEMPERATURE}", UEC(s, temperature=FIXED_TEMPERATURE)),
+            )
         },
         pairs=arguments.max_pairs,
         seed=SEED,
