@@ -31,7 +31,7 @@ BENCHMARKS = {
     "sts": "semantic textual similarity",
     "classification": "classification",
 }
-_SHOWN = ("uniform", "UEC diag", "UEC kron")
+_SHOWN = ("uniform", "RRF", "UEC diag", "UEC kron")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
