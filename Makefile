@@ -56,18 +56,20 @@ lint: $(VENV)/installed-lint
 	$(BIN)/python -m devtools.check_wheel
 
 benchmark: $(VENV)/installed-test
-	$(BIN)/python -m benchmarks.retrieval
+	$(BIN)/python -m benchmarks.retrieval --framework-fusion
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.confidence
-	$(BIN)/python -m benchmarks.labels
+	$(BIN)/python -m benchmarks.labels --parts speed precision
+	$(BIN)/python -m benchmarks.labels --parts noise --name labels_noise
 	$(BIN)/python -m benchmarks.uae
 	$(BIN)/python -m benchmarks.uae --sets covidqa --tests hotpotqa_100 --group-candidates 0 --questions 200 --candidates 6 \
 		--losses uae infonce --name uae_covidqa
 	$(BIN)/python -m benchmarks.uae --lr 1e-4 --losses uae --queries 80 --scopes group --rerank --answers 40 --name uae_rerank
-	$(BIN)/python -m benchmarks.domain_experts
+	$(BIN)/python -m benchmarks.domain_experts --questions 1600 --epochs 3
+	$(BIN)/python -m benchmarks.remedies --questions 1600 --epochs 3
 	$(BIN)/python -m benchmarks.sts
 	$(BIN)/python -m benchmarks.classification
 	$(BIN)/python -m benchmarks.calibration

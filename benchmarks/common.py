@@ -76,9 +76,9 @@ def bootstrap_interval_of(
 
 def _provenance() -> dict[str, Any]:
     """Command, commit, versions and machine behind a result, as they are when a run begins."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
+    commit = _git("describe", "--always", "--abbrev=12")
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"):
+        commit += "-dirty"  # results that another benchmark has just written change nothing
     names = ("uec-retriever", "chromadb", "sentence-transformers", "transformers", "torch", "numpy")
     return {
         "command": "python -m " + shlex.join([_module(), *sys.argv[1:]]),
@@ -87,6 +87,10 @@ def _provenance() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "seed": SEED,
     }
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def save_result(name: str, result: dict[str, Any], out: Path | None = None) -> None:

@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=CHUNK, help="pairs in a chunk")
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--name", default="labels", help="of the JSON file")
     arguments = parser.parse_args()
     with console.status(f"loading {arguments.judge}"):
         judge = LocalJudge.load(str(real_llm(arguments.judge)), device="cpu")
@@ -82,7 +83,7 @@ def main() -> None:
             pairs = load_pairs(name, arguments.questions, arguments.candidates)
             found["noise"] = measure_noise(name, judge, pairs)
         result["sets"][name] = found
-    save_result("labels", result, arguments.out)
+    save_result(arguments.name, result, arguments.out)
 
 
 def load_pairs(name: str, number: int | None, candidates: int) -> list[Pair]:

@@ -43,7 +43,11 @@ def labels(content: Content) -> list[Table]:
 
 
 # file -> its tables
-OWN_TABLES: dict[str, Callable[[Content], list[Table]]] = {"labels": labels, "remedies": remedies}
+OWN_TABLES: dict[str, Callable[[Content], list[Table]]] = {
+    "labels": labels,
+    "labels_noise": labels,
+    "remedies": remedies,
+}
 
 
 def _columns(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
