@@ -8,8 +8,7 @@ The UEC paper's language experts (MIRACL), in small. Each expert is fine-tuned o
 common reference set, the union of all experts' pairs; temperatures and the weights of the peers are chosen on train
 queries that no expert was trained on. Reported: test queries against their own corpus (policyqa inside the policy;
 `domain_experts.json`) and, without policyqa, whose questions name no company, against all corpora merged
-(`domain_experts_merged.json`). Models and encodings stay in
-`--work`.
+(`domain_experts_merged.json`). Models and encodings stay in `--work`.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def main() -> None:
     options = RetrievalOptions(temperature="train", scopes=dict.fromkeys(GROUPED, "group"), seed=SEED)
     methods = RetrievalStudy(study.calibration, options, merged=merged)
     settings = {k: v for k, v in vars(arguments).items() if not isinstance(v, Path)}
-    for name, collections in (("domain_experts", tests), ("domain_experts_merged", whole.by_domain())):
+    for name, collections in ((arguments.name, tests), (f"{arguments.name}_merged", whole.by_domain())):
         measured = []
         for collection in collections:
             console.print(collection.name)
@@ -124,6 +123,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--merging-queries", type=int, default=40, help="train queries of each set for merging"
     )
+    parser.add_argument("--name", default="domain_experts", help="of the JSON files")
     return parser.parse_args()
 
 
