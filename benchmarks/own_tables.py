@@ -14,7 +14,11 @@ def remedies(content: Content) -> list[Table]:
     """A line for each remedy."""
     rows = content["rows"]
     columns = list(rows["as it is"])
-    return [_table("remedies", "Mean nDCG@10 of changes to UEC kron", "", columns, rows, digits=4)]
+    grids = content["train by temperature"]
+    return [
+        _table("remedies", "Mean nDCG@10 of changes to UEC kron", "", columns, rows, digits=4),
+        _table("temperatures", "Train queries, by temperature", "", _columns(grids), grids, digits=4),
+    ]
 
 
 def labels(content: Content) -> list[Table]:

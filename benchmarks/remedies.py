@@ -142,15 +142,19 @@ def main() -> None:
     arguments = parser.parse_args()
     study = set_up(arguments)
     rows: dict[str, Row] = {}
+    grids: dict[str, Row] = {}
     for factor in (1.0, *DAMPING):
         trains, tests, manifest = _seen(study, factor)
         prior = np.array([e.prior for e in manifest.experts])
         remedies = REMEDIES if factor == 1 else {f"prior precision x {factor:g}": REMEDIES["as it is"]}
         for label, remedy in remedies.items():
             with console.status(label):
-                rows[label] = _measure(remedy, trains, tests, prior)
+                rows[label], grids[label] = _measure(remedy, trains, tests, prior)
         if factor == 1:
-            rows = {**_peers(trains, tests), **_forms(study, trains, tests), **rows}
+            with console.status("structures and layouts"):
+                forms = _forms(study, trains, tests)
+            rows = {**_peers(trains, tests), **{form: row for form, (row, _) in forms.items()}, **rows}
+            grids = {**{form: grid for form, (_, grid) in forms.items()}, **grids}
     columns = list(rows["as it is"])
     shown = [[label, *(f"{row[c]:.4f}" if c in row else "" for c in columns)] for label, row in rows.items()]
     show("mean nDCG@10", ["", *columns], shown)
@@ -160,6 +164,7 @@ def main() -> None:
         "train": [c.name for c in study.trains],
         "test": [c.name for c in study.tests],
         "rows": rows,
+        "train by temperature": grids,
     }
     save_result("remedies", result, arguments.out)
 
@@ -195,8 +200,8 @@ def _look(collection: Collection, encoder: CollectionEncoder, manifest: Manifest
     return replace(seen, candidates=(document[found] * there).sum(axis=1) / there.sum(axis=1))
 
 
-def _measure(remedy: Remedy, trains: Sequence[Seen], tests: Sequence[Seen], prior: Array) -> Row:
-    """A remedy at its best temperature."""
+def _measure(remedy: Remedy, trains: Sequence[Seen], tests: Sequence[Seen], prior: Array) -> tuple[Row, Row]:
+    """A remedy at its best temperature, and its train nDCG@10 at each."""
 
     def value(seen: Seen, temperature: float, leave_out: bool) -> float:
         there = np.where(_left(seen, prior), prior, ABSENT) if leave_out else prior
@@ -205,7 +210,7 @@ def _measure(remedy: Remedy, trains: Sequence[Seen], tests: Sequence[Seen], prio
     return _at_best(value, trains, tests, leave_out=True)
 
 
-def _forms(study: DomainStudy, trains: Sequence[Seen], tests: Sequence[Seen]) -> dict[str, Row]:
+def _forms(study: DomainStudy, trains: Sequence[Seen], tests: Sequence[Seen]) -> dict[str, tuple[Row, Row]]:
     """UEC in its other structures and layouts, without the similarity."""
     found = {}
     for structure, layout in (("diag", "block"), ("kron", "sum"), ("diag", "sum")):
@@ -242,11 +247,14 @@ def _peers(trains: Sequence[Seen], tests: Sequence[Seen]) -> dict[str, Row]:
     return {label: _columns(value, 0.0, trains, tests, leave_out=True) for label, value in peers.items()}
 
 
-def _at_best(value: Value, trains: Sequence[Seen], tests: Sequence[Seen], *, leave_out: bool) -> Row:
-    """Temperature by the train queries, then everything at that temperature."""
+def _at_best(
+    value: Value, trains: Sequence[Seen], tests: Sequence[Seen], *, leave_out: bool
+) -> tuple[Row, Row]:
+    """Temperature by the train queries, then everything at that temperature; and what chose it."""
     scores = {t: float(np.mean([value(s, t, False) for s in trains])) for t in TEMPERATURE_GRID}
     best = max(scores, key=lambda t: (round(scores[t], 9), t))
-    return {"temperature": best, **_columns(value, best, trains, tests, leave_out=leave_out)}
+    row = {"temperature": best, **_columns(value, best, trains, tests, leave_out=leave_out)}
+    return row, {f"T = {t:g}": score for t, score in scores.items()}
 
 
 def _columns(
