@@ -19,6 +19,7 @@ from benchmarks.own_tables import OWN_TABLES
 from uec_retriever.evaluation.markdown import markdown, markdown_table, rewrite_regions, source
 from uec_retriever.evaluation.report_page import Result, check_result, side_by_side
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC
+from uec_retriever.evaluation.report_page.side_by_side import is_clear
 from uec_retriever.evaluation.report_page.table import NOTHING, Entry, Row, Table, interval
 
 FILES = (ROOT / "benchmarks" / "RESULTS.md", ROOT / "README.md")
@@ -112,7 +113,8 @@ def summary(folder: Path) -> str:
         about = f"{title}, {metric} ({len(result.content['sets'])} sets)"
         rows.append(Row(about, (*cells, Entry(str(result.content["commit"] or "unknown")))))
     heads = ("benchmark", "best single expert", *_SHOWN, "commit")
-    shown = markdown_table(Table(SUMMARY, "", heads, tuple(rows))) if rows else ""
+    note = "* the paired 95 % interval of the difference to uniform leaves out 0"
+    shown = markdown_table(Table(SUMMARY, "", heads, tuple(rows), (note,))) if rows else ""
     return "\n\n".join(part for part in (shown, "\n".join(f"- {line}" for line in absent)) if part)
 
 
@@ -121,7 +123,7 @@ def _mean(result: Result, label: str | None, metric: str) -> Entry:
         return Entry(NOTHING)
     cell = side_by_side.mean_cell(result, label, metric)
     value = side_by_side.average(result, label, metric)
-    return Entry(f"{value:.3f}", interval(cell) if cell else "")
+    return Entry(f"{value:.3f}", interval(cell) if cell else "", cell is not None and is_clear(cell))
 
 
 if __name__ == "__main__":

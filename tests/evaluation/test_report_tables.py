@@ -220,7 +220,7 @@ def test_summary_rewrites_checks_and_says_what_is_missing(results, tmp_path, cap
     line = next(
         row for row in once.splitlines() if row.startswith("| different architectures, nDCG@10 (7 sets)")
     )
-    assert f"{mean['mean']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}]" in line
+    assert f"{mean['mean']:.3f}* [{mean['low']:.3f}, {mean['high']:.3f}]" in line
     (results / "retrieval.json").unlink()
     assert summary.main(["--check", *arguments]) == 1
 

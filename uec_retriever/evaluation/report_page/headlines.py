@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from uec_retriever.evaluation.report_page import side_by_side
+from uec_retriever.evaluation.report_page.place import is_number
 from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Result, reliability, studies
 from uec_retriever.evaluation.report_page.side_by_side import Cell
-from uec_retriever.evaluation.report_page.table import NOTHING, interval, number
+from uec_retriever.evaluation.report_page.table import interval, number
 
 _TITLES = {
     "retrieval": "Retrieval",
@@ -19,6 +20,7 @@ _TITLES = {
     "scaling": "Efficiency",
     "tables": "Measurements",
 }
+_MOST_READINGS = 4  # in a sentence; of more, the lowest and the highest
 
 
 def heading(result: Result) -> str:
@@ -122,7 +124,14 @@ def _mean(cell: Cell) -> str:
 def _of_calibration(result: Result) -> list[str]:
     said = []
     for title, group in reliability(result):
-        figures = [f"{label} {number(one.get('ECE'))}" for label, one in group.items()]
-        if any(NOTHING not in f for f in figures):
-            said.append(f"ECE{f', {title}' if title else ''}: {'; '.join(figures)}.")
+        errors = {label: one["ECE"] for label, one in group.items() if is_number(one.get("ECE"))}
+        about = f"ECE{f', {title}' if title else ''}"
+        if 0 < len(errors) <= _MOST_READINGS:
+            said.append(f"{about}: {'; '.join(f'{label} {number(e)}' for label, e in errors.items())}.")
+        elif errors:
+            low, high = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
+            said.append(
+                f"{about}: from {number(errors[low])} ({low}) to {number(errors[high])} ({high}), "
+                f"{len(errors)} readings."
+            )
     return said

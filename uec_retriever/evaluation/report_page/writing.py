@@ -65,8 +65,10 @@ def write_report(
         raise InvalidInputError("there is no result to report: give at least one JSON file of `uec eval`")
     environment = _environment()
     images: dict[str, bytes] = {}
+    headings = Counter(heading(result) for result in checked)
     sections = [
-        _section(result, prefix, images) for result, prefix in zip(checked, _prefixes(checked), strict=True)
+        _section(result, prefix, images, alone=headings[heading(result)] == 1)
+        for result, prefix in zip(checked, _prefixes(checked), strict=True)
     ]
     page = environment.get_template(_TEMPLATE).render(title=title, sections=sections, kinds=KIND_NAMES)
     for name, image in images.items():
@@ -91,7 +93,8 @@ def drawings(result: Result) -> list[Drawing]:
     return [drawing for drawing in found if drawing is not None]
 
 
-def _section(result: Result, prefix: str, images: dict[str, bytes]) -> dict[str, Any]:
+def _section(result: Result, prefix: str, images: dict[str, bytes], *, alone: bool) -> dict[str, Any]:
+    """What the page shows of a result; `alone` if no other one has its heading."""
     figures = []
     for drawing in drawings(result):
         canvas = drawing.draw(LIGHT)
@@ -112,7 +115,7 @@ def _section(result: Result, prefix: str, images: dict[str, bytes]) -> dict[str,
     details = {k: result.content[k] for k in ("chosen", "settings", "options") if result.content.get(k)}
     return {
         "id": prefix,
-        "heading": heading(result),
+        "heading": heading(result) if alone else f"{heading(result)}: {Path(result.name).stem}",
         "headline": headline(result),
         "provenance": provenance(result),
         "figures": figures,
