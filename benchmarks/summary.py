@@ -28,7 +28,7 @@ SUMMARY = "summary"
 BENCHMARKS = {
     "domain_experts": "domain experts",
     "retrieval": "different architectures",
-    "retrieval_mpnet": "and all-mpnet-base-v2",
+    "retrieval_mpnet": "different architectures with mpnet, small",
     "sts": "semantic textual similarity",
     "classification": "classification",
 }
