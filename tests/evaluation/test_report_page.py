@@ -204,6 +204,15 @@ def test_what_is_missing_is_left_out(tmp_path):
         assert absent not in text
 
 
+def test_headings_tell_results_of_one_kind_apart(tmp_path):
+    small_one = made_up.retrieval(queries=10, sets=("covidqa",), methods={"alone": ("single", 0.0)})
+    small_one["sets"]["covidqa"] = {"methods": small_one["sets"]["covidqa"]["methods"]}
+    results = [check_result(small_one, f"{name}.json") for name in ("first", "second")]
+    text = write_report(results, tmp_path).page.read_text(encoding="utf-8")
+    assert "<h2>Retrieval: first</h2>" in text and "<h2>Retrieval: second</h2>" in text
+    assert "<h2>Retrieval</h2>" in write_report(results[:1], tmp_path).page.read_text(encoding="utf-8")
+
+
 def test_nothing_half_written(tmp_path, monkeypatch):
     tables_only = made_up.measurements()
     with pytest.raises(InvalidInputError, match="no result to report"):
