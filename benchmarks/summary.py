@@ -92,9 +92,11 @@ def load(file: str, folder: Path) -> Result | None:
 
 def missing(file: str, folder: Path) -> str:
     """Says plainly that there is no result."""
+    alone = (ROOT / "benchmarks" / f"{file}.py").is_file()
+    command = f"python -m benchmarks.{file}" if alone else "make benchmark"
     if (folder / f"{file}.json").is_file():
-        return f"To be rerun, `{file}.json` is of an earlier form of the benchmark: `python -m benchmarks.{file}`."
-    return f"Not run yet: `python -m benchmarks.{file}`."
+        return f"To be rerun, `{file}.json` is of an earlier form of the benchmark: `{command}`."
+    return f"Not run yet: `{command}`."
 
 
 def summary(folder: Path) -> str:

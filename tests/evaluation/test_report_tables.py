@@ -227,6 +227,7 @@ def test_summary_rewrites_checks_and_says_what_is_missing(results, tmp_path, cap
     assert "Not run yet: `python -m benchmarks.uae`." in once
     assert "To be rerun, `classification.json` is of an earlier form" in once
     assert "- domain experts: not run yet: `python -m benchmarks.domain_experts`." in once
+    assert "mpnet, small: not run yet: `make benchmark`." in once
     mean = made_up.retrieval()["mean"]["UEC kron"]["nDCG@10"]
     line = next(
         row for row in once.splitlines() if row.startswith("| different architectures, nDCG@10 (7 sets)")
