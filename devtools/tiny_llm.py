@@ -19,11 +19,11 @@ _LLAMA = {"intermediate_size": 64, "num_key_value_heads": 2}
 SIZES: dict[str, dict[str, Any]] = {
     "llama": _LLAMA,
     "gpt2": {"n_positions": CONTEXT},
-    "gemma2": {**_LLAMA, "head_dim": 8, "sliding_window": 6},
+    "gemma2": {**_LLAMA, "head_dim": 8, "sliding_window": 24},
     "gemma3_text": {
         **_LLAMA,
         "head_dim": 8,
-        "sliding_window": 6,
+        "sliding_window": 24,
         "layer_types": ["sliding_attention", "full_attention"],
     },
     "granite": {**_LLAMA, "logits_scaling": 8.0},

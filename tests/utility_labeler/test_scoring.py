@@ -1,25 +1,29 @@
 """Likelihoods against a plain loop over full logits, on many architectures."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from devtools.tiny_llm import tiny_llm
 from uec_retriever.errors import NumericalError, UnsupportedModelError
+from uec_retriever.utility_labeler.heads import AnswerHead
 from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.local import LocalJudge
-from uec_retriever.utility_labeler.scoring import Budget
+from uec_retriever.utility_labeler.packing import Layout, packed_attention
+from uec_retriever.utility_labeler.scoring import Budget, batches
+from uec_retriever.utility_labeler.sharing import Segment
 
 WAYS = {
     "llama": ("gather", True),
     "gpt2": ("gather", True),
-    "gemma2": ("keep", True),  # soft cap after the output layer
-    "gemma3_text": ("gather", True),  # sliding windows, shorter than the texts
+    "gemma2": ("keep", True),  # soft caps, eager attention, sliding windows shorter than some texts
+    "gemma3_text": ("gather", True),  # sliding windows
     "granite": ("keep", True),  # scaled logits
-    "bloom": ("gather", True),
+    "bloom": ("gather", False),  # its attention is fixed
     "opt": ("gather", True),
-    "mamba": ("gather", False),  # no key-value cache to share
+    "mamba": ("gather", False),  # no attention
 }
 
 
@@ -51,13 +55,76 @@ def test_likelihoods_equal_the_plain_loop(architecture, tmp_path, plain_loop):
     assert judge.log_likelihoods(sequences) == pytest.approx(expected, abs=2e-5)
 
 
-@pytest.mark.parametrize("saving", [None, 1, 8, 32, 10**6])
-@pytest.mark.parametrize("tokens", [1, 40, 10**6])
-def test_no_budget_changes_a_likelihood(llama, plain_loop, saving, tokens):
-    judge = LocalJudge.load(str(llama), device="cpu", budget=Budget(tokens, saving))
+@pytest.mark.parametrize("budget", [Budget(t, s) for t in (1, 40, 10**6) for s in (None, 1, 32)])
+@pytest.mark.parametrize("pack", [True, False])
+def test_no_budget_changes_a_likelihood(llama, plain_loop, budget, pack):
+    judge = LocalJudge.load(str(llama), device="cpu", budget=replace(budget, pack=pack))
     sequences = tree(seed=1)
     expected = [plain_loop(judge, s) for s in sequences]
     assert judge.log_likelihoods(sequences) == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+def test_one_mask_for_all_is_worth_the_same_as_segments(architecture, tmp_path, plain_loop, monkeypatch):
+    """What other devices than the CPU do."""
+    judge = LocalJudge.load(str(tiny_llm(tmp_path, architecture)), device="cpu")
+    layout = AnswerHead.layout
+    made = []
+
+    def whole(self, segments):
+        made.append(Layout(segments, self.dtype, self.device, whole=True))
+        return made[-1]
+
+    monkeypatch.setattr(AnswerHead, "layout", whole)
+    sequences = tree(seed=5)
+    expected = [plain_loop(judge, s) for s in sequences]
+    assert judge.log_likelihoods(sequences) == pytest.approx(expected, abs=2e-5)
+    assert made and all(len(m.stretches) == 1 for m in made)
+    assert (
+        len(layout(judge._scorer.head, [Segment((5, 6), 0, None, 0), Segment((7,), 2, 0, 1)]).stretches) == 2
+    )
+
+
+def test_beyond_a_sliding_window_nothing_is_packed(tmp_path, monkeypatch):
+    head = AnswerHead(LocalJudge.load(str(tiny_llm(tmp_path, "gemma3_text")), device="cpu").model)
+    assert head.packs and head.window == 24
+    judge = LocalJudge.load(str(tmp_path), device="cpu")
+    packed, padded = [], []
+    monkeypatch.setattr(
+        AnswerHead,
+        "packed",
+        lambda self, layout, places, _f=AnswerHead.packed: (packed.append(layout), _f(self, layout, places))[
+            1
+        ],
+    )
+    monkeypatch.setattr(
+        AnswerHead,
+        "padded",
+        lambda self, rows, places, _f=AnswerHead.padded: (padded.extend(rows), _f(self, rows, places))[1],
+    )
+    judge.log_likelihoods([TokenSequence(tuple(range(5, 5 + n)), (7,)) for n in (20, 24, 25, 40)])
+    assert [m.positions.max().item() + 1 for m in packed] == [24]
+    assert sorted(map(len, padded)) == [25, 40]
+
+
+def test_packing_leaves_the_model_as_it_was(judge):
+    model = judge.model
+    usual, ids = model.config._attn_implementation, torch.tensor([[2, 7, 8, 9]])
+    expected = model(ids).logits
+    judge.log_likelihoods(tree(seed=6))
+    layout = judge._scorer.head.layout([Segment((2, 7), 0, None, 0)])
+    with pytest.raises(KeyboardInterrupt), packed_attention(model, layout):
+        raise KeyboardInterrupt
+    assert model.config._attn_implementation == usual
+    assert torch.equal(model(ids).logits, expected)
+
+
+def test_batches_are_within_budget_and_padding():
+    lengths = [5, 40, 9, 38, 10, 41, 8, 1]
+    found = list(batches(lengths, 90))
+    assert found == [[5, 1], [3], [4, 2, 6, 0], [7]]
+    assert list(batches(lengths, 1)) == [[i] for i in sorted(range(8), key=lambda i: -lengths[i])]
+    assert list(batches([], 10)) == []
 
 
 def test_likelihoods_do_not_depend_on_batch_mates(judge):

@@ -127,7 +127,7 @@ def label(
         int | None, typer.Option(min=2, help="Context to use, if not all of the model's.")
     ] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Pairs between two flushes to the disk.")] = 64,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a batch.")] = 1024,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a batch.")] = 2048,
     engine: Annotated[EngineName, typer.Option(help="Label here, or as a Ray Data job.")] = EngineName.local,
     workers: Annotated[int, typer.Option(min=1, help="Ray actors.")] = 2,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import logging
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from uec_retriever.errors import UnsupportedModelError
+from uec_retriever.utility_labeler.packing import Layout, packed_attention
+from uec_retriever.utility_labeler.sharing import Segment, Tokens
 
 logger = logging.getLogger(__name__)
 Way = Literal["gather", "keep", "full"]
 _LOGITS_AT_ONCE = 2**25
 _PROBE = 12
 _TOLERANCE = 1e-3
+_UNABLE = (AttributeError, TypeError, ValueError, IndexError, KeyError, ImportError, RuntimeError)
+Places = Sequence[tuple[int, int, int]]
+"""Of answer tokens: row, the column *before* it, and the token."""
 
 
 class AnswerHead:
@@ -38,71 +43,72 @@ class AnswerHead:
 
     def __init__(self, model: Any, way: Way | None = None) -> None:
         self.model = model
-        self.device = (
-            next(iter(model.parameters())).device if list(model.parameters()) else torch.device("cpu")
-        )
+        parameters = list(model.parameters())
+        self.device = parameters[0].device if parameters else torch.device("cpu")
+        self.dtype = parameters[0].dtype if parameters else torch.float32
+        self.window = _window(model.config.get_text_config())
         self.way: Way = way or self._find_way()
-        self.shares = self._can_share()
+        self.packs = self._can_pack()
 
-    def extend(self, cache: Any, tokens: tuple[int, ...]) -> Any:
-        """The key-value cache after more tokens of one sequence.
-
-        Args:
-            cache: of one row, which is used up; None for none.
-            tokens: at least one.
-        """
-        ids = torch.tensor([tokens], device=self.device)
-        runner = self._base() if self.way == "gather" else self.model
-        options = {} if self.way != "keep" else {"logits_to_keep": 1}
-        return runner(input_ids=ids, past_key_values=cache, use_cache=True, **options).past_key_values
-
-    def log_probabilities(
-        self, ids: Tensor, cache: Any, rows: Tensor, columns: Tensor, targets: Tensor
-    ) -> Tensor:
-        """Log-probability of target tokens.
+    def padded(self, rows: Sequence[Tokens], places: Places) -> Tensor:
+        """Log-probabilities in rows that are padded on the right, where a causal model never looks.
 
         Args:
-            ids: `[n, length]` int64, padded on the right.
-            cache: of n rows, or None.
-            rows: `[m]` in [0, n).
-            columns: `[m]` in [0, length): the position *before* the target.
-            targets: `[m]` token ids.
+            rows: at least one token each.
+            places: of answer tokens.
 
         Returns:
             `[m]` float64 on the CPU, nats, <= 0.
         """
-        ids, rows, columns, targets = (t.to(self.device) for t in (ids, rows, columns, targets))
-        options: dict[str, Any] = {"past_key_values": cache, "use_cache": cache is not None}
+        width = max(map(len, rows))
+        ids = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=self.device)
+        return self._log_probabilities({"input_ids": ids}, places)
+
+    def packed(self, layout: Layout, places: Places) -> Tensor:
+        """The same in one row of many segments, which see only what they go on from.
+
+        Args:
+            layout: of the segments.
+            places: in row 0, columns of the layout.
+        """
+        with packed_attention(self.model, layout):
+            inputs = {"input_ids": layout.ids, "position_ids": layout.positions}
+            return self._log_probabilities(inputs, places)
+
+    def layout(self, segments: Sequence[Segment]) -> Layout:
+        """Segments in one row, as it suits the model and its device."""
+        return Layout(segments, self.dtype, self.device, whole=self.device.type != "cpu")
+
+    def _log_probabilities(self, inputs: dict[str, Tensor], places: Places) -> Tensor:
+        rows, columns, targets = (torch.tensor(x, device=self.device) for x in zip(*places, strict=True))
         if self.way == "gather":
-            hidden = self._base()(input_ids=ids, **options).last_hidden_state[rows, columns]
+            hidden = self._base()(**inputs, use_cache=False).last_hidden_state[rows, columns]
             output = self.model.get_output_embeddings()
             size = max(1, _LOGITS_AT_ONCE // self.model.config.get_text_config().vocab_size)
             starts = range(0, len(targets), size)
             return torch.cat([_pick(output(hidden[i : i + size]), targets[i : i + size]) for i in starts])
         if self.way == "keep":
             kept, positions = torch.unique(columns, return_inverse=True)
-            logits = self.model(input_ids=ids, logits_to_keep=kept, **options).logits[rows, positions]
+            logits = self.model(**inputs, use_cache=False, logits_to_keep=kept).logits[rows, positions]
         else:
-            logits = self.model(input_ids=ids, **options).logits[rows, columns]
+            logits = self.model(**inputs, use_cache=False).logits[rows, columns]
         return _pick(logits, targets)
 
     def _base(self) -> Any:
         return self.model.base_model
 
-    def _probe(self) -> Tensor:
+    def _probe(self) -> list[Tokens]:
         vocabulary = self.model.config.get_text_config().vocab_size
         generator = torch.Generator().manual_seed(0)
-        return torch.randint(vocabulary, (2, _PROBE), generator=generator)
+        return [tuple(row) for row in torch.randint(vocabulary, (2, _PROBE), generator=generator).tolist()]
 
     @torch.inference_mode()
     def _find_way(self) -> Way:
-        ids = self._probe()
-        rows, columns = torch.tensor([0, 0, 1, 1]), torch.tensor([3, 7, 2, _PROBE - 2])
-        targets = ids[rows, columns + 1]
+        probe = self._probe()
+        places = [(r, c, probe[r][c + 1]) for r, c in ((0, 3), (0, 7), (1, 2), (1, _PROBE - 2))]
         self.way = "full"
-        expected = self.log_probabilities(ids, None, rows, columns, targets)
-        cut = self.log_probabilities(ids[:, : _PROBE - 1], None, rows, columns, targets)
-        if not torch.allclose(expected, cut, atol=_TOLERANCE):
+        expected = self.padded(probe, places)
+        if not torch.allclose(expected, self.padded([row[:-1] for row in probe], places), atol=_TOLERANCE):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} looks at later tokens: a judge must be a causal language model"
             )
@@ -110,8 +116,8 @@ class AnswerHead:
         for way in ways:
             self.way = way
             try:
-                found = self.log_probabilities(ids, None, rows, columns, targets)
-            except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
+                found = self.padded(probe, places)
+            except _UNABLE as error:
                 logger.debug("%s does not work: %s", way, error)
                 continue
             if torch.allclose(expected, found, atol=_TOLERANCE):
@@ -119,23 +125,33 @@ class AnswerHead:
         return "full"
 
     @torch.inference_mode()
-    def _can_share(self) -> bool:
-        """Whether a cached beginning, handed to two rows, changes nothing."""
-        ids = self._probe()
-        ids[1, :5] = ids[0, :5]
-        rows, columns = torch.tensor([0, 1, 1]), torch.tensor([8, 7, _PROBE - 2])
-        targets = ids[rows, columns + 1]
-        expected = self.log_probabilities(ids, None, rows, columns, targets)
-        try:
-            cache = self.extend(None, tuple(ids[0, :5].tolist()))
-            found = [
-                self.log_probabilities(ids[:, 5:], fork(cache, 2), rows, columns - 5, targets)
-                for _ in range(2)  # twice: the first use must leave the cache as it was
+    def _can_pack(self) -> bool:
+        """Whether sequences that share a beginning, in one row with a stranger, are worth what they are alone."""
+        one, other = self._probe()
+        rows = [one, one[:4] + other[4:], other]
+        places = [(r, c, rows[r][c + 1]) for r in range(3) for c in (4, 7, _PROBE - 2)]
+        expected = self.padded(rows, places)
+        layout = self.layout(
+            [
+                Segment(one[:4], 0, None, None),
+                Segment(one[4:], 4, 0, 0),
+                Segment(other[4:], 4, 0, 1),
+                Segment(other, 0, None, 2),
             ]
-        except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        )
+        starts = (layout.starts[1] - 4, layout.starts[2] - 4, layout.starts[3])
+        try:
+            found = self.packed(layout, [(0, starts[r] + c, token) for r, c, token in places])
+        except _UNABLE as error:
             logger.info("%s cannot share beginnings: %s", type(self.model).__name__, error)
             return False
-        return all(torch.allclose(expected, f, atol=_TOLERANCE) for f in found)
+        return torch.allclose(expected, found, atol=_TOLERANCE)
+
+
+def _window(config: Any) -> int | None:
+    """Tokens within which every layer sees all that came before; None for no limit."""
+    sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((int(size) for size in sizes if size), default=None)
 
 
 def _pick(logits: Tensor, targets: Tensor) -> Tensor:
@@ -143,21 +159,3 @@ def _pick(logits: Tensor, targets: Tensor) -> Tensor:
     logits = logits.float()
     chosen = logits.gather(-1, targets[:, None])[:, 0]
     return (chosen.double() - torch.logsumexp(logits, dim=-1).double()).cpu()
-
-
-def fork(cache: Any, rows: int = 1) -> Any:
-    """A key-value cache of `rows` equal rows that can grow without changing the one it came from.
-
-    Args:
-        cache: of one row, or None.
-        rows: at least 1.
-    """
-    if cache is None:
-        return None
-    forked = copy.copy(cache)
-    forked.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in forked.layers:
-        for name, value in vars(layer).items():
-            if isinstance(value, Tensor) and value.ndim == 4:
-                setattr(layer, name, value.expand(rows, -1, -1, -1))  # the model appends into a new tensor
-    return forked

@@ -23,7 +23,7 @@ from uec_retriever.utility_labeler.encoding import tokenizer_fingerprint
 from uec_retriever.utility_labeler.heads import AnswerHead
 from uec_retriever.utility_labeler.judge import TokenSequence, digest
 from uec_retriever.utility_labeler.quantized import quantize_int8
-from uec_retriever.utility_labeler.scoring import Budget, PrefixScorer
+from uec_retriever.utility_labeler.scoring import Budget, Scorer
 
 Quantize = Literal["none", "int8"]
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -57,11 +57,7 @@ class LocalJudge:
         self._tokenizer = tokenizer
         self._details = {"name": name, **(details or {})}
         self._fingerprint = fingerprint or model_fingerprint(model, tokenizer)
-        head = AnswerHead(model)
-        budget = budget or Budget()
-        if not head.shares:
-            budget = Budget(budget.batch_tokens, None, budget.padding)
-        self._scorer = PrefixScorer(head, budget)
+        self._scorer = Scorer(AnswerHead(model), budget or Budget())
 
     @classmethod
     def load(
@@ -160,7 +156,7 @@ class LocalJudge:
             "architecture": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "logits": scorer.head.way,
-            "shared_beginnings": scorer.budget.min_saving is not None,
+            "shared_beginnings": scorer.packs and scorer.budget.min_saving is not None,
         }
 
     def log_likelihoods(self, sequences: Sequence[TokenSequence]) -> list[float]:

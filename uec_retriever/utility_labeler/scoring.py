@@ -1,25 +1,24 @@
 """Log-likelihoods of answers with as little computation as exactness allows.
 
-Sequences are sorted, so that equal beginnings (instructions, a passage asked several questions, a question with
-several answers) stand side by side. A beginning worth sharing is run once, alone and unpadded; its key-value
-cache is handed to all that follow. What is left runs in batches padded on the right, where a causal model never
-looks: positions and masks need no correction, and no sequence depends on its batch-mates beyond rounding.
-Logits are computed for answer positions only.
+Sequences are sorted, so that equal beginnings stand side by side. Each beginning is run once, together with all that
+goes on from it and as much else as the budget allows, in one row without padding (see `packing`). Where a model does
+not allow this, batches of rows of like length are padded on the right. Either way no sequence depends on its
+batch-mates beyond rounding, and logits are computed for answer positions only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from uec_retriever.utility_labeler.heads import AnswerHead, fork
+from uec_retriever.utility_labeler.heads import AnswerHead
 from uec_retriever.utility_labeler.judge import TokenSequence
+from uec_retriever.utility_labeler.sharing import forest, parts
 
-MIN_SAVING = 32
-_CACHE_FACTOR = 12
+MIN_SAVING = 8
+_PADDING = 0.25
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,17 @@ class Budget:
     """How much runs at once.
 
     Attributes:
-        batch_tokens: tokens of a padded batch, at least 1; one sequence may exceed it.
-        min_saving: tokens that sharing a beginning must save to be worth a forward pass of its own; None never
-            shares.
-        padding: share of a batch that may be padding, in [0, 1).
+        batch_tokens: tokens of a batch, at least 1; one sequence may exceed it.
+        min_saving: tokens that sharing a beginning must save to be worth a step of its own; None never shares.
+        pack: put sequences into one row where the model allows it; else batches are padded, and nothing is shared.
     """
 
-    batch_tokens: int = 1024
+    batch_tokens: int = 2048
     min_saving: int | None = MIN_SAVING
-    padding: float = 0.25
+    pack: bool = True
 
 
-class PrefixScorer:
+class Scorer:
     """Scores sequences with one model.
 
     Args:
@@ -49,114 +47,71 @@ class PrefixScorer:
     def __init__(self, head: AnswerHead, budget: Budget) -> None:
         self.head = head
         self.budget = budget
+        self.packs = head.packs and budget.pack
 
     @torch.inference_mode()
     def score(self, sequences: Sequence[TokenSequence]) -> list[float]:
         """Sum of the log-probabilities of each answer's tokens, nats; in the order given."""
-        order = sorted(range(len(sequences)), key=lambda i: sequences[i].prompt + sequences[i].answer)
-        walk = _Walk(self, [sequences[i] for i in order])
-        walk.run()
-        values = [0.0] * len(order)
-        for position, value in zip(order, walk.values, strict=True):
-            values[position] = value
+        limit = (self.head.window or float("inf")) if self.packs else 0
+        short: list[int] = []
+        long: list[int] = []
+        for number, sequence in enumerate(sequences):
+            (short if len(_input(sequence)) <= limit else long).append(number)
+        values = [0.0] * len(sequences)
+        for numbers, score in ((short, self._packed), (long, self._padded)):
+            for position, value in score([sequences[i] for i in numbers]):
+                values[numbers[position]] += value
         return values
 
+    def _packed(self, sequences: list[TokenSequence]) -> Iterator[tuple[int, float]]:
+        order = sorted(range(len(sequences)), key=lambda i: sequences[i].prompt + sequences[i].answer)
+        ordered = [sequences[i] for i in order]
+        # the last token of a prompt is never shared: it foretells the answer
+        shareable = [len(s.prompt) - 1 for s in ordered]
+        segments = forest(list(map(_input, ordered)), shareable, self.budget.min_saving)
+        for part in parts(segments, self.budget.batch_tokens):
+            layout = self.head.layout(part)
+            places, owners = [], []
+            for segment, start in zip(part, layout.starts, strict=True):
+                if segment.sequence is not None:
+                    sequence = ordered[segment.sequence]
+                    places += _places(sequence, 0, start - segment.depth)
+                    owners += [order[segment.sequence]] * len(sequence.answer)
+            yield from zip(owners, self.head.packed(layout, places).tolist(), strict=True)
 
-class _Walk:
-    """One pass over sorted sequences, as over a tree whose inner nodes are shared beginnings."""
-
-    def __init__(self, scorer: PrefixScorer, sequences: list[TokenSequence]) -> None:
-        self.head, self.budget = scorer.head, scorer.budget
-        self.sequences = sequences
-        self.values = [0.0] * len(sequences)
-        self.inputs = [s.prompt + s.answer[:-1] for s in sequences]
-        # with the neighbour before; the last token of a prompt is never shared: it foretells the answer
-        self.common = [0] + [
-            min(_common(a, b), len(s.prompt) - 1, len(t.prompt) - 1)
-            for a, b, s, t in zip(
-                self.inputs[:-1], self.inputs[1:], sequences[:-1], sequences[1:], strict=True
-            )
-        ]
-
-    def run(self) -> None:
-        if self.budget.min_saving is None:
-            self._leaves(list(range(len(self.sequences))), 0, None)
-            return
-        # (first, last, cached tokens, cache, leaves of that cache) still to be visited; the deepest first
-        leaves: list[int] = []
-        self._visit(0, len(self.sequences), 0, None, leaves)
-        self._leaves(leaves, 0, None)
-
-    def _visit(self, low: int, high: int, depth: int, cache: Any, leaves: list[int]) -> None:
-        """Visit a run of sequences that share `depth` cached tokens; what has no cache of its own goes to `leaves`."""
-        stack = [(low, high)]
-        while stack:
-            low, high = stack.pop()
-            if high - low < 2:
-                leaves.extend(range(low, high))
-                continue
-            common = min(self.common[low + 1 : high])
-            if (high - low - 1) * (common - depth) >= (self.budget.min_saving or 0):
-                extended = self.head.extend(fork(cache), self.inputs[low][depth:common])
-                own: list[int] = []
-                for first, last in self._runs(low, high, common):
-                    self._visit(first, last, common, extended, own)
-                self._leaves(own, common, extended)
-            else:
-                stack.extend(reversed(self._runs(low, high, common)))
-
-    def _runs(self, low: int, high: int, common: int) -> list[tuple[int, int]]:
-        """Split where neighbours share no more than `common`."""
-        cuts = [low, *(i for i in range(low + 1, high) if self.common[i] <= common), high]
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
-
-    def _leaves(self, leaves: list[int], depth: int, cache: Any) -> None:
-        leaves = sorted(leaves, key=lambda i: len(self.inputs[i]), reverse=True)
-        start = 0
-        while start < len(leaves):
-            end = self._batch_end(leaves, start, depth)
-            self._batch(leaves[start:end], depth, cache)
-            start = end
-
-    def _batch_end(self, leaves: list[int], start: int, depth: int) -> int:
-        """As many as the budget allows, from the longest down."""
-        width, used, end = len(self.inputs[leaves[start]]) - depth, 0, start
-        while end < len(leaves):
-            rows, length = end - start + 1, len(self.inputs[leaves[end]]) - depth
-            used += length
-            too_many = rows * width > self.budget.batch_tokens
-            too_large = rows * (width + depth) > _CACHE_FACTOR * self.budget.batch_tokens
-            if rows > 1 and (too_many or too_large or used < (1 - self.budget.padding) * rows * width):
-                break
-            end += 1
-        return end
-
-    def _batch(self, rows: list[int], depth: int, cache: Any) -> None:
-        segments = [self.inputs[i][depth:] for i in rows]
-        width = len(segments[0])
-        padded = torch.tensor([[*s, *[s[-1]] * (width - len(s))] for s in segments])
-        starts = [len(self.sequences[i].prompt) - 1 - depth for i in rows]
-        row_of = [r for r, i in enumerate(rows) for _ in self.sequences[i].answer]
-        column = [
-            start + k
-            for i, start in zip(rows, starts, strict=True)
-            for k in range(len(self.sequences[i].answer))
-        ]
-        targets = [token for i in rows for token in self.sequences[i].answer]
-        found = self.head.log_probabilities(
-            padded,
-            fork(cache, len(rows)),
-            torch.tensor(row_of),
-            torch.tensor(column),
-            torch.tensor(targets),
-        )
-        for position, value in zip(row_of, found.tolist(), strict=True):
-            self.values[rows[position]] += value
+    def _padded(self, sequences: list[TokenSequence]) -> Iterator[tuple[int, float]]:
+        for batch in batches([len(_input(s)) for s in sequences], self.budget.batch_tokens):
+            rows = [sequences[i] for i in batch]
+            places = [place for row, s in enumerate(rows) for place in _places(s, row, 0)]
+            owners = [i for i in batch for _ in sequences[i].answer]
+            found = self.head.padded(list(map(_input, rows)), places)
+            yield from zip(owners, found.tolist(), strict=True)
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    for number, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return number
-    return min(len(one), len(other))
+def batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Numbers of rows to pad together, the longest first, a quarter padding at most.
+
+    Args:
+        lengths: of the rows, at least 1.
+        tokens: of a padded batch; one row may exceed it.
+    """
+    batch: list[int] = []
+    used = 0
+    for row in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        size = (len(batch) + 1) * lengths[batch[0]] if batch else 0
+        if size > tokens or used + lengths[row] < (1 - _PADDING) * size:
+            yield batch
+            batch, used = [], 0
+        batch.append(row)
+        used += lengths[row]
+    if batch:
+        yield batch
+
+
+def _input(sequence: TokenSequence) -> tuple[int, ...]:
+    return sequence.prompt + sequence.answer[:-1]
+
+
+def _places(sequence: TokenSequence, row: int, shift: int) -> list[tuple[int, int, int]]:
+    first = shift + len(sequence.prompt) - 1
+    return [(row, first + number, token) for number, token in enumerate(sequence.answer)]
