@@ -85,6 +85,27 @@ def test_one_mask_for_all_is_worth_the_same_as_segments(architecture, tmp_path, 
     )
 
 
+def test_coarser_numbers_are_packed_too(llama, plain_loop):
+    """Rounding is larger then, and must not be taken for a wrong mask."""
+    judge = LocalJudge.load(str(llama), device="cpu", dtype="bfloat16")
+    assert judge.description["shared_beginnings"]
+    sequences = tree(seed=7)
+    expected = [plain_loop(judge, s) for s in sequences]
+    assert judge.log_likelihoods(sequences) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_that_ignores_who_sees_what_is_not_packed(llama, plain_loop, monkeypatch, dtype):
+    """As one does whose attention does not ask transformers' interface."""
+    monkeypatch.setattr("uec_retriever.utility_labeler.packing._NAME", "sdpa")
+    monkeypatch.setattr("transformers.AttentionInterface.register", lambda *_: None)
+    judge = LocalJudge.load(str(llama), device="cpu", dtype=dtype)
+    assert not judge.description["shared_beginnings"]
+    sequences = tree(seed=8)
+    expected = [plain_loop(judge, s) for s in sequences]
+    assert judge.log_likelihoods(sequences) == pytest.approx(expected, rel=0.02)
+
+
 def test_beyond_a_sliding_window_nothing_is_packed(tmp_path, monkeypatch):
     head = AnswerHead(LocalJudge.load(str(tiny_llm(tmp_path, "gemma3_text")), device="cpu").model)
     assert head.packs and head.window == 24

@@ -18,6 +18,7 @@ Way = Literal["gather", "keep", "full"]
 _LOGITS_AT_ONCE = 2**25
 _PROBE = 12
 _TOLERANCE = 1e-3
+_ROUNDINGS = 16  # of the model's precision, where that is coarser
 _UNABLE = (AttributeError, TypeError, ValueError, IndexError, KeyError, ImportError, RuntimeError)
 Places = Sequence[tuple[int, int, int]]
 """Of answer tokens: row, the column *before* it, and the token."""
@@ -46,6 +47,7 @@ class AnswerHead:
         parameters = list(model.parameters())
         self.device = parameters[0].device if parameters else torch.device("cpu")
         self.dtype = parameters[0].dtype if parameters else torch.float32
+        self._tolerance = max(_TOLERANCE, _ROUNDINGS * torch.finfo(self.dtype).eps)
         self.window = _window(model.config.get_text_config())
         self.way: Way = way or self._find_way()
         self.packs = self._can_pack()
@@ -102,13 +104,16 @@ class AnswerHead:
         generator = torch.Generator().manual_seed(0)
         return [tuple(row) for row in torch.randint(vocabulary, (2, _PROBE), generator=generator).tolist()]
 
+    def _agree(self, expected: Tensor, found: Tensor) -> bool:
+        return torch.allclose(expected, found, rtol=0, atol=self._tolerance)
+
     @torch.inference_mode()
     def _find_way(self) -> Way:
         probe = self._probe()
         places = [(r, c, probe[r][c + 1]) for r, c in ((0, 3), (0, 7), (1, 2), (1, _PROBE - 2))]
         self.way = "full"
         expected = self.padded(probe, places)
-        if not torch.allclose(expected, self.padded([row[:-1] for row in probe], places), atol=_TOLERANCE):
+        if not self._agree(expected, self.padded([row[:-1] for row in probe], places)):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} looks at later tokens: a judge must be a causal language model"
             )
@@ -120,7 +125,7 @@ class AnswerHead:
             except _UNABLE as error:
                 logger.debug("%s does not work: %s", way, error)
                 continue
-            if torch.allclose(expected, found, atol=_TOLERANCE):
+            if self._agree(expected, found):
                 return way
         return "full"
 
@@ -145,7 +150,7 @@ class AnswerHead:
         except _UNABLE as error:
             logger.info("%s cannot share beginnings: %s", type(self.model).__name__, error)
             return False
-        return torch.allclose(expected, found, atol=_TOLERANCE)
+        return self._agree(expected, found)
 
 
 def _window(config: Any) -> int | None:
