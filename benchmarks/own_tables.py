@@ -50,6 +50,7 @@ def labels(content: Content) -> list[Table]:
 OWN_TABLES: dict[str, Callable[[Content], list[Table]]] = {
     "labels": labels,
     "labels_noise": labels,
+    "labels_precision": labels,
     "remedies": remedies,
 }
 
