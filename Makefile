@@ -64,11 +64,14 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.confidence
-	$(BIN)/python -m benchmarks.labels --parts speed precision
+	$(BIN)/python -m benchmarks.labels --parts speed --sets covidqa qasper_dev_evidence pubmedqa
+	$(BIN)/python -m benchmarks.labels --parts precision --sets covidqa --speed-chunks 1 --name labels_precision
 	$(BIN)/python -m benchmarks.labels --parts noise --name labels_noise
 	$(BIN)/python -m benchmarks.uae
 	$(BIN)/python -m benchmarks.uae --sets covidqa --tests hotpotqa_100 --group-candidates 0 --questions 200 --candidates 6 \
 		--losses uae infonce --name uae_covidqa
+	$(BIN)/python -m benchmarks.uae --sets covidqa --judges SmolLM2-135M-Instruct gemma-3-270m --group-candidates 0 --questions 200 \
+		--candidates 6 --losses uae --name uae_judges
 	$(BIN)/python -m benchmarks.uae --lr 1e-4 --losses uae --queries 80 --scopes group --rerank --answers 40 --name uae_rerank
 	$(BIN)/python -m benchmarks.domain_experts
 	$(BIN)/python -m benchmarks.domain_experts --questions 1600 --epochs 3 --documents 500 --merging uniform --name domain_experts_longer

@@ -2,17 +2,18 @@
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from devtools.tiny_llm import tiny_llm
 from uec_retriever.errors import NumericalError, UnsupportedModelError
-from uec_retriever.utility_labeler.heads import AnswerHead
+from uec_retriever.utility_labeler.heads import AnswerHead, attention_window
 from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.local import LocalJudge
 from uec_retriever.utility_labeler.packing import Layout, packed_attention
-from uec_retriever.utility_labeler.scoring import Budget, batches
+from uec_retriever.utility_labeler.scoring import Budget, Scorer, batches
 from uec_retriever.utility_labeler.sharing import Segment
 
 WAYS = {
@@ -126,6 +127,22 @@ def test_beyond_a_sliding_window_nothing_is_packed(tmp_path, monkeypatch):
     judge.log_likelihoods([TokenSequence(tuple(range(5, 5 + n)), (7,)) for n in (20, 24, 25, 40)])
     assert [m.positions.max().item() + 1 for m in packed] == [24]
     assert sorted(map(len, padded)) == [25, 40]
+
+
+@pytest.mark.parametrize(
+    ("config", "window"),
+    [
+        ({}, None),
+        ({"sliding_window": None, "layer_types": ["full_attention"]}, None),
+        ({"sliding_window": 24, "attention_chunk_size": 8, "layer_types": ["chunked_attention"]}, 8),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, 0),
+    ],
+)
+def test_windows_are_told_or_nothing_is_packed(judge, monkeypatch, config, window):
+    assert attention_window(SimpleNamespace(**config)) == window
+    head = judge._scorer.head
+    monkeypatch.setattr(head, "window", window)
+    assert Scorer(head, Budget()).packs == (window != 0)
 
 
 def test_packing_leaves_the_model_as_it_was(judge):

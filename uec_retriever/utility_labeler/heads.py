@@ -48,7 +48,7 @@ class AnswerHead:
         self.device = parameters[0].device if parameters else torch.device("cpu")
         self.dtype = parameters[0].dtype if parameters else torch.float32
         self._tolerance = max(_TOLERANCE, _ROUNDINGS * torch.finfo(self.dtype).eps)
-        self.window = _window(model.config.get_text_config())
+        self.window = attention_window(model.config.get_text_config())
         self.way: Way = way or self._find_way()
         self.packs = self._can_pack()
 
@@ -153,10 +153,11 @@ class AnswerHead:
         return self._agree(expected, found)
 
 
-def _window(config: Any) -> int | None:
-    """Tokens within which every layer sees all that came before; None for no limit."""
+def attention_window(config: Any) -> int | None:
+    """Tokens within which every layer sees all that came before; None for no limit, 0 if it cannot be told."""
     sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min((int(size) for size in sizes if size), default=None)
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    return min((int(size) for size in sizes if size), default=0 if kinds else None)
 
 
 def _pick(logits: Tensor, targets: Tensor) -> Tensor:

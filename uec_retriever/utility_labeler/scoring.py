@@ -47,16 +47,16 @@ class Scorer:
     def __init__(self, head: AnswerHead, budget: Budget) -> None:
         self.head = head
         self.budget = budget
-        self.packs = head.packs and budget.pack
+        self.packs = budget.pack and head.packs and head.window != 0
 
     @torch.inference_mode()
     def score(self, sequences: Sequence[TokenSequence]) -> list[float]:
         """Sum of the log-probabilities of each answer's tokens, nats; in the order given."""
-        limit = (self.head.window or float("inf")) if self.packs else 0
+        window = self.head.window if self.packs else 0
         short: list[int] = []
         long: list[int] = []
         for number, sequence in enumerate(sequences):
-            (short if len(_input(sequence)) <= limit else long).append(number)
+            (short if window is None or len(_input(sequence)) <= window else long).append(number)
         values = [0.0] * len(sequences)
         for numbers, score in ((short, self._packed), (long, self._padded)):
             for position, value in score([sequences[i] for i in numbers]):
