@@ -2,8 +2,8 @@
 
 SmolLM2 is the judge, all-MiniLM-L6-v2 the student. The questions are QASPER's, if the test collections are there
 (`UEC_DATA`); else SmolLM2 makes questions from the Python standard library's documentation, and first sentences of
-other documentation strings are the test. Run it with `make demo-uae`; everything it makes is in `.cache/uae_demo`, and
-an interrupted run goes on where it stopped.
+other documentation strings are the test. Run it with `make demo-uae`; everything it makes is in `.cache/uae_demo`. An
+interrupted run goes on where it stopped; after a finished one its labels are kept, and training starts anew.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from devtools.models import MINILM, SMOLLM2, real_llm, real_model
 from uec_retriever.cli.app import app
 from uec_retriever.general import standard_library_docstrings
 from uec_retriever.pairs import pseudo_pairs
+from uec_retriever.training.checkpoints import REPORT
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "uae_demo"
 QASPER = "qasper_dev_evidence"
@@ -72,7 +73,13 @@ def main(folder: Path = FOLDER, questions: int = 100, candidates: int = 6) -> No
     run("label", *source, "--candidates", str(candidates), "--llm", judge, "--out", str(labels))
     run("label", "inspect", str(labels))
     teach = ["--base", base, "--out", str(student), "--max-length", "128", "--min-utility", "0.5"]
-    run("train", "--labels", str(labels), *teach)
+    run(
+        "train",
+        "--labels",
+        str(labels),
+        *teach,
+        "--overwrite" if (student / REPORT).is_file() else "--resume",
+    )
     run("eval", "uae", "--data", str(data), "--model", f"before={base}", "--model", f"after={student}")
     Console().print(f"\ndone in {time.monotonic() - start:.0f} seconds")
 

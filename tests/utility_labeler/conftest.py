@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from devtools.models import GEMMA3, SMOLLM2, real_llm
+from devtools.models import SMOLLM2, real_llm
 from devtools.tiny_llm import tiny_llm
 from uec_retriever.utility_labeler.local import LocalJudge
 
@@ -51,20 +51,10 @@ def plain_loop():
     return score
 
 
-def _llm(name):
-    try:
-        return real_llm(name)
-    except ModuleNotFoundError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="session")
 def smollm2():
     """GGUF file."""
-    return _llm(SMOLLM2)
-
-
-@pytest.fixture(scope="session")
-def gemma3():
-    """GGUF file."""
-    return _llm(GEMMA3)
+    try:
+        return real_llm(SMOLLM2)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))

@@ -146,16 +146,3 @@ def test_smollm2_finds_the_helpful_passage_and_equals_the_plain_loop(smollm2, pl
         answer = encoder.answer(label.answer)
         sequence = TokenSequence(encoder.encode(label.question, label.passage, len(answer)).ids, answer)
         assert label.log_likelihood_with == pytest.approx(plain_loop(judge, sequence) / len(answer), abs=1e-4)
-
-
-@pytest.mark.models
-def test_gemma_equals_the_plain_loop_on_both_sides_of_its_window(gemma3, plain_loop):
-    judge = LocalJudge.load(str(gemma3), device="cpu")
-    head = judge._scorer.head
-    assert head.packs and head.window == 512
-    text = "The boundary layer of a wing becomes turbulent at high Reynolds numbers. " * 40
-    words = tuple(judge.tokenizer(text)["input_ids"])
-    answers = [tuple(judge.tokenizer(a, add_special_tokens=False)["input_ids"]) for a in (" A wing", " No")]
-    sequences = [TokenSequence(words[:length], a) for length in (30, 90, 540) for a in answers]
-    expected = [plain_loop(judge, s) for s in sequences]
-    assert judge.log_likelihoods(sequences) == pytest.approx(expected, abs=1e-3)
