@@ -13,7 +13,7 @@ from uec_retriever.utility_labeler.heads import AnswerHead, attention_window
 from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.local import LocalJudge
 from uec_retriever.utility_labeler.packing import Layout, packed_attention
-from uec_retriever.utility_labeler.scoring import Budget, Scorer, batches
+from uec_retriever.utility_labeler.scoring import Budget, SequenceScorer, batches
 from uec_retriever.utility_labeler.sharing import Segment
 
 WAYS = {
@@ -142,7 +142,7 @@ def test_windows_are_told_or_nothing_is_packed(judge, monkeypatch, config, windo
     assert attention_window(SimpleNamespace(**config)) == window
     head = judge._scorer.head
     monkeypatch.setattr(head, "window", window)
-    assert Scorer(head, Budget()).packs == (window != 0)
+    assert SequenceScorer(head, Budget()).packs == (window != 0)
 
 
 def test_packing_leaves_the_model_as_it_was(judge):

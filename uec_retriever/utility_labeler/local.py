@@ -23,7 +23,7 @@ from uec_retriever.utility_labeler.encoding import tokenizer_fingerprint
 from uec_retriever.utility_labeler.heads import AnswerHead
 from uec_retriever.utility_labeler.judge import TokenSequence, digest
 from uec_retriever.utility_labeler.quantized import quantize_int8
-from uec_retriever.utility_labeler.scoring import Budget, Scorer
+from uec_retriever.utility_labeler.scoring import Budget, SequenceScorer
 
 Quantize = Literal["none", "int8"]
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -57,7 +57,7 @@ class LocalJudge:
         self._tokenizer = tokenizer
         self._details = {"name": name, **(details or {})}
         self._fingerprint = fingerprint or model_fingerprint(model, tokenizer)
-        self._scorer = Scorer(AnswerHead(model), budget or Budget())
+        self._scorer = SequenceScorer(AnswerHead(model), budget or Budget())
 
     @classmethod
     def load(

@@ -36,7 +36,7 @@ class Budget:
     pack: bool = True
 
 
-class Scorer:
+class SequenceScorer:
     """Scores sequences with one model.
 
     Args:
