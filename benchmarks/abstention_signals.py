@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uec_retriever.confidence import DEPTH, abstention_signals
-from uec_retriever.confidence_questions import Question
-from uec_retriever.engine import Engine
+from uec_retriever.confidence.model import DEPTH, abstention_signals
+from uec_retriever.confidence.questions import Question
+from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.search import score_candidates
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.searching import score_candidates
 from uec_retriever.store.chroma import Candidates
 
 Floats = NDArray[np.floating[Any]]

@@ -41,7 +41,6 @@ from benchmarks.common import (
     save_result,
     show,
 )
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.calibration import calibration_cell, stated, variance_calibration
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.fitted import FittedExperts, fit_experts, join_linearised, linearise_texts
@@ -50,6 +49,7 @@ from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.pair_scores import directed_scores
 from uec_retriever.evaluation.resampling import rank_correlation
 from uec_retriever.evaluation.scoring import top
+from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 
 SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")

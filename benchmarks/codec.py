@@ -22,8 +22,8 @@ import numpy as np
 from benchmarks.common import load_set, pairs_of, save_result, show
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.convolution import convolve_block
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.fitting import fit_posterior
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.fitting import fit_posterior
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import moments, probit_score
 from uec_retriever.store.codec import VarianceCodec

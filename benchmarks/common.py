@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.evaluation.collection import Collection, load_collection
 from uec_retriever.evaluation.members import collection_pairs
-from uec_retriever.pairs import CalibrationPairs
+from uec_retriever.experts.expert import Expert
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -43,22 +43,22 @@ from benchmarks.common import (
     show,
 )
 from devtools.models import MINILM, WORDLLAMA, real_model
-from uec_retriever.confidence import ConfidenceModel
-from uec_retriever.confidence_calibration import search_questions, without_suspects
-from uec_retriever.confidence_fitting import (
+from uec_retriever.confidence.fit import (
     Outcomes,
     expected_calibration_error,
     fit_confidence,
 )
-from uec_retriever.confidence_questions import Question, index_pairs, labelled_questions, pair_questions
-from uec_retriever.corpus import Corpus
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import Engine
+from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.off_topic import OFF_TOPIC
+from uec_retriever.confidence.questions import Question, index_pairs, labelled_questions, pair_questions
+from uec_retriever.data.corpus import Corpus
+from uec_retriever.engine.confidence import search_questions, without_suspects
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.evaluation.abstention import risk_coverage
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
-from uec_retriever.off_topic import OFF_TOPIC
+from uec_retriever.experts.expert import Expert
 
 SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")
 K, CANDIDATES = 10, 30

@@ -31,7 +31,6 @@ from benchmarks.domain_study import (
     set_up,
 )
 from devtools.models import MINILM, real_model
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.collection import (
     Collection,
     merge_collections,
@@ -41,6 +40,7 @@ from uec_retriever.evaluation.merging import task_arithmetic, weighted_average
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.rankers import embed_corpus, search
 from uec_retriever.evaluation.retrieval import RetrievalOptions, RetrievalStudy, summarise
+from uec_retriever.experts.expert import Expert
 
 SCALES = (0.25, 0.4, 0.6, 1.0)
 

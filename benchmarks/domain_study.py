@@ -17,10 +17,10 @@ from benchmarks.domains import (
     domain_questions,
     train_experts,
 )
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.evaluation.collection import Collection, load_collection
 from uec_retriever.evaluation.encoding import CachedExpert, EncodingCache
 from uec_retriever.evaluation.members import Calibration, fit_members, join_pairs
+from uec_retriever.experts.expert import Expert
 from uec_retriever.training.data import split_heldout
 from uec_retriever.training.options import TrainingOptions
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.common import ROOT, SEED, console, data_folder
 from devtools.models import MINILM, real_model
-from uec_retriever.pairs import CalibrationPairs
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.training import Question, TrainingOptions, questions_from_qrels, train
 from uec_retriever.training.checkpoints import REPORT
 from uec_retriever.training.data import calibration_pairs

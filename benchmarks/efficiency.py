@@ -25,13 +25,13 @@ from sentence_transformers import SentenceTransformer
 from benchmarks.common import SEED, console, load_set, save_result, show
 from benchmarks.timing import Stopwatch, median, unit_vectors
 from devtools.models import MINILM, WORDLLAMA, real_model
-from uec_retriever.adding import CHUNK
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import Engine
-from uec_retriever.folder import IndexFolder
+from uec_retriever.data.pairs import pseudo_pairs
+from uec_retriever.engine.add import CHUNK
+from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.search import DEFAULT_CANDIDATES
+from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
-from uec_retriever.pairs import pseudo_pairs
-from uec_retriever.searching import DEFAULT_CANDIDATES
 from uec_retriever.store.chroma import ChromaStore
 
 ENSEMBLES = {"WordLlama": (WORDLLAMA,), "MiniLM": (MINILM,), "MiniLM + WordLlama": (MINILM, WORDLLAMA)}
@@ -156,7 +156,7 @@ def measure_disk(records: int) -> list[dict[str, Any]]:
             vectors, texts = _synthetic(number, 640)
             collection = _plain_collection(str(root / "plain"))
             variances = engine.ensemble.codec.to_strings(_coded(engine, number))
-            from uec_retriever.store.records import Record
+            from uec_retriever.data.records import Record
 
             for first in range(0, number, 1000):
                 rows_slice = slice(first, min(first + 1000, number))

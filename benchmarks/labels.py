@@ -28,7 +28,7 @@ from benchmarks.common import SEED, console, data_folder, save_result, show
 from benchmarks.label_judges import PlainJudge
 from benchmarks.label_quality import measure_noise, measure_precision
 from devtools.models import GEMMA3, SMOLLM2, real_llm
-from uec_retriever.corpus import Corpus
+from uec_retriever.data.corpus import Corpus
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.labels import Label
 from uec_retriever.utility_labeler.local import LocalJudge

@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks.efficiency import _engine, _plain_collection
 from devtools.models import WORDLLAMA, real_model
-from uec_retriever.adding import CHUNK
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.pairs import pseudo_pairs  # noqa: F401  (same imports on both sides)
-from uec_retriever.store.records import Record
+from uec_retriever.data.pairs import pseudo_pairs  # noqa: F401  (same imports on both sides)
+from uec_retriever.data.records import Record
+from uec_retriever.engine.add import CHUNK
+from uec_retriever.experts.expert import Expert
 
 
 def texts(number: int) -> Iterator[str]:

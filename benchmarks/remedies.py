@@ -22,7 +22,7 @@ from scipy.special import softmax
 from benchmarks.common import console, save_result, show
 from benchmarks.domain_study import DOMAIN_OF, GROUPED, UNTRAINED, DomainStudy, add_study_arguments, set_up
 from uec_retriever.convolution import coefficients
-from uec_retriever.ensemble_calibration import TEMPERATURES
+from uec_retriever.engine.recalibrate import TEMPERATURES
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.encoded import CollectionEncoder, Encoded
 from uec_retriever.evaluation.members import STRUCTURES, Calibration, Member, calibrated

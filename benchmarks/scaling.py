@@ -31,10 +31,10 @@ from benchmarks.common import SEED, console, save_result, show
 from benchmarks.timing import Stopwatch, exponent, growth, peak_bytes, unit_vectors
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
 from uec_retriever.convolution import coefficients, convolve_block
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import Engine
+from uec_retriever.data.stdlib_docs import general_pairs, standard_library_docstrings
+from uec_retriever.engine.engine import Engine
+from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.general import general_pairs, standard_library_docstrings
 from uec_retriever.similarity import moments, probit_score
 from uec_retriever.store.codec import CodedVariances, VarianceCodec
 

@@ -27,13 +27,13 @@ from sentence_transformers import SentenceTransformer
 
 from benchmarks.common import ROOT, SEED, console, data_folder, save_result, show
 from devtools.models import GEMMA3, MINILM, MPNET, SMOLLM2, real_llm, real_model
-from uec_retriever.corpus import Corpus
-from uec_retriever.encoders.loading import load_cross_encoder
+from uec_retriever.data.corpus import Corpus
 from uec_retriever.evaluation.answers import Answerer
 from uec_retriever.evaluation.collection import load_collection
 from uec_retriever.evaluation.rankers import CrossEncoderScorer, LikelihoodScorer, PairScorer
 from uec_retriever.evaluation.report import table
 from uec_retriever.evaluation.study import StudyOptions, run_study
+from uec_retriever.experts.loading import load_cross_encoder
 from uec_retriever.training import LOSSES, TrainingOptions, train_on_labels
 from uec_retriever.training.checkpoints import REPORT
 from uec_retriever.training.options import Loss, digest

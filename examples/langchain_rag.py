@@ -21,7 +21,7 @@ from langchain_core.runnables import Runnable, RunnableBranch, RunnableParallel,
 from devtools.models import MINILM, WORDLLAMA, real_model
 from examples.local_llm import LocalChat
 from langchain_uec import UECRetriever
-from uec_retriever.general import standard_library_docstrings
+from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "langchain_rag"
 MODULES = "[c-h]*.py"

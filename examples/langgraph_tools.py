@@ -25,7 +25,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 
 from devtools.models import MINILM, WORDLLAMA, real_model
 from langchain_uec import UECRetriever
-from uec_retriever.general import standard_library_docstrings
+from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "langgraph_tools"
 TOOLS = 199

@@ -16,7 +16,7 @@ from llama_index.retrievers.uec import UECRetriever
 
 from devtools.models import MINILM, WORDLLAMA, real_model
 from examples.local_llama_index_llm import LocalLLM
-from uec_retriever.general import standard_library_docstrings
+from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "llama_index_query_engine"
 QUESTIONS = ("How do I get the largest items of a list?", "How can I compare two sequences of lines?")

@@ -22,7 +22,7 @@ from llama_index.retrievers.uec import ToolRetriever, UECRetriever
 from devtools.models import MINILM, WORDLLAMA, real_model
 from examples.scripted_llama_index_llm import ScriptedLLM
 from uec_retriever import Engine
-from uec_retriever.general import standard_library_docstrings
+from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "llama_index_tools"
 TOOLS = 199

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.models import MINILM, WORDLLAMA, real_model
+from uec_retriever.data.stdlib_docs import general_pairs, standard_library_docstrings
 from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_tasks import classification_task, retrieval_task
-from uec_retriever.general import general_pairs, standard_library_docstrings
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask

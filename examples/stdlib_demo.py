@@ -16,7 +16,7 @@ from rich.console import Console
 
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.cli.app import app
-from uec_retriever.general import standard_library_docstrings
+from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "demo"
 QUESTIONS = (

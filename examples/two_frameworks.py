@@ -18,7 +18,7 @@ from typing import Any
 from devtools.chroma import running_chroma
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever import Engine
-from uec_retriever.general import standard_library_docstrings
+from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "two_frameworks"
 QUESTION = "How can I compare two sequences of lines?"

@@ -20,8 +20,8 @@ from rich.console import Console
 from benchmarks.common import data_folder
 from devtools.models import MINILM, SMOLLM2, real_llm, real_model
 from uec_retriever.cli.app import app
-from uec_retriever.general import standard_library_docstrings
-from uec_retriever.pairs import pseudo_pairs
+from uec_retriever.data.pairs import pseudo_pairs
+from uec_retriever.data.stdlib_docs import standard_library_docstrings
 from uec_retriever.training.checkpoints import REPORT
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "uae_demo"

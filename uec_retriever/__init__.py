@@ -10,34 +10,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uec_retriever.confidence_fitting import ConfidenceReport
-    from uec_retriever.encoders.embedder import Embedder
-    from uec_retriever.encoders.expert import Expert
-    from uec_retriever.engine import Engine
-    from uec_retriever.fitting import fit_posterior
+    from uec_retriever.confidence.fit import ConfidenceReport
+    from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
+    from uec_retriever.data.records import Record
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.results import AddReport, Hit, Rescoring, SearchResult
+    from uec_retriever.experts.embedder import Embedder
+    from uec_retriever.experts.expert import Expert
+    from uec_retriever.experts.fitting import fit_posterior
     from uec_retriever.gaussian import GaussianEmbedding
-    from uec_retriever.pairs import CalibrationPairs, pseudo_pairs
-    from uec_retriever.results import AddReport, Hit, Rescoring, SearchResult
-    from uec_retriever.store.records import Record
     from uec_retriever.utility_labeler.labels import Label
     from uec_retriever.utility_labeler.run import label_utilities
 
 _HOMES = {
-    "AddReport": "uec_retriever.results",
-    "CalibrationPairs": "uec_retriever.pairs",
-    "ConfidenceReport": "uec_retriever.confidence_fitting",
-    "Embedder": "uec_retriever.encoders.embedder",
-    "Engine": "uec_retriever.engine",
-    "Expert": "uec_retriever.encoders.expert",
+    "AddReport": "uec_retriever.engine.results",
+    "CalibrationPairs": "uec_retriever.data.pairs",
+    "ConfidenceReport": "uec_retriever.confidence.fit",
+    "Embedder": "uec_retriever.experts.embedder",
+    "Engine": "uec_retriever.engine.engine",
+    "Expert": "uec_retriever.experts.expert",
     "GaussianEmbedding": "uec_retriever.gaussian",
-    "Hit": "uec_retriever.results",
+    "Hit": "uec_retriever.engine.results",
     "Label": "uec_retriever.utility_labeler.labels",
-    "Rescoring": "uec_retriever.results",
-    "Record": "uec_retriever.store.records",
-    "SearchResult": "uec_retriever.results",
-    "fit_posterior": "uec_retriever.fitting",
+    "Rescoring": "uec_retriever.engine.results",
+    "Record": "uec_retriever.data.records",
+    "SearchResult": "uec_retriever.engine.results",
+    "fit_posterior": "uec_retriever.experts.fitting",
     "label_utilities": "uec_retriever.utility_labeler.run",
-    "pseudo_pairs": "uec_retriever.pairs",
+    "pseudo_pairs": "uec_retriever.data.pairs",
 }
 __version__ = "0.1.0"
 __all__ = [

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.cli.test_refusals import refused
-from uec_retriever.engine import Engine
+from uec_retriever.engine.engine import Engine
 
 WORDS = "flow heat wing layer pressure model small large red green".split()
 

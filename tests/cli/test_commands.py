@@ -8,7 +8,7 @@ from pathlib import Path
 import ir_measures
 import pytest
 
-from uec_retriever.engine import Engine
+from uec_retriever.engine.engine import Engine
 
 WORDS = "flow heat wing layer pressure model small large red green".split()
 
@@ -80,7 +80,7 @@ def test_trec_run_of_a_query_file(uec, index, tmp_path):
 
 
 def test_info_loads_no_model(uec, index, models, monkeypatch):
-    from uec_retriever.encoders.expert import Expert
+    from uec_retriever.experts.expert import Expert
 
     monkeypatch.setattr(Expert, "load", None)
     told = json.loads(uec("info", "--index", index, "--json").out)

@@ -105,7 +105,7 @@ def test_folder_without_an_index(uec, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(uec, index, corpus, monkeypatch):
-    from uec_retriever.engine import Engine
+    from uec_retriever.engine.engine import Engine
 
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt

@@ -9,8 +9,8 @@ from chromadb.api.fastapi import FastAPI
 
 from devtools.chroma import running_chroma
 from tests.engine.small import bert_model, load, pairs, static_model
-from uec_retriever.engine import Engine
-from uec_retriever.fitting import fit_posterior
+from uec_retriever.engine.engine import Engine
+from uec_retriever.experts.fitting import fit_posterior
 from uec_retriever.laplace.files import save_posterior
 
 
@@ -112,7 +112,7 @@ def processes():
 def import_ahead(request):
     """The clean process for `processes` takes ten seconds to import: let it do so behind the first tests."""
     if any("processes" in item.fixturenames for item in request.session.items):
-        multiprocessing.set_forkserver_preload(["uec_retriever.engine"])
+        multiprocessing.set_forkserver_preload(["uec_retriever.engine.engine"])
         forkserver.ensure_running()
 
 

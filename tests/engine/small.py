@@ -17,10 +17,10 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from devtools.tiny import tiny_model
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import Engine
-from uec_retriever.pairs import CalibrationPairs
-from uec_retriever.store.records import Record
+from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.records import Record
+from uec_retriever.engine.engine import Engine
+from uec_retriever.experts.expert import Expert
 
 WORDS = (
     "the of to in for on with text word wing layer flow heat pressure what how why which probe hello world "

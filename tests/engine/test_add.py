@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from tests.engine.small import WORDS, answers, contents, load, numbered, numbered_record, pairs, sentences
-from uec_retriever.adding import CHUNK
-from uec_retriever.engine import Engine
+from uec_retriever.data.records import Record
+from uec_retriever.engine.add import CHUNK
+from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.results import AddReport
 from uec_retriever.errors import IdConflictError, InvalidInputError, NumericalError
-from uec_retriever.results import AddReport
-from uec_retriever.store.records import Record
 
 TEXTS = sorted(set(sentences(40, 1)))
 QUERIES = sentences(6, 2, 5)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.engine.small import answers, contents, hold_for_writing, numbered, pairs, sentences
-from uec_retriever.engine import Engine
+from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import IndexBusyError, InvalidInputError, NotAnIndexError, StorageError
-from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.store.connection import connect
 
 TEXTS = sorted(set(sentences(60, 1)))

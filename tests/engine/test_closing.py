@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from tests.engine.small import pairs, sentences
-from uec_retriever.engine import Engine
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import InvalidInputError, NumericalError, UECError
 
 
@@ -81,7 +81,7 @@ def test_searching_inside_inference_mode(make):
 
 
 def test_secrets_are_not_recorded():
-    from uec_retriever.encoders.expert import _recorded
+    from uec_retriever.experts.expert import _recorded
 
     options = {"token": "hf_x", "revision": "main", "model_kwargs": {"token": "hf_x", "dtype": "float16"}}
     assert _recorded(options) == {"revision": "main", "model_kwargs": {"dtype": "float16"}}

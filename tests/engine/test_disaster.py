@@ -11,9 +11,9 @@ import pytest
 
 from devtools.chroma import running_chroma
 from tests.engine.small import add_numbered, answers, contents, numbered, pairs, sentences
-from uec_retriever.engine import Engine
+from uec_retriever.data.records import Record
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import StorageError
-from uec_retriever.store.records import Record
 
 QUERIES = sentences(8, 2, 5)
 COUNT = 2500  # Chroma writes its vector index to disk at every 1000

@@ -9,16 +9,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.engine.small import answers, pairs, sentences, telling
-from uec_retriever.confidence import ConfidenceModel
-from uec_retriever.confidence_calibration import search_questions
-from uec_retriever.confidence_fitting import Kind
-from uec_retriever.confidence_questions import (
+from uec_retriever.confidence.fit import Kind
+from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.questions import (
     Question,
 )
-from uec_retriever.corpus import Corpus, read_labelled, read_queries
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import Engine
-from uec_retriever.pairs import pseudo_pairs
+from uec_retriever.data.corpus import Corpus, read_labelled, read_queries
+from uec_retriever.data.pairs import pseudo_pairs
+from uec_retriever.engine.confidence import search_questions
+from uec_retriever.engine.engine import Engine
+from uec_retriever.experts.expert import Expert
 from uec_retriever.store.manifest import Manifest
 
 TEXTS = telling(200)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.engine.small import WORDS, pairs, telling
-from uec_retriever.confidence import ConfidenceModel
-from uec_retriever.confidence_questions import Question, index_pairs, pair_questions
+from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.questions import Question, index_pairs, pair_questions
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.pairs import CalibrationPairs
 
 TEXTS = telling(200)
 IDS = [f"id{i}" for i in range(len(TEXTS))]

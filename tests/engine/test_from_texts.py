@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.engine.small import pairs, sentences
-from uec_retriever.engine import Engine
+from uec_retriever.data.records import SOURCE_KEY, Record, make_records
+from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
-from uec_retriever.general import general_pairs
-from uec_retriever.store.records import SOURCE_KEY, Record, make_records
 
 TEXTS = sentences(60, seed=3, words=14)
 

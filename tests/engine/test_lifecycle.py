@@ -5,7 +5,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.engine.small import answers, contents, load, numbered, pairs, sentences
-from uec_retriever.engine import Engine
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import (
     CorruptFileError,
     FormatVersionError,
@@ -15,7 +15,7 @@ from uec_retriever.errors import (
     NotAnIndexError,
     StorageError,
 )
-from uec_retriever.fitting import fit_posterior
+from uec_retriever.experts.fitting import fit_posterior
 from uec_retriever.store.connection import connect
 
 TEXTS = sorted(set(sentences(60, 1)))
@@ -187,7 +187,9 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused_before_anything_is_fitted_or_written(experts, monkeypatch, tmp_path, case):
     labels, options, message = REFUSED[case]
-    monkeypatch.setattr("uec_retriever.building.fit_posterior", lambda *a, **k: pytest.fail("it was fitted"))
+    monkeypatch.setattr(
+        "uec_retriever.engine.create.fit_posterior", lambda *a, **k: pytest.fail("it was fitted")
+    )
     with pytest.raises(InvalidInputError, match=message):
         Engine.create(tmp_path / "index", experts(*labels), pairs(), **options)
     assert not (tmp_path / "index").exists()
@@ -202,7 +204,7 @@ def fits(monkeypatch):
         labels.append(expert.label)
         return fit_posterior(expert, *args, **options)
 
-    monkeypatch.setattr("uec_retriever.building.fit_posterior", counted)
+    monkeypatch.setattr("uec_retriever.engine.create.fit_posterior", counted)
     return labels
 
 
@@ -234,7 +236,7 @@ def test_an_interrupted_build_uses_the_fits_that_are_there(make, fits, monkeypat
         return fit_posterior(expert, *args, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("uec_retriever.building.fit_posterior", fail_at_bert)
+        patch.setattr("uec_retriever.engine.create.fit_posterior", fail_at_bert)
         make("static", "bert")
     assert calls == ["static", "bert"]
     resumed = make("static", "bert")

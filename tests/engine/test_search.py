@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import rankdata
 
 from tests.engine.small import answers, pairs, sentences
-from uec_retriever.engine import Engine
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import InvalidInputError
 
 TEXTS = sorted(set(sentences(200, 1)))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from devtools.tiny import tiny_model
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.experts.expert import Expert
 
 WORDS = "flow heat wing layer pressure model small large red green blue cat dog bird hello world word text".split()
 

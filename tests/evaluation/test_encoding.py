@@ -8,7 +8,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from devtools.tiny import tiny_model, tokenizer
 from tests.evaluation.retrieval_small import ANIMALS, COLOURS, VERBS
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import CorruptFileError, InvalidInputError
 from uec_retriever.evaluation.encoding import EncodingCache, unit_means
 from uec_retriever.evaluation.members import (
@@ -20,9 +20,9 @@ from uec_retriever.evaluation.members import (
     load_members,
     qrels_pairs,
 )
-from uec_retriever.fitting import fit_posterior
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.fitting import fit_posterior
 from uec_retriever.laplace.files import save_posterior
-from uec_retriever.pairs import CalibrationPairs
 
 TEXTS = [f"{c} {a} {v}" for c in COLOURS for a in ANIMALS for v in VERBS][:70]
 

@@ -9,14 +9,14 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 from tests.engine.small import WORDS, bert_model, pairs, sentences, static_model
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.engine import Engine
+from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelMismatchError
 from uec_retriever.evaluation.collection import Query
 from uec_retriever.evaluation.exact_search import ExactIndex
 from uec_retriever.evaluation.metrics import rank_metrics
 from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_tasks import classification_task, retrieval_task, sts_task
+from uec_retriever.experts.expert import Expert
 from uec_retriever.similarity import moments, probit_score
 
 mteb = pytest.importorskip("mteb")

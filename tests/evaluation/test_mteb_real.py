@@ -5,12 +5,12 @@ import pytest
 from scipy.stats import spearmanr
 
 from devtools.models import MINILM, WORDLLAMA
-from uec_retriever.engine import Engine
+from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.engine.engine import Engine
 from uec_retriever.evaluation.collection import Query, load_collection
 from uec_retriever.evaluation.metrics import rank_metrics
 from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_tasks import collection_task, sts_task
-from uec_retriever.general import general_pairs
 
 mteb = pytest.importorskip("mteb")
 pytestmark = pytest.mark.models

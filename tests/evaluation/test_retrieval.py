@@ -7,7 +7,6 @@ import pytest
 
 from devtools.tiny import tiny_model
 from tests.evaluation.retrieval_small import random_collection, write_set
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import load_collection, merge_collections, with_queries
 from uec_retriever.evaluation.encoding import EncodingCache
@@ -16,6 +15,7 @@ from uec_retriever.evaluation.methods import UEC
 from uec_retriever.evaluation.metrics import NDCG, RETRIEVAL_METRICS, bootstrap, macro_bootstrap
 from uec_retriever.evaluation.retrieval import RetrievalOptions, RetrievalStudy, retrieval_rows, run_retrieval
 from uec_retriever.evaluation.retrieval_study import oracles
+from uec_retriever.experts.expert import Expert
 
 LABELS = [
     "one", "two", "uniform", "weighted", "RRF", "merged uniform", "UEC diag", "UEC kron", "UEC diag sum", "UEC kron sum",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.retrieval_small import manifest, random_collection, random_encoded
-from uec_retriever.ensemble import fuse_documents, fuse_queries
+from uec_retriever.engine.ensemble import fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation import scoring
 from uec_retriever.evaluation.encoded import Stopwatch

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from tests.evaluation.made_up import tiny_experts, write_pairs
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.evaluation.fitted import fit_experts, linearise_texts
 from uec_retriever.evaluation.pair_scores import cosines, uec_scores
@@ -14,7 +15,6 @@ from uec_retriever.evaluation.resampling import cells, rank_correlation, resampl
 from uec_retriever.evaluation.sts import StsOptions, run_sts
 from uec_retriever.evaluation.tables import read_labelled, read_pairs
 from uec_retriever.evaluation.weights import best_weights, simplex
-from uec_retriever.pairs import CalibrationPairs
 
 SMALL = StsOptions(limit=30, train_pairs=20, calibration_pairs=40)
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from uec_retriever.data.records import Record, same_content
 from uec_retriever.errors import (
     FormatVersionError,
     InvalidInputError,
@@ -10,7 +11,6 @@ from uec_retriever.errors import (
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
 from uec_retriever.store.manifest import ExpertEntry, Manifest
-from uec_retriever.store.records import Record, same_content
 
 MANIFEST = Manifest(
     experts=(ExpertEntry("a", "/a", "f", 4, "kron", "p", -1.0, -2.0, 1.0),),

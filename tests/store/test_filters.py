@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.manifest import ExpertEntry, Manifest
-from uec_retriever.store.records import Record
 
 MANIFEST = Manifest((ExpertEntry("a", "/a", "f", 2, "kron", "p", 0.0, 0.0, 1.0),), "block", 0.5, "none")
 NUMBERS = (-2, -1, 0, 1, 2, 3, -1.5, -0.5, 0.5, 1.0, 1.5, 2.0, 2.5)

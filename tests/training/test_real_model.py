@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.experts.expert import Expert
 from uec_retriever.training import Candidate, Question, TrainingOptions, train
 
 FACTS = [

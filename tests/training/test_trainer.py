@@ -9,8 +9,8 @@ from sentence_transformers import SentenceTransformer
 
 from devtools.tiny import tiny_model
 from tests.training.made_up import make_questions, write_labels
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelNotFoundError, TrainingError
+from uec_retriever.experts.expert import Expert
 from uec_retriever.training import TrainingOptions, extras, train, train_on_labels, train_on_qrels
 from uec_retriever.training.checkpoints import RunFolder
 

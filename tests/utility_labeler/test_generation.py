@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.utility_labeler.labelling_fakes import FakeJudge
+from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError, LabelError
-from uec_retriever.store.records import Record
 from uec_retriever.utility_labeler.generation import Generation, generate_questions
 from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.labeler import Labeler

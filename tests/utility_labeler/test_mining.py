@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
+from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.store.records import Record
 from uec_retriever.utility_labeler.mining import BM25, IndexNeighbours, Mining, Passages, given_pairs, mine
 from uec_retriever.utility_labeler.questions import Candidate, Question
 

@@ -28,9 +28,9 @@ from rich.table import Column, Table
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from uec_retriever.encoders.expert import Expert
-    from uec_retriever.engine import Engine
-    from uec_retriever.folder import IndexFolder
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.folder import IndexFolder
+    from uec_retriever.experts.expert import Expert
     from uec_retriever.store.chroma import ChromaStore
 
 errors = Console(stderr=True, highlight=False, markup=False)
@@ -71,7 +71,7 @@ def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bo
     """Load the experts named on the command line."""
     with status("Loading the experts"):
         quiet_libraries()
-        from uec_retriever.encoders.expert import Expert
+        from uec_retriever.experts.expert import Expert
 
         experts = []
         for spec in specs:
@@ -110,7 +110,7 @@ def open_engine(
     """An index that is there, with its models."""
     with status("Opening the index"):
         quiet_libraries()
-        from uec_retriever.engine import Engine
+        from uec_retriever.engine.engine import Engine
 
         return Engine.open(
             index,
@@ -124,7 +124,7 @@ def open_engine(
 
 def open_store(index: Path, server: str | None, collection: str) -> tuple[IndexFolder, ChromaStore]:
     """An index without its models."""
-    from uec_retriever.folder import IndexFolder
+    from uec_retriever.engine.folder import IndexFolder
     from uec_retriever.store.chroma import ChromaStore
 
     folder = IndexFolder(index, url=server, collection=collection)

@@ -68,12 +68,12 @@ def calibrate_confidence(
         raise InvalidInputError("give --queries and --qrels, or neither")
     labelled = None
     if queries is not None and qrels is not None:
-        from uec_retriever.corpus import read_labelled
+        from uec_retriever.data.corpus import read_labelled
 
         labelled = read_labelled(queries, qrels)
     engine = open_engine(index, expert, server, collection, device, trust_remote_code)
     with status("Making questions"):
-        from uec_retriever.confidence_questions import index_pairs
+        from uec_retriever.confidence.questions import index_pairs
 
         pairs = index_pairs(engine.pages(), limit=max_queries, seed=seed) if labelled is None else None
     with bar("Searching", len(labelled or pairs or ())) as progress:

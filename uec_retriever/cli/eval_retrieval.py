@@ -25,9 +25,9 @@ from uec_retriever.cli.common import (
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from uec_retriever.encoders.expert import Expert
     from uec_retriever.evaluation.collection import Collection
     from uec_retriever.evaluation.members import Calibration
+    from uec_retriever.experts.expert import Expert
 
 _METHODS = "single,uniform,weighted,rrf,merged,diag,kron,sum,ablation,oracle"
 
@@ -103,10 +103,10 @@ def retrieval(
     with status("Reading the collections"):
         quiet_libraries()
         from uec_retriever.atomic import write_atomically
-        from uec_retriever.encoders.expert import Expert
         from uec_retriever.evaluation.encoding import EncodingCache
         from uec_retriever.evaluation.report import provenance
         from uec_retriever.evaluation.retrieval import RetrievalOptions, run_retrieval, train_collections
+        from uec_retriever.experts.expert import Expert
 
         begun = provenance(seed)
         options = RetrievalOptions(

@@ -95,12 +95,12 @@ def uae(
         raise InvalidInputError("--answers needs a language model: give --llm")
     with status("Loading"):
         quiet_libraries()
-        from uec_retriever.encoders.loading import load_cross_encoder, load_model
         from uec_retriever.evaluation.answers import Answerer
         from uec_retriever.evaluation.collection import load_collection
         from uec_retriever.evaluation.rankers import CrossEncoderScorer, LikelihoodScorer, PairScorer
         from uec_retriever.evaluation.report import provenance
         from uec_retriever.evaluation.study import StudyOptions, run_study
+        from uec_retriever.experts.loading import load_cross_encoder, load_model
 
         options = StudyOptions(rerank_depth, answers, compose, tuple(scope) if scope else None, seed)
         begun = provenance(seed)

@@ -59,14 +59,14 @@ def fit(
 
     Best on pairs of the domain that the expert was trained for.
     """
-    from uec_retriever.corpus import Columns, Corpus
+    from uec_retriever.data.corpus import Columns, Corpus
 
     if (corpus is None) == (pairs is None):
         raise InvalidInputError("give --corpus or --pairs, one of them")
     documents = Corpus(corpus, Columns(text_column, title_column)) if corpus else None
     calibration = survey(documents, pairs, max_pairs)[1]()
     [loaded] = load_experts([expert], device, trust_remote_code)
-    from uec_retriever.fitting import fit_posterior
+    from uec_retriever.experts.fitting import fit_posterior
     from uec_retriever.laplace.files import save_posterior
 
     with bar("Fitting", 2 * len(calibration)) as progress:
@@ -110,7 +110,7 @@ def recalibrate(
     (`--pairs`). Another structure, layout or model needs `uec reindex`. A calibrated confidence is dropped: run
     `uec calibrate-confidence` again.
     """
-    from uec_retriever.pairs import pseudo_pairs
+    from uec_retriever.data.pairs import pseudo_pairs
 
     engine = open_engine(index, expert, server, collection, device, trust_remote_code)
     if pairs:

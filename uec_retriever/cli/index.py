@@ -80,7 +80,7 @@ def index(
     Example: `uec index --index idx --corpus corpus.jsonl --expert sentence-transformers/all-MiniLM-L6-v2
     --expert BAAI/bge-small-en-v1.5`
     """
-    from uec_retriever.corpus import Columns, Corpus
+    from uec_retriever.data.corpus import Columns, Corpus
 
     documents = Corpus(corpus, Columns(text_column, title_column, id_column))
     with status("Reading the corpus"):
@@ -137,8 +137,8 @@ def reindex(
     The old index stays as it is. Run it again after an interruption: it goes on.
     """
     quiet_libraries()
-    from uec_retriever.engine import Engine
-    from uec_retriever.pairs import pseudo_pairs
+    from uec_retriever.data.pairs import pseudo_pairs
+    from uec_retriever.engine.engine import Engine
 
     old = Engine.open(
         index, url=server, collection=collection, device=device, trust_remote_code=trust_remote_code

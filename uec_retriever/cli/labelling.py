@@ -150,7 +150,7 @@ def find_pairs(
     Raises:
         InvalidInputError: if the options do not go together.
     """
-    from uec_retriever.corpus import Corpus
+    from uec_retriever.data.corpus import Corpus
     from uec_retriever.utility_labeler.mining import Passages, given_pairs, mine
     from uec_retriever.utility_labeler.questions import Questions
 
@@ -195,7 +195,7 @@ def _ranker(passages: Passages, index: Path | None) -> Ranker:
     if index is None:
         return BM25(passages)
     quiet_libraries()
-    from uec_retriever.engine import Engine
+    from uec_retriever.engine.engine import Engine
 
     return IndexNeighbours(Engine.open(index), passages)
 

@@ -24,11 +24,11 @@ from uec_retriever.cli.common import (
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 
 if TYPE_CHECKING:
-    from uec_retriever.corpus import Corpus
-    from uec_retriever.encoders.expert import Expert
-    from uec_retriever.engine import Engine
-    from uec_retriever.pairs import CalibrationPairs
-    from uec_retriever.results import AddReport
+    from uec_retriever.data.corpus import Corpus
+    from uec_retriever.data.pairs import CalibrationPairs
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.results import AddReport
+    from uec_retriever.experts.expert import Expert
 
 DEFAULT_PAIRS = 640
 
@@ -93,8 +93,8 @@ def survey(
     Returns:
         The number of documents, and what makes the pairs: an existing index needs none.
     """
-    from uec_retriever.corpus import read_pairs
-    from uec_retriever.pairs import PairSampler
+    from uec_retriever.data.corpus import read_pairs
+    from uec_retriever.data.pairs import PairSampler
 
     sampler, total = PairSampler(limit), 0
     for document in documents or ():
@@ -112,8 +112,8 @@ def open_existing(
     """The index if it is there, made with the experts named; None if it has yet to be made."""
     with status("Opening the index"):
         quiet_libraries()
-        from uec_retriever.engine import Engine
-        from uec_retriever.opening import check_same_experts
+        from uec_retriever.engine.engine import Engine
+        from uec_retriever.engine.opening import check_same_experts
 
         if not Engine.exists(index, url=server, collection=collection):
             return None
@@ -135,7 +135,7 @@ def create(
     **options: Any,
 ) -> Engine:
     """Make an empty index under a progress bar; options as `Engine.create`."""
-    from uec_retriever.engine import Engine
+    from uec_retriever.engine.engine import Engine
 
     held = len(pairs.split()[1])
     work = sum(2 * (held if e.label in posteriors else len(pairs)) for e in experts)
@@ -170,7 +170,7 @@ def require_agreement(
     posterior: list[Path] | None,
 ) -> None:
     """Refuse options that an existing index does not have."""
-    from uec_retriever.opening import differences
+    from uec_retriever.engine.opening import differences
 
     asked: dict[str, Any] = {
         "structure": structure and structure.value,

@@ -21,7 +21,7 @@ from uec_retriever.cli.common import (
     short,
     status,
 )
-from uec_retriever.confidence import read_confidence
+from uec_retriever.confidence.model import read_confidence
 from uec_retriever.errors import InvalidInputError
 
 

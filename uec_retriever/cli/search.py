@@ -27,9 +27,9 @@ from uec_retriever.cli.common import (
 from uec_retriever.errors import CorpusError, InvalidInputError
 
 if TYPE_CHECKING:
-    from uec_retriever.confidence import ConfidenceModel
-    from uec_retriever.engine import Engine
-    from uec_retriever.results import Hit, SearchResult
+    from uec_retriever.confidence.model import ConfidenceModel
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.results import Hit, SearchResult
 
 _BATCH = 64
 
@@ -122,7 +122,7 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
 
 def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[str, Any]) -> int:
     from uec_retriever.atomic import write_atomically
-    from uec_retriever.corpus import read_queries
+    from uec_retriever.data.corpus import read_queries
 
     pending = list(read_queries(queries))
     lines: list[str] = []

@@ -187,8 +187,8 @@ def _fit_posterior(
     out: Path, questions: list[Question], device: str | None, trust_remote_code: bool, seed: int
 ) -> Path:
     """Fit the trained model's posterior on the questions and their best passages."""
-    from uec_retriever.encoders.expert import Expert
-    from uec_retriever.fitting import fit_posterior
+    from uec_retriever.experts.expert import Expert
+    from uec_retriever.experts.fitting import fit_posterior
     from uec_retriever.laplace.files import save_posterior
     from uec_retriever.training.data import calibration_pairs
 

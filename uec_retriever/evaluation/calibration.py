@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from uec_retriever.confidence_fitting import expected_calibration_error
+from uec_retriever.confidence.fit import expected_calibration_error
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.confidence.off_topic import OFF_TOPIC
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.fitted import Progress, fit_experts, linearise_texts
 from uec_retriever.evaluation.metrics import Values, bootstrap, paired_bootstrap
@@ -22,9 +23,8 @@ from uec_retriever.evaluation.probe import Probe, fit_probe, score_probe, unders
 from uec_retriever.evaluation.probe_features import BASELINE, neighbour_accuracy, probe_features
 from uec_retriever.evaluation.tables import LabelledTexts, drawn, read_labelled
 from uec_retriever.evaluation.weights import best_weights
+from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
-from uec_retriever.off_topic import OFF_TOPIC
-from uec_retriever.pairs import CalibrationPairs
 
 STRUCTURES = ("diag", "kron")
 OUT_OF_SCOPE = "oos_test.tsv"

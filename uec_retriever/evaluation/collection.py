@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from uec_retriever.corpus import Corpus, read_jsonl, read_queries
+from uec_retriever.data.corpus import Corpus, read_jsonl, read_queries
 from uec_retriever.errors import CorpusError
 from uec_retriever.utility_labeler.questions import read_split
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from uec_retriever.encoders.expert import Expert, Role
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.encoding import SHARD, CachedExpert, unit_means
 from uec_retriever.evaluation.members import Member
+from uec_retriever.experts.expert import Expert, Role
 from uec_retriever.gaussian import Array, GaussianEmbedding
 
 

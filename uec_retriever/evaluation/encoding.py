@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from uec_retriever.atomic import write_atomically
-from uec_retriever.encoders.expert import Expert, Linearised, Progress, Role
+from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import CorruptFileError, InvalidInputError, NumericalError
+from uec_retriever.experts.expert import Expert, Linearised, Progress, Role
 from uec_retriever.gaussian import Array
-from uec_retriever.texts import check_texts
 
 SHARD = 512  # texts in one file, and in one step that an interruption may cost
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from uec_retriever.ensemble import Ensemble
+from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.search import score_coded
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.searching import score_coded
 from uec_retriever.store.codec import CodedVariances
 
 _BATCH = 64  # queries in one matrix product

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from uec_retriever.convolution import coefficients
-from uec_retriever.encoders.expert import Expert, Linearised, Role
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.members import calibrated, plain_manifest
-from uec_retriever.fitting import Reference, fit_posterior
+from uec_retriever.experts.expert import Expert, Linearised, Role
+from uec_retriever.experts.fitting import Reference, fit_posterior
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.store.manifest import Manifest
 
 Progress = Callable[[str, int, int], None]

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uec_retriever.convolution import check_temperature
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.encoders.posteriors import attach_posterior
-from uec_retriever.ensemble_calibration import calibrate
+from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
+from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.fitting import Reference, fit_posterior, measure_reference
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.fitting import Reference, fit_posterior, measure_reference
+from uec_retriever.experts.posteriors import attach_posterior
 from uec_retriever.laplace.posterior import Posterior
-from uec_retriever.pairs import CalibrationPairs, pseudo_pairs
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 STRUCTURES = ("diag", "kron")

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from uec_retriever.convolution import LAYOUTS
-from uec_retriever.ensemble import fuse_documents, fuse_queries
+from uec_retriever.engine.ensemble import fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.encoded import Encoded
 from uec_retriever.evaluation.members import STRUCTURES

@@ -27,13 +27,13 @@ import numpy as np
 import torch
 
 from uec_retriever.convolution import check_temperature
-from uec_retriever.encoders.expert import Expert, Role
-from uec_retriever.engine import Engine
-from uec_retriever.ensemble import Ensemble
+from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.evaluation.exact_search import ExactIndex
 from uec_retriever.evaluation.mteb_inputs import batch_texts, dataset_texts, encode_pages
 from uec_retriever.evaluation.mteb_meta import model_meta, require_mteb
+from uec_retriever.experts.expert import Expert, Role
 from uec_retriever.gaussian import Array
 
 if TYPE_CHECKING:

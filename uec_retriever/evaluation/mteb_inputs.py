@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uec_retriever.encoders.expert import Role
-from uec_retriever.ensemble import Ensemble
+from uec_retriever.data.texts import text_problem
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.errors import InvalidInputError, NumericalError
+from uec_retriever.experts.expert import Role
 from uec_retriever.gaussian import GaussianEmbedding
-from uec_retriever.texts import text_problem
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from uec_retriever.encoders.expert import Expert
-from uec_retriever.ensemble import Ensemble
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.errors import InvalidInputError, MissingExtraError
+from uec_retriever.experts.expert import Expert
 
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.encoders.expert import Expert
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.abstention import risk_coverage
 from uec_retriever.evaluation.collection import Collection, load_collection
@@ -22,6 +21,7 @@ from uec_retriever.evaluation.metrics import (
 )
 from uec_retriever.evaluation.retrieval_options import Measured, RetrievalOptions
 from uec_retriever.evaluation.retrieval_study import RetrievalStudy
+from uec_retriever.experts.expert import Expert
 
 __all__ = [
     "Measured",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from uec_retriever.ensemble_calibration import TEMPERATURES
+from uec_retriever.engine.recalibrate import TEMPERATURES
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.members import STRUCTURES

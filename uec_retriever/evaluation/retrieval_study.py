@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection, Query
 from uec_retriever.evaluation.encoded import CollectionEncoder, Encoded, Stopwatch
@@ -28,9 +28,9 @@ from uec_retriever.evaluation.methods import (
 from uec_retriever.evaluation.metrics import MAP, NDCG, RETRIEVAL_METRICS, Values, rank_metrics
 from uec_retriever.evaluation.retrieval_options import Measured, RetrievalOptions
 from uec_retriever.evaluation.scoring import Scorer, merged, rank, single, weighted_cosines
-from uec_retriever.fitting import Reference
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.fitting import Reference
 from uec_retriever.gaussian import Array
-from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.store.manifest import Manifest
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.encoders.expert import Expert
+from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
+from uec_retriever.data.stdlib_docs import general_pairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.calibration import calibration_cell, stated
 from uec_retriever.evaluation.fitted import FittedExperts, Progress, fit_experts, linearise_texts
@@ -25,10 +26,9 @@ from uec_retriever.evaluation.pair_scores import PairScores, cosines, fixed_scor
 from uec_retriever.evaluation.resampling import Rows, cells, rank_correlation, resampled, spearman
 from uec_retriever.evaluation.tables import SentencePairs, read_pairs
 from uec_retriever.evaluation.weights import best_weights
+from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
-from uec_retriever.general import general_pairs
 from uec_retriever.laplace.calibration import pair_likelihood
-from uec_retriever.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
 
 BASELINE = "uniform"
 STRUCTURES = ("diag", "kron")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import CorpusError
 from uec_retriever.gaussian import Array
-from uec_retriever.texts import text_problem
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.errors import InternalError, NotFoundError
 
+from uec_retriever.data.records import RESERVED_PREFIXES, SOURCE_KEY, Record
 from uec_retriever.errors import NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.connection import Where, connect, forget, guard
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.records import RESERVED_PREFIXES, SOURCE_KEY, Record
 
 DEFAULT_COLLECTION = "uec"
 _VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uec_retriever.corpus import Corpus, Document, read_queries
+from uec_retriever.data.corpus import Corpus, Document, read_queries
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import CorpusError, InvalidInputError
-from uec_retriever.pairs import CalibrationPairs
 from uec_retriever.utility_labeler.labels import Label
 from uec_retriever.utility_labeler.questions import read_split
 

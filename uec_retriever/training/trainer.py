@@ -12,8 +12,8 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
-from uec_retriever.encoders.loading import load_model
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.experts.loading import load_model
 from uec_retriever.training.card import write_card
 from uec_retriever.training.checkpoints import RunFolder
 from uec_retriever.training.data import (

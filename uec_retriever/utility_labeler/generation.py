@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.corpus import read_jsonl
+from uec_retriever.data.corpus import read_jsonl
+from uec_retriever.data.records import content_id
+from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, LabelError
-from uec_retriever.store.records import content_id
-from uec_retriever.texts import text_problem
 from uec_retriever.utility_labeler.encoding import beginning
 from uec_retriever.utility_labeler.files import LabelFile
 from uec_retriever.utility_labeler.judge import Judge, digest

@@ -14,8 +14,8 @@ from uec_retriever.errors import InvalidInputError, MissingExtraError
 from uec_retriever.utility_labeler.questions import Candidate, Pair, Question
 
 if TYPE_CHECKING:
-    from uec_retriever.engine import Engine
-    from uec_retriever.store.records import Record
+    from uec_retriever.data.records import Record
+    from uec_retriever.engine.engine import Engine
 
 _BATCH = 64
 

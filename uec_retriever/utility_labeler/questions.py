@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.corpus import read_jsonl
+from uec_retriever.data.corpus import read_jsonl
+from uec_retriever.data.records import content_id
+from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import CorpusError
-from uec_retriever.store.records import content_id
-from uec_retriever.texts import text_problem
 from uec_retriever.utility_labeler.labels import Source
 
 _SHOWN = 5

@@ -74,8 +74,8 @@ def make_records(
         InvalidInputError: for a bad text, id or metadata value, naming position and fix.
         IdConflictError: if one id stands for two different texts.
     """
+    from uec_retriever.data import records
     from uec_retriever.errors import InvalidInputError
-    from uec_retriever.store import records
 
     texts = list(texts)
     checked = records.make_records(texts, list(map(str, range(len(texts)))), metadatas)

@@ -120,7 +120,7 @@ def test_index_nodes_lead_on(retriever, nodes):
 
 @pytest.mark.parametrize("use_async", [False, True])
 async def test_the_score_0_of_an_index_node_stays_so(retriever, monkeypatch, use_async):
-    from uec_retriever.results import Hit
+    from uec_retriever.engine.results import Hit
 
     target = TextNode(id_="target", text="red bird")
     base = retriever([IndexNode(id_="i", text="the wing", index_id="a")], object_map={"a": target})

@@ -23,8 +23,8 @@ from llama_index.retrievers.uec import UECRetriever
 from llama_index.retrievers.uec.content_ids import with_content_ids
 from llama_index.retrievers.uec.nodes import node_of, records_of
 
+from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError, StorageError
-from uec_retriever.store.records import Record
 
 counter = itertools.count()
 alphabet = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

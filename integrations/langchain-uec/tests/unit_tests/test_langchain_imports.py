@@ -8,7 +8,7 @@ import pytest
 
 import langchain_uec
 
-HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "uec_retriever.engine")
+HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "uec_retriever.engine.engine")
 
 
 def imported(code):

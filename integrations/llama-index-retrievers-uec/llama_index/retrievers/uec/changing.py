@@ -14,7 +14,7 @@ from llama_index.retrievers.uec.filters import chroma_filter
 from llama_index.retrievers.uec.nodes import node_of, records_of
 
 from uec_retriever import AddReport, Engine
-from uec_retriever.store.records import SOURCE_KEY, Record
+from uec_retriever.data.records import SOURCE_KEY, Record
 
 _PAGE = 500
 

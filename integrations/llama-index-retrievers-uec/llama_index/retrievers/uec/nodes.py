@@ -20,8 +20,8 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from uec_retriever.data.records import Record, make_records
 from uec_retriever.errors import InvalidInputError, StorageError
-from uec_retriever.store.records import Record, make_records
 
 logger = logging.getLogger(__name__)
 _KNOWN: tuple[type[BaseNode], ...] = (TextNode, IndexNode, ImageNode, Node, Document, ImageDocument)

@@ -1,0 +1,187 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from uec_retriever.data.corpus import Columns, Corpus, read_labelled, read_pairs, read_queries
+from uec_retriever.errors import CorpusError, InvalidInputError
+
+
+def write_jsonl(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def records(corpus):
+    return [(d.record.id, d.record.text, d.record.metadata) for d in corpus]
+
+
+def test_beir_line_becomes_title_and_text_with_flat_metadata(tmp_path):
+    path = write_jsonl(
+        tmp_path / "corpus.jsonl",
+        {"_id": "a", "title": "Wings", "text": "Lift and drag.", "metadata": {"group": "g", "none": None}},
+        {"_id": "b", "title": "", "text": "No title.", "metadata": {}},
+    )
+    expected = [("a", "Wings Lift and drag.", {"title": "Wings", "group": "g"}), ("b", "No title.", {})]
+    assert records(Corpus(path)) == expected
+    assert records(Corpus(tmp_path)) == expected  # the folder of the file
+    [first, second] = Corpus(path)
+    assert (first.title, first.body) == ("Wings", "Lift and drag.")
+
+
+def test_a_corpus_can_be_read_twice_and_notes_empty_documents(tmp_path):
+    corpus = Corpus(
+        write_jsonl(tmp_path / "c.jsonl", {"_id": "a", "text": "x"}, {"_id": "471", "title": "", "text": " "})
+    )
+    assert records(corpus) == records(corpus) == [("a", "x", {})]
+    assert corpus.skipped == ["471"]
+
+
+def test_ids_are_optional_and_numbers_become_strings(tmp_path):
+    corpus = Corpus(write_jsonl(tmp_path / "c.jsonl", {"text": "x"}, {"text": "x"}, {"id": 7, "text": "y"}))
+    [first, again, numbered] = records(corpus)
+    assert first[0] == again[0] and len(first[0]) == 32
+    assert numbered == ("7", "y", {})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{not json}", "line 2.*not JSON"),
+        ('{"_id": "b", "text": "torn', "line 2.*not JSON"),
+        ("[1, 2]", "line 2.*list, not a JSON object"),
+        ('{"_id": "b", "text": 5}', "line 2.*'text' is int"),
+        ('{"_id": "b", "text": "x", "metadata": [1]}', "line 2.*'metadata' is list"),
+        ('{"_id": "b", "text": "x", "metadata": {"k": {"deep": 1}}}', "line 2.*json.dumps"),
+        ('{"_id": "b", "text": "x", "metadata": {"uec:v": "y"}}', "line 2.*reserved"),
+        ('{"_id": "b", "text": "\\ud800 x"}', "line 2.*lone surrogate"),
+        ('{"_id": "b", "text": "a\\u0000b"}', "line 2.*NUL"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, message):
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"_id": "a", "text": "good"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=message):
+        list(Corpus(path))
+
+
+def test_bytes_that_are_not_utf8_are_named(tmp_path):
+    path = tmp_path / "c.jsonl"
+    path.write_bytes(b'{"text": "caf\xe9"}\n')
+    with pytest.raises(CorpusError, match="line 1.*UTF-8"):
+        list(Corpus(path))
+
+
+def test_folder_of_text_files(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "b.md").write_text("# Heading\n\nBody", encoding="utf-8")
+    (tmp_path / "deep" / "a.TXT").write_text("plain", encoding="utf-8")
+    (tmp_path / "image.png").write_bytes(b"\x89PNG")
+    assert records(Corpus(tmp_path)) == [
+        ("b.md", "# Heading\n\nBody", {"path": "b.md"}),
+        ("deep/a.TXT", "plain", {"path": "deep/a.TXT"}),
+    ]
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(CorpusError, match="latin.txt"):
+        list(Corpus(tmp_path))
+
+
+@pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".tsv", "\t")])
+def test_csv_with_named_columns(tmp_path, suffix, delimiter):
+    path = tmp_path / f"c{suffix}"
+    quoted = f'"two\nlines{delimiter} one text"'
+    rows = [["key", "body", "year"], ["k1", quoted, "2001"], ["k2", "other", ""]]
+    path.write_text("\n".join(delimiter.join(row) for row in rows), encoding="utf-8")
+    corpus = Corpus(path, Columns(text="body", id="key"))
+    assert records(corpus) == [
+        ("k1", f"two\nlines{delimiter} one text", {"year": "2001"}),
+        ("k2", "other", {}),
+    ]
+    with pytest.raises(CorpusError, match=r"no column 'text'.*'body'.*--text-column"):
+        list(Corpus(path))
+
+
+def test_csv_with_too_many_values_is_refused(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("text\nfine\none, two\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="line 3"):
+        list(Corpus(path))
+
+
+def test_parquet_keeps_types_and_lists(tmp_path):
+    path = tmp_path / "c.parquet"
+    rows = [
+        {"_id": "a", "text": "x", "year": 2001, "tags": ["u", "v"]},
+        {"_id": "b", "text": "y", "year": None, "tags": []},
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    assert records(Corpus(path)) == [("a", "x", {"year": 2001, "tags": ["u", "v"]}), ("b", "y", {})]
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(CorpusError, match="no readable Parquet"):
+        list(Corpus(path))
+
+
+def test_unknown_kinds_of_corpus(tmp_path):
+    with pytest.raises(CorpusError, match="no corpus at"):
+        list(Corpus(tmp_path / "absent.jsonl"))
+    (tmp_path / "c.docx").write_bytes(b"x")
+    with pytest.raises(CorpusError, match=r"c.docx: give a .jsonl"):
+        list(Corpus(tmp_path / "c.docx"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="holds no .txt or .md"):
+        list(Corpus(tmp_path / "empty"))
+
+
+def test_queries_and_pairs(tmp_path):
+    queries = write_jsonl(tmp_path / "queries.jsonl", {"_id": "q1", "text": "what?"})
+    assert list(read_queries(queries)) == list(read_queries(tmp_path)) == [("q1", "what?")]
+    for row, message in (
+        ({"_id": "q 1", "text": "x"}, "space"),
+        ({"text": "x"}, "'_id' is missing"),
+        ({"_id": "q", "text": ""}, "empty"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            list(read_queries(write_jsonl(tmp_path / "bad.jsonl", row)))
+    pairs = write_jsonl(
+        tmp_path / "pairs.jsonl", *({"query": f"q {i}", "positive": f"p {i}"} for i in range(16))
+    )
+    assert read_pairs(pairs).positives[15] == "p 15"
+    with pytest.raises(CorpusError, match="line 1.*'positive' is NoneType"):
+        read_pairs(write_jsonl(tmp_path / "bad.jsonl", {"query": "x"}))
+    with pytest.raises(InvalidInputError, match="too few"):
+        read_pairs(write_jsonl(tmp_path / "few.jsonl", {"query": "x", "positive": "y"}))
+
+
+def test_labelled_queries(tmp_path):
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(
+            json.dumps({"_id": i, "text": t}) + "\n"
+            for i, t in [("1", "a"), ("2", "b"), ("3", "a"), ("4", "c")]
+        )
+    )
+    qrels = tmp_path / "test.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\n1\tx\t1\n1\ty\t0\n3\tz\t2\n2\tx\t0\n9\tx\t1\n")
+    assert read_labelled(tmp_path, qrels) == {"a": {"x", "z"}, "b": set()}
+    for text, message in (
+        ("header\n1\tx\n", "line 2: expected query-id, corpus-id and score"),
+        ("header\n\n1\tx\tyes\n", "line 3: expected"),
+        ("header\n9\tx\t1\n", "do their ids agree"),
+    ):
+        qrels.write_text(text)
+        with pytest.raises(CorpusError, match=message):
+            read_labelled(tmp_path, qrels)
+    with pytest.raises(CorpusError, match=r"cannot read .*absent\.tsv"):
+        read_labelled(tmp_path, tmp_path / "absent.tsv")
+
+
+@pytest.mark.data
+def test_every_retrieval_collection_can_be_read(collections):
+    folders = sorted(p.parent for p in collections.glob("*/corpus.jsonl"))
+    assert len(folders) >= 10
+    for folder in folders:
+        corpus = Corpus(folder)
+        ids = [d.record.id for d in corpus]
+        lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").count("\n")
+        assert len(set(ids)) == len(ids) == lines - len(corpus.skipped)
+        assert len(list(read_queries(folder))) > 0

@@ -1,0 +1,147 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from uec_retriever.data.records import Record, check_metadata, content_id, make_records, same_content
+from uec_retriever.errors import IdConflictError, InvalidInputError
+
+GOOD_VALUES = ["", " ", "é 🙂\n", 0, -(2**63), 2**63 - 1, 0.5, -0.0, True, ["a", ""], [1, 2], [0.5], [True]]
+BAD_VALUES = [
+    (None, "drop the key"),
+    ({"a": 1}, "json.dumps"),
+    (("a", "b"), "use str, int, float, bool or a list"),
+    (b"x", "use str"),
+    (np.float32(1), "value.item()"),
+    (np.int64(1), "value.item()"),
+    (np.bool_(True), "value.item()"),
+    (np.array([1.0]), "use str"),
+    (math.nan, "NaN"),
+    (math.inf, "infinity"),
+    (2**63, "more than 64 bits"),
+    (-(2**63) - 1, "more than 64 bits"),
+    ("\ud800", "lone surrogate"),
+    ("a\0", "NUL"),
+    (" \0", "NUL"),
+    ([], "empty list"),
+    ([1, "a"], "one type"),
+    ([1, True], "one type"),
+    ([[1]], "one type"),
+    ([None], "drop the key"),
+    ([math.nan], "NaN"),
+    ([2**63], "more than 64 bits"),
+    (["\ud800"], "lone surrogate"),
+    ([{"a": 1}], "json.dumps"),
+]
+BAD_KEYS = [
+    ("", "non-empty"),
+    (1, "non-empty strings"),
+    (None, "non-empty strings"),
+    ("uec:v", "reserved"),
+    ("chroma:document", "reserved"),
+    ("#hash", "begin with '#' or '$'"),
+    ("$and", "begin with '#' or '$'"),
+    ("a\ud800", "lone surrogate"),
+    ("a\0", "NUL"),
+]
+
+
+@pytest.mark.parametrize("value", GOOD_VALUES, ids=repr)
+def test_good_values_pass_unchanged(value):
+    checked = check_metadata({"key": value}, 0)
+    assert checked == {"key": value}
+    assert type(checked["key"]) is type(value)
+
+
+@pytest.mark.parametrize(("value", "fix"), BAD_VALUES, ids=lambda x: ascii(x)[:20])
+def test_bad_values_are_refused_with_position_key_and_fix(value, fix):
+    with pytest.raises(InvalidInputError, match="metadata 7, key 'colour'") as caught:
+        check_metadata({"fine": 1, "colour": value}, 7)
+    assert fix in str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "fix"), BAD_KEYS, ids=lambda x: ascii(x)[:20])
+def test_bad_keys_are_refused(key, fix):
+    with pytest.raises(InvalidInputError, match=re.escape(fix)):
+        check_metadata({key: 1}, 0)
+
+
+def test_metadata_is_a_dictionary_or_nothing():
+    assert check_metadata(None, 0) == {}
+    with pytest.raises(InvalidInputError, match="metadata 2 is list, not a dictionary"):
+        check_metadata([("a", 1)], 2)
+
+
+def test_metadata_is_copied():
+    mine = {"a": 1}
+    (record,) = make_records(["text"], metadatas=[mine])
+    mine["a"] = 2
+    assert record.metadata == {"a": 1}
+
+
+@pytest.mark.parametrize("bad", ["", " \t\n", None, 3, b"x", "a\0b", "\ud800"], ids=ascii)
+def test_bad_texts_and_ids_are_refused_with_their_position(bad):
+    with pytest.raises(InvalidInputError, match="text 1 "):
+        make_records(["fine", bad])
+    with pytest.raises(InvalidInputError, match="id 1 "):
+        make_records(["one", "two"], ids=["fine", bad])
+
+
+def test_a_single_text_is_not_taken_for_its_characters():
+    with pytest.raises(InvalidInputError, match="put it into a list"):
+        make_records("text")
+
+
+@pytest.mark.parametrize("what", ["ids", "metadatas"])
+def test_lengths_must_agree(what):
+    with pytest.raises(InvalidInputError, match=f"2 texts but 1 {what}"):
+        make_records(["a", "b"], **{what: [{}] if what == "metadatas" else ["a"]})
+
+
+def test_records_given_twice_count_once_and_order_is_kept():
+    records = make_records(["b", "a", "b"], ids=["2", "1", "2"])
+    assert records == [Record("2", "b", {}), Record("1", "a", {})]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [("b", {"n": 1}), ("a", {"n": 2}), ("a", {}), ("a", {"m": 1}), ("a", {"n": 1.0}), ("a", {"n": True})],
+)
+def test_one_id_for_two_records_is_a_conflict(second):
+    text, metadata = second
+    with pytest.raises(IdConflictError, match="'x'.*make ids unique"):
+        make_records(["a", text], ids=["x", "x"], metadatas=[{"n": 1}, metadata])
+
+
+def test_content_ids_depend_on_text_and_metadata_only():
+    a, b, c, d = make_records(["t", "u", "t", "t"], metadatas=[{"x": 1, "y": 2}, None, {"x": 1}, None])
+    assert len({a.id, b.id, c.id, d.id}) == 4
+    assert a.id == content_id("t", {"y": 2, "x": 1})
+    assert all(len(r.id) == 32 and set(r.id) <= set("0123456789abcdef") for r in (a, b, c, d))
+
+
+def test_content_ids_are_pinned():
+    assert content_id("text", {}) == "8489fd655aa3b7fd4160e3967b8be8a9"  # or indexes would fill up twice
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (0.1 + 0.2, 0.3, True),  # Chroma loses the last bit of every fifth float
+        ([1.9000000000000001], [1.9], True),
+        (0.3, 0.3001, False),
+        (-0.0, 0.0, True),
+        (1, 1.0, False),
+        (1, True, False),
+        ([1], [1.0], False),
+        ([1], [1, 1], False),
+        (["a", "b"], ["b", "a"], False),
+        ("a", "a", True),
+    ],
+)
+def test_same_content(one, other, same):
+    assert same_content(Record("a", "t", {"x": one}), Record("a", "t", {"x": other})) is same
+    assert not same_content(Record("a", "t", {"x": one}), Record("a", "u", {"x": one}))
+    assert not same_content(Record("a", "t", {"x": one}), Record("a", "t", {"x": one, "y": 1}))
+    assert not same_content(Record("a", "t", {"x": one}), Record("a", "t", {"y": one}))

@@ -1,0 +1,227 @@
+"""Fit a confidence model on signals with known outcomes, and say how good it is on queries it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
+
+from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.gaussian import Array
+
+MINIMUM_QUERIES = 32
+OFF_TOPIC_SHARE = 0.2  # of the unanswerable queries
+_FOLDS = 5
+_MINIMUM_OF_A_KIND = 5  # rows of each outcome, one for each fold
+_SMALLEST_SCALE = 1e-12  # a signal that hardly varies is left as it is
+
+
+class Kind(IntEnum):
+    """What was searched for."""
+
+    ANSWERABLE = 0
+    LEFT_OUT = 1  # its answer was taken out of the candidates, or was never in the index
+    OFF_TOPIC = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Searches whose outcome is known, n of them.
+
+    Attributes:
+        signals: n mappings, as `abstention_signals` gives them.
+        hits: `[n]` bool, whether a right answer is among the first k.
+        kinds: `[n]` of `Kind`.
+        queries: `[n]` number of the query; one can be searched with and without its answer.
+    """
+
+    signals: Sequence[Mapping[str, float]]
+    hits: NDArray[np.bool_]
+    kinds: NDArray[np.int_]
+    queries: NDArray[np.int_]
+
+    def weights(self, unanswerable: float) -> Array:
+        """`[n]` weights of mean 1, under which this share of searches is unanswerable, a fifth of it off topic."""
+        off_topic = OFF_TOPIC_SHARE if (self.kinds == Kind.OFF_TOPIC).any() else 0.0
+        shares = np.array([1 - unanswerable, unanswerable * (1 - off_topic), unanswerable * off_topic])
+        weights = (shares / np.maximum(np.bincount(self.kinds, minlength=len(Kind)), 1))[self.kinds]
+        return np.asarray(weights / weights.mean())
+
+    def among(self, chosen: NDArray[np.bool_]) -> Outcomes:
+        """Some of the searches."""
+        signals = [row for row, keep in zip(self.signals, chosen, strict=True) if keep]
+        return Outcomes(signals, self.hits[chosen], self.kinds[chosen], self.queries[chosen])
+
+
+@dataclass(frozen=True)
+class ConfidenceReport:
+    """How good the confidence is, on queries that it was not fitted on (cross-validation by query).
+
+    Attributes:
+        queries: how many, those off topic not counted.
+        hit_rate: share of the answerable queries with a right answer among the first k.
+        positives: share of all searches with one, as weighted by `unanswerable`.
+        auroc: P(a search that succeeded has the higher confidence); .5 tells nothing, 1 all.
+        auroc_answerable: the same among answerable queries alone; None if all or none succeeded.
+        ece: expected calibration error, ten bins of equal width, in [0, 1]; 0 is best.
+        brier: mean squared error of the confidence, in [0, 1]; 0 is best.
+        brier_constant: what a constant confidence of `positives` would get.
+    """
+
+    queries: int
+    hit_rate: float
+    positives: float
+    auroc: float
+    auroc_answerable: float | None
+    ece: float
+    brier: float
+    brier_constant: float
+
+
+def fit_confidence(
+    outcomes: Outcomes,
+    *,
+    k: int,
+    candidates: int,
+    records: int,
+    source: str,
+    unanswerable: float = 0.5,
+    seed: int = 0,
+) -> tuple[ConfidenceModel, ConfidenceReport]:
+    """Logistic regression (L2, C = 1, weights >= 0) from standardised signals to the outcome.
+
+    The model is fitted on all searches; the report is made of predictions for queries left out
+    of the fit, five parts in turn.
+
+    Args:
+        outcomes: of at least 32 queries, at least 5 that succeeded and 5 that did not.
+        k: hits among which the answer was looked for.
+        candidates: how many were fetched and rescored.
+        records: texts in the index.
+        source: of the queries.
+        unanswerable: share of queries without an answer to be assumed, in [0, 1).
+        seed: of the parts.
+
+    Raises:
+        InvalidInputError: for too few queries, or if nearly all succeeded or failed.
+    """
+    check_share(unanswerable)
+    used = outcomes if unanswerable else outcomes.among(outcomes.kinds == Kind.ANSWERABLE)
+    number = len(np.unique(used.queries[used.kinds != Kind.OFF_TOPIC]))
+    if number < MINIMUM_QUERIES:
+        raise InvalidInputError(
+            f"{number} queries are too few to calibrate confidence on: give at least {MINIMUM_QUERIES}, "
+            "better some hundreds"
+        )
+    succeeded = int(used.hits.sum())
+    if min(succeeded, len(used.hits) - succeeded) < _MINIMUM_OF_A_KIND:
+        raise InvalidInputError(
+            f"{succeeded} of {len(used.hits)} searches found a right answer, so there is nothing to tell apart: "
+            "give other or more queries, or another k" + ("" if unanswerable else ", or unanswerable > 0")
+        )
+    weights = used.weights(unanswerable)
+    table = np.array([[row[name] for name in SIGNALS] for row in used.signals], dtype=np.float64)
+    predicted = np.empty(len(table))
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
+    for train, held in folds.split(table, used.hits, used.queries):
+        fold = _logistic(table[train], used.hits[train], weights[train])
+        predicted[held] = fold.probabilities(table[held])
+    fitted = _logistic(table, used.hits, weights)
+    model = ConfidenceModel(
+        signals=tuple(SIGNALS),
+        means=tuple(fitted.means.tolist()),
+        scales=tuple(fitted.scales.tolist()),
+        weights=tuple(fitted.weights.tolist()),
+        intercept=fitted.intercept,
+        k=k,
+        candidates=candidates,
+        unanswerable=unanswerable,
+        queries=number,
+        records=records,
+        source=source,
+    )
+    return model, _report(used, predicted, weights)
+
+
+def check_share(unanswerable: float) -> None:
+    """Raises InvalidInputError for a share of unanswerable queries outside [0, 1)."""
+    if not 0 <= unanswerable < 1:
+        raise InvalidInputError(f"unanswerable must be in [0, 1), got {unanswerable}")
+
+
+def expected_calibration_error(
+    labels: NDArray[Any], probabilities: Array, weights: Array | None = None, *, bins: int = 10
+) -> float:
+    """Mean distance of probability and frequency, over bins of equal width.
+
+    Args:
+        labels: `[n]` 0 or 1.
+        probabilities: `[n]` in [0, 1].
+        weights: `[n]`, alike if absent.
+        bins: how many.
+
+    Returns:
+        In [0, 1]; 0 is best.
+
+    Source: Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning" (AAAI 2015).
+    """
+    labels, probabilities = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
+    weights = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, weights * (probabilities - labels), minlength=bins)
+    return float(np.abs(gaps).sum() / weights.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Logistic:
+    means: Array
+    scales: Array
+    weights: Array
+    intercept: float
+
+    def probabilities(self, table: Array) -> Array:
+        return np.asarray(expit((table - self.means) / self.scales @ self.weights + self.intercept))
+
+
+def _logistic(table: Array, hits: NDArray[np.bool_], sample_weights: Array) -> _Logistic:
+    """Weights >= 0: a signal that would get a negative one is left out, the worst first."""
+    means = np.average(table, axis=0, weights=sample_weights)
+    scales = np.sqrt(np.average((table - means) ** 2, axis=0, weights=sample_weights))
+    scales = np.where(scales < _SMALLEST_SCALE, 1.0, scales)
+    standard = (table - means) / scales
+    weights, kept = np.zeros(table.shape[1]), list(range(table.shape[1]))
+    while kept:
+        fitted = LogisticRegression().fit(standard[:, kept], hits, sample_weight=sample_weights)
+        found = fitted.coef_[0]
+        if found.min() >= 0:
+            weights[kept] = found
+            return _Logistic(means, scales, weights, float(fitted.intercept_[0]))
+        del kept[int(found.argmin())]
+    share = float(np.average(hits, weights=sample_weights))
+    return _Logistic(means, scales, weights, float(logit(share)))
+
+
+def _report(outcomes: Outcomes, predicted: Array, weights: Array) -> ConfidenceReport:
+    hits, answerable = outcomes.hits, outcomes.kinds == Kind.ANSWERABLE
+    positives = float(np.average(hits, weights=weights))
+    among = hits[answerable]
+    mixed = 0 < int(among.sum()) < len(among)
+    return ConfidenceReport(
+        queries=len(np.unique(outcomes.queries[outcomes.kinds != Kind.OFF_TOPIC])),
+        hit_rate=float(among.mean()) if len(among) else 0.0,
+        positives=positives,
+        auroc=float(roc_auc_score(hits, predicted, sample_weight=weights)),
+        auroc_answerable=float(roc_auc_score(among, predicted[answerable])) if mixed else None,
+        ece=expected_calibration_error(hits, predicted, weights),
+        brier=float(np.average((predicted - hits) ** 2, weights=weights)),
+        brier_constant=positives * (1 - positives),
+    )

@@ -1,0 +1,1 @@
+"""Texts on their way in: checks, records, corpora, calibration pairs, relevance judgements."""

@@ -1,0 +1,156 @@
+"""Calibration pairs (query, positive): the user's, or pseudo-pairs made from a corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from uec_retriever.data.texts import check_texts, text_problem
+from uec_retriever.errors import InvalidInputError
+
+MINIMUM_PAIRS = 16
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_SMALLEST = 12  # characters; shorter sides say nothing
+
+
+@dataclass(frozen=True)
+class CalibrationPairs:
+    """Pairs of texts that belong together.
+
+    Attributes:
+        queries: n texts.
+        positives: n texts, row by row what answers or continues the query.
+        source: `user`, or how they were made: `title`, `first sentence` or `halves`.
+    """
+
+    queries: list[str]
+    positives: list[str]
+    source: str = field(default="user")
+
+    def __post_init__(self) -> None:
+        if len(self.queries) != len(self.positives):
+            raise InvalidInputError(
+                f"{len(self.queries)} queries and {len(self.positives)} positives: pairs need as many of each"
+            )
+        check_texts(self.queries, "calibration query")
+        check_texts(self.positives, "calibration positive")
+        if len(self.queries) < MINIMUM_PAIRS:
+            raise InvalidInputError(
+                f"{len(self.queries)} calibration pairs are too few: give at least {MINIMUM_PAIRS}, better some hundreds"
+            )
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the pairs, in their order."""
+        content = json.dumps([self.queries, self.positives], ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def split(self, heldout: float = 0.2) -> tuple[CalibrationPairs, CalibrationPairs]:
+        """Cut into a part to fit on and a held-out part, in the given order.
+
+        Args:
+            heldout: share of the held-out part, in (0, 1).
+        """
+        if len(self) < 2 * MINIMUM_PAIRS:
+            return self, self
+        cut = min(max(round(len(self) * (1 - heldout)), MINIMUM_PAIRS), len(self) - MINIMUM_PAIRS)
+        return (
+            CalibrationPairs(self.queries[:cut], self.positives[:cut], self.source),
+            CalibrationPairs(self.queries[cut:], self.positives[cut:], self.source),
+        )
+
+
+def pseudo_pairs(
+    texts: Iterable[str], titles: Iterable[str] | None = None, *, limit: int = 640, seed: int = 0
+) -> CalibrationPairs:
+    """Make calibration pairs from a corpus without labels: title -> text, or first sentence -> rest.
+
+    A text of one sentence is cut in the middle.
+
+    Args:
+        texts: the corpus; only a sample of `limit` texts is kept in memory.
+        titles: as many titles, empty where a text has none.
+        limit: at most this many pairs.
+        seed: of the sample.
+
+    Raises:
+        InvalidInputError: if the corpus yields too few pairs.
+    """
+    sampler = PairSampler(limit, seed)
+    for text, title in zip(texts, titles, strict=True) if titles is not None else ((t, "") for t in texts):
+        sampler.offer(text, title)
+    return sampler.pairs()
+
+
+class PairSampler:
+    """Calibration pairs out of a stream of texts, in constant memory (see `pseudo_pairs`).
+
+    Args:
+        limit: at most this many pairs.
+        seed: of the sample.
+    """
+
+    def __init__(self, limit: int, seed: int = 0) -> None:
+        if limit < MINIMUM_PAIRS:
+            raise InvalidInputError(
+                f"the limit of calibration pairs is {limit}, at least {MINIMUM_PAIRS} are needed"
+            )
+        self._limit = limit
+        self._random = random.Random(seed)
+        self._kept: list[tuple[str, str]] = []
+        self._seen = 0
+
+    def offer(self, text: str, title: str = "") -> None:
+        """Show one text; a uniform sample of all that were shown is kept (reservoir sampling)."""
+        if text_problem(text) is not None:
+            return
+        title = "" if text_problem(title) else title
+        self._seen += 1
+        if len(self._kept) < 2 * self._limit:  # twice, since not every text makes a pair
+            self._kept.append((title, text))
+        elif (slot := self._random.randrange(self._seen)) < len(self._kept):
+            self._kept[slot] = (title, text)
+
+    def pairs(self) -> CalibrationPairs:
+        """The pairs, in random order.
+
+        Raises:
+            InvalidInputError: if the texts yield too few.
+        """
+        unique: dict[str, tuple[str, str, str]] = {}
+        for title, text in self._random.sample(self._kept, len(self._kept)):
+            for query, positive, source in _splits(title.strip(), text.strip()):
+                if query not in unique:  # a title that many texts share serves once
+                    unique[query] = (query, positive, source)
+                    break
+        made = list(unique.values())[: self._limit]
+        if len(made) < MINIMUM_PAIRS:
+            raise InvalidInputError(
+                f"the corpus yields only {len(made)} calibration pairs, {MINIMUM_PAIRS} are needed: "
+                "give pairs of your own"
+            )
+        sources = sorted({source for _, _, source in made})
+        return CalibrationPairs([q for q, _, _ in made], [p for _, p, _ in made], " + ".join(sources))
+
+
+def _splits(title: str, text: str) -> Iterator[tuple[str, str, str]]:
+    """Ways to make a pair of one text, the best first."""
+    repeated = text.startswith(title) and not text[len(title) :][:1].isalnum()
+    body = text[len(title) :].strip() if repeated else text
+    first, *rest = _SENTENCE.split(body, maxsplit=1)
+    words = body.split()
+    middle = len(words) // 2
+    for query, positive, source in (
+        (title, body, "title"),
+        (first, "".join(rest), "first sentence"),
+        (" ".join(words[:middle]), " ".join(words[middle:]), "halves"),
+    ):
+        if len(query) >= _SMALLEST and len(positive) >= _SMALLEST:
+            yield query, positive, source

@@ -1,0 +1,196 @@
+"""Records as the user gives them and gets them back: ids, texts, metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from uec_retriever.data.texts import check_texts, text_problem
+from uec_retriever.errors import IdConflictError, InvalidInputError
+
+Metadata = dict[str, Any]
+RESERVED_PREFIXES = ("uec:", "chroma:")
+SOURCE_KEY = "uec:s"  # filters may name it: {SOURCE_KEY: "id of a document"}
+_REFUSED_PREFIXES = ("#", "$")  # by Chroma, when a whole batch has been encoded
+_INT64 = 2**63
+
+
+@dataclass(frozen=True)
+class Record:
+    """One text in an index.
+
+    Attributes:
+        id: the user's, or a hash of text and metadata.
+        text: what is embedded and returned.
+        metadata: the user's own, nothing of ours.
+        embedded: what is embedded instead of `text`, e.g. a text with its title or metadata before it.
+        payload: what a framework needs to restore its own object; kept, never embedded or shown.
+        source: id of the document that the text is a part of; filters know it as `SOURCE_KEY`.
+    """
+
+    id: str
+    text: str
+    metadata: Metadata = field(default_factory=dict)
+    embedded: str | None = None
+    payload: str | None = field(default=None, repr=False)
+    source: str | None = None
+
+    @property
+    def embedding_text(self) -> str:
+        """What the experts get to see."""
+        return self.text if self.embedded is None else self.embedded
+
+
+def make_records(
+    texts: Iterable[str],
+    ids: Sequence[str] | None = None,
+    metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+    *,
+    embedded: Sequence[str] | None = None,
+    payloads: Sequence[str] | None = None,
+    sources: Sequence[str | None] | None = None,
+) -> list[Record]:
+    """Check what the user wants to add, before anything is encoded or stored.
+
+    A record given twice counts once.
+
+    Args:
+        texts: of the records.
+        ids: theirs; made from text and metadata if absent.
+        metadatas: theirs.
+        embedded: what to embed instead of the texts.
+        payloads: strings that come back with the records.
+        sources: ids of the documents that the texts are parts of.
+
+    Raises:
+        InvalidInputError: for a bad text, id or metadata value, naming position and fix.
+        IdConflictError: if one id stands for two different records.
+    """
+    checked = check_texts(texts)
+    if embedded is not None:
+        check_texts(embedded, "text to embed")
+    aligned = (
+        ("ids", ids),
+        ("metadatas", metadatas),
+        ("texts to embed", embedded),
+        ("payloads", payloads),
+        ("sources", sources),
+    )
+    for what, given in aligned:
+        if given is not None and len(given) != len(checked):
+            raise InvalidInputError(f"{len(checked)} texts but {len(given)} {what}: give one for each text")
+    records = []
+    for position, text in enumerate(checked):
+        metadata = check_metadata(metadatas[position] if metadatas else None, position)
+        identifier = content_id(text, metadata) if ids is None else check_id(ids[position], position)
+        seen = embedded[position] if embedded is not None and embedded[position] != text else None
+        payload = payloads[position] if payloads is not None else None
+        source = sources[position] if sources is not None else None
+        if source is not None:
+            check_id(source, position, "source")
+        records.append(Record(identifier, text, metadata, seen, payload, source))
+    return unique(records)
+
+
+def unique(records: Iterable[Record]) -> list[Record]:
+    """Records without repetitions, in order.
+
+    Raises:
+        IdConflictError: if one id stands for two different records.
+    """
+    found: dict[str, Record] = {}
+    for record in records:
+        if not same_content(found.setdefault(record.id, record), record):
+            raise IdConflictError(
+                f"id {record.id!r} is given twice for different texts or metadata: "
+                "make ids unique, or leave them out to have them made from the content"
+            )
+    return list(found.values())
+
+
+def same_content(one: Record, other: Record) -> bool:
+    """Whether `other` says what `one` does, types too; of floats Chroma may lose the last bit.
+
+    Where `other` has no payload or source, as records of another framework, it says nothing of it.
+    """
+    return (
+        one.text == other.text
+        and one.embedded == other.embedded
+        and other.payload in (None, one.payload)
+        and other.source in (None, one.source)
+        and one.metadata.keys() == other.metadata.keys()
+        and all(_same_value(value, other.metadata[key]) for key, value in one.metadata.items())
+    )
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same_value, one, other))
+    return math.isclose(one, other, rel_tol=1e-15) if isinstance(one, float) else bool(one == other)
+
+
+def content_id(text: str, metadata: Mapping[str, Any]) -> str:
+    """32 hex digits of SHA-256 over text and metadata."""
+    content = json.dumps([text, metadata], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def check_id(identifier: object, position: int, what: str = "id") -> str:
+    """An id as given, if Chroma can hold it."""
+    problem = text_problem(identifier)
+    if problem:
+        raise InvalidInputError(f"{what} {position} {problem}")
+    return str(identifier)
+
+
+def check_metadata(metadata: Mapping[str, Any] | None, position: int) -> Metadata:
+    """Metadata as given, if Chroma can hold it and give it back unchanged."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidInputError(f"metadata {position} is {type(metadata).__name__}, not a dictionary")
+    for key, value in metadata.items():
+        where = f"metadata {position}, key {key!r}"
+        if not isinstance(key, str) or not key:
+            raise InvalidInputError(f"{where}: keys must be non-empty strings")
+        if key.startswith(RESERVED_PREFIXES):
+            raise InvalidInputError(
+                f"{where}: keys that begin with 'uec:' or 'chroma:' are reserved, rename it"
+            )
+        if key.startswith(_REFUSED_PREFIXES):
+            raise InvalidInputError(f"{where}: Chroma refuses keys that begin with '#' or '$', rename it")
+        if key.strip() and (problem := text_problem(key)):
+            raise InvalidInputError(f"{where}: the key {problem}")
+        problem = _value_problem(value)
+        if problem:
+            raise InvalidInputError(f"{where}: {problem}")
+    return dict(metadata)
+
+
+def _value_problem(value: object) -> str | None:
+    if isinstance(value, list):
+        if not value:
+            return "an empty list cannot be stored: drop the key"
+        if len({type(item) for item in value}) > 1 or isinstance(value[0], list):
+            return "a list must hold values of one type, no lists: store json.dumps(value) instead"
+        return next((problem for item in value if (problem := _value_problem(item))), None)
+    if value is None:
+        return "None cannot be stored: drop the key"
+    if type(value) not in (str, int, float, bool):
+        return (
+            f"{type(value).__name__} cannot be stored: use str, int, float, bool or a list of one of them "
+            "(value.item() for numpy scalars, json.dumps(value) for dictionaries)"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN and infinity cannot be stored: drop the key"
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return "the integer has more than 64 bits: store str(value) instead"
+    if isinstance(value, str) and value.strip() and (problem := text_problem(value)):
+        return problem
+    return None

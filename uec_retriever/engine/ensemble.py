@@ -1,0 +1,173 @@
+"""Ensemble: experts, their calibration and layout; turns texts into what is stored and searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from uec_retriever.confidence.model import ConfidenceModel, read_confidence
+from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
+from uec_retriever.experts.expert import Encoding, Expert
+from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.store.codec import VarianceCodec
+from uec_retriever.store.manifest import Manifest
+
+Progress = Callable[[int], None]
+
+
+def fuse_queries(
+    gaussians: Sequence[GaussianEmbedding], manifest: Manifest
+) -> tuple[GaussianEmbedding, Array]:
+    """Queries in the layout of an index, weighted by their own coefficients.
+
+    Returns:
+        n fused Gaussians and the `[n, K]` coefficients.
+    """
+    weights = _coefficients(gaussians, manifest, [e.query_zero for e in manifest.experts])
+    fuse = convolve_block if manifest.layout == "block" else convolve_sum
+    return fuse(gaussians, weights), weights
+
+
+def fuse_documents(
+    gaussians: Sequence[GaussianEmbedding], manifest: Manifest
+) -> tuple[GaussianEmbedding, Array | None]:
+    """Documents as an index stores them: unweighted blocks, or the weighted sum.
+
+    Returns:
+        n fused Gaussians and, in the sum layout, the `[n, K]` coefficients.
+    """
+    if manifest.layout == "block":
+        return convolve_block(gaussians), None
+    weights = _coefficients(gaussians, manifest, [e.document_zero for e in manifest.experts])
+    return convolve_sum(gaussians, weights), weights
+
+
+def fuse_texts(gaussians: Sequence[GaussianEmbedding], manifest: Manifest) -> tuple[GaussianEmbedding, Array]:
+    """Texts that are compared with their like, neither queries nor documents (say, for STS or clustering).
+
+    In blocks `[sqrt(pi_1) mu_1; ...; sqrt(pi_K) mu_K]`: unit vectors, whose dot product is
+    `sum_k sqrt(pi_k(x) pi_k(y)) cos_k(x, y)`. The zero is halfway between those of queries and of documents.
+
+    Returns:
+        n fused Gaussians and the `[n, K]` coefficients.
+    """
+    zeros = [(e.query_zero + e.document_zero) / 2 for e in manifest.experts]
+    weights = _coefficients(gaussians, manifest, zeros)
+    if manifest.layout == "block":
+        return convolve_block(gaussians, np.sqrt(weights)), weights
+    return convolve_sum(gaussians, weights), weights
+
+
+def _coefficients(
+    gaussians: Sequence[GaussianEmbedding], manifest: Manifest, zeros: Sequence[float]
+) -> Array:
+    traces = np.stack([g.trace for g in gaussians], axis=1)
+    priors = np.array([e.prior for e in manifest.experts])
+    return coefficients(traces, manifest.temperature, zero=np.array(zeros), prior=priors)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedTexts:
+    """Texts as an index sees them.
+
+    Attributes:
+        gaussian: n fused Gaussians in the layout of the index.
+        coefficients: `[n, K]` trust in each expert; None for documents in blocks.
+        truncated: expert label -> how many texts it cut.
+    """
+
+    gaussian: GaussianEmbedding
+    coefficients: Array | None
+    truncated: dict[str, int]
+
+
+class Ensemble:
+    """Experts with posteriors, joined as a manifest says.
+
+    Args:
+        experts: in the order of the manifest, each with its posterior.
+        manifest: layout, temperature, zeros and priors.
+    """
+
+    def __init__(self, experts: Sequence[Expert], manifest: Manifest) -> None:
+        self.experts = [copy(e) for e in experts]  # another index may give them other posteriors
+        self.manifest = manifest
+        bases = [e.variance_basis for e in self.experts]
+        self.codec = VarianceCodec(bases if manifest.layout == "block" else [np.concatenate(bases)])
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the experts, in order."""
+        return [entry.label for entry in self.manifest.experts]
+
+    @cached_property
+    def confidence(self) -> ConfidenceModel | None:
+        """The index's confidence model; None if it is not calibrated, or cannot be read."""
+        return read_confidence(self.manifest.confidence)
+
+    @cached_property
+    def stored_variance_factors(self) -> Array:
+        """`[R]` what stored variance coefficients are to be multiplied with since recalibration."""
+        if self.manifest.layout == "sum":
+            return np.ones(self.codec.rank)
+        factors = [e.variance_factor for e in self.manifest.experts]
+        return np.repeat(factors, [len(basis) for basis in self.codec.bases])
+
+    def encode_queries(
+        self,
+        texts: Sequence[str],
+        manifest: Manifest | None = None,
+        *,
+        batch_size: int = 32,
+        prompts: Sequence[str] = (),
+    ) -> EncodedTexts:
+        """Fused queries.
+
+        Args:
+            texts: non-empty.
+            manifest: another one than the ensemble's, say, of another temperature.
+            batch_size: texts in one forward pass.
+            prompts: names of prompts to prefer to the experts' prompts for queries, where they have them.
+        """
+        manifest = manifest or self.manifest
+        encodings = [e.encode(texts, "query", batch_size=batch_size, prompts=prompts) for e in self.experts]
+        fused, weights = fuse_queries(_calibrated(encodings, manifest), manifest)
+        return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+        prompts: Sequence[str] = (),
+    ) -> EncodedTexts:
+        """Documents as stored. `progress` gets the texts done, each counted once per expert."""
+        encodings = [
+            e.encode(texts, "document", batch_size=batch_size, progress=progress, prompts=prompts)
+            for e in self.experts
+        ]
+        fused, weights = fuse_documents([e.gaussian for e in encodings], self.manifest)
+        return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
+
+    def encode_texts(
+        self, texts: Sequence[str], *, batch_size: int = 32, prompts: Sequence[str] = ()
+    ) -> EncodedTexts:
+        """Texts that are compared with their like (see `fuse_texts`); arguments as `encode_queries`."""
+        encodings = [e.encode(texts, "text", batch_size=batch_size, prompts=prompts) for e in self.experts]
+        fused, weights = fuse_texts(_calibrated(encodings, self.manifest), self.manifest)
+        return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
+
+    def _truncated(self, flags: Sequence[Sequence[bool]]) -> dict[str, int]:
+        return {label: sum(f) for label, f in zip(self.labels, flags, strict=True) if any(f)}
+
+
+def _calibrated(encodings: Sequence[Encoding], manifest: Manifest) -> list[GaussianEmbedding]:
+    return [
+        GaussianEmbedding(e.gaussian.mean, e.gaussian.variance * np.float32(entry.variance_factor))
+        for e, entry in zip(encodings, manifest.experts, strict=True)
+    ]

@@ -1,0 +1,63 @@
+"""Joint calibration of an index's experts on common reference pairs: zeros, priors, temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.engine.ensemble import Ensemble, Progress, fuse_documents, fuse_queries
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.experts.fitting import Reference, measure_reference
+from uec_retriever.gaussian import Array
+from uec_retriever.laplace.calibration import choose_temperature, likelihood_prior, pair_likelihood
+from uec_retriever.store.manifest import Manifest
+
+TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: float | None) -> Manifest:
+    """Set zeros, priors and temperature of a manifest from what its experts make of common pairs.
+
+    Args:
+        manifest: its experts in the order of `references`; their calibration is replaced.
+        references: one per expert, over the same pairs.
+        temperature: T; chosen by held-out likelihood if None (see `choose_temperature`).
+    """
+    priors = likelihood_prior([r.likelihood.values for r in references])
+    entries = tuple(
+        replace(entry, query_zero=r.query_zero, document_zero=r.document_zero, prior=float(p))
+        for entry, r, p in zip(manifest.experts, references, priors, strict=True)
+    )
+    manifest = replace(manifest, experts=entries)
+    if temperature is None:
+        temperature = choose_temperature(
+            {t: _likelihood(replace(manifest, temperature=t), references) for t in TEMPERATURES}
+        )
+    return replace(manifest, temperature=temperature)
+
+
+def recalibrated(
+    ensemble: Ensemble, pairs: CalibrationPairs, temperature: float | None, progress: Progress | None
+) -> Manifest:
+    """The manifest with zeros, priors, variance scales and temperature anew (see `Engine.recalibrate`)."""
+    manifest = ensemble.manifest
+    if manifest.layout == "sum":
+        raise InvalidInputError("the sum layout stores fused documents: use reindex instead")
+    references = [measure_reference(e, pairs, progress=progress) for e in ensemble.experts]
+    entries = tuple(
+        replace(entry, variance_factor=r.scale) for entry, r in zip(manifest.experts, references, strict=True)
+    )
+    manifest = replace(
+        manifest,
+        experts=entries,
+        reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)",
+        confidence=None,
+    )
+    return calibrate(manifest, [r.scaled(r.scale) for r in references], temperature)
+
+
+def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> Array:
+    queries, _ = fuse_queries([r.queries for r in references], manifest)
+    documents, _ = fuse_documents([r.positives for r in references], manifest)
+    return pair_likelihood(queries.mean, documents.mean, candidates=len(queries)).values

@@ -1,0 +1,207 @@
+"""Writer: the changing half of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from uec_retriever.confidence.fit import ConfidenceReport
+from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.records import Record, make_records
+from uec_retriever.engine.add import Progress, add_records
+from uec_retriever.engine.confidence import calibrate_confidence
+from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.recalibrate import recalibrated
+from uec_retriever.engine.results import AddReport
+from uec_retriever.engine.searcher import Searcher
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.connection import Where
+from uec_retriever.store.manifest import Manifest
+
+
+class Writer(Searcher):
+    """A searcher whose texts can be changed; every change takes the index's write lock.
+
+    Args:
+        ensemble: experts and manifest.
+        store: the collection.
+        folder: where posterior files and the lock live.
+    """
+
+    def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
+        super().__init__(ensemble, store)
+        self._folder = folder
+
+    def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
+        """Delete records by id or by filter; unknown ids are passed over.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            InvalidInputError: if neither or both are given.
+        """
+        if isinstance(ids, str):
+            raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
+        if (ids is None) == (where is None):
+            raise InvalidInputError("give ids or a filter to delete by, one of them")
+        if where is not None and not where:
+            raise InvalidInputError("an empty filter would delete every text: give one that says which")
+        with self._folder.write_lock():
+            return self.store.delete(ids, where)
+
+    def add(
+        self,
+        texts: Iterable[str],
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
+        update: bool = False,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Add texts. Adding what is there changes nothing, so an interrupted call is just repeated.
+
+        Args:
+            texts: non-empty strings.
+            ids: one each; made from text and metadata if absent.
+            metadatas: one each, flat.
+            update: replace texts whose id is there with other content, instead of refusing.
+            batch_size: texts in one forward pass.
+            progress: called with the number of texts done since; a text under one of K experts
+                counts 1 / K.
+
+        Raises:
+            InvalidInputError: for a bad text, id or metadata; nothing is stored then.
+            IdConflictError: if an id is there with another text or metadata and not `update`.
+            NumericalError: if a model yields NaN or infinite vectors.
+            StorageError: if the disk is full or the folder cannot be written.
+        """
+        return self.add_records(
+            make_records(texts, ids, metadatas), update=update, batch_size=batch_size, progress=progress
+        )
+
+    def add_records(
+        self,
+        records: Iterable[Record],
+        *,
+        update: bool = False,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Add a stream of checked records, of any length, in constant memory (see `add`)."""
+        with self._folder.write_lock():
+            return add_records(
+                self.ensemble,
+                self.store,
+                records,
+                update=update,
+                batch_size=batch_size,
+                progress=progress,
+            )
+
+    async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
+        """`add` in a thread, so that the event loop goes on (options as `add`)."""
+        return await asyncio.to_thread(functools.partial(self.add, texts, **options))
+
+    def recalibrate(
+        self, pairs: CalibrationPairs, *, temperature: float | None = None, progress: Progress | None = None
+    ) -> Manifest:
+        """Set zeros, priors, variance scales and temperature anew, without embedding anything again.
+
+        Only pairs are encoded. In the sum layout documents carry coefficients, so there only
+        `reindex` helps; another structure or curvature needs `reindex` in either layout, because
+        stored variances cannot tell a text's features. Scores change, so a calibrated confidence is
+        dropped: call `calibrate_confidence` again.
+
+        Args:
+            pairs: common calibration pairs, broad.
+            temperature: T; chosen on the pairs if None.
+            progress: called with texts done; `2 len(pairs)` per expert.
+
+        Raises:
+            InvalidInputError: in the sum layout.
+        """
+        manifest = recalibrated(self.ensemble, pairs, temperature, progress)
+        with self._folder.write_lock():
+            self.store.save_manifest(manifest)
+        self.ensemble = Ensemble(self.experts, manifest)
+        return manifest
+
+    def calibrate_confidence(
+        self,
+        pairs: CalibrationPairs | None = None,
+        *,
+        labelled: Mapping[str, Collection[str]] | None = None,
+        k: int = 10,
+        unanswerable: float = 0.5,
+        limit: int = 400,
+        seed: int = 0,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> ConfidenceReport:
+        """Have searches tell `SearchResult.confidence`, P(a right answer is among the first k).
+
+        Without arguments no labels are needed: titles and first sentences of the index's own texts
+        serve as queries, the rest of each text as its right answer, and the same search without that
+        answer as one that cannot succeed, beside everyday questions off topic. Real queries are harder
+        and other: labels of your own make a better confidence, if they are some hundreds.
+
+        Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. A
+        metadata filter narrows the candidates, which this does not know of.
+
+        Args:
+            pairs: queries and texts that answer them, instead of those made from the index. The texts
+                need not be in it.
+            labelled: query -> ids of its right records, as many as there are; none if it is known to
+                have no answer here.
+            k: hits among which a right answer is to be.
+            unanswerable: the share of queries without an answer in the index that you expect, in [0, 1).
+                It sets how high the confidence is, and hardly in what order.
+            limit: at most this many queries from the index.
+            seed: of their sample.
+            batch_size: texts in one forward pass.
+            progress: called with the number of queries done.
+
+        Returns:
+            How good it is on queries that it was not fitted on.
+
+        Raises:
+            InvalidInputError: for too few texts or queries, k not below the number of texts, or if
+                nearly all searches succeed or fail.
+        """
+        with self._folder.write_lock():  # the texts stay as they are meanwhile
+            model, report = calibrate_confidence(
+                self.ensemble,
+                self.store,
+                pairs,
+                labelled,
+                k=k,
+                unanswerable=unanswerable,
+                limit=limit,
+                seed=seed,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            manifest = replace(self.manifest, confidence=model.to_string())
+            self.store.save_manifest(manifest)
+            self.ensemble = Ensemble(self.experts, manifest)
+        return report
+
+    def copy_to(self, target: Writer, *, batch_size: int = 32, progress: Progress | None = None) -> AddReport:
+        """Embed all texts of this index anew into another one: what `uec reindex` does.
+
+        Repeating it after an interruption goes on where it stopped.
+
+        Args:
+            target: an index made with other experts, posteriors or layout.
+            batch_size: texts in one forward pass.
+            progress: called with the number of texts done.
+        """
+        records = (record for page in self.pages() for record in page)
+        return target.add_records(records, update=True, batch_size=batch_size, progress=progress)

@@ -1,0 +1,1 @@
+"""Experts: what turns texts into Gaussian embeddings."""

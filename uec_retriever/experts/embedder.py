@@ -1,0 +1,149 @@
+"""Embedder: any sentence-transformers model as a plain embedding, with variances if it has a posterior."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from uec_retriever.data.texts import check_texts
+from uec_retriever.errors import InvalidInputError, NumericalError
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.loading import load_model, resolved
+from uec_retriever.experts.posteriors import attach_posterior
+from uec_retriever.gaussian import Array, GaussianEmbedding
+
+Role = Literal["query", "document"]
+
+
+class Embedder:
+    """A bi-encoder, for example a utility-aligned one; safe under threads.
+
+    Unlike an `Expert` it takes models whose last layer cannot be linearised: only variances need that.
+
+    Args:
+        model: a loaded sentence-transformers model.
+        name: hub id or path that it came from.
+        posterior: posterior file, for variances.
+        encode_options: passed to `encode_document`, e.g. `batch_size`, `truncate_dim`.
+        query_encode_options: passed to `encode_query`; those of documents if None.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        name: str,
+        *,
+        posterior: str | Path | None = None,
+        encode_options: Mapping[str, Any] | None = None,
+        query_encode_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.name = name
+        self.posterior = None if posterior is None else Path(posterior).expanduser()
+        documents = dict(encode_options or {})
+        queries = documents if query_encode_options is None else dict(query_encode_options)
+        self._options: dict[Role, dict[str, Any]] = {"document": documents, "query": queries}
+        self._encoding = threading.Lock()  # fast tokenizers are not safe under threads
+        self._expert: Expert | None = None
+        if self.posterior is not None:
+            self._expert = self._with_posterior(self.posterior)
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        posterior: str | Path | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        encode_options: Mapping[str, Any] | None = None,
+        query_encode_options: Mapping[str, Any] | None = None,
+        **model_options: Any,
+    ) -> Embedder:
+        """Load a model by hub id or path.
+
+        Args:
+            name: hub id or folder.
+            posterior: posterior file made for it by `uec fit` or `fit_posterior`.
+            device: torch device; the library's choice if None.
+            trust_remote_code: run code that comes with the model. Off unless you say so.
+            encode_options: as the class.
+            query_encode_options: as the class.
+            **model_options: passed to `SentenceTransformer`.
+
+        Raises:
+            ModelNotFoundError: if the model cannot be loaded.
+            ModelMismatchError: if the posterior belongs to another model.
+            UnsupportedModelError: if there is a posterior but the last layer cannot be linearised.
+        """
+        name = str(name)
+        model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
+        return cls(
+            model,
+            resolved(name),
+            posterior=posterior,
+            encode_options=encode_options,
+            query_encode_options=query_encode_options,
+        )
+
+    @property
+    def dimension(self) -> int:
+        """D of the embeddings."""
+        return int(self.model.get_embedding_dimension() or 0)
+
+    def embed(self, texts: Sequence[str], role: Role = "document") -> Array:
+        """`[n, D]` embeddings, float32, of unit length unless the options say `normalize_embeddings=False`.
+
+        Args:
+            texts: n non-empty strings; none gives none.
+            role: `query` or `document`; decides the prompt.
+
+        Raises:
+            InvalidInputError: for a text that cannot be encoded.
+            NumericalError: if the model yields NaN, infinite or zero vectors.
+        """
+        texts = check_texts(texts, "query" if role == "query" else "text")
+        if not texts:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        encode = self.model.encode_query if role == "query" else self.model.encode_document
+        options = {"normalize_embeddings": True, "show_progress_bar": False, **self._options[role]}
+        with self._encoding:
+            vectors = np.asarray(encode(texts, **{**options, "convert_to_numpy": True}), dtype=np.float32)
+        norms = np.linalg.norm(vectors, axis=1)
+        bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+        if len(bad):
+            row = int(bad[0])
+            raise NumericalError(
+                f"{self.name}: text {row} has a zero, NaN or infinite embedding: drop the text, or load the "
+                "model in float32",
+                position=row,
+            )
+        return vectors
+
+    def embed_with_variance(self, texts: Sequence[str], role: Role = "document") -> GaussianEmbedding:
+        """Gaussian embeddings of n >= 1 texts: unit means and variances by the posterior.
+
+        Args:
+            texts: n non-empty strings.
+            role: `query` or `document`; decides the prompt.
+
+        Raises:
+            InvalidInputError: for a text that cannot be encoded, or if there is no posterior.
+        """
+        if self._expert is None:
+            raise InvalidInputError(
+                f"{self.name} has no posterior, so it cannot tell variances: fit one with 'uec fit' (or "
+                "uec_retriever.fit_posterior) and give its file as posterior=..."
+            )
+        batch = self._options[role].get("batch_size", 32)
+        return self._expert.encode(texts, role, batch_size=batch).gaussian
+
+    def _with_posterior(self, posterior: Path) -> Expert:
+        expert = Expert(self.model, self.name)
+        attach_posterior(expert, posterior)
+        return expert

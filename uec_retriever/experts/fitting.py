@@ -1,0 +1,166 @@
+"""Fit an expert's posterior on calibration pairs, and calibrate it on held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.experts.expert import Expert
+from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.laplace.basis import variance_basis
+from uec_retriever.laplace.calibration import (
+    PairLikelihood,
+    pair_likelihood,
+    reference_zero,
+    variance_scale,
+)
+from uec_retriever.laplace.curvature import Curvature
+from uec_retriever.laplace.files import PosteriorHeader
+from uec_retriever.laplace.posterior import STRUCTURES
+
+DEFAULT_TAU = 0.05
+DEFAULT_STRUCTURE = "kron"
+BATCH_PAIRS = 64
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What an expert makes of the common reference pairs.
+
+    Attributes:
+        query_zero: mean log tr(Sigma) of the queries.
+        document_zero: the same of the positives.
+        query_spread: deviation of log tr(Sigma) of the queries.
+        document_spread: the same of the positives.
+        likelihood: of the positives, pair by pair.
+        scale: the variance scale that these pairs call for, relative to the posterior's own.
+        queries: the Gaussians of the queries.
+        positives: the Gaussians of the positives.
+    """
+
+    query_zero: float
+    document_zero: float
+    query_spread: float
+    document_spread: float
+    likelihood: PairLikelihood
+    scale: float
+    queries: GaussianEmbedding
+    positives: GaussianEmbedding
+
+    def scaled(self, factor: float) -> Reference:
+        """The same under variances `factor` times as large."""
+        return _reference(_scaled(self.queries, factor), _scaled(self.positives, factor))
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Outcome of `fit_posterior`.
+
+    Attributes:
+        header: for `save_posterior`.
+        reference: what the fitted expert makes of the held-out pairs.
+    """
+
+    header: PosteriorHeader
+    reference: Reference
+
+
+def fit_posterior(
+    expert: Expert,
+    pairs: CalibrationPairs,
+    *,
+    structure: str = DEFAULT_STRUCTURE,
+    tau: float = DEFAULT_TAU,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> Fit:
+    """Fit and calibrate the posterior of an expert, and give it to the expert.
+
+    Curvature and prior precision come from the first part of the pairs, the variance scale from
+    the held-out rest (`CalibrationPairs.split`).
+
+    Args:
+        expert: gets `expert.posterior`.
+        pairs: calibration pairs in random order.
+        structure: `kron` or `diag`.
+        tau: temperature of the in-batch softmax.
+        batch_size: texts in one forward pass.
+        progress: called with the number of texts done; `2 len(pairs)` in all.
+
+    Raises:
+        InvalidInputError: for too few or degenerate pairs, or an unknown structure.
+    """
+    training, held = pairs.split()
+    curvature = Curvature(structure, tau)
+    groups = np.array_split(np.arange(len(training)), max(1, round(len(training) / BATCH_PAIRS)))
+    for group in groups:
+        rows = slice(group[0], group[-1] + 1)
+        queries = expert.linearise(training.queries[rows], "query", batch_size=batch_size, progress=progress)
+        positives = expert.linearise(
+            training.positives[rows], "document", batch_size=batch_size, progress=progress
+        )
+        curvature.update_pairs(
+            (queries.features, queries.embeddings, queries.gain),
+            (positives.features, positives.embeddings, positives.gain),
+        )
+    squared_norm = float(expert.last_layer.weight.detach().cpu().double().pow(2).sum())
+    expert.posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
+    unscaled_queries, unscaled_positives = _encode_pairs(expert, held, batch_size, progress)
+    scale = variance_scale(unscaled_queries, unscaled_positives)
+    both = GaussianEmbedding.concatenate([unscaled_queries, unscaled_positives])
+    expert.posterior = expert.posterior.calibrated(scale, torch.from_numpy(variance_basis(both)))
+    reference = _reference(_scaled(unscaled_queries, scale), _scaled(unscaled_positives, scale))
+    header = PosteriorHeader(
+        model=expert.name,
+        fingerprint=expert.fingerprint,
+        layer=expert.last_layer.name,
+        structure=structure,
+        dimension=expert.dimension,
+        pairs=len(training),
+        heldout_pairs=len(held),
+        heldout_log_likelihood=reference.likelihood.mean,
+        source=pairs.source,
+        pairs_hash=pairs.digest,
+        versions={name: version(name) for name in ("torch", "sentence-transformers", "transformers")},
+    )
+    return Fit(header, reference)
+
+
+def measure_reference(
+    expert: Expert, pairs: CalibrationPairs, *, batch_size: int = 32, progress: Progress | None = None
+) -> Reference:
+    """What an expert with a posterior makes of reference pairs, the same for all experts of an index."""
+    return _reference(*_encode_pairs(expert, pairs, batch_size, progress))
+
+
+def _encode_pairs(
+    expert: Expert, pairs: CalibrationPairs, batch_size: int, progress: Progress | None
+) -> tuple[GaussianEmbedding, GaussianEmbedding]:
+    queries = expert.encode(pairs.queries, "query", batch_size=batch_size, progress=progress)
+    positives = expert.encode(pairs.positives, "document", batch_size=batch_size, progress=progress)
+    return queries.gaussian, positives.gaussian
+
+
+def _scaled(texts: GaussianEmbedding, scale: float) -> GaussianEmbedding:
+    return GaussianEmbedding(texts.mean, texts.variance * np.float32(scale))
+
+
+def _reference(queries: GaussianEmbedding, positives: GaussianEmbedding) -> Reference:
+    query_zero, query_spread = reference_zero(queries)
+    document_zero, document_spread = reference_zero(positives)
+    return Reference(
+        query_zero=query_zero,
+        document_zero=document_zero,
+        query_spread=query_spread,
+        document_spread=document_spread,
+        likelihood=pair_likelihood(queries.mean, positives.mean),
+        scale=variance_scale(queries, positives),
+        queries=queries,
+        positives=positives,
+    )

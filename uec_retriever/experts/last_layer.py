@@ -1,0 +1,192 @@
+"""Find the last linear layer of an embedding model, and read its features in the forward pass.
+
+The layer is found by experiment: the last linear module, in order of execution, that the
+sentence embedding depends on. What lies between it and the embedding (residual, normalisation
+layers, pooling, an elementwise activation) is then checked by automatic differentiation; anything
+else is refused by name. See `laplace` for the notation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uec_retriever.experts.norms import Norm
+
+Activation = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Capture:
+    """What one forward pass left behind, in one thread."""
+
+    inputs: tuple[Any, ...] = ()
+    output: Tensor | None = None
+    scales: dict[str, Tensor] = field(default_factory=dict)
+    pooling_features: dict[str, Any] = field(default_factory=dict)
+    embedding: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LastLayer:
+    """The last linear layer and the linearised path from it to the embedding.
+
+    Attributes:
+        name: name of the module within the model.
+        linear: the module; its weight is W.
+        token_norms: normalisation layers between it and pooling.
+        pooling: the pooling module; None for a layer that already sees whole texts.
+        activation: elementwise function after a `Dense` head; None if it is the identity.
+        text_norms: normalisation layers after pooling.
+        output: the module whose result is z, the embedding before L2 normalisation.
+        dimension: D, after Matryoshka truncation.
+    """
+
+    name: str
+    linear: nn.Module
+    token_norms: tuple[Norm, ...]
+    pooling: nn.Module | None
+    activation: Activation | None
+    text_norms: tuple[Norm, ...]
+    output: nn.Module
+    dimension: int
+    _local: threading.local = field(default_factory=threading.local)
+
+    def __post_init__(self) -> None:
+        self.linear.register_forward_hook(self._on_linear)
+        for norm in (*self.token_norms, *self.text_norms):
+            norm.module.register_forward_hook(self._norm_hook(norm))
+        if self.pooling is not None:
+            self.pooling.register_forward_pre_hook(self._on_pooling)
+        self.output.register_forward_hook(self._on_output)
+
+    @property
+    def weight(self) -> Tensor:
+        """W: `[D, I]`, or `[V, D]` for a bag of tokens; the rows that reach the embedding."""
+        weight = next(iter(self.linear.parameters()))
+        return weight[:, : self.dimension] if self.is_bag else weight[: self.dimension]
+
+    @property
+    def is_bag(self) -> bool:
+        """Whether the features are a sparse bag of tokens (StaticEmbedding)."""
+        return isinstance(self.linear, nn.EmbeddingBag)
+
+    @contextmanager
+    def capture(self) -> Iterator[Capture]:
+        """Record the forward pass that this thread runs inside the block."""
+        self._local.capture = Capture()
+        try:
+            yield self._local.capture
+        finally:
+            self._local.capture = None
+
+    def features(self, capture: Capture) -> Tensor:
+        """g: `[n, I]` float32, dense, or sparse COO for a bag of tokens.
+
+        `g = sum_t w_t h_t / sigma_t`: pooled by the model's own pooling module, divided by the
+        normalisation layers' own scales. Rows do not depend on each other.
+        """
+        if self.is_bag:
+            features = _bag_features(capture.inputs[0], capture.inputs[1], self.weight.shape[0])
+        elif self.pooling is None:
+            features = capture.inputs[0].float()
+        else:
+            features = self._pooled(capture)
+        for norm in self.text_norms:
+            scale = capture.scales[norm.name]
+            features = features * (1 / scale) if not features.is_sparse else _scale_rows(features, 1 / scale)
+        return features
+
+    def gain(self, capture: Capture) -> Tensor:
+        """gamma: `[D]`, or `[n, D]` after a non-linear activation, float32."""
+        gain = torch.ones(self.dimension)
+        for norm in (*self.token_norms, *self.text_norms):
+            gain = gain * norm.gain[: self.dimension]
+        if self.activation is not None and capture.output is not None:
+            gain = gain * derivative(self.activation, capture.output)[:, : self.dimension].cpu()
+        return gain
+
+    def _pooled(self, capture: Capture) -> Tensor:
+        assert self.pooling is not None
+        tokens = capture.inputs[0]
+        inverse = torch.ones((), device=tokens.device)
+        for norm in self.token_norms:
+            inverse = inverse / capture.scales[norm.name]
+        if "cu_seq_lens_q" in capture.pooling_features:  # flash attention without padding
+            return pool(self.pooling, tokens.float() * inverse, capture.pooling_features)
+        weights = pooling_weights(self.pooling, tokens[..., :1].float(), capture.pooling_features)
+        return torch.bmm((weights * inverse).transpose(1, 2), tokens.float())[:, 0]
+
+    def _on_linear(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        if (capture := getattr(self._local, "capture", None)) is not None:
+            capture.inputs = args
+            if self.activation is not None:
+                capture.output = output
+
+    def _norm_hook(self, norm: Norm) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            if (capture := getattr(self._local, "capture", None)) is not None:
+                capture.scales[norm.name] = norm.scale(args[0])
+
+        return hook
+
+    def _on_pooling(self, module: nn.Module, args: tuple[dict[str, Any], ...]) -> None:
+        if (capture := getattr(self._local, "capture", None)) is not None:
+            capture.pooling_features = args[0] | {}
+
+    def _on_output(self, module: nn.Module, args: tuple[Any, ...], output: dict[str, Tensor]) -> None:
+        if (capture := getattr(self._local, "capture", None)) is not None:
+            capture.embedding = output["sentence_embedding"]
+
+
+def derivative(activation: Activation, inputs: Tensor) -> Tensor:
+    """Derivative of an elementwise function at `inputs`, same shape, float32."""
+    with torch.enable_grad():
+        x = inputs.detach().clone().requires_grad_(True)
+        (result,) = torch.autograd.grad(activation(x).sum(), x)
+    return result.float()
+
+
+def pool(pooling: nn.Module, tokens: Tensor, features: dict[str, Any]) -> Tensor:
+    """Run the model's pooling on other token vectors, `[n, t, x]` -> `[n, x]`."""
+    others = {k: v for k, v in features.items() if k not in ("cls_token_embeddings", "sentence_embedding")}
+    result: Tensor = pooling({**others, "token_embeddings": tokens})["sentence_embedding"]
+    return result
+
+
+def pooling_weights(pooling: nn.Module, like: Tensor, features: dict[str, Any]) -> Tensor:
+    """`[n, t, 1]` weight of each token in a linear pooling: its derivative, for `like` `[n, t, 1]`."""
+    with torch.enable_grad():
+        x = torch.zeros_like(like, requires_grad=True)
+        (weights,) = torch.autograd.grad(pool(pooling, x, features).sum(), x)
+    return weights
+
+
+def _bag_features(tokens: Tensor, offsets: Tensor, vocabulary: int) -> Tensor:
+    """Sparse `[n, V]` share of each token in its text: what an EmbeddingBag averages over."""
+    ids, starts = tokens.cpu().numpy(), offsets.cpu().numpy()
+    lengths = np.diff(starts, append=len(ids))
+    cells = np.repeat(np.arange(len(starts)), lengths) * vocabulary + ids
+    cells, counts = np.unique(cells, return_counts=True)
+    rows, columns = np.divmod(cells, vocabulary)
+    shares = (counts / lengths[rows]).astype(np.float32)
+    indices = torch.from_numpy(np.stack([rows, columns]))
+    return _sparse(indices, torch.from_numpy(shares), (len(starts), vocabulary))
+
+
+def _scale_rows(features: Tensor, factors: Tensor) -> Tensor:
+    rows = features.indices()[0]
+    values = features.values() * factors.cpu()[rows, 0]
+    return _sparse(features.indices(), values, features.shape)
+
+
+def _sparse(indices: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A sparse matrix of sorted, unique indices."""
+    return torch.sparse_coo_tensor(indices, values, shape, check_invariants=False, is_coalesced=True)
