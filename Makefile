@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-uae test test-oldest test-newest coverage lint constraints benchmark clean
+.PHONY: demo demo-uae test test-oldest test-newest test-frameworks coverage lint constraints benchmark clean
 # tested versions; with CONSTRAINTS=/dev/null pip takes the newest that the ranges of pyproject.toml allow
 TESTED := $(shell $(PYTHON) -m devtools.constraints file)
 CONSTRAINTS ?= $(TESTED)
@@ -13,15 +13,18 @@ TORCH ?= $(shell grep ^torch== $(TESTED))
 INTEGRATIONS := integrations/langchain-uec integrations/llama-index-retrievers-uec
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(INTEGRATIONS))
 PIP := $(BIN)/pip install --quiet
-INSTALL = $(PIP) --constraint $(CONSTRAINTS) --build-constraint $(CONSTRAINTS)
+INSTALL = $(PIP) $(foreach file,$(CONSTRAINTS),--constraint $(file) --build-constraint $(file))
+# the core and what stands on the frameworks: minutes, not the whole suite
+FRAMEWORK_TESTS := tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine tests/cli \
+	$(wildcard tests/test_*.py) $(addsuffix /tests,$(INTEGRATIONS))
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # torch first and by itself, so that nothing else chooses it; a CPU build suffices, where your index has one:
 # make TORCH="torch --extra-index-url https://download.pytorch.org/whl/cpu"
 $(VENV)/torch: $(TESTED)
 	test -e $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint $(CONSTRAINTS) --upgrade "pip>=25.3"
-	$(PIP) --constraint $(CONSTRAINTS) $(TORCH)
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --upgrade "pip>=25.3"
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) $(TORCH)
 	touch $@
 
 $(VENV)/installed: $(VENV)/torch pyproject.toml
@@ -39,15 +42,9 @@ $(VENV)/installed-lint: $(VENV)/installed-test
 	$(INSTALL) --group lint
 	touch $@
 
-# without the models and with peft whatever it is: an extra of ours may hold other packages back
-$(VENV)/installed-newest: $(VENV)/torch $(PROJECTS)
-	$(INSTALL) --editable . $(addprefix --editable ,$(INTEGRATIONS)) --group test --group langchain --group llama-index
-	touch $@
-
-# the oldest supported versions of the core and of both frameworks
-$(VENV)/installed-oldest: LOWEST := constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))
-$(VENV)/installed-oldest: $(VENV)/torch $(PROJECTS) constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))
-	$(PIP) $(addprefix --constraint ,$(LOWEST)) --editable . $(addprefix --editable ,$(INTEGRATIONS)) \
+# neither models nor extras of ours, which may hold other packages back
+$(VENV)/installed-frameworks: $(VENV)/torch $(PROJECTS) constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))
+	$(INSTALL) --editable . $(addprefix --editable ,$(INTEGRATIONS)) \
 		--group test --group langchain --group llama-index
 	touch $@
 
@@ -63,14 +60,17 @@ test: $(VENV)/installed-test
 coverage: $(VENV)/installed-test
 	$(PYTEST) --cov
 
+# the oldest versions that the core and both integrations support, in an environment of their own
 test-oldest:
-	$(MAKE) VENV=$(VENV)-oldest installed-oldest
-	...
+	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS="constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))" test-frameworks
 
-# as `pip install` would take it today, whatever was tested
+# the newest versions, as `pip install` would take them today
 test-newest:
 	rm -rf $(VENV)-newest
-	$(MAKE) VENV=$(VENV)-newest CONSTRAINTS=/dev/null run-newest
+	$(MAKE) VENV=$(VENV)-newest CONSTRAINTS=/dev/null test-frameworks
+
+test-frameworks: $(VENV)/installed-frameworks
+	$(PYTEST) -m "not models" $(FRAMEWORK_TESTS)
 
 # renew the tested versions: for another torch, make constraints TORCH=torch==VERSION
 constraints:
@@ -116,4 +116,4 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.summary
 
 clean:
-	rm -rf $(VENV) .cache dist
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest .cache dist

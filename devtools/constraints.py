@@ -83,7 +83,9 @@ def installed() -> dict[str, str]:
     return {normalise(d.metadata["Name"]): d.version.split("+")[0] for d in distributions()}
 
 
-def departures(tested: dict[str, str], found: dict[str, str], ours: frozenset[str] = frozenset()) -> list[str]:
+def departures(
+    tested: dict[str, str], found: dict[str, str], ours: frozenset[str] = frozenset()
+) -> list[str]:
     """Where an environment departs from tested versions; a tested package that is absent does not.
 
     Args:
@@ -106,7 +108,9 @@ def own_names() -> frozenset[str]:
     """Names of this repository's distributions."""
     root = FOLDER.parent
     files = [root / "pyproject.toml", *root.glob("integrations/*/pyproject.toml")]
-    return frozenset(normalise(tomllib.loads(f.read_text(encoding="utf-8"))["project"]["name"]) for f in files)
+    return frozenset(
+        normalise(tomllib.loads(f.read_text(encoding="utf-8"))["project"]["name"]) for f in files
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -122,7 +126,9 @@ def main(arguments: list[str]) -> int:
             print(f"{file}: {len(lines)} packages")
         case ["check"]:
             file = constraints_file()
-            problems = departures(parse(file.read_text(encoding="utf-8").splitlines()), installed(), own_names())
+            problems = departures(
+                parse(file.read_text(encoding="utf-8").splitlines()), installed(), own_names()
+            )
             for problem in problems:
                 print(problem)
             print(f"{len(problems)} departures from {file}")

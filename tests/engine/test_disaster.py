@@ -1,6 +1,7 @@
 """Kill -9, a full disk, a read-only folder, a server that is gone."""
 
 import contextlib
+import logging
 import os
 import random
 import shutil
@@ -39,7 +40,7 @@ def exact(engine):
 def drawn():
     """A generator of another seed each time, which a failure prints; UEC_TEST_SEED repeats it."""
     seed = int(os.environ.get("UEC_TEST_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"UEC_TEST_SEED={seed}")
+    logging.getLogger(__name__).warning("UEC_TEST_SEED=%d", seed)
     return random.Random(seed)
 
 
