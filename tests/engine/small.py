@@ -12,6 +12,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -81,6 +82,11 @@ def pairs(count: int = 48, seed: int = 100) -> CalibrationPairs:
     return CalibrationPairs(queries, positives)
 
 
+def far_pairs() -> CalibrationPairs:
+    """Pairs of unrelated texts: they call for a larger variance than those that share words."""
+    return CalibrationPairs(sentences(40, 50), sentences(40, 60), "far")
+
+
 def load(labels: dict[str, str]) -> list[Expert]:
     """Fresh experts: label -> folder."""
     return [Expert.load(path, label=label, device="cpu") for label, path in labels.items()]
@@ -122,3 +128,15 @@ def add_numbered(path: str, count: int, done: Synchronized) -> None:
         done.value += more
 
     engine.add_records((numbered_record(i) for i in range(count)), progress=tell)
+
+
+def recalibrate_index(path: str, temperature: float) -> None:
+    """In another process: calibrate an index anew."""
+    Engine.open(path, device="cpu").recalibrate(far_pairs(), temperature=temperature)
+
+
+def hold_lock(path: str, pipe: Connection) -> None:
+    """In another process: hold a lock file until told to let go."""
+    with FileLock(path):
+        pipe.send("held")
+        pipe.recv()

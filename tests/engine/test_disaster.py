@@ -13,6 +13,7 @@ from devtools.chroma import running_chroma
 from tests.engine.small import add_numbered, answers, contents, numbered, pairs, sentences
 from uec_retriever.data.records import Record
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
 from uec_retriever.errors import StorageError
 
 QUERIES = sentences(8, 2, 5)
@@ -215,7 +216,7 @@ def test_no_server(make, tmp_path, models):
         with pytest.raises(StorageError, match="cannot reach a Chroma server.*chroma run"):
             make("static", url=url)
         with pytest.raises(StorageError, match="cannot reach a Chroma server.*chroma run"):
-            Engine.open(tmp_path / "index", url=url)
+            Engine.open(Location(tmp_path / "index", url=url))
 
 
 def test_a_server_that_dies(make, tmp_path):
@@ -237,4 +238,4 @@ def test_a_server_that_dies(make, tmp_path):
             with pytest.raises(StorageError, match="chroma run"):
                 call()
     with running_chroma(database) as server:
-        assert Engine.open(tmp_path / "index", url=server.url, device="cpu").count() == 20
+        assert Engine.open(Location(tmp_path / "index", url=server.url), device="cpu").count() == 20

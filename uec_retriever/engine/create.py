@@ -22,12 +22,11 @@ from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, StorageError, UECError
-from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.expert import Expert, attach_posterior
 from uec_retriever.experts.fitting import (
     DEFAULT_STRUCTURE,
     DEFAULT_TAU,
     Reference,
-    attach_posterior,
     fit_posterior,
     measure_reference,
 )
@@ -106,10 +105,15 @@ def load_experts(
 
 
 def pairs_of_texts(texts: Iterable[str]) -> CalibrationPairs:
-    """Pseudo-pairs of a corpus, or general ones where it is too small to make and hold out any."""
+    """Pseudo-pairs of a corpus, or general ones where it is too small (see `sampled_pairs`)."""
     sampler = PairSampler(_LIMIT)
     for text in texts:
         sampler.offer(text)
+    return sampled_pairs(sampler)
+
+
+def sampled_pairs(sampler: PairSampler) -> CalibrationPairs:
+    """Pseudo-pairs of a sample, or those of the standard library where it is too small to make and hold out any."""
     try:
         pairs = sampler.pairs()
     except InvalidInputError:

@@ -9,11 +9,9 @@ import weakref
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from chromadb.api import ClientAPI
-
 from uec_retriever.engine.location import Location
 from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
-from uec_retriever.store.connection import check_client, connect, connects_to
+from uec_retriever.store.connection import ClientAPI, check_client, connect, connects_to
 from uec_retriever.store.locks import write_lock
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 import chromadb
 import httpx
-from chromadb.api import ClientAPI
+from chromadb.api import ClientAPI as ClientAPI
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
 from chromadb.errors import ChromaError, InternalError, NotFoundError

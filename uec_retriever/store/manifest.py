@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from uec_retriever.convolution import Layout
 from uec_retriever.data.pairs import MINIMUM_PAIRS, STANDARD_LIBRARY
 from uec_retriever.errors import FormatVersionError, NotAnIndexError
 
@@ -75,7 +76,7 @@ class Manifest:
     """
 
     experts: tuple[ExpertEntry, ...]
-    layout: str
+    layout: Layout
     temperature: float
     reference: str
     versions: dict[str, str] = field(default_factory=dict)
