@@ -167,6 +167,6 @@ class Ensemble:
 
 def _calibrated(encodings: Sequence[Encoding], manifest: Manifest) -> list[GaussianEmbedding]:
     return [
-        GaussianEmbedding(e.gaussian.mean, e.gaussian.variance * np.float32(entry.variance_factor))
+        e.gaussian.scale_variance(entry.variance_factor)
         for e, entry in zip(encodings, manifest.experts, strict=True)
     ]
