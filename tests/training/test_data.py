@@ -68,6 +68,11 @@ def test_qrels_grades_are_utilities(tmp_path):
     )
 
 
+def test_fractional_grades_without_a_header_train_too(tmp_path):
+    [question] = questions_from_qrels(beir(tmp_path, "q1\tp1\t0.5\nq1\tp2\t0\n", header=""))
+    assert question.candidates == (Candidate("p1", "A text of p1", 0.5, 0.5),)
+
+
 @pytest.mark.parametrize(
     ("qrels", "message"),
     [

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from uec_retriever.data.corpus import Corpus, Document, read_queries
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.qrels import read_split
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.utility_labeler.labels import Label
-from uec_retriever.utility_labeler.questions import read_split
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Candidate:
     id: str
     text: str
     utility: float
-    relevance: int | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True)

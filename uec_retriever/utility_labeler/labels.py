@@ -53,7 +53,7 @@ class Label:
     prompt_tokens: int
     truncated: bool
     source: Source
-    relevance: int | None
+    relevance: float | None
     group: str | None
     run: str
 
@@ -127,7 +127,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "prompt_tokens": (int,),
     "truncated": (bool,),
     "source": (str,),
-    "relevance": (int, type(None)),
+    "relevance": (int, float, type(None)),
     "group": (str, type(None)),
     "run": (str,),
 }
@@ -153,4 +153,4 @@ def _checked(row: Mapping[str, Any]) -> dict[str, Any]:
         raise LabelError(f"'source' is {row['source']!r}, not one of {list(SOURCES)}")
     if row["answer_tokens"] < 1:
         raise LabelError("'answer_tokens' is below 1")
-    return {key: float(row[key]) if float in _TYPES[key] else row[key] for key in _TYPES}
+    return {key: float(row[key]) if types == (int, float) else row[key] for key, types in _TYPES.items()}
