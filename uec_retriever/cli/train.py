@@ -107,7 +107,7 @@ def train(
         from uec_retriever.training import TrainingOptions
         from uec_retriever.training.extras import require_train
 
-        require_train()
+        require_train(lora=lora is not None)
         options = TrainingOptions(
             loss=loss.value,
             epochs=epochs,

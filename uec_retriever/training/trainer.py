@@ -109,11 +109,11 @@ def train(
         ModelNotFoundError: if the base cannot be loaded.
         TrainingError: if `out` holds something else.
     """
-    require_train()
+    options = options or TrainingOptions()
+    require_train(lora=options.lora_rank is not None)
     from uec_retriever.training.dataset import choose_candidates
     from uec_retriever.training.loop import run_trainer
 
-    options = options or TrainingOptions()
     training, held = _split(list(questions), heldout, options)
     fingerprint = digest([base, options.to_dict(), [asdict(q) for q in (*training, *held)]])
     folder = RunFolder(Path(out), fingerprint)
