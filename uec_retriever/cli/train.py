@@ -25,7 +25,7 @@ from uec_retriever.cli.common import (
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from uec_retriever.training import Question, TrainingReport
+    from uec_retriever.training import GradedQuestion, TrainingReport
 
 _POSTERIOR = "posterior.safetensors"
 
@@ -152,7 +152,7 @@ def train(
 
 def _read(
     labels: Path | None, data: Path | None, split: str
-) -> tuple[list[Question], str, dict[str, Any] | None]:
+) -> tuple[list[GradedQuestion], str, dict[str, Any] | None]:
     """Questions, what they come from, and the judge's manifest."""
     from uec_retriever.training import questions_from_labels, questions_from_qrels
     from uec_retriever.utility_labeler.files import read_manifest
@@ -184,7 +184,7 @@ def _training_bar() -> Any:
 
 
 def _fit_posterior(
-    out: Path, questions: list[Question], device: str | None, trust_remote_code: bool, seed: int
+    out: Path, questions: list[GradedQuestion], device: str | None, trust_remote_code: bool, seed: int
 ) -> Path:
     """Fit the trained model's posterior on the questions and their best passages."""
     from uec_retriever.experts.expert import Expert

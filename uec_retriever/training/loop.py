@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from uec_retriever.training.checkpoints import RunFolder, load_trained, save_trained
-from uec_retriever.training.data import Question
+from uec_retriever.training.data import GradedQuestion
 from uec_retriever.training.dataset import column_prompts, column_tasks, make_dataset
 from uec_retriever.training.distillation import PaddedDistillKLDivLoss
 from uec_retriever.training.evaluator import METRIC, GradedNDCGEvaluator
@@ -86,8 +86,8 @@ def make_loss(model: SentenceTransformer, options: TrainingOptions) -> nn.Module
 
 def run_trainer(
     model: SentenceTransformer,
-    training: Sequence[Question],
-    held: Sequence[Question],
+    training: Sequence[GradedQuestion],
+    held: Sequence[GradedQuestion],
     folder: RunFolder,
     checkpoint: Path | None,
     options: TrainingOptions,

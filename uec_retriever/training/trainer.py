@@ -17,7 +17,7 @@ from uec_retriever.experts.loading import load_model
 from uec_retriever.training.card import write_card
 from uec_retriever.training.checkpoints import RunFolder
 from uec_retriever.training.data import (
-    Question,
+    GradedQuestion,
     questions_from_labels,
     questions_from_qrels,
     split_heldout,
@@ -71,11 +71,11 @@ def train_on_qrels(
 
 def train(
     base: str,
-    questions: Iterable[Question],
+    questions: Iterable[GradedQuestion],
     out: Path,
     options: TrainingOptions | None = None,
     *,
-    heldout: Sequence[Question] | None = None,
+    heldout: Sequence[GradedQuestion] | None = None,
     data: str = "questions",
     judge: dict[str, Any] | None = None,
     resume: bool = False,
@@ -152,8 +152,8 @@ def train(
 
 
 def _split(
-    questions: list[Question], heldout: Sequence[Question] | None, options: TrainingOptions
-) -> tuple[list[Question], list[Question]]:
+    questions: list[GradedQuestion], heldout: Sequence[GradedQuestion] | None, options: TrainingOptions
+) -> tuple[list[GradedQuestion], list[GradedQuestion]]:
     """Questions to train on, those with something to learn, and held-out ones."""
     if heldout is None:
         training, held = split_heldout(questions, options.heldout, options.seed)
