@@ -20,7 +20,9 @@ FACTS = [
 @pytest.mark.models
 def test_minilm_learns_and_stays_a_plain_model(minilm, tmp_path):
     questions = [
-        GradedQuestion(str(i), q, (GradedPassage(f"{i}-good", good, 1.0), GradedPassage(f"{i}-bad", bad, -0.5)))
+        GradedQuestion(
+            str(i), q, (GradedPassage(f"{i}-good", good, 1.0), GradedPassage(f"{i}-bad", bad, -0.5))
+        )
         for i, (q, good, bad) in enumerate(FACTS)
     ]
     options = TrainingOptions(

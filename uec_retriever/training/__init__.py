@@ -10,7 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uec_retriever.training.data import GradedPassage, GradedQuestion, questions_from_labels, questions_from_qrels
+    from uec_retriever.training.data import (
+        GradedPassage,
+        GradedQuestion,
+        questions_from_labels,
+        questions_from_qrels,
+    )
     from uec_retriever.training.loss import UtilityModulatedInfoNCELoss
     from uec_retriever.training.options import LOSSES, TrainingOptions
     from uec_retriever.training.report import TrainingReport

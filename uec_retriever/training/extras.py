@@ -47,9 +47,11 @@ def _adapter_error() -> str | None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
 
-        sizes = {"hidden_size": 2, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 2}
+        config = BertConfig(
+            vocab_size=2, hidden_size=2, num_hidden_layers=1, num_attention_heads=1, intermediate_size=2
+        )
         with torch.random.fork_rng(devices=[]):
-            model = BertModel(BertConfig(vocab_size=2, **sizes))
+            model = BertModel(config)
             inject_adapter_in_model(LoraConfig(r=1, target_modules="all-linear"), model)
         model(torch.tensor([[0, 1]]))
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:

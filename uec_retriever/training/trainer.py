@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
+from uec_retriever.data.provenance import digest
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.loading import load_model
 from uec_retriever.training.card import write_card
@@ -25,13 +26,12 @@ from uec_retriever.training.data import (
 )
 from uec_retriever.training.extras import require_train
 from uec_retriever.training.lora import add_adapters, merge_adapters
-from uec_retriever.training.options import TrainingOptions, digest
-from uec_retriever.training.report import TrainingReport
+from uec_retriever.training.options import TrainingOptions
+from uec_retriever.training.report import StepProgress, TrainingReport
 from uec_retriever.utility_labeler.files import read_manifest
 from uec_retriever.utility_labeler.labels import read_labels
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 def train_on_labels(
@@ -82,7 +82,7 @@ def train(
     overwrite: bool = False,
     device: str | None = None,
     trust_remote_code: bool = False,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> TrainingReport:
     """Fine-tune a bi-encoder, choose its best checkpoint on held-out questions, and save it.
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from uec_retriever.data.provenance import digest
 from uec_retriever.errors import (
     InvalidInputError,
     MissingExtraError,
@@ -21,7 +22,7 @@ from uec_retriever.errors import (
 )
 from uec_retriever.utility_labeler.encoding import tokenizer_fingerprint
 from uec_retriever.utility_labeler.heads import AnswerHead
-from uec_retriever.utility_labeler.judge import TokenSequence, digest
+from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.quantized import quantize_int8
 from uec_retriever.utility_labeler.scoring import Budget, SequenceScorer
 

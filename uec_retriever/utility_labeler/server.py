@@ -17,9 +17,10 @@ from typing import Any, Literal
 import httpx
 import tenacity
 
+from uec_retriever.data.provenance import digest
 from uec_retriever.errors import InvalidInputError, JudgeError
 from uec_retriever.utility_labeler.encoding import load_tokenizer, tokenizer_fingerprint
-from uec_retriever.utility_labeler.judge import TokenSequence, digest
+from uec_retriever.utility_labeler.judge import TokenSequence
 
 Protocol = Literal["auto", "prompt_logprobs", "echo"]
 API_KEY_VARIABLE = "OPENAI_API_KEY"
