@@ -3,12 +3,13 @@
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize, Router
+from sentence_transformers.base.modules import Dense, Router
 from sentence_transformers.sentence_transformer.modules import (
     CNN,
     LSTM,
     Dropout,
     LayerNorm,
+    Normalize,
     Pooling,
     WeightedLayerPooling,
 )
