@@ -13,6 +13,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -82,6 +83,11 @@ def pairs(count: int = 48, seed: int = 100) -> CalibrationPairs:
     return CalibrationPairs(queries, positives)
 
 
+def far_pairs() -> CalibrationPairs:
+    """Pairs of unrelated texts: they call for a larger variance than those that share words."""
+    return CalibrationPairs(sentences(40, 50), sentences(40, 60), "far")
+
+
 def load(labels: dict[str, str]) -> list[Expert]:
     """Fresh experts: label -> folder."""
     return [Expert.load(path, label=label, device="cpu") for label, path in labels.items()]
@@ -134,3 +140,15 @@ def add_numbered_but_one(path: str, count: int, moment: int, reached: Event) -> 
         yield numbered_record(count - 1)
 
     engine.add_records(stream(), progress=tell)
+
+
+def recalibrate_index(path: str, temperature: float) -> None:
+    """In another process: calibrate an index anew."""
+    Engine.open(path, device="cpu").recalibrate(far_pairs(), temperature=temperature)
+
+
+def hold_lock(path: str, pipe: Connection) -> None:
+    """In another process: hold a lock file until told to let go."""
+    with FileLock(path):
+        pipe.send("held")
+        pipe.recv()

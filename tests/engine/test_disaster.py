@@ -16,6 +16,7 @@ from tests.engine.small import add_numbered_but_one, answers, contents, numbered
 from uec_retriever.data.records import Record
 from uec_retriever.engine.add import CHUNK
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
 from uec_retriever.errors import StorageError
 
 QUERIES = sentences(8, 2, 5)
@@ -223,7 +224,7 @@ def test_no_server(make, tmp_path, models):
         with pytest.raises(StorageError, match="cannot reach a Chroma server.*chroma run"):
             make("static", url=url)
         with pytest.raises(StorageError, match="cannot reach a Chroma server.*chroma run"):
-            Engine.open(tmp_path / "index", url=url)
+            Engine.open(Location(tmp_path / "index", url=url))
 
 
 def test_a_server_that_dies(make, tmp_path):
@@ -245,4 +246,4 @@ def test_a_server_that_dies(make, tmp_path):
             with pytest.raises(StorageError, match="chroma run"):
                 call()
     with running_chroma(database) as server:
-        assert Engine.open(tmp_path / "index", url=server.url, device="cpu").count() == 20
+        assert Engine.open(Location(tmp_path / "index", url=server.url), device="cpu").count() == 20
