@@ -31,9 +31,9 @@ def test_bad_collection_names_are_refused_before_fitting(experts, tmp_path, name
         Engine.create(Location(tmp_path / "index", collection=name), experts("static"), pairs())
 
 
-def test_options_that_cannot_be_recorded_are_refused_before_fitting(experts, tmp_path):
+def test_options_that_cannot_be_recorded_are_refused_before_fitting(experts, tmp_path, monkeypatch):
     [expert] = experts("static")
-    expert.options = {"model_kwargs": {"dtype": object()}}
+    monkeypatch.setattr(expert, "options", {"model_kwargs": {"dtype": object()}})
     with pytest.raises(InvalidInputError, match="cannot be recorded.*'dtype': 'float16'"):
         Engine.create(tmp_path / "index", [expert], pairs())
 
