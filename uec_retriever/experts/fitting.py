@@ -9,19 +9,15 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
+from uec_retriever.convolution import PairLikelihood, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.experts.expert import Expert, Progress
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.laplace.basis import TOLERANCE, variance_basis
-from uec_retriever.laplace.calibration import (
-    PairLikelihood,
-    pair_likelihood,
-    reference_zero,
-    variance_scale,
-)
 from uec_retriever.laplace.curvature import Curvature
 from uec_retriever.laplace.files import PosteriorHeader
 from uec_retriever.laplace.posterior import STRUCTURES, Posterior
+from uec_retriever.laplace.variance_calibration import reference_zero, variance_scale
 
 DEFAULT_TAU = 0.05
 DEFAULT_STRUCTURE = "kron"
