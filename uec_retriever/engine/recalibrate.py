@@ -54,7 +54,7 @@ def recalibrated(
         reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)",
         confidence=None,
     )
-    return calibrate(manifest, [r.scaled(r.scale) for r in references], temperature)
+    return calibrate(manifest, [r.scale_variance(r.scale) for r in references], temperature)
 
 
 def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> Array:
