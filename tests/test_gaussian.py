@@ -144,6 +144,16 @@ def test_rows_joins_and_multiples_keep_the_factors(rows):
     assert_same(joined, GaussianEmbedding.concatenate([written[rows], written]))
 
 
+def test_average_is_that_of_independent_vectors():
+    """Var of a mean of n independent ones: their sum over n^2."""
+    kept, written = both()
+    for average in (kept.average(), written.average()):
+        np.testing.assert_allclose(average.mean[0], sum(written.mean) / 4)
+        np.testing.assert_allclose(average.variance[0], sum(written.variance) / 16)
+    assert isinstance(kept.average().spread, FactoredVariance)
+    assert_same(kept[:1].average(), kept[:1])
+
+
 def test_batches_of_different_profiles_are_joined_written_out():
     kept, written = both()
     other = GaussianEmbedding(kept.mean, factors(seed=5))

@@ -106,6 +106,18 @@ class GaussianEmbedding:
         """The same means under `factor` >= 0 times the variance."""
         return GaussianEmbedding(self.mean, self.spread * np.float32(factor))
 
+    def average(self) -> GaussianEmbedding:
+        """The mean of the n >= 1 texts, taken as independent, as a batch of one."""
+
+        def over_texts(values: Array) -> Array:
+            return np.asarray(values.mean(axis=0, keepdims=True))
+
+        mean, share = over_texts(self.mean), np.float32(1 / len(self))
+        if isinstance(self.spread, FactoredVariance):
+            coefficients = over_texts(self.spread.coefficients)
+            return GaussianEmbedding(mean, FactoredVariance(coefficients, self.spread.basis) * share)
+        return GaussianEmbedding(mean, over_texts(self.spread) * share)
+
     @staticmethod
     def concatenate(batches: Sequence[GaussianEmbedding]) -> GaussianEmbedding:
         """Join batches of equal dimension, at least one, in order."""
