@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from uec_retriever.evaluation.report_page.table import NOTHING, Entry, Row, Table, number
+from uec_retriever.evaluation.report_page.tables import NOTHING, Entry, Row, Table, number
 
 Content = Mapping[str, Any]
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.report_page.result_files import Result
-from uec_retriever.evaluation.report_page.table import Table
-from uec_retriever.evaluation.report_page.tables import tables
+from uec_retriever.evaluation.report_page import Result
+from uec_retriever.evaluation.report_page.tables import Table, tables
 
 _MOST_INTERVALS = 8  # columns side by side
 _MARKER = re.compile(r"<!-- (/?)results:([\w./-]+) -->")
