@@ -72,7 +72,7 @@ def _against(result: Result, label: str, reference: str, metric: str, where: str
         sum(is_clear(c) and sign * c["difference"]["mean"] > 0 for c in cells) for sign in (1, -1)
     )
     change = result.average(label, metric) - result.average(reference, metric)
-    paired = (columns.get("mean") or columns[next(iter(result.sets))]).get(label) or {}
+    paired = (columns.get("mean", {}) if len(result.sets) > 1 else columns[where]).get(label) or {}
     limits = f" {interval(paired['difference'], '+z')}" if paired.get("difference") else ""
     if len(result.sets) > 1:
         clear = f"; clearly better on {better} of {len(cells)} sets, clearly worse on {worse}"
