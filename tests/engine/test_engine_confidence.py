@@ -1,4 +1,3 @@
-import copy
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,7 @@ QUERIES = sentences(12, 2, 5)
 def engine(tmp_path_factory, loaded, fitted):
     engine = Engine.create(
         tmp_path_factory.mktemp("confidence") / "index",
-        [copy.copy(loaded["static"]), copy.copy(loaded["bert"])],
+        [loaded["static"], loaded["bert"]],
         pairs(),
         posteriors={"static": fitted["static"], "bert": fitted["bert"]},
     )

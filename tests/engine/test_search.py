@@ -1,5 +1,4 @@
 import asyncio
-import copy
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -106,7 +105,7 @@ def test_experts_and_uncertainty_matter(make):
 def engine(tmp_path_factory, loaded, fitted):
     engine = Engine.create(
         tmp_path_factory.mktemp("search") / "index",
-        [copy.copy(loaded["static"]), copy.copy(loaded["bert"])],
+        [loaded["static"], loaded["bert"]],
         pairs(),
         posteriors={"static": fitted["static"], "bert": fitted["bert"]},
         temperature=0.5,

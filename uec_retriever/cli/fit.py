@@ -78,17 +78,16 @@ def fit(
             batch_size=batch_size,
             progress=progress,
         )
-    assert loaded.posterior is not None
-    save_posterior(out, loaded.posterior, made.header)
+    save_posterior(out, made.posterior, made.header)
     if json:
         print_json(
-            {**asdict(made.header), "file": str(out), "prior_precision": loaded.posterior.prior_precision}
+            {**asdict(made.header), "file": str(out), "prior_precision": made.posterior.prior_precision}
         )
         return
     output.print(
         f"{out}: {made.header.structure} posterior of {loaded.label}, layer {made.header.layer}, from "
         f"{made.header.pairs} pairs ({made.header.source}) and {made.header.heldout_pairs} held-out ones; "
-        f"prior precision {short(loaded.posterior.prior_precision)}, scale {short(loaded.posterior.scale)}"
+        f"prior precision {short(made.posterior.prior_precision)}, scale {short(made.posterior.scale)}"
     )
 
 

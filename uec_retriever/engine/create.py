@@ -16,9 +16,8 @@ from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.errors import InvalidInputError, StorageError, UECError
-from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.expert import Expert, attach_posterior
 from uec_retriever.experts.fitting import Reference, fit_posterior, measure_reference
-from uec_retriever.experts.posteriors import attach_posterior
 from uec_retriever.laplace.files import load_posterior, posterior_bytes
 from uec_retriever.laplace.posterior import STRUCTURES
 from uec_retriever.store.chroma import ChromaStore
@@ -39,16 +38,21 @@ def build_index(
     temperature: float | None,
     batch_size: int,
     progress: Progress | None,
-) -> Manifest:
-    """Write posterior files into the folder and return the manifest (arguments as `Engine.create`)."""
+) -> tuple[list[Expert], Manifest]:
+    """Write posterior files into the folder; the experts with their posteriors, and the manifest.
+
+    Arguments as `Engine.create`.
+    """
     _check(folder, experts, posteriors, structure, layout, temperature)
     _, held = pairs.split()
     entries: list[ExpertEntry] = []
     references: list[Reference] = []
-    for expert in experts:
-        reference, digest, fitted = _posterior(
-            folder, expert, pairs, held, posteriors.get(expert.label), structure, batch_size, progress
+    fitted: list[Expert] = []
+    for given in experts:
+        expert, reference, digest, kind = _posterior(
+            folder, given, pairs, held, posteriors.get(given.label), structure, batch_size, progress
         )
+        fitted.append(expert)
         references.append(reference)
         entries.append(
             ExpertEntry(
@@ -56,7 +60,7 @@ def build_index(
                 model=expert.name,
                 fingerprint=expert.fingerprint,
                 dimension=expert.dimension,
-                structure=fitted,
+                structure=kind,
                 posterior=digest,
                 query_zero=0.0,
                 document_zero=0.0,
@@ -71,7 +75,7 @@ def build_index(
         reference=f"{len(held)} pairs: {pairs.source}",
         versions={n: version(n) for n in ("uec-retriever", "chromadb", "sentence-transformers", "torch")},
     )
-    return calibrate(manifest, references, temperature)
+    return fitted, calibrate(manifest, references, temperature)
 
 
 def _check(
@@ -134,22 +138,21 @@ def _posterior(
     structure: str,
     batch_size: int,
     progress: Progress | None,
-) -> tuple[Reference, str, str]:
-    """Give an expert its posterior and the folder a copy; returns reference, SHA-256 and structure."""
+) -> tuple[Expert, Reference, str, str]:
+    """An expert with its posterior, of which the folder gets a copy; reference, SHA-256 and structure."""
     if given is None:
         given = _earlier_fit(folder, expert, pairs, structure)
     if given is None:
         fit = fit_posterior(expert, pairs, structure=structure, batch_size=batch_size, progress=progress)
-        assert expert.posterior is not None
-        header, reference = fit.header, fit.reference
-        data = posterior_bytes(expert.posterior, header)
+        expert, header, reference = fit.expert, fit.header, fit.reference
+        data = posterior_bytes(fit.posterior, header)
     else:
-        header = attach_posterior(expert, given)
+        expert, header = attach_posterior(expert, given)
         data = given.read_bytes()
         reference = measure_reference(expert, held, batch_size=batch_size, progress=progress)
     digest = hashlib.sha256(data).hexdigest()
     write_atomically(folder.posterior_file(digest), data)
-    return reference, digest, header.structure
+    return expert, reference, digest, header.structure
 
 
 def _earlier_fit(folder: IndexFolder, expert: Expert, pairs: CalibrationPairs, structure: str) -> Path | None:

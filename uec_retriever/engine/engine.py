@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +72,7 @@ class Engine(Writer):
             StorageError: if there is an index already, or the folder cannot be written.
         """
         folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
-        experts = [copy(expert) for expert in experts]  # another index may hold them with another posterior
-        manifest = build_index(
+        fitted, manifest = build_index(
             folder,
             experts,
             pairs,
@@ -87,7 +85,7 @@ class Engine(Writer):
         )
         with folder.write_lock():
             store = ChromaStore.create(folder.client(), collection, manifest)
-        return cls(Ensemble(experts, manifest), store, folder)
+        return cls(Ensemble(fitted, manifest), store, folder)
 
     @classmethod
     def open(

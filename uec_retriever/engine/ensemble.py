@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -94,7 +93,7 @@ class Ensemble:
     """
 
     def __init__(self, experts: Sequence[Expert], manifest: Manifest) -> None:
-        self.experts = [copy(e) for e in experts]  # another index may give them other posteriors
+        self.experts = list(experts)
         self.manifest = manifest
         bases = [e.variance_basis for e in self.experts]
         self.codec = VarianceCodec(bases if manifest.layout == "block" else [np.concatenate(bases)])

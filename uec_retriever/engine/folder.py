@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from uec_retriever.errors import (
     NotAnIndexError,
     StorageError,
 )
-from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.posteriors import attach_posterior, check_fingerprint
+from uec_retriever.experts.expert import Expert, attach_posterior, check_fingerprint
 from uec_retriever.store.chroma import DEFAULT_COLLECTION
 from uec_retriever.store.connection import check_client, connect
 from uec_retriever.store.manifest import ExpertEntry, Manifest
@@ -182,16 +180,14 @@ def load_experts(
                     f"experts={{{entry.label!r}: 'its folder or hub id'}}, on the command line "
                     f"--expert {entry.label}=MODEL ({error})"
                 ) from error
-        source = copy(source)  # another index may have given it another posterior
         check_fingerprint(
             source, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}"
         )
-        _attach(source, entry, folder)
-        experts.append(source)
+        experts.append(_attach(source, entry, folder))
     return experts
 
 
-def _attach(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> None:
+def _attach(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> Expert:
     path = folder.posterior_file(entry.posterior)
     if not path.is_file():
         raise CorruptFileError(
@@ -205,4 +201,4 @@ def _attach(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> None:
         raise CorruptFileError(
             f"the posterior {path} is damaged: copy it back from where the index was made, or index anew"
         )
-    attach_posterior(expert, path)
+    return attach_posterior(expert, path)[0]
