@@ -12,6 +12,7 @@ import argparse
 import time
 
 from benchmarks.common import (
+    PROVENANCE,
     SEED,
     add_calibration_arguments,
     add_expert_arguments,
@@ -20,7 +21,7 @@ from benchmarks.common import (
     load_experts,
     save_result,
 )
-from uec_retriever.cli.eval_similarity import show_classification
+from uec_retriever.cli.eval_options import show_tables
 from uec_retriever.evaluation.classification import ClassificationOptions, run_classification
 
 SETS = ("banking77", "clinc150")
@@ -51,9 +52,9 @@ def main() -> None:
         SEED,
     )
     result = run_classification([data_folder() / name for name in arguments.sets], experts, options)
-    show_classification(result)
     console.print(f"{time.monotonic() - start:.0f} s")
     save_result("classification", result, arguments.out)
+    show_tables({**result, **PROVENANCE}, "classification")
 
 
 if __name__ == "__main__":

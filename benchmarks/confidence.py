@@ -33,7 +33,6 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import (
     SEED,
-    bootstrap_interval_of,
     console,
     data_folder,
     load_set,
@@ -50,7 +49,8 @@ from uec_retriever.data.corpus import Corpus
 from uec_retriever.engine.confidence import search_questions, without_suspects
 from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import CorpusError, InvalidInputError
-from uec_retriever.evaluation.abstention import risk_coverage
+from uec_retriever.evaluation.abstention import nauc
+from uec_retriever.evaluation.bootstrap import interval, resample
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.experts.expert import Expert
@@ -201,11 +201,11 @@ def _measure(
     """All metrics of one score; `parts` holds it for queries as they are, left out, and off topic."""
     whole, left_out, off_topic = parts
     both, outcome = np.concatenate([whole, left_out]), np.concatenate([hits, np.zeros(len(left_out), bool)])
+    draws = resample(lambda rows: nauc(ndcg[rows], whole[rows]), len(whole), SEED, 500)
+    area = interval(nauc(ndcg, whole), draws)
     found: dict[str, Any] = {
-        "nauc": risk_coverage(ndcg, whole).nauc,
-        "nauc_interval": bootstrap_interval_of(
-            lambda rows: risk_coverage(ndcg[rows], whole[rows]).nauc, len(whole)
-        ),
+        "nauc": area.mean,
+        "nauc_interval": (area.low, area.high),
         "auroc_hit": _auroc(hits, whole),
         "auroc_mixed": _auroc(outcome, both),
         "auroc_off_topic": _auroc(

@@ -12,9 +12,9 @@ from tests.engine.small import WORDS, bert_model, pairs, sentences, static_model
 from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelMismatchError
 from uec_retriever.evaluation.collection import Query
-from uec_retriever.evaluation.exact_search import ExactIndex
 from uec_retriever.evaluation.metrics import rank_metrics
 from uec_retriever.evaluation.mteb_adapter import UECModel
+from uec_retriever.evaluation.mteb_corpus import Corpus
 from uec_retriever.evaluation.mteb_tasks import classification_task, retrieval_task, sts_task
 from uec_retriever.experts.expert import Expert
 from uec_retriever.similarity import moments, probit_score
@@ -93,7 +93,7 @@ def test_scores_equal_those_of_the_engine_and_of_the_moments(model, index):
     documents = model.ensemble.encode_documents(list(CORPUS.values())).gaussian
     queries = model.ensemble.encode_queries(list(QUERIES.values())).gaussian
     pages = [documents[:7], documents[7:]]
-    found = ExactIndex(model.ensemble, list(CORPUS), pages).search(queries, 40)
+    found = Corpus(model.ensemble, list(CORPUS), pages).search(queries, 40)
     means, variances = moments(queries, documents)
     naive = probit_score(means.astype(np.float64), variances)
     with Engine.open(index, device="cpu") as engine:
@@ -102,7 +102,7 @@ def test_scores_equal_those_of_the_engine_and_of_the_moments(model, index):
         np.testing.assert_allclose([ranking[i] for i in CORPUS], naive[row], atol=1e-4)
         assert {h.id: pytest.approx(h.raw_score, abs=1e-5) for h in result} == ranking
         assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
-    by_mean = ExactIndex(model.ensemble, list(CORPUS), pages, uncertainty=False).search(queries, 3)
+    by_mean = Corpus(model.ensemble, list(CORPUS), pages, uncertainty=False).search(queries, 3)
     assert [list(r)[0] for r in by_mean] == [list(CORPUS)[i] for i in means.argmax(axis=1)]
     assert all(len(r) == 3 for r in by_mean)
 
@@ -293,6 +293,6 @@ def test_search_needs_a_corpus_and_each_document_an_id_of_its_own(model):
     documents = model.ensemble.encode_documents(["cat dog", "bird"]).gaussian
     for ids in (["a"], ["a", "a"], ["a", "b", "c"]):
         with pytest.raises(InvalidInputError, match="an id of its own"):
-            ExactIndex(model.ensemble, ids, [documents])
+            Corpus(model.ensemble, ids, [documents])
     with pytest.raises(InvalidInputError, match="all of one class"):
         classification_task("x", [("a", 1), ("b", 1)], [("c", 1)])

@@ -63,7 +63,9 @@ def interval(value: float, draws: NDArray[Any]) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def compare(value: float, draws: NDArray[Any], baseline: float, baseline_draws: NDArray[Any]) -> dict[str, Any]:
+def compare(
+    value: float, draws: NDArray[Any], baseline: float, baseline_draws: NDArray[Any]
+) -> dict[str, Any]:
     """A result file's entry: value and interval, and the paired difference to the baseline."""
     difference = interval(value - baseline, draws - baseline_draws)
     return {**asdict(interval(value, draws)), "difference": asdict(difference)}

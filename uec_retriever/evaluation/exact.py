@@ -16,7 +16,9 @@ from uec_retriever.gaussian import Array
 DEPTH = 100  # passages of a ranking, enough for Recall@100
 _MATRIX = 4_000_000  # numbers: 16 MB
 Scorer = Callable[[slice], Array]  # rows of the queries -> `[b, m]` scores of the passages
-Mask = Callable[[slice], NDArray[np.bool_] | None]  # rows -> `[b, m]` what they may not find; None for nothing
+Mask = Callable[
+    [slice], NDArray[np.bool_] | None
+]  # rows -> `[b, m]` what they may not find; None for nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,9 @@ def rank(
             with watch("scores"):
                 scores = scorer(rows)
             with watch("ranking"):
-                parts[label].append(top(scores if hidden is None else np.where(hidden, -np.inf, scores), depth))
+                parts[label].append(
+                    top(scores if hidden is None else np.where(hidden, -np.inf, scores), depth)
+                )
     nothing = [(np.empty((0, min(depth, documents)), np.int64), np.empty((0, min(depth, documents))))]
     return {
         label: Ranking(*(np.concatenate(sides) for sides in zip(*(found or nothing), strict=True)))
@@ -97,7 +101,8 @@ def top(scores: Array, depth: int) -> tuple[NDArray[np.int64], Values]:
         chosen = np.broadcast_to(np.arange(documents), scores.shape)
     values = np.take_along_axis(scores, chosen, axis=1).astype(np.float64)
     order = np.lexsort((chosen, -values), axis=1)
-    found, values = (np.take_along_axis(side, order, axis=1) for side in (chosen, values))
+    found = np.take_along_axis(chosen, order, axis=1)
+    values = np.take_along_axis(values, order, axis=1)
     return np.where(np.isneginf(values), -1, found).astype(np.int64), values
 
 

@@ -187,17 +187,10 @@ def _variances(result: Result) -> Iterator[Drawing]:
     for index, (heading, group) in enumerate(result.reliability, 1):
         panels: dict[str, dict[str, Line]] = {}
         for label, one in group.items():
-            points = [(b["variance"], b["squared error"]) for b in one.get("variance bins") or ()]
-            line = (
-                Line(*zip(*points, strict=True), _kind(label, result), marker="o", width=1.2)
-                if points
-                else None
-            )
-            if (
-                line
-                and len(points) > 1
-                and line not in (k for held in panels.values() for k in held.values())
-            ):
+            found = one.get("variance bins") or ()
+            x, y = ([b[key] for b in found] for key in ("variance", "squared error"))
+            line = Line(x, y, _kind(label, result), marker="o", width=1.2)
+            if len(x) > 1 and all(line not in held.values() for held in panels.values()):
                 panels[label] = {label: line}
         about = f"Does the variance tell the error{f', {heading}' if heading else ''}?"
         alt = f"Mean squared error against predicted variance, in bins, for {', '.join(panels)}."

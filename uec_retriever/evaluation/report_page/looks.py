@@ -45,7 +45,7 @@ class Theme:
         return self.parts[key] if key < len(self.parts) else self.muted
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Any:
         """For matplotlib."""
         return {
             "text.color": self.ink, "text.parse_math": False, "figure.facecolor": self.surface, "savefig.facecolor": "auto",

@@ -179,7 +179,7 @@ def heat(
     return figure
 
 
-def bars(rows: Mapping[str, Mapping[str, float]], parts: Sequence[str], x: str, theme: Theme) -> Figure:
+def bars(rows: dict[str, Mapping[str, float]], parts: Sequence[str], x: str, theme: Theme) -> Figure:
     """Stacked bars, a row each; what is in none of the parts is the last one, named as it is."""
     from matplotlib.patches import Patch
 

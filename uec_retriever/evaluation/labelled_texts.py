@@ -44,7 +44,7 @@ class SentencePairs:
 
     def sample(self, number: int | None, seed: int) -> SentencePairs:
         """At most `number` of the pairs, drawn at random."""
-        return self.rows(drawn(len(self), number, seed))
+        return self.rows(sample_positions(len(self), number, seed))
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class LabelledTexts:
 
     def sample(self, number: int | None, seed: int) -> LabelledTexts:
         """At most `number` of the texts, drawn at random."""
-        return self.rows(drawn(len(self), number, seed))
+        return self.rows(sample_positions(len(self), number, seed))
 
 
-def drawn(number: int, at_most: int | None, seed: int) -> list[int]:
+def sample_positions(number: int, at_most: int | None, seed: int) -> list[int]:
     """Positions of a random sample without replacement, in order; all of them if they are few enough."""
     if at_most is None or at_most >= number:
         return list(range(number))

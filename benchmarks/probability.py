@@ -1,4 +1,4 @@
-"""Calibration: is a similarity a probability, and does its variance say how far it is off?
+"""Is a similarity a probability, and does its variance say how far it is off?
 
 | name | what it compares | source |
 |---|---|---|
@@ -7,7 +7,7 @@
 
 Both are means of absolute gaps over bins, weighted by what the bins hold. The UEC paper reports both for the
 similarity's mean and variance. A similarity is read as a probability in two ways: *stated*, cut off to [0, 1] as it
-is; and *fitted*, through a logistic map that other queries' pairs decide (`logistic_map.cross_fitted`).
+is; and *fitted*, through a logistic map that other queries' pairs decide (`logistic_map.cross_fit`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from benchmarks.logistic_map import cross_fit
 from uec_retriever.confidence.fit import expected_calibration_error
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.evaluation.bootstrap import Interval, Rows, interval, resample
+from uec_retriever.evaluation.sts import spearman
 from uec_retriever.gaussian import Array
 
 BINS = 10
@@ -171,7 +175,7 @@ def calibration_cell(
     return cell
 
 
-def stated(similarity: Array) -> Array:
+def cut_off(similarity: Array) -> Array:
     """A similarity read as a probability as it is: cut off to [0, 1]."""
     return np.asarray(np.clip(similarity, 0.0, 1.0))
 
@@ -185,3 +189,58 @@ def _unit_vectors(outcomes: Array, confidence: Array) -> tuple[Array, Array]:
     if not all(((v >= 0) & (v <= 1)).all() for v in (outcomes, confidence)):
         raise InvalidInputError("outcomes and confidence must lie in [0, 1]")
     return outcomes, confidence
+
+
+def rank_correlation(
+    one: Array, other: Array, seed: int, groups: NDArray[Any] | None = None, samples: int = 200
+) -> Interval | None:
+    """Spearman's correlation of two values of n items, with its interval; None where one of them is constant.
+
+    Args:
+        one: `[n]`.
+        other: `[n]`.
+        seed: of the draws.
+        groups: `[n]`, e.g. the query of an item: whole groups are drawn. Items by themselves if absent.
+        samples: draws.
+    """
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    _, group = np.unique(np.arange(len(one)) if groups is None else groups, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+
+    def statistic(chosen: Rows) -> float:
+        rows = np.concatenate([members[i] for i in chosen])
+        return float(spearman(one[rows, None], other[rows])[0])
+
+    value = float(spearman(one[:, None], other)[0])
+    return interval(value, resample(statistic, len(members), seed, samples))
+
+
+def readings(
+    outcomes: Array,
+    score: Array,
+    mean: Array,
+    variance: Array | None,
+    seed: int,
+    groups: NDArray[Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Cells of a similarity read as a probability: `stated`, `fitted` and, with variances, `fitted with variance`.
+
+    Args:
+        outcomes: `[n]` in [0, 1].
+        score: `[n]` similarities.
+        mean: `[n]` before their variance counts.
+        variance: `[n]` of them, or None.
+        seed: of cross-fitting and bootstrap.
+        groups: `[n]`, e.g. the query of a pair.
+    """
+    fitted = cross_fit(outcomes, score, groups=groups, seed=seed)
+    every = {"stated": cut_off(score), "fitted": fitted}
+    if variance is not None:
+        every["fitted with variance"] = cross_fit(outcomes, mean, variance, groups=groups, seed=seed)
+    found = {n: calibration_cell(outcomes, c, mean=mean, variance=variance) for n, c in every.items()}
+    if variance is not None:
+        told = rank_correlation(variance, np.abs(outcomes - fitted), seed, groups=groups)
+        found["fitted"]["variance predicts error"] = asdict(told) if told else None
+    return found

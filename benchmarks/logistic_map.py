@@ -73,7 +73,7 @@ def fit_logistic_map(outcomes: Array, mean: Array, variance: Array | None = None
     return LogisticMap(slope, float(found[1]) - slope * centre, factor)
 
 
-def cross_fitted(
+def cross_fit(
     outcomes: Array,
     mean: Array,
     variance: Array | None = None,

@@ -21,10 +21,9 @@ from torch import Tensor
 
 from uec_retriever.atomic import write_atomically
 from uec_retriever.data.texts import check_texts
-from uec_retriever.errors import CorruptFileError, InvalidInputError, NumericalError
+from uec_retriever.errors import CorruptFileError
 from uec_retriever.experts.expert import Expert, Progress, Role
 from uec_retriever.experts.linearised import Linearised
-from uec_retriever.gaussian import Array
 
 SHARD = 512  # texts in one file, and in one step that an interruption may cost
 
@@ -53,7 +52,7 @@ class CachedExpert(Expert):
     """An expert whose `linearise` looks into a cache first; all else is built on that.
 
     Attributes:
-        seconds: role -> what the forward passes of the texts asked for took, whenever they were made.
+        seconds: role -> what the forward passes of the texts asked for took, whenever they were encoded.
     """
 
     def __init__(self, expert: Expert, cache: EncodingCache) -> None:
@@ -89,31 +88,13 @@ class CachedExpert(Expert):
         for start in range(0, len(missing) or (not texts), SHARD):  # no texts: let the expert refuse them
             part = missing[start : start + SHARD]
             begun = time.perf_counter()
-            made = super().linearise(
+            encoded = super().linearise(
                 [t for _, t in part], role, batch_size=batch_size, progress=progress, prompts=prompts
             )
-            store.add([k for k, _ in part], made, time.perf_counter() - begun)
+            store.add([k for k, _ in part], encoded, time.perf_counter() - begun)
         found, seconds = store.take(keys)
         self.seconds[role] += seconds
         return found
-
-
-def unit_means(expert: Expert, texts: Sequence[str], role: Role) -> Array:
-    """`[n, D]` unit embeddings, float32, of an expert that needs no posterior for them.
-
-    Raises:
-        NumericalError: for an embedding without direction.
-    """
-    if not texts:
-        raise InvalidInputError(f"there are no texts to encode as {role}: give at least one")
-    parts = []
-    for start in range(0, len(texts), SHARD):
-        vectors = expert.linearise(list(texts[start : start + SHARD]), role).embeddings.numpy()
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not np.isfinite(norms).all() or (norms == 0).any():
-            raise NumericalError(f"expert {expert.label}: a text has a zero, NaN or infinite embedding")
-        parts.append(vectors / norms)
-    return np.concatenate(parts)
 
 
 def _key(text: str) -> bytes:
@@ -156,15 +137,15 @@ class _Store:
                 raise CorruptFileError(f"{path} is damaged ({error}): delete it") from error
         self._load = lru_cache(maxsize=4)(_Shard.load)
 
-    def add(self, keys: Sequence[bytes], made: Linearised, seconds: float) -> None:
+    def add(self, keys: Sequence[bytes], encoded: Linearised, seconds: float) -> None:
         table = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
         tensors = {
             "keys": torch.from_numpy(table.copy()),
-            "embeddings": made.embeddings.contiguous(),
-            "gain": made.gain.contiguous(),
-            "truncated": torch.tensor(made.truncated, dtype=torch.uint8),
+            "embeddings": encoded.embeddings.contiguous(),
+            "gain": encoded.gain.contiguous(),
+            "truncated": torch.tensor(encoded.truncated, dtype=torch.uint8),
             "seconds": torch.tensor(seconds, dtype=torch.float64),
-            **_feature_tensors(made.features),
+            **_feature_tensors(encoded.features),
         }
         path = self._folder / f"{hashlib.sha256(table.tobytes()).hexdigest()[:20]}.safetensors"
         write_atomically(path, save(tensors))
