@@ -50,7 +50,6 @@ from uec_retriever.evaluation.exact import barred_in, rank
 from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
 from uec_retriever.evaluation.methods import weighted_cosines
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
-from uec_retriever.evaluation.sts import describe
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import paired_moments, probit_score
@@ -113,7 +112,7 @@ def evaluate(
     ndcg = rank_metrics(collection.queries, ranking.ids(collection), [NDCG])[NDCG]
     for structure in STRUCTURES:
         manifest = fitted.calibrate(structure, temperature)
-        chosen = describe(manifest, fitted, structure)
+        chosen = fitted.describe(manifest, structure)
         scales = list(chosen["variance scale"].values())
         found["reliability"] |= _reliability(structure, manifest, encoded, scales, query, candidate, outcome)
         found["pairs"] |= _relevant_pairs(structure, collection, encoded, chosen["variance scale"])

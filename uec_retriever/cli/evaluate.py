@@ -74,7 +74,7 @@ def classification(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Folder with train.tsv and test.tsv (label, text) and perhaps oos_test.tsv. Repeat.",
+            help="Folder with train.tsv and test.tsv (label, text). Repeat.",
             show_default=False,
         ),
     ],
@@ -82,7 +82,10 @@ def classification(
     limit: LIMIT = None,
     labels: Annotated[int | None, typer.Option(min=2, help="At most this many labels of each set.")] = None,
     per_label: Annotated[int, typer.Option(min=1, help="Training texts of each label in a round.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Training samples; figures are means over them.")] = 10,
+    rounds: Annotated[
+        int,
+        typer.Option(min=1, help="Training samples; figures are means over them, intervals over them too."),
+    ] = 10,
     calibration_pairs: PAIRS = 320,
     temperature: TEMPERATURE = None,
     out: OUT = None,
@@ -91,7 +94,7 @@ def classification(
     trust_remote_code: TRUST = False,
     json: JSON = False,
 ) -> None:
-    """Accuracy, macro F1 and AUROC of a logistic probe as in MTEB; out-of-scope texts by uncertainty.
+    """Accuracy and macro F1 of MTEB's logistic probe on the embeddings of each method (extra `mteb`).
 
     Example: `uec eval classification --data clinc150 --expert mini=MODEL --expert static=MODEL --rounds 3`
     """

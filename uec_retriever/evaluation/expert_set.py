@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from uec_retriever.convolution import check_temperature
 from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
@@ -37,10 +38,7 @@ class ExpertSet:
     _measured: dict[str, list[Reference]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.labels or len(set(self.labels)) < len(self.labels):
-            raise InvalidInputError(
-                f"experts need labels of their own, got {self.labels or 'none'}: name them apart as LABEL=MODEL"
-            )
+        _check_labels(self.experts)
 
     @property
     def labels(self) -> list[str]:
@@ -89,6 +87,23 @@ class ExpertSet:
         source = f"{len(self.references)} pairs: {self.references.source}"
         return calibrate(Manifest(tuple(entries), layout, 1.0, source), references, temperature)
 
+    def describe(self, manifest: Manifest, structure: str) -> dict[str, Any]:
+        """What a result file says of a calibration."""
+        posteriors = zip(self.labels, (e.posterior for e in self.under(structure)), strict=True)
+        return {
+            "temperature": manifest.temperature,
+            "prior": {e.label: e.prior for e in manifest.experts},
+            "variance scale": {label: p.scale for label, p in posteriors if p is not None},
+        }
+
+
+def _check_labels(experts: Sequence[Expert]) -> None:
+    labels = [e.label for e in experts]
+    if not labels or len(set(labels)) < len(labels):
+        raise InvalidInputError(
+            f"experts need labels of their own, got {labels or 'none'}: name them apart as LABEL=MODEL"
+        )
+
 
 def fit_experts(
     experts: Sequence[Expert],
@@ -105,6 +120,7 @@ def fit_experts(
     Raises:
         InvalidInputError: if an expert has no pairs, or they are too few.
     """
+    _check_labels(experts)
     own = {e.label: pairs if isinstance(pairs, CalibrationPairs) else pairs.get(e.label) for e in experts}
     if lost := [label for label, found in own.items() if found is None]:
         raise InvalidInputError(f"expert {lost[0]} has no calibration pairs")

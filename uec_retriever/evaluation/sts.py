@@ -161,7 +161,7 @@ def score_pairs(folder: Path, experts: Sequence[Expert], options: StsOptions) ->
         "calibration pairs from": pairs.source,
         "weights": dict(zip(labels, map(float, weights), strict=True)),
         "weights from": f"Spearman on {len(train)} train pairs" if train else "held-out calibration pairs",
-        "UEC": {s: describe(m, fitted, s) for s, m in manifests.items()},
+        "UEC": {s: fitted.describe(m, s) for s, m in manifests.items()},
     }
     gold = (test.gold - whole.gold.min()) / max(float(np.ptp(whole.gold)), 1e-12)
     return StsSet(test, gold, methods, chosen)
@@ -253,18 +253,6 @@ def spearman(scores: Array, truth: Array) -> Values:
     ranks, wanted = ranks - ranks.mean(axis=0), wanted - wanted.mean()
     with np.errstate(invalid="ignore"):
         return np.asarray(wanted @ ranks / np.sqrt((ranks**2).sum(axis=0) * (wanted**2).sum()))
-
-
-def describe(manifest: Manifest, experts: ExpertSet, structure: str) -> dict[str, Any]:
-    """What a result file says of a calibration."""
-    posteriors = [e.posterior for e in experts.under(structure)]
-    return {
-        "temperature": manifest.temperature,
-        "prior": {e.label: e.prior for e in manifest.experts},
-        "variance scale": {
-            label: p.scale for label, p in zip(experts.labels, posteriors, strict=True) if p is not None
-        },
-    }
 
 
 def _fixed_scores(kind: str, similarities: Array, weights: Array) -> PairScores:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.merging import task_arithmetic, weighted_average
 from devtools.tiny import tiny_model
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.merging import task_arithmetic, weighted_average
 
 
 @pytest.fixture(scope="module")

@@ -7,18 +7,18 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from devtools.tiny import tiny_model, tokenizer
-from tests.evaluation.retrieval_small import ANIMALS, COLOURS, VERBS
+from tests.evaluation.retrieval_small import ANIMALS, COLOURS, VERBS, write_set
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import CorruptFileError, InvalidInputError
-from uec_retriever.evaluation.encoding import EncodingCache, unit_means
-from uec_retriever.evaluation.members import (
-    Calibration,
-    Member,
+from uec_retriever.evaluation.collection import load_collection
+from uec_retriever.evaluation.collection_encoder import encode_texts, unit_means
+from uec_retriever.evaluation.encoding_cache import EncodingCache
+from uec_retriever.evaluation.expert_set import (
+    ExpertSet,
     collection_pairs,
-    fit_members,
+    fit_experts,
     join_pairs,
-    load_members,
-    qrels_pairs,
+    load_experts_fitted,
 )
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fitting import fit_posterior
@@ -75,13 +75,13 @@ def test_posteriors_do_not_notice_the_cache(experts, pairs, kind, structure, tmp
 
 def test_no_text_goes_through_the_model_twice(experts, pairs, tmp_path, monkeypatch):
     first = EncodingCache(tmp_path).expert(experts["bert"])
-    [member] = fit_members([first], pairs)
-    before = member.under("kron").encode(TEXTS, "document").gaussian
+    [fitted] = fit_experts([first], pairs)["kron"]
+    before = fitted.encode(TEXTS, "document").gaussian
     again = EncodingCache(tmp_path).expert(experts["bert"])
     monkeypatch.setattr(LinearisedModel, "forward", None)  # any use would fail
-    [member] = fit_members([again], pairs, ["kron"])
+    [fitted] = fit_experts([again], pairs, ["kron"])["kron"]
     done = []
-    after = member.under("kron").encode(TEXTS, "document", progress=done.append).gaussian
+    after = fitted.encode(TEXTS, "document", progress=done.append).gaussian
     np.testing.assert_allclose(after.variance, before.variance, rtol=1e-6)
     assert sum(done) == len(TEXTS)
     assert again.seconds["document"] > 0
@@ -103,33 +103,45 @@ def test_a_temporary_cache_and_a_damaged_one(experts, tmp_path):
         EncodingCache(tmp_path / "other").expert(experts["bert"]).linearise("cat", "query")
 
 
-def test_members_out_of_files_and_what_they_refuse(experts, pairs, tmp_path):
-    fit = fit_posterior(experts["bert"], pairs, structure="kron")
+def test_posteriors_out_of_files_and_what_is_refused(experts, pairs, tmp_path):
+    bert = experts["bert"]
+    fit = fit_posterior(bert, pairs, structure="kron")
     save_posterior(tmp_path / "kron.safetensors", fit.posterior, fit.header)
-    [member] = load_members([experts["bert"]], {"bert": [tmp_path / "kron.safetensors"]})
+    files = [tmp_path / "kron.safetensors"]
+    loaded = ExpertSet([bert], load_experts_fitted([bert], {"bert": files}), pairs)
     expected = fit.expert.encode(TEXTS[:5], "query").gaussian
-    found = member.under("kron").encode(TEXTS[:5], "query").gaussian
-    np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-5)
-    with pytest.raises(InvalidInputError, match="no 'diag' posterior"):
-        member.under("diag")
+    [found] = loaded.under("kron")
+    np.testing.assert_allclose(
+        found.encode(TEXTS[:5], "query").gaussian.variance, expected.variance, rtol=1e-5
+    )
+    with pytest.raises(InvalidInputError, match="no 'diag' posteriors"):
+        loaded.under("diag")
     with pytest.raises(InvalidInputError, match="each expert its own"):
-        load_members([experts["bert"]], {"other": []})
+        load_experts_fitted([bert], {"other": []})
+    with pytest.raises(InvalidInputError, match="its own kron posterior, once"):
+        load_experts_fitted([bert], {"bert": files * 2})
     with pytest.raises(InvalidInputError, match="no calibration pairs"):
-        fit_members([experts["bert"]], {})
+        fit_experts([bert], {})
     with pytest.raises(InvalidInputError, match="labels of their own"):
-        Calibration([member, Member(experts["bert"], {})], pairs)
+        ExpertSet([bert, bert], {}, pairs)
+
+
+def test_encoded_texts_are_those_of_the_experts(experts, pairs):
+    both = list(experts.values())
+    known = ExpertSet(both, fit_experts(both, pairs), pairs)
+    found = encode_texts(known, TEXTS[:6], "query", ("diag", "kron"), {"one": both[0]})
+    for structure in ("diag", "kron"):
+        for k, expert in enumerate(known.under(structure)):
+            expected = expert.encode(TEXTS[:6], "query").gaussian
+            np.testing.assert_allclose(found.means[k], expected.mean, atol=1e-5)
+            np.testing.assert_allclose(found.gaussians[structure][k].variance, expected.variance, rtol=1e-3)
+    np.testing.assert_allclose(found.merged["one"], found.means[0], atol=1e-6)
 
 
 def test_pairs_of_a_collection_and_a_broad_set(pairs, tmp_path):
-    from tests.evaluation.retrieval_small import write_set
-    from uec_retriever.evaluation.collection import load_collection
-
     collection = load_collection(write_set(tmp_path / "toy", queries=40), "train")
-    made = collection_pairs(collection, 20)
-    assert (len(made), made.source) == (20, "first sentence + title")
-    labelled = qrels_pairs(collection)
-    assert labelled.source == "qrels of toy train"
-    assert set(labelled.positives) <= set(collection.texts)
-    joined = join_pairs([made, pairs], 18)
-    assert joined.queries == [*made.queries[:18], *pairs.queries[:18]]
+    own = collection_pairs(collection, 20)
+    assert (len(own), own.source) == (20, "first sentence + title")
+    joined = join_pairs([own, pairs], 18)
+    assert joined.queries == [*own.queries[:18], *pairs.queries[:18]]
     assert joined.source == "first sentence + title + user"

@@ -9,14 +9,15 @@ from scipy.stats import norm
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
-from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.calibration import (
+from benchmarks.logistic_map import cross_fit, fit_logistic_map
+from benchmarks.probability import (
     calibration_cell,
+    cut_off,
+    rank_correlation,
     reliability,
-    stated,
     variance_calibration,
 )
-from uec_retriever.evaluation.logistic_map import cross_fitted, fit_logistic_map
+from uec_retriever.errors import InvalidInputError
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 80))
@@ -122,21 +123,21 @@ def test_cross_fitting_leaves_out_the_own_group():
     flipped = outcomes.copy()
     flipped[groups == 7] = 1 - flipped[groups == 7]
     inside = groups == 7
-    one, other = (cross_fitted(o, mean, groups=groups) for o in (outcomes, flipped))
+    one, other = (cross_fit(o, mean, groups=groups) for o in (outcomes, flipped))
     np.testing.assert_allclose(one[inside], other[inside])
     assert not np.allclose(one[~inside], other[~inside])
     with pytest.raises(InvalidInputError, match="two queries"):
-        cross_fitted(outcomes[:5], mean[:5], groups=groups[:5])
+        cross_fit(outcomes[:5], mean[:5], groups=groups[:5])
 
 
 def test_a_cell_holds_what_the_report_reads():
     outcomes = np.array([1.0, 0.0, 1.0, 0.5])
     mean = np.array([0.9, -0.2, 0.6, 0.4])
-    cell = calibration_cell(outcomes, stated(mean), mean=mean, variance=np.array([0.1, 0.2, 0.3, 0.4]))
+    cell = calibration_cell(outcomes, cut_off(mean), mean=mean, variance=np.array([0.1, 0.2, 0.3, 0.4]))
     assert {"ECE", "Var-ECE", "rank correlation", "bins", "variance bins"} <= set(cell)
     assert set(cell["bins"][0]) == {"low", "high", "confidence", "accuracy", "count"}
     assert cell["Brier"] == pytest.approx(np.mean([0.01, 0, 0.16, 0.01]))
-    assert calibration_cell(outcomes, stated(mean))["Var-ECE"] is None
+    assert calibration_cell(outcomes, cut_off(mean))["Var-ECE"] is None
 
 
 @pytest.mark.parametrize(
@@ -160,3 +161,15 @@ def test_logit_and_map_agree_on_a_certain_pair():
     found = fit_logistic_map(np.array([0.0, 1.0, 0.25, 0.75]), np.array([0.0, 1.0, 0.3, 0.7]))
     probability = found.probability(np.array([0.5]))[0]
     assert logit(probability) == pytest.approx(found.slope * 0.5 + found.intercept)
+
+
+def test_rank_correlation_draws_whole_groups():
+    random = np.random.default_rng(1)
+    one = np.repeat(random.normal(size=30), 20)
+    other = one + np.repeat(random.normal(size=30), 20)
+    alone, grouped = (
+        rank_correlation(one, other, 0),
+        rank_correlation(one, other, 0, np.repeat(np.arange(30), 20)),
+    )
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+    assert rank_correlation(one, np.ones(600), 0) is None
