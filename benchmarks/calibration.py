@@ -51,7 +51,7 @@ from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_exper
 from uec_retriever.evaluation.methods import weighted_cosines
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.experts.expert import Expert
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.gaussian import Array
 from uec_retriever.similarity import paired_moments, probit_score
 from uec_retriever.store.manifest import Manifest
 
@@ -156,7 +156,7 @@ def _reliability(
 
     def moments(unscale: list[float]) -> tuple[Array, Array]:
         sides = (
-            [_divided(g[rows], s) for g, s in zip(side, unscale, strict=True)]
+            [g[rows].scale_variance(1 / s) for g, s in zip(side, unscale, strict=True)]
             for side, rows in ((asked, query), (found, candidate))
         )
         return paired_moments(convolve_block(next(sides), pi[query]), convolve_block(next(sides)))
@@ -174,10 +174,6 @@ def _reliability(
     told = variance_calibration(before, (outcome - mean) ** 2)
     cells[f"UEC {structure}, stated"]["Var-ECE before"] = told.var_ece
     return cells
-
-
-def _divided(texts: GaussianEmbedding, scale: float) -> GaussianEmbedding:
-    return GaussianEmbedding(texts.mean, texts.variance / np.float32(scale))
 
 
 def _relevant_pairs(

@@ -44,9 +44,9 @@ from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.confidence.fit import Kind, Outcomes, expected_calibration_error, fit_confidence
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
 from uec_retriever.confidence.off_topic import OFF_TOPIC
-from uec_retriever.confidence.questions import Question, index_pairs, labelled_questions, pair_questions
+from uec_retriever.confidence.queries import LabelledQuery, index_pairs, labelled_queries, pair_queries
 from uec_retriever.data.corpus import Corpus
-from uec_retriever.engine.confidence import search_questions, without_suspects
+from uec_retriever.engine.confidence import ConfidenceOptions, search_queries, without_suspects
 from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.evaluation.abstention import nauc
@@ -105,10 +105,10 @@ def evaluate(
     engine: Engine, collection: Collection, foreign: Sequence[str], train: int, pseudo: int
 ) -> dict[str, Any]:
     """Every signal and calibrator on one collection."""
-    outcomes = _search(engine, _questions(collection))
+    outcomes = _search(engine, _labelled(collection))
     generator = np.random.default_rng(SEED)
     chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
-    off_topic = _search(engine, [Question(foreign[i], (), off_topic=True) for i in chosen])
+    off_topic = _search(engine, [LabelledQuery(foreign[i], (), off_topic=True) for i in chosen])
     parts = [
         outcomes.among(outcomes.kinds == Kind.ANSWERABLE),
         outcomes.among(outcomes.kinds == Kind.LEFT_OUT),
@@ -137,37 +137,32 @@ def evaluate(
     }
 
 
-def _questions(collection: Collection) -> list[Question]:
+def _labelled(collection: Collection) -> list[LabelledQuery]:
     """Queries of a collection with their right texts."""
     texts = dict(zip(collection.ids, collection.texts, strict=True))
-    right = [sorted(d for d, grade in q.relevance.items() if grade > 0) for q in collection.queries]
-    return [
-        Question(q.text, tuple(texts[i] for i in ids if i in texts), frozenset(ids))
-        for q, ids in zip(collection.queries, right, strict=True)
-    ]
+    right = {q.text: [d for d, grade in q.relevance.items() if grade > 0] for q in collection.queries}
+    by_text = {q.text: q for q in labelled_queries(right, texts)}
+    return [by_text[q.text] for q in collection.queries]
 
 
-def _search(engine: Engine, questions: Sequence[Question]) -> Outcomes:
-    return search_questions(
-        engine.ensemble, engine.store, questions, k=K, candidates=CANDIDATES, batch_size=32, progress=None
-    )
+def _search(engine: Engine, queries: Sequence[LabelledQuery]) -> Outcomes:
+    return search_queries(engine.ensemble, engine.store, queries, ConfidenceOptions(K))
 
 
 def _calibrators(
     engine: Engine, name: str, train: int, pseudo: int
 ) -> tuple[dict[str, ConfidenceModel], dict[str, Any]]:
-    questions = {"pseudo": pair_questions(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
+    questions = {"pseudo": pair_queries(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
     try:
         labelled = load_set(name, "train", queries=train)
     except CorpusError:
         console.print(f"{name} has no train labels")
     else:
-        right = {q.text: [d for d, grade in q.relevance.items() if grade > 0] for q in labelled.queries}
-        questions["train labels"] = labelled_questions(right, engine.store)
+        questions["train labels"] = _labelled(labelled)
     models: dict[str, ConfidenceModel] = {}
     reports: dict[str, Any] = {}
     for source, asked in questions.items():
-        asked = [*asked, *(Question(text, (), off_topic=True) for text in OFF_TOPIC)]
+        asked = [*asked, *(LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC)]
         outcomes = without_suspects(_search(engine, asked))
         dense = [{**signals, "lexical": 0.0} for signals in outcomes.signals]
         ablated = Outcomes(dense, outcomes.hits, outcomes.kinds, outcomes.queries)

@@ -1,27 +1,33 @@
 """Step 2, convolution: how far each expert is trusted, and how their Gaussians are joined.
 
+Prior and temperature are chosen on held-out calibration pairs (query, positive).
+
 | paper | here |
 |---|---|
 | pi_k(x) | `coefficients` |
-| T | `temperature` |
+| pi0 | `prior`, see `likelihood_prior` |
+| T | `temperature`, see `choose_temperature` |
 | u_k(x) = tr(Sigma_k(x)) | `traces` |
 | N(mu_k, Sigma_k) | `GaussianEmbedding` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
+from scipy.linalg import block_diag
+from scipy.special import log_softmax, softmax
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
+from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 
 Layout = Literal["block", "sum"]
 Uncertainty = Literal["log", "raw"]
 LAYOUTS: tuple[Layout, ...] = ("block", "sum")
+_TAUS = np.geomspace(0.005, 0.5, 41)
 
 
 def coefficients(
@@ -102,10 +108,12 @@ def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None =
         InvalidInputError: if the experts disagree on n, or `weights` has another shape.
     """
     pi = _check(experts, weights)
-    return GaussianEmbedding(
-        np.concatenate([pi[:, k : k + 1] * e.mean for k, e in enumerate(experts)], axis=1),
-        np.concatenate([pi[:, k : k + 1] ** 2 * e.variance for k, e in enumerate(experts)], axis=1),
-    )
+    mean = np.concatenate([p * e.mean for p, e in zip(pi, experts, strict=True)], axis=1)
+    if factors := _factors(experts, pi):
+        basis = block_diag(*(f.basis for f in factors)).astype(factors[0].basis.dtype)
+        return GaussianEmbedding(mean, FactoredVariance(_side_by_side(factors), basis))
+    variances = [p**2 * e.variance for p, e in zip(pi, experts, strict=True)]
+    return GaussianEmbedding(mean, np.concatenate(variances, axis=1))
 
 
 def convolve_sum(experts: Sequence[GaussianEmbedding], weights: Array) -> GaussianEmbedding:
@@ -129,19 +137,109 @@ def convolve_sum(experts: Sequence[GaussianEmbedding], weights: Array) -> Gaussi
         raise InvalidInputError(
             f"the sum layout needs experts of one dimension, got {dimensions}: use layout='block'"
         )
-    mean = sum(pi[:, k : k + 1] * e.mean for k, e in enumerate(experts))
-    variance = sum(pi[:, k : k + 1] ** 2 * e.variance for k, e in enumerate(experts))
-    return normalise(np.asarray(mean), np.asarray(variance))
+    mean = np.asarray(sum(p * e.mean for p, e in zip(pi, experts, strict=True)))
+    if factors := _factors(experts, pi):
+        basis = np.concatenate([f.basis for f in factors])
+        return normalise(mean, FactoredVariance(_side_by_side(factors), basis))
+    return normalise(mean, np.asarray(sum(p**2 * e.variance for p, e in zip(pi, experts, strict=True))))
 
 
-def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> Array:
+def _factors(experts: Sequence[GaussianEmbedding], pi: Sequence[Array]) -> list[FactoredVariance]:
+    """The experts' variances times pi^2, if all are factored."""
+    factors = [
+        e.spread * p**2 for p, e in zip(pi, experts, strict=True) if isinstance(e.spread, FactoredVariance)
+    ]
+    return factors if len(factors) == len(experts) else []
+
+
+def _side_by_side(factors: Sequence[FactoredVariance]) -> Array:
+    return np.concatenate([f.coefficients for f in factors], axis=1)
+
+
+def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> list[Array]:
+    """K columns `[n, 1]` of weights, or refusal."""
     if not experts:
         raise InvalidInputError("at least one expert is needed")
     texts = len(experts[0])
     if any(len(e) != texts for e in experts):
         raise InvalidInputError(f"experts disagree on the number of texts: {[len(e) for e in experts]}")
     if weights is None:
-        return np.ones((texts, len(experts)), dtype=np.float32)
+        return [np.ones((texts, 1), dtype=np.float32)] * len(experts)
     if weights.shape != (texts, len(experts)):
         raise InvalidInputError(f"weights must be {(texts, len(experts))}, got {weights.shape}")
-    return weights.astype(experts[0].mean.dtype)
+    return np.split(weights.astype(experts[0].mean.dtype), len(experts), axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class PairLikelihood:
+    """How well embeddings pick the right candidate on held-out pairs.
+
+    Attributes:
+        values: `[n]` log softmax of the positive among its group, nats, <= 0.
+        tau: the temperature at which their mean is highest, so that compressed cosines cost nothing.
+    """
+
+    values: Array
+    tau: float
+
+    @property
+    def mean(self) -> float:
+        """Mean log-likelihood of a pair."""
+        return float(self.values.mean())
+
+
+def pair_likelihood(queries: Array, positives: Array, *, candidates: int = 32) -> PairLikelihood:
+    """Held-out log-likelihood of the positives in groups of about `candidates` pairs.
+
+    Args:
+        queries: `[n, D]` unit vectors, or any whose dot products are similarities.
+        positives: `[n, D]`, row by row their positives.
+        candidates: pairs in one group.
+    """
+    groups = np.array_split(np.arange(len(queries)), max(1, len(queries) // candidates))
+    cosines = [(queries[g] @ positives[g].T).astype(np.float64) for g in groups]
+    tried = [
+        PairLikelihood(
+            np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines]), float(tau)
+        )
+        for tau in _TAUS
+    ]
+    return max(tried, key=lambda likelihood: likelihood.mean)
+
+
+def likelihood_prior(pair_log_likelihoods: Sequence[Array]) -> Array:
+    """The prior pi0 over experts: lower for one that is plainly weaker on held-out pairs.
+
+    `pi0_k ~ exp(-max(0, gap_k - e_k))`, with gap_k the mean log-likelihood that expert k falls
+    short of the best one and e_k the standard error of that: what the pairs cannot tell apart is
+    trusted alike.
+
+    Args:
+        pair_log_likelihoods: per expert, `[n]` log-likelihood of the same held-out pairs.
+
+    Returns:
+        `[K]` positive, summing to 1.
+    """
+    best = max(pair_log_likelihoods, key=lambda values: float(values.mean()))
+    gaps = [best - values for values in pair_log_likelihoods]
+    sure = [max(0.0, float(gap.mean() - gap.std() / np.sqrt(len(gap)))) for gap in gaps]
+    return np.asarray(softmax(-np.array(sure)))
+
+
+def choose_temperature(pair_log_likelihoods: Mapping[float, Array]) -> float:
+    """Temperature selection: T of the coefficients, by the one-standard-error rule.
+
+    Of the temperatures whose held-out likelihood cannot be told from the best one's, the highest:
+    coefficients depart from the prior only as far as the held-out pairs give reason to.
+
+    Args:
+        pair_log_likelihoods: temperature -> `[n]` log-likelihood of each held-out pair under the
+            fused experts at that temperature.
+    """
+    best = max(pair_log_likelihoods, key=lambda t: float(pair_log_likelihoods[t].mean()))
+    good = []
+    for temperature, values in pair_log_likelihoods.items():
+        loss = pair_log_likelihoods[best] - values
+        if float(loss.mean()) <= float(loss.std() / np.sqrt(len(loss))):
+            good.append(temperature)
+    return max([best, *good])

@@ -9,6 +9,8 @@ from chromadb.api.fastapi import FastAPI
 from devtools.chroma import running_chroma
 from tests.engine.small import bert_model, load, pairs, static_model
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.experts.fitting import fit_posterior
 from uec_retriever.laplace.files import save_posterior
 
@@ -59,11 +61,11 @@ def make(tmp_path, experts):
     """`make("static", "bert", folder="name", **options)`: an empty index, made by `Engine.create`."""
 
     def create(*labels, folder="index", calibration=None, **options):
+        place = {name: options.pop(name) for name in ("url", "client", "collection") if name in options}
         return Engine.create(
-            tmp_path / folder,
+            Location(tmp_path / folder, **place),
             experts(*(labels or ("static", "bert"))),
-            calibration or pairs(),
-            **options,
+            Recipe(calibration or pairs(), **options),
         )
 
     return create
@@ -73,12 +75,12 @@ def make(tmp_path, experts):
 def reopen():
     """`reopen(folder)`: open an index with nothing left in memory: models and database from disk."""
 
-    def opened(folder, **options):
+    def open_anew(folder, **place):
         _systems.extend(SharedSystemClient._identifier_to_system.values())
         SharedSystemClient.clear_system_cache()
-        return Engine.open(folder, device="cpu", **options)
+        return Engine.open(Location(folder, **place), device="cpu")
 
-    return opened
+    return open_anew
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 
 from tests.engine.small import answers, pairs, sentences
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError
 
 TEXTS = sorted(set(sentences(200, 1)))
@@ -106,9 +107,7 @@ def engine(tmp_path_factory, loaded, fitted):
     engine = Engine.create(
         tmp_path_factory.mktemp("search") / "index",
         [loaded["static"], loaded["bert"]],
-        pairs(),
-        posteriors={"static": fitted["static"], "bert": fitted["bert"]},
-        temperature=0.5,
+        Recipe(pairs(), {"static": fitted["static"], "bert": fitted["bert"]}, temperature=0.5),
     )
     engine.add(
         TEXTS,

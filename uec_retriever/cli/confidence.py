@@ -36,7 +36,7 @@ def calibrate_confidence(
         Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.")
     ] = None,
     qrels: Annotated[
-        Path | None, typer.Option(help="TSV of query-id, corpus-id, score: the right texts of each query.")
+        Path | None, typer.Option(help="Judgements, BEIR or TREC: the right texts of each query.")
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Hits among which a right answer is to be.")] = 10,
     unanswerable: Annotated[
@@ -68,12 +68,15 @@ def calibrate_confidence(
         raise InvalidInputError("give --queries and --qrels, or neither")
     labelled = None
     if queries is not None and qrels is not None:
-        from uec_retriever.data.corpus import read_labelled
+        from uec_retriever.data.qrels import read_relevant
 
-        labelled = read_labelled(queries, qrels)
-    engine = open_engine(index, expert, server, collection, device, trust_remote_code)
-    with status("Making questions"):
-        from uec_retriever.confidence.questions import index_pairs
+        labelled = read_relevant(queries, qrels)
+    from uec_retriever.engine.location import Location
+
+    location = Location(index, url=server, collection=collection)
+    engine = open_engine(location, expert, device, trust_remote_code)
+    with status("Making queries"):
+        from uec_retriever.confidence.queries import index_pairs
 
         pairs = index_pairs(engine.pages(), limit=max_queries, seed=seed) if labelled is None else None
     with bar("Searching", len(labelled or pairs or ())) as progress:

@@ -1,16 +1,16 @@
-"""Joint calibration of an index's experts on common reference pairs: zeros, priors, temperature."""
+"""Calibrate an index's experts together on common pairs: zeros, priors, variance scales, temperature."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from uec_retriever.convolution import choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.ensemble import Ensemble, Progress, fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.fitting import Reference, measure_reference
 from uec_retriever.gaussian import Array
-from uec_retriever.laplace.calibration import choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.store.manifest import Manifest
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -37,10 +37,20 @@ def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: 
     return replace(manifest, temperature=temperature)
 
 
-def recalibrated(
+def recalibrate(
     ensemble: Ensemble, pairs: CalibrationPairs, temperature: float | None, progress: Progress | None
 ) -> Manifest:
-    """The manifest with zeros, priors, variance scales and temperature anew (see `Engine.recalibrate`)."""
+    """The manifest with zeros, priors, variance scales and temperature anew, and without confidence.
+
+    Args:
+        ensemble: in the block layout.
+        pairs: common calibration pairs.
+        temperature: T; chosen on the pairs if None.
+        progress: called with texts done; `2 len(pairs)` per expert.
+
+    Raises:
+        InvalidInputError: in the sum layout.
+    """
     manifest = ensemble.manifest
     if manifest.layout == "sum":
         raise InvalidInputError("the sum layout stores fused documents: use reindex instead")
@@ -53,8 +63,11 @@ def recalibrated(
         experts=entries,
         reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)",
         confidence=None,
+        pairs_digest=pairs.digest,
+        pairs_source=pairs.source,
+        heldout=True,
     )
-    return calibrate(manifest, [r.scaled(r.scale) for r in references], temperature)
+    return calibrate(manifest, [r.scale_variance(r.scale) for r in references], temperature)
 
 
 def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> Array:

@@ -115,8 +115,9 @@ def _measure(
 
     number = {label: i for i, label in enumerate(sorted(set(train.labels)))}
     parts = ([(t, number[c]) for t, c in zip(p.texts, p.labels, strict=True)] for p in (train, test))
-    sizes = {"samples_per_label": options.per_label, "experiments": options.rounds}
-    task = classification_task(name, *parts, **sizes)
+    learn, ask = parts
+    rounds = options.rounds
+    task = classification_task(name, learn, ask, samples_per_label=options.per_label, experiments=rounds)
     task.seed = options.seed
     kinds: dict[str, str] = {}
     values: dict[str, dict[str, Any]] = {}
@@ -126,10 +127,10 @@ def _measure(
             progress(f"{name}: {label}", done, len(systems))
         found = mteb.evaluate(UECModel(ensemble), task, cache=None, show_progress_bar=False)
         [[scores]] = found.task_results[0].scores.values()
-        rounds = scores["scores_per_experiment"]
+        each = scores["scores_per_experiment"]
         kinds[label] = kind
         metrics = {"accuracy": "accuracy", "macro F1": "f1"}
-        values[label] = {m: np.array([r[key] for r in rounds]) for m, key in metrics.items()}
+        values[label] = {m: np.array([r[key] for r in each]) for m, key in metrics.items()}
     return {
         "train": options.per_label * len(number),
         "test": len(test),

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from uec_retriever.errors import InvalidInputError, NumericalError
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.encoding_cache import SHARD, CachedExpert
 from uec_retriever.evaluation.expert_set import ExpertSet
 from uec_retriever.evaluation.stopwatch import Stopwatch
 from uec_retriever.experts.expert import Expert, Role
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.experts.linearised import Linearised
+from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 from uec_retriever.similarity import moments
 
 
@@ -143,14 +144,14 @@ def encode_texts(
         for start in range(0, len(texts), SHARD):
             with _timed(expert, role, watch):
                 chunk = expert.linearise(list(texts[start : start + SHARD]), role)
-            units.append(_unit(chunk.embeddings.numpy(), expert.label))
+            units.append(_unit(chunk, expert, start))
             for structure in structures:
                 with watch(f"variances {structure}"):
                     parts[structure].append(experts.under(structure)[k].gaussian(chunk, first=start))
         means.append(np.concatenate(units))
         for structure, found in parts.items():  # the means are alike: one copy of them
-            variance = GaussianEmbedding.concatenate(found).variance
-            gaussians[structure].append(GaussianEmbedding(means[-1], variance))
+            spread = GaussianEmbedding.concatenate(found).spread
+            gaussians[structure].append(GaussianEmbedding(means[-1], spread))
     others = {label: unit_means(e, texts, role) for label, e in (merged or {}).items()}
     return EncodedTexts(means, gaussians, others)
 
@@ -161,15 +162,14 @@ def unit_means(expert: Expert, texts: Sequence[str], role: Role) -> Array:
     Raises:
         NumericalError: for an embedding without direction.
     """
-    chunks = (list(texts[start : start + SHARD]) for start in range(0, len(texts), SHARD))
-    return np.concatenate([_unit(expert.linearise(c, role).embeddings.numpy(), expert.label) for c in chunks])
+    starts = range(0, len(texts), SHARD)
+    chunks = (expert.linearise(list(texts[start : start + SHARD]), role) for start in starts)
+    return np.concatenate([_unit(c, expert, start) for c, start in zip(chunks, starts, strict=True)])
 
 
-def _unit(vectors: Array, label: str) -> Array:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms == 0).any():
-        raise NumericalError(f"expert {label}: a text has a zero, NaN or infinite embedding")
-    return np.asarray(vectors / norms)
+def _unit(texts: Linearised, expert: Expert, first: int) -> Array:
+    vectors = texts.embeddings.numpy()
+    return np.asarray(vectors / lengths(vectors, owner=f"expert {expert.label}", first=first))
 
 
 @contextmanager

@@ -19,16 +19,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from uec_retriever.convolution import check_temperature
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.evaluation.mteb_corpus import Corpus
 from uec_retriever.evaluation.mteb_inputs import batch_texts, dataset_texts, encode_pages
@@ -68,11 +67,7 @@ class UECModel:
         uncertainty: bool = True,
         temperature: float | None = None,
     ) -> None:
-        if temperature is not None:
-            if ensemble.manifest.layout == "sum":
-                raise InvalidInputError("the sum layout fixes the temperature when the index is made")
-            check_temperature(temperature)
-            ensemble = Ensemble(ensemble.experts, replace(ensemble.manifest, temperature=temperature))
+        ensemble = ensemble.at_temperature(temperature)
         self.ensemble = ensemble
         self.uncertainty = uncertainty
         self.mteb_model_meta = model_meta(ensemble, name, uncertainty=uncertainty)
@@ -115,7 +110,7 @@ class UECModel:
         experts: Sequence[Expert | str | Path],
         *,
         texts: Iterable[str] = (),
-        posteriors: Mapping[str, str | Path] | None = None,
+        recipe: Recipe | None = None,
         name: str | None = None,
         uncertainty: bool = True,
         **options: Any,
@@ -124,15 +119,15 @@ class UECModel:
 
         Args:
             experts: loaded, or by hub id or folder.
-            texts: a corpus that calibration pairs are made from, if the options have no `pairs`; never the
+            texts: a corpus that calibration pairs are made from, if the recipe has no pairs; never the
                 evaluated queries. Without either, documentation of the Python standard library serves.
-            posteriors: expert label -> posterior file.
+            recipe: how to calibrate them.
             name: as the class.
             uncertainty: as the class.
-            **options: as `Engine.open_or_create`, e.g. `pairs`, `structure`, `layout`, `temperature`.
+            **options: `device`, `trust_remote_code`, `batch_size` and `progress` of `Engine.open_or_create`.
         """
         require_mteb()
-        with Engine.open_or_create(None, experts, texts=texts, posteriors=posteriors, **options) as engine:
+        with Engine.open_or_create(None, experts, recipe, texts=texts, **options) as engine:
             return cls(engine.ensemble, name=name, uncertainty=uncertainty)
 
     def encode(
@@ -254,9 +249,7 @@ def load_model(name: str, revision: str | None = None, *, path: str, **options: 
 
 
 def _loader_options(options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What opens the index again, for the metadata: nothing secret, and only what JSON can hold."""
-    if any(options.get(secret) is not None for secret in ("headers", "client")):
-        return None
+    """What opens the index again, for the metadata: only what JSON can hold, so no `Location`, which may have secrets."""
     known = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
     try:
         json.dumps(known)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from uec_retriever.atomic import write_atomically
+from uec_retriever.data.provenance import installed_versions
 
 _PACKAGES = (
     "uec-retriever",
@@ -38,7 +37,7 @@ def provenance(seed: int, ignored: str | None = None) -> dict[str, Any]:
     return {
         "command": shlex.join([*program.split(), *sys.argv[1:]]),
         "commit": _commit(ignored),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": installed_versions(_PACKAGES),
         "cpus": os.cpu_count(),
         "seed": seed,
     }
@@ -80,13 +79,3 @@ def _git(*arguments: str) -> str:
     command = ["git", *arguments]
     folder = Path(__file__).parent
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

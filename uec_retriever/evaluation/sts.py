@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from uec_retriever.convolution import convolve_block, convolve_sum
+from uec_retriever.convolution import convolve_block, convolve_sum, pair_likelihood
 from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
 from uec_retriever.data.stdlib_docs import general_pairs
 from uec_retriever.engine.ensemble import fuse_queries
@@ -32,7 +32,6 @@ from uec_retriever.evaluation.labelled_texts import SentencePairs, read_pairs
 from uec_retriever.evaluation.methods import ABLATIONS, UEC, UNIFORM, WEIGHTED
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
-from uec_retriever.laplace.calibration import pair_likelihood
 from uec_retriever.similarity import paired_moments, probit_score
 from uec_retriever.store.manifest import Manifest
 

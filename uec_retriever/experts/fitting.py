@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 import torch
 
+from uec_retriever.convolution import PairLikelihood, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.experts.expert import Expert, Progress
-from uec_retriever.gaussian import GaussianEmbedding
-from uec_retriever.laplace.basis import variance_basis
-from uec_retriever.laplace.calibration import (
-    PairLikelihood,
-    pair_likelihood,
-    reference_zero,
-    variance_scale,
-)
+from uec_retriever.experts.expert import Expert, Progress, Role
+from uec_retriever.gaussian import GaussianEmbedding, lengths
+from uec_retriever.laplace.basis import TOLERANCE, variance_basis
 from uec_retriever.laplace.curvature import Curvature
 from uec_retriever.laplace.files import PosteriorHeader
 from uec_retriever.laplace.posterior import STRUCTURES, Posterior
+from uec_retriever.laplace.variance_calibration import reference_zero, variance_scale
 
 DEFAULT_TAU = 0.05
 DEFAULT_STRUCTURE = "kron"
 BATCH_PAIRS = 64
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +50,9 @@ class Reference:
     queries: GaussianEmbedding
     positives: GaussianEmbedding
 
-    def scaled(self, factor: float) -> Reference:
+    def scale_variance(self, factor: float) -> Reference:
         """The same under variances `factor` times as large."""
-        return _reference(_scaled(self.queries, factor), _scaled(self.positives, factor))
+        return _reference(self.queries.scale_variance(factor), self.positives.scale_variance(factor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +63,14 @@ class Fit:
         expert: the expert with its posterior.
         header: for `save_posterior`.
         reference: what the fitted expert makes of the held-out pairs.
+        basis_error: relative error of a score's variance when it is told in the posterior's basis, as an index
+            stores it; above `laplace.basis.TOLERANCE`, deviations from an index are that much off.
     """
 
     expert: Expert
     header: PosteriorHeader
     reference: Reference
+    basis_error: float
 
     @property
     def posterior(self) -> Posterior:
@@ -101,20 +103,25 @@ def fit_posterior(
 
     Raises:
         InvalidInputError: for too few or degenerate pairs, or an unknown structure.
+        NumericalError: if the model yields NaN, infinite or zero vectors.
     """
     training, held = pairs.split()
     curvature = Curvature(structure, tau)
     groups = np.array_split(np.arange(len(training)), max(1, round(len(training) / BATCH_PAIRS)))
+    by_role: list[tuple[Sequence[str], Role]] = [
+        (training.queries, "query"),
+        (training.positives, "document"),
+    ]
     for group in groups:
         rows = slice(group[0], group[-1] + 1)
-        queries = expert.linearise(training.queries[rows], "query", batch_size=batch_size, progress=progress)
-        positives = expert.linearise(
-            training.positives[rows], "document", batch_size=batch_size, progress=progress
-        )
-        curvature.update_pairs(
-            (queries.features, queries.embeddings, queries.gain),
-            (positives.features, positives.embeddings, positives.gain),
-        )
+        sides = []
+        for texts, role in by_role:
+            side = expert.linearise(texts[rows], role, batch_size=batch_size, progress=progress)
+            lengths(
+                side.embeddings.numpy(), owner=f"expert {expert.label}, as {role} of pairs", first=rows.start
+            )
+            sides.append((side.features, side.embeddings, side.gain))
+        curvature.update_pairs(*sides)
     squared_norm = float(expert.last_layer.weight.detach().cpu().double().pow(2).sum())
     posterior: Posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
     unscaled_queries, unscaled_positives = _encode_pairs(
@@ -122,8 +129,15 @@ def fit_posterior(
     )
     scale = variance_scale(unscaled_queries, unscaled_positives)
     both = GaussianEmbedding.concatenate([unscaled_queries, unscaled_positives])
-    posterior = posterior.calibrated(scale, torch.from_numpy(variance_basis(both)))
-    reference = _reference(_scaled(unscaled_queries, scale), _scaled(unscaled_positives, scale))
+    basis, error = variance_basis(both)
+    if not error <= TOLERANCE:
+        log.warning(
+            "expert %s: %d profiles tell its variances only to within %.1f %% (wanted: %.1f %%), so deviations that an "
+            "index stores are that much off; structure='kron' needs one profile",
+            expert.label, len(basis), 100 * error, 100 * TOLERANCE,
+        )  # fmt: skip
+    posterior = replace(posterior, scale=scale, basis=torch.from_numpy(basis))
+    reference = _reference(unscaled_queries.scale_variance(scale), unscaled_positives.scale_variance(scale))
     header = PosteriorHeader(
         model=expert.name,
         fingerprint=expert.fingerprint,
@@ -137,13 +151,20 @@ def fit_posterior(
         pairs_hash=pairs.digest,
         versions={name: version(name) for name in ("torch", "sentence-transformers", "transformers")},
     )
-    return Fit(expert.with_posterior(posterior), header, reference)
+    return Fit(expert.with_posterior(posterior), header, reference, error)
 
 
 def measure_reference(
     expert: Expert, pairs: CalibrationPairs, *, batch_size: int = 32, progress: Progress | None = None
 ) -> Reference:
-    """What an expert with a posterior makes of reference pairs, the same for all experts of an index."""
+    """What an expert makes of reference pairs, the same for all experts of an index.
+
+    Args:
+        expert: with a posterior.
+        pairs: the reference pairs.
+        batch_size: texts in one forward pass.
+        progress: called with the number of texts done; `2 len(pairs)` in all.
+    """
     return _reference(*_encode_pairs(expert, pairs, batch_size, progress))
 
 
@@ -153,10 +174,6 @@ def _encode_pairs(
     queries = expert.encode(pairs.queries, "query", batch_size=batch_size, progress=progress)
     positives = expert.encode(pairs.positives, "document", batch_size=batch_size, progress=progress)
     return queries.gaussian, positives.gaussian
-
-
-def _scaled(texts: GaussianEmbedding, scale: float) -> GaussianEmbedding:
-    return GaussianEmbedding(texts.mean, texts.variance * np.float32(scale))
 
 
 def _reference(queries: GaussianEmbedding, positives: GaussianEmbedding) -> Reference:

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from scipy.optimize import brentq
@@ -64,8 +64,8 @@ class Posterior(ABC):
         count: N, the texts that served as anchors.
         prior_precision: lambda > 0.
         tau: temperature of the softmax it was fitted under.
-        scale: multiplies every variance; makes experts comparable (calibration).
-        basis: `[r, D]` in which its variances can be told (see `basis`); None before calibration.
+        scale: multiplies every variance; makes experts comparable (variance calibration).
+        basis: `[r, D]` in which its variances can be told (see `basis`); None before variance calibration.
     """
 
     structure: ClassVar[str]
@@ -91,9 +91,9 @@ class Posterior(ABC):
             `[n, D]`; times gain^2 it is the variance of z.
         """
 
-    def calibrated(self, scale: float, basis: Tensor) -> Self:
-        """The same posterior with scale and basis."""
-        return replace(self, scale=scale, basis=basis)
+    def variance_factors(self, features: Tensor) -> tuple[Tensor, Tensor] | None:
+        """`output_variance` as `[n, r]` coefficients times `[r, D]` profiles; None where it is no such product."""
+        return None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -232,7 +232,12 @@ class KroneckerPosterior(Posterior):
 
     def output_variance(self, features: Tensor) -> Tensor:
         """See `Posterior.output_variance`."""
-        return self.scale * self.feature_uncertainty(features)[:, None] * self.profile
+        coefficients, profiles = self.variance_factors(features)
+        return coefficients * profiles
+
+    def variance_factors(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Posterior.variance_factors`: one profile for all texts."""
+        return self.scale * self.feature_uncertainty(features)[:, None], self.profile[None]
 
 
 STRUCTURES: dict[str, type[DiagonalPosterior] | type[KroneckerPosterior]] = {
