@@ -109,7 +109,6 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.uae --lr 1e-4 --losses uae --queries 80 --scopes group --rerank --answers 40 --name uae_rerank
 	$(BIN)/python -m benchmarks.domain_experts
 	$(BIN)/python -m benchmarks.domain_experts --questions 1600 --epochs 3 --documents 500 --merging uniform --name domain_experts_longer
-	$(BIN)/python -m benchmarks.remedies
 	$(BIN)/python -m benchmarks.sts
 	$(BIN)/python -m benchmarks.classification
 	$(BIN)/python -m benchmarks.calibration

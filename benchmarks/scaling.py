@@ -28,6 +28,7 @@ from sentence_transformers import SentenceTransformer
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import SEED, console, save_result, show
+from benchmarks.scaling_report import scaling_report
 from benchmarks.timing import Stopwatch, exponent, growth, peak_bytes, unit_vectors
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
 from uec_retriever.convolution import coefficients, convolve_block
@@ -79,7 +80,8 @@ def main() -> None:
         _show_share(name, found)
     base = {"experts": experts, "dimension": dimension, "candidates": candidates}
     result = {"clock": "CPU time, one thread", "base": base, "repeats": arguments.repeats}
-    save_result("scaling", {**result, "sweeps": sweeps, "share": shares}, arguments.out)
+    figures = {"sweeps": sweeps, "share": shares, **scaling_report(sweeps, shares)}
+    save_result("scaling", {**result, **figures}, arguments.out)
 
 
 def _sweep(

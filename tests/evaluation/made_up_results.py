@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from benchmarks.scaling_report import scaling_report
+
 EXPERTS = ("biomedical", "tools", "legal", "science")
 DOMAINS = {
     "covidqa": ("biomedical", 0.34),
@@ -251,7 +253,7 @@ def measurements():
 
 
 def scaling():
-    """What `benchmarks.scaling` writes."""
+    """What `benchmarks.scaling` writes: tables and curves of its own."""
     sweeps = {}
     for symbol, sizes in (("K", [1, 2, 4, 8]), ("D", [64, 256, 1024]), ("N", [1000, 10000, 100000])):
         values = {"coefficients": [0.02] * len(sizes), "dot product": [1e-3 * s for s in sizes]}
@@ -266,10 +268,10 @@ def scaling():
         "1000": {"full: similarity of the query": 0.031},
     }
     share = {"MiniLM": {"dimension": 384, "queries": 30, "milliseconds": {}, "candidates": shares}}
-    return {**provenance("scaling"), "sweeps": sweeps, "share": share}
+    return {**provenance("scaling"), "sweeps": sweeps, "share": share, **scaling_report(sweeps, share)}
 
 
 ALL = {
     "retrieval": retrieval, "sts": sts, "classification": classification,
-    "calibration": calibration, "uae": uae, "scaling": scaling, "tables": measurements,
+    "calibration": calibration, "uae": uae, "tables": measurements,
 }  # fmt: skip

@@ -4,13 +4,12 @@ import json
 
 import pytest
 
+from benchmarks.markdown import markdown, markdown_table, rewrite_regions, source
 from tests.evaluation import made_up_results as made_up
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.markdown import markdown, markdown_table, rewrite_regions, source
 from uec_retriever.evaluation.report_page import check_result
 from uec_retriever.evaluation.report_page.headlines import headline
-from uec_retriever.evaluation.report_page.table import Entry, Row, Table, number
-from uec_retriever.evaluation.report_page.tables import tables
+from uec_retriever.evaluation.report_page.tables import Entry, Row, Table, number, tables
 
 RETRIEVAL = made_up.retrieval(queries=30, sets=("covidqa", "cranfield"))
 

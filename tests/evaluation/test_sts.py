@@ -8,13 +8,14 @@ from scipy.stats import spearmanr
 
 from tests.evaluation.made_up import tiny_experts, write_pairs
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.errors import CorpusError, InvalidInputError
-from uec_retriever.evaluation.fitted import fit_experts, linearise_texts
-from uec_retriever.evaluation.pair_scores import cosines, uec_scores
-from uec_retriever.evaluation.resampling import cells, rank_correlation, resampled, spearman
-from uec_retriever.evaluation.sts import StsOptions, run_sts
-from uec_retriever.evaluation.tables import read_labelled, read_pairs
-from uec_retriever.evaluation.weights import best_weights, simplex
+from uec_retriever.evaluation.bootstrap import compare, resample
+from uec_retriever.evaluation.collection_encoder import encode_texts
+from uec_retriever.evaluation.expert_set import ExpertSet, fit_experts
+from uec_retriever.evaluation.labelled_texts import read_labelled, read_pairs
+from uec_retriever.evaluation.methods import UEC
+from uec_retriever.evaluation.sts import StsOptions, cosines, run_sts, spearman, uec_scores
 
 SMALL = StsOptions(limit=30, train_pairs=20, calibration_pairs=40)
 
@@ -31,29 +32,32 @@ def experts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(folder, experts):
-    pairs = read_pairs(folder)
-    calibration = CalibrationPairs(pairs.one, pairs.other)
-    return fit_experts(experts, calibration, "kron", linearise_texts(experts, pairs.one), temperature=0.1)
+    """Gaussians of the first sentences, and their calibration."""
+    sentences = read_pairs(folder)
+    pairs = CalibrationPairs(sentences.one, sentences.other)
+    known = ExpertSet(experts, fit_experts(experts, pairs, ["kron"]), pairs.split()[1])
+    return encode_texts(known, sentences.one, "query", ["kron"]), known.calibrate("kron", 0.1)
 
 
 @pytest.fixture(scope="module")
 def result(folder, experts):
     told = []
     found = run_sts([folder], experts, SMALL, lambda *what: told.append(what))
-    assert told
+    assert told == [(folder.name, 0, 1)]
     return found
 
 
 def test_scores_of_a_pair_are_the_naive_loop(fitted):
     one, other = [0, 1, 2], [3, 4, 4]
-    found = uec_scores(fitted, one, other)
-    pi = fitted.coefficients()
+    texts, manifest = fitted
+    found = uec_scores(UEC(), manifest, texts, one, other)
+    _, pi = fuse_queries(texts.gaussians["kron"], manifest)
     np.testing.assert_allclose(pi.sum(axis=1), 1)
     for n, (a, b) in enumerate(zip(one, other, strict=True)):
         expected, before = 0.0, 0.0
         for q, c in ((a, b), (b, a)):
             m = v = 0.0
-            for k, g in enumerate(fitted.gaussians):
+            for k, g in enumerate(texts.gaussians["kron"]):
                 m += pi[q, k] * float(g.mean[q] @ g.mean[c])
                 v += float((pi[q, k] * g.mean[q]) ** 2 @ g.variance[c])
                 v += float(pi[q, k] ** 2 * g.variance[q] @ (g.mean[c] ** 2 + g.variance[c]))
@@ -61,17 +65,18 @@ def test_scores_of_a_pair_are_the_naive_loop(fitted):
             before += m / 2
         assert found.score[n] == pytest.approx(expected, rel=1e-4)
         assert found.mean[n] == pytest.approx(before, rel=1e-4)
-    swapped = uec_scores(fitted, other, one)
+    swapped = uec_scores(UEC(), manifest, texts, other, one)
     np.testing.assert_allclose(found.score, swapped.score, rtol=1e-6)
 
 
 def test_without_coefficients_and_similarity_it_is_the_uniform_ensemble(fitted):
     one, other = list(range(10)), list(range(10, 20))
-    plain = uec_scores(fitted, one, other, similarity=False, adaptive=False)
-    np.testing.assert_allclose(plain.score, cosines(fitted.gaussians, one, other).mean(axis=1), rtol=1e-5)
+    texts, manifest = fitted
+    plain = uec_scores(UEC(similarity=False, coefficients=False), manifest, texts, one, other)
+    np.testing.assert_allclose(plain.score, cosines(texts, one, other).mean(axis=1), rtol=1e-5)
     assert plain.kind == "ablation"
-    assert uec_scores(fitted, one, other).kind == "uec"
-    summed = uec_scores(fitted, one, one, layout="sum", similarity=False)
+    assert uec_scores(UEC(), manifest, texts, one, other).kind == "uec"
+    summed = uec_scores(UEC(layout="sum", similarity=False), manifest, texts, one, one)
     np.testing.assert_allclose(summed.score, 1, rtol=1e-5)
 
 
@@ -99,21 +104,6 @@ def test_the_whole_study(result, experts):
     json.dumps(result, allow_nan=False)
 
 
-def test_reliability_is_there_before_and_after(result):
-    found = result["sets"]["toy"]["reliability"]
-    assert {
-        "uniform, stated",
-        "uniform, fitted",
-        "UEC kron, stated",
-        "UEC kron, fitted with variance",
-    } <= set(found)
-    assert all(0 <= cell["ECE"] <= 1 for cell in found.values())
-    assert found["uniform, stated"]["Var-ECE"] is None
-    assert found["UEC kron, stated"]["Var-ECE"] > 0
-    told = found["UEC kron, fitted"]["variance predicts error"]
-    assert -1 <= told["low"] <= told["mean"] <= told["high"] <= 1
-
-
 def test_what_was_chosen_is_said(result, folder, experts, tmp_path):
     chosen = result["chosen"]["toy"]
     assert chosen["weights from"] == "Spearman on 20 train pairs"
@@ -134,31 +124,15 @@ def test_spearman_is_scipys_and_resampling_is_paired():
     np.testing.assert_allclose(
         spearman(scores, truth), [spearmanr(scores[:, k], truth).statistic for k in range(2)]
     )
-    draws = resampled(lambda rows: spearman(scores[rows], truth[rows]), 60, 0)
-    found = cells({"good": 0, "poor": 1}, spearman(scores, truth), draws, 60, "good")
-    assert found["poor"]["difference"]["high"] < 0
-    assert found["good"]["low"] < found["good"]["mean"] < found["good"]["high"]
-    error = (1 - found["good"]["mean"] ** 2) / np.sqrt(60)
-    assert found["good"]["high"] - found["good"]["low"] == pytest.approx(4 * error, rel=0.6)
-
-
-def test_rank_correlation_draws_whole_groups():
-    random = np.random.default_rng(1)
-    one = np.repeat(random.normal(size=30), 20)
-    other = one + np.repeat(random.normal(size=30), 20)
-    alone, grouped = (
-        rank_correlation(one, other, 0),
-        rank_correlation(one, other, 0, np.repeat(np.arange(30), 20)),
-    )
-    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
-    assert rank_correlation(one, np.ones(600), 0) is None
-
-
-def test_weights_are_the_best_on_the_grid():
-    assert len(list(simplex(2))) == 11
-    assert all(w.sum() == pytest.approx(1) for w in simplex(4))
-    assert best_weights(2, lambda w: -((w[0] - 0.3) ** 2)).tolist() == [0.3, 0.7]
-    assert best_weights(3, lambda w: 0.0) == pytest.approx([1 / 3] * 3)
+    draws = resample(lambda rows: spearman(scores[rows], truth[rows]), 60, 0, 500)
+    values = spearman(scores, truth)
+    poor = compare(values[1], draws[:, 1], values[0], draws[:, 0])
+    assert poor["difference"]["high"] < 0
+    good = compare(values[0], draws[:, 0], values[0], draws[:, 0])
+    assert good["low"] < good["mean"] < good["high"]
+    assert good["difference"] == {"mean": 0, "low": 0, "high": 0}
+    error = (1 - good["mean"] ** 2) / np.sqrt(60)
+    assert good["high"] - good["low"] == pytest.approx(4 * error, rel=0.6)
 
 
 def test_what_cannot_be_read_is_said(tmp_path, experts):

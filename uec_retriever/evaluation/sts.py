@@ -1,39 +1,43 @@
 """Semantic textual similarity: Spearman correlation with gold scores, every method on the same embeddings.
 
-Both sentences go through the experts as queries. Rank fusion has no place here: there is nothing to rank for a
-pair. Where a folder has `train.tsv`, its pairs with a gold score in the upper fifth of the scale are the calibration
-pairs of posteriors, zeros, priors and temperature, and its Spearman decides the fixed weights. Where it has none, halves
-of the sentences themselves are (or, where those are too few, general texts), and their held-out likelihood decides.
+Both sentences go through the experts as queries. Neither is one: in the block layout each is asked for the other in turn,
+weighted by its own coefficients against the other's plain blocks, and the two scores are averaged, before the
+similarity `sum_k (pi_k(a) + pi_k(b)) / 2 cos_k(a, b)`. The sum layout weights both sentences.
+
+Where a folder has `train.tsv`, its pairs with a gold score in the upper fifth of the scale are the calibration pairs of
+posteriors, zeros, priors and temperature, and its Spearman decides the fixed weights. Where it has none, halves of the
+sentences themselves are (or, where those are too few, general texts), and their held-out likelihood decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
-from uec_retriever.convolution import pair_likelihood
+from uec_retriever.convolution import convolve_block, convolve_sum, pair_likelihood
 from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
 from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.calibration import calibration_cell, stated
-from uec_retriever.evaluation.fitted import FittedExperts, Progress, fit_experts, linearise_texts
-from uec_retriever.evaluation.logistic_map import cross_fitted
-from uec_retriever.evaluation.metrics import Values
-from uec_retriever.evaluation.pair_scores import PairScores, cosines, fixed_scores, uec_scores
-from uec_retriever.evaluation.resampling import Rows, cells, rank_correlation, resampled, spearman
-from uec_retriever.evaluation.tables import SentencePairs, read_pairs
-from uec_retriever.evaluation.weights import best_weights
+from uec_retriever.evaluation.bootstrap import Values, compare, resample
+from uec_retriever.evaluation.collection_encoder import EncodedTexts, encode_texts
+from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
+from uec_retriever.evaluation.fusion import best_weights
+from uec_retriever.evaluation.labelled_texts import SentencePairs, read_pairs
+from uec_retriever.evaluation.methods import ABLATIONS, UEC, UNIFORM, WEIGHTED
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
+from uec_retriever.similarity import paired_moments, probit_score
+from uec_retriever.store.manifest import Manifest
 
-BASELINE = "uniform"
-STRUCTURES = ("diag", "kron")
 _ALIKE = 0.8  # of the scale: a gold score that makes a calibration pair
-_ABLATIONS = {"no similarity": (False, True), "no coefficients": (True, False), "neither": (False, False)}
+_SAMPLES = 500  # a rank correlation is dearer than a mean
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,35 @@ class StsOptions:
     seed: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class PairScores:
+    """One method on n pairs.
+
+    Attributes:
+        kind: `single`, `ensemble`, `uec` or `ablation`.
+        score: `[n]`, higher is more alike.
+        mean: `[n]` of the similarity, before its variance counts; the score itself where there is none.
+        variance: `[n]` of the similarity, averaged over both directions; None where the method has none.
+        coefficients: `[K]` mean weight of each expert; None for a single one.
+    """
+
+    kind: str
+    score: Array
+    mean: Array
+    variance: Array | None = None
+    coefficients: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StsSet:
+    """Every method on the test pairs of one folder, and what was chosen without them; `gold` in [0, 1]."""
+
+    test: SentencePairs
+    gold: Values
+    methods: Mapping[str, PairScores]
+    chosen: Mapping[str, Any]
+
+
 def run_sts(
     folders: Sequence[Path],
     experts: Sequence[Expert],
@@ -65,112 +98,165 @@ def run_sts(
 
     Args:
         folders: one for each set.
-        experts: at least one; they get posteriors.
+        experts: at least one.
         options: defaults if absent.
         progress: called with what is being done, and how much of it.
 
     Returns:
         What JSON can hold: `sets[name]["methods"][label]["Spearman"]` with a bootstrap interval and the paired
-        difference to `uniform`, `sets[name]["reliability"]`, the macro-average `mean`, and what was `chosen`.
+        difference to `uniform`, the macro-average `mean`, and what was `chosen`.
 
     Raises:
         CorpusError: for a file that cannot be read.
-        InvalidInputError: without experts or sets.
+        InvalidInputError: without experts or sets, or for experts of the same label.
     """
     options = options or StsOptions()
     if not experts or not folders:
         raise InvalidInputError("give at least one expert and one folder with pairs.tsv")
-    sets: dict[str, Any] = {}
-    chosen: dict[str, Any] = {}
-    draws: list[Values] = []
-    values: list[Values] = []
-    kinds: Mapping[str, str] = {}
-    for folder in folders:
-        whole = read_pairs(folder)
-        test = whole.sample(options.limit, options.seed)
-        train = read_pairs(folder, "train.tsv") if (folder / "train.tsv").is_file() else None
-        methods, chosen[test.name] = _methods(test, train, experts, options, progress)
-        scores = np.stack([m.score for m in methods.values()], axis=1)
-        gold = test.gold
+    found = []
+    for number, folder in enumerate(folders):
+        if progress:
+            progress(folder.name, number, len(folders))
+        found.append(score_pairs(folder, experts, options))
+    return summarise_sts(found, [e.label for e in experts], options)
 
-        def drawn(rows: Rows, scores: Array = scores, gold: Array = gold) -> Values:
+
+def score_pairs(folder: Path, experts: Sequence[Expert], options: StsOptions) -> StsSet:
+    """Every method on the test pairs of a folder."""
+    whole = read_pairs(folder)
+    test = whole.sample(options.limit, options.seed)
+    every = read_pairs(folder, "train.tsv") if (folder / "train.tsv").is_file() else None
+    pairs = _calibration_pairs(test, every, options)
+    train = every.sample(options.train_pairs, options.seed) if every else None
+    sentences = [*test.one, *test.other, *(train.one + train.other if train else ())]
+    position = {text: i for i, text in enumerate(dict.fromkeys(sentences))}
+    fitted = ExpertSet(experts, fit_experts(experts, pairs), pairs.split()[1])
+    texts = encode_texts(fitted, list(position), "query", STRUCTURES)
+    manifests = {s: fitted.calibrate(s, options.temperature) for s in STRUCTURES}
+
+    def rows(part: SentencePairs) -> tuple[list[int], list[int]]:
+        return [position[t] for t in part.one], [position[t] for t in part.other]
+
+    if train:
+        known = cosines(texts, *rows(train))
+        weights = best_weights(len(experts), lambda w: float(spearman((known @ w)[:, None], train.gold)[0]))
+    else:
+        weights = best_weights(len(experts), lambda w: _likelihood(fitted, w))
+    alike = cosines(texts, *rows(test))
+    single, uniform = np.eye(len(experts)), np.full(len(experts), 1 / len(experts))
+    methods = {e.label: _fixed_scores("single", alike, single[k]) for k, e in enumerate(experts)}
+    methods[UNIFORM] = _fixed_scores("ensemble", alike, uniform)
+    methods[WEIGHTED] = _fixed_scores("ensemble", alike, weights)
+    equal = len(experts) > 1 and len({e.dimension for e in experts}) == 1
+    for structure, manifest in manifests.items():
+        variants = {"": UEC(structure)}
+        variants |= {f", {name}": UEC(structure, "block", *left) for name, left in ABLATIONS.items()}
+        variants |= {" sum": UEC(structure, "sum")} if equal else {}
+        for ending, method in variants.items():
+            methods[f"UEC {structure}{ending}"] = uec_scores(method, manifest, texts, *rows(test))
+    labels = [e.label for e in experts]
+    chosen = {
+        "calibration pairs": len(pairs),
+        "calibration pairs from": pairs.source,
+        "weights": dict(zip(labels, map(float, weights), strict=True)),
+        "weights from": f"Spearman on {len(train)} train pairs" if train else "held-out calibration pairs",
+        "UEC": {s: fitted.describe(m, s) for s, m in manifests.items()},
+    }
+    gold = (test.gold - whole.gold.min()) / max(float(np.ptp(whole.gold)), 1e-12)
+    return StsSet(test, gold, methods, chosen)
+
+
+def summarise_sts(found: Sequence[StsSet], experts: Sequence[str], options: StsOptions) -> dict[str, Any]:
+    """Spearman of all methods on all sets, as JSON."""
+    sets: dict[str, Any] = {}
+    values, draws = [], []
+    for one in found:
+        scores = np.stack([m.score for m in one.methods.values()], axis=1)
+
+        def statistic(rows: Any, scores: Array = scores, gold: Array = one.gold) -> Values:
             return spearman(scores[rows], gold[rows])
 
-        draws.append(resampled(drawn, len(test), options.seed))
-        values.append(spearman(scores, test.gold))
-        columns = {label: i for i, label in enumerate(methods)}
-        found = cells(columns, values[-1], draws[-1], len(test), BASELINE)
-        sets[test.name] = {
-            "pairs": len(test),
-            "methods": {
-                label: {
-                    "kind": m.kind,
-                    "Spearman": found[label],
-                    **({} if m.coefficients is None else {"coefficients": _named(experts, m.coefficients)}),
-                }
-                for label, m in methods.items()
-            },
-            "reliability": _reliability(test, whole.gold, methods, options.seed),
-        }
-        kinds = {label: m.kind for label, m in methods.items()}
-    columns = {label: i for i, label in enumerate(kinds)}
-    mean = cells(columns, np.mean(values, axis=0), np.mean(draws, axis=0), len(sets), BASELINE)
+        values.append(spearman(scores, one.gold))
+        draws.append(resample(statistic, len(one.test), options.seed, _SAMPLES))
+        cells = _cells(one.methods, values[-1], draws[-1])
+        sets[one.test.name] = {"pairs": len(one.test), "methods": {}}
+        for label, method in one.methods.items():
+            shown = {"kind": method.kind, "Spearman": {**cells[label], "n": len(one.test)}}
+            if method.coefficients is not None:
+                shown["coefficients"] = dict(zip(experts, map(float, method.coefficients), strict=True))
+            sets[one.test.name]["methods"][label] = shown
+    mean = _cells(found[0].methods, np.mean(values, axis=0), np.mean(draws, axis=0))
     return {
         "kind": "sts",
         "split": "test",
-        "experts": [e.label for e in experts],
-        "baseline": BASELINE,
+        "experts": list(experts),
+        "baseline": UNIFORM,
         "settings": asdict(options),
         "sets": sets,
-        "mean": {label: {"Spearman": mean[label]} for label in columns},
-        "chosen": chosen,
+        "mean": {label: {"Spearman": cell} for label, cell in mean.items()},
+        "chosen": {one.test.name: dict(one.chosen) for one in found},
     }
 
 
-def _methods(
-    test: SentencePairs,
-    train: SentencePairs | None,
-    experts: Sequence[Expert],
-    options: StsOptions,
-    progress: Progress | None,
-) -> tuple[dict[str, PairScores], dict[str, Any]]:
-    """All methods on the test pairs, and what was chosen without them."""
-    pairs = _calibration_pairs(test, train, options)
-    train = train.sample(options.train_pairs, options.seed) if train else None
-    sentences = [*test.one, *test.other, *(train.one + train.other if train else ())]
-    position = {text: i for i, text in enumerate(dict.fromkeys(sentences))}
-    linearised = linearise_texts(experts, list(position), progress=progress)
-    fitted = {
-        s: fit_experts(experts, pairs, s, linearised, temperature=options.temperature, progress=progress)
-        for s in STRUCTURES
+def _cells(methods: Mapping[str, PairScores], values: Values, draws: Values) -> dict[str, dict[str, Any]]:
+    base = list(methods).index(UNIFORM)
+    return {
+        label: compare(values[k], draws[:, k], values[base], draws[:, base])
+        for k, label in enumerate(methods)
     }
-    first = next(iter(fitted.values()))
-    one, other = [position[t] for t in test.one], [position[t] for t in test.other]
-    alike = cosines(first.gaussians, one, other)
-    if train:
-        known = cosines(first.gaussians, [position[t] for t in train.one], [position[t] for t in train.other])
-        gold = train.gold
-        weights = best_weights(len(experts), lambda w: float(spearman((known @ w)[:, None], gold)[0]))
+
+
+def cosines(texts: EncodedTexts, one: Sequence[int], other: Sequence[int]) -> Array:
+    """`[n, K]` cosine of each pair of positions under each expert."""
+    each = [np.einsum("nd,nd->n", m[one], m[other], dtype=np.float64) for m in texts.means]
+    return np.stack(each, axis=1)
+
+
+def uec_scores(
+    method: UEC, manifest: Manifest, texts: EncodedTexts, one: Sequence[int], other: Sequence[int]
+) -> PairScores:
+    """Pairs of positions under UEC.
+
+    Args:
+        method: its structure, layout and parts.
+        manifest: calibrated for the block layout.
+        texts: all sentences.
+        one: n first sentences.
+        other: n second sentences.
+    """
+    gaussians = texts.gaussians[method.structure]
+    _, pi = fuse_queries(gaussians, manifest)
+    if not method.coefficients:
+        pi = np.full_like(pi, 1 / pi.shape[1])
+    a, b = ([g[list(rows)] for g in gaussians] for rows in (one, other))
+    pi_a, pi_b = pi[list(one)], pi[list(other)]
+    if method.layout == "sum":
+        directions = [(convolve_sum(a, pi_a), convolve_sum(b, pi_b))]
     else:
-        weights = best_weights(len(experts), lambda w: _likelihood(first, w))
-    methods = {e.label: fixed_scores("single", alike, np.eye(len(experts))[k]) for k, e in enumerate(experts)}
-    methods[BASELINE] = fixed_scores("ensemble", alike, np.full(len(experts), 1 / len(experts)))
-    methods["weighted"] = fixed_scores("ensemble", alike, weights)
-    for structure, texts in fitted.items():
-        methods[f"UEC {structure}"] = uec_scores(texts, one, other)
-        for name, (similarity, adaptive) in _ABLATIONS.items():
-            methods[f"UEC {structure}, {name}"] = uec_scores(
-                texts, one, other, similarity=similarity, adaptive=adaptive
-            )
-        if len(experts) > 1 and len({e.dimension for e in experts}) == 1:
-            methods[f"UEC {structure} sum"] = uec_scores(texts, one, other, layout="sum")
-    return methods, {
-        "calibration pairs": len(pairs),
-        "calibration pairs from": pairs.source,
-        "weights": _named(experts, weights),
-        "weights from": f"Spearman on {len(train)} train pairs" if train else "held-out calibration pairs",
-        "UEC": {s: dict(f.chosen()) for s, f in fitted.items()},
-    }
+        directions = [
+            (convolve_block(a, pi_a), convolve_block(b)),
+            (convolve_block(b, pi_b), convolve_block(a)),
+        ]
+    moments = [paired_moments(x, y) for x, y in directions]
+    scores = [probit_score(m, v) for m, v in moments]
+    mean, variance, score = (
+        np.asarray(np.mean(side, axis=0, dtype=np.float64)) for side in (*zip(*moments, strict=True), scores)
+    )
+    score = score if method.similarity else mean
+    return PairScores(method.kind, score, mean, variance, ((pi_a + pi_b) / 2).mean(axis=0))
+
+
+def spearman(scores: Array, truth: Array) -> Values:
+    """`[M]` rank correlation of each column of `[n, M]` scores with `[n]` values; NaN where one does not vary."""
+    ranks, wanted = rankdata(scores, axis=0), rankdata(truth)
+    ranks, wanted = ranks - ranks.mean(axis=0), wanted - wanted.mean()
+    with np.errstate(invalid="ignore"):
+        return np.asarray(wanted @ ranks / np.sqrt((ranks**2).sum(axis=0) * (wanted**2).sum()))
+
+
+def _fixed_scores(kind: str, similarities: Array, weights: Array) -> PairScores:
+    score = similarities @ weights
+    return PairScores(kind, score, score, coefficients=None if kind == "single" else weights)
 
 
 def _calibration_pairs(
@@ -178,50 +264,21 @@ def _calibration_pairs(
 ) -> CalibrationPairs:
     if train:
         low, high = float(train.gold.min()), float(train.gold.max())
-        alike = train.rows([i for i, g in enumerate(train.gold) if g >= low + _ALIKE * (high - low)])
-        alike = alike.rows([i for i in range(len(alike)) if alike.one[i] != alike.other[i]])
-        taken = alike.sample(options.calibration_pairs, options.seed)
-        order = np.random.default_rng(options.seed).permutation(len(taken))
-        if len(taken) >= MINIMUM_PAIRS:
-            mixed = taken.rows(order.tolist())
-            return CalibrationPairs(
-                mixed.one, mixed.other, f"train pairs, gold above {_ALIKE:.0%} of the scale"
-            )
+        least = low + _ALIKE * (high - low)
+        alike = [i for i, g in enumerate(train.gold) if g >= least and train.one[i] != train.other[i]]
+        sampled = train.rows(alike).sample(options.calibration_pairs, options.seed)
+        if len(sampled) >= MINIMUM_PAIRS:
+            mixed = sampled.rows(np.random.default_rng(options.seed).permutation(len(sampled)).tolist())
+            source = f"train pairs, gold above {_ALIKE:.0%} of the scale"
+            return CalibrationPairs(mixed.one, mixed.other, source)
     try:
         return pseudo_pairs([*test.one, *test.other], limit=options.calibration_pairs, seed=options.seed)
     except InvalidInputError:
         return general_pairs(options.calibration_pairs)
 
 
-def _likelihood(fitted: FittedExperts, weights: Array) -> float:
+def _likelihood(experts: ExpertSet, weights: Array) -> float:
     """Mean held-out log-likelihood of the calibration pairs under fixed weights."""
-    queries = np.concatenate(
-        [w * r.queries.mean for w, r in zip(weights, fitted.references, strict=True)], axis=1
-    )
-    positives = np.concatenate([r.positives.mean for r in fitted.references], axis=1)
-    return pair_likelihood(queries, positives).mean
-
-
-def _reliability(
-    test: SentencePairs, scale: Array, methods: Mapping[str, PairScores], seed: int
-) -> dict[str, Any]:
-    """Confidence against gold scores brought to [0, 1], before (uniform cosines) and after the variances count."""
-    gold = (test.gold - scale.min()) / max(float(np.ptp(scale)), 1e-12)
-    found = {}
-    for label in (BASELINE, *(f"UEC {s}{end}" for s in STRUCTURES for end in (", no similarity", ""))):
-        method = methods[label]
-        fitted = cross_fitted(gold, method.score, seed=seed)
-        readings = {"stated": stated(method.score), "fitted": fitted}
-        if method.kind == "uec":
-            readings["fitted with variance"] = cross_fitted(gold, method.mean, method.variance, seed=seed)
-        for reading, confidence in readings.items():
-            cell = calibration_cell(gold, confidence, mean=method.mean, variance=method.variance)
-            found[f"{label}, {reading}"] = cell
-        if method.variance is not None:
-            told = rank_correlation(method.variance, np.abs(gold - fitted), seed)
-            found[f"{label}, fitted"]["variance predicts error"] = asdict(told) if told else None
-    return found
-
-
-def _named(experts: Sequence[Expert], weights: Array) -> dict[str, float]:
-    return {e.label: float(w) for e, w in zip(experts, weights, strict=True)}
+    references = experts.measured_under(STRUCTURES[0])
+    queries = np.concatenate([w * r.queries.mean for w, r in zip(weights, references, strict=True)], axis=1)
+    return pair_likelihood(queries, np.concatenate([r.positives.mean for r in references], axis=1)).mean
