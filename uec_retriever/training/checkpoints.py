@@ -93,7 +93,7 @@ class RunFolder:
 def save_trained(model: nn.Module, folder: Path) -> None:
     """Write what training changes: trainable parameters and buffers."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in _trained(model).items()}, folder / _WEIGHTS)
+    save_file({k: v.detach().cpu().contiguous() for k, v in _trained_state(model).items()}, folder / _WEIGHTS)
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
@@ -106,12 +106,12 @@ def load_trained(model: nn.Module, folder: Path) -> None:
         state = load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"the checkpoint {folder} is damaged: overwrite the run to start anew") from error
-    if state.keys() != _trained(model).keys():
+    if state.keys() != _trained_state(model).keys():
         raise TrainingError(f"the checkpoint {folder} is of another model: overwrite the run to start anew")
     model.load_state_dict(state, strict=False)
 
 
-def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
+def _trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
     state = {name: p.data for name, p in model.named_parameters() if p.requires_grad}
     saved = model.state_dict().keys()
     return state | {name: b for name, b in model.named_buffers() if name in saved}

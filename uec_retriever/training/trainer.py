@@ -118,7 +118,7 @@ def train(
     fingerprint = digest([base, options.to_dict(), [asdict(q) for q in (*training, *held)]])
     folder = RunFolder(Path(out), fingerprint)
     checkpoint = folder.prepare(resume=resume, overwrite=overwrite)
-    model = _prepared_model(base, options, device, trust_remote_code)
+    model = _load_base(base, options, device, trust_remote_code)
     own_length = model.max_seq_length
     if options.max_length is not None:
         _limit_length(model, options.max_length)
@@ -169,7 +169,7 @@ def _split(
     return training, held
 
 
-def _prepared_model(
+def _load_base(
     base: str, options: TrainingOptions, device: str | None, trust_remote_code: bool
 ) -> SentenceTransformer:
     set_seed(options.seed)
