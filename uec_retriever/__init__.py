@@ -7,6 +7,7 @@ first use of a name below.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
     from uec_retriever.data.records import Record
     from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.location import Location
+    from uec_retriever.engine.recipe import Recipe
     from uec_retriever.engine.results import AddReport, Hit, Rescoring, SearchResult
     from uec_retriever.experts.embedder import Embedder
     from uec_retriever.experts.expert import Expert
@@ -31,7 +34,9 @@ _HOMES = {
     "Expert": "uec_retriever.experts.expert",
     "GaussianEmbedding": "uec_retriever.gaussian",
     "Hit": "uec_retriever.engine.results",
+    "Location": "uec_retriever.engine.location",
     "Label": "uec_retriever.utility_labeler.labels",
+    "Recipe": "uec_retriever.engine.recipe",
     "Rescoring": "uec_retriever.engine.results",
     "Record": "uec_retriever.data.records",
     "SearchResult": "uec_retriever.engine.results",
@@ -39,7 +44,7 @@ _HOMES = {
     "label_utilities": "uec_retriever.utility_labeler.run",
     "pseudo_pairs": "uec_retriever.data.pairs",
 }
-__version__ = "0.1.0"
+__version__ = version("uec-retriever")
 __all__ = [
     "AddReport",
     "CalibrationPairs",
@@ -50,6 +55,8 @@ __all__ = [
     "GaussianEmbedding",
     "Hit",
     "Label",
+    "Location",
+    "Recipe",
     "Record",
     "Rescoring",
     "SearchResult",

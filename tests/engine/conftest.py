@@ -1,4 +1,3 @@
-import copy
 import multiprocessing
 from multiprocessing import forkserver
 
@@ -10,6 +9,8 @@ from chromadb.api.fastapi import FastAPI
 from devtools.chroma import running_chroma
 from tests.engine.small import bert_model, load, pairs, static_model
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.experts.fitting import fit_posterior
 from uec_retriever.laplace.files import save_posterior
 
@@ -42,7 +43,7 @@ def loaded(models):
 @pytest.fixture
 def experts(loaded):
     """`experts("static", "bert")`: experts without posteriors, their (unchanging) models shared."""
-    return lambda *labels: [copy.copy(loaded[label]) for label in labels]
+    return lambda *labels: [loaded[label] for label in labels]
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +51,8 @@ def fitted(loaded, tmp_path_factory):
     """Label -> posterior file."""
     folder = tmp_path_factory.mktemp("posteriors")
     for label, expert in loaded.items():
-        copied = copy.copy(expert)
-        header = fit_posterior(copied, pairs()).header
-        save_posterior(folder / label, copied.posterior, header)
+        fit = fit_posterior(expert, pairs())
+        save_posterior(folder / label, fit.posterior, fit.header)
     return {label: folder / label for label in loaded}
 
 
@@ -61,11 +61,11 @@ def make(tmp_path, experts):
     """`make("static", "bert", folder="name", **options)`: an empty index, made by `Engine.create`."""
 
     def create(*labels, folder="index", calibration=None, **options):
+        place = {name: options.pop(name) for name in ("url", "client", "collection") if name in options}
         return Engine.create(
-            tmp_path / folder,
+            Location(tmp_path / folder, **place),
             experts(*(labels or ("static", "bert"))),
-            calibration or pairs(),
-            **options,
+            Recipe(calibration or pairs(), **options),
         )
 
     return create
@@ -75,12 +75,12 @@ def make(tmp_path, experts):
 def reopen():
     """`reopen(folder)`: open an index with nothing left in memory: models and database from disk."""
 
-    def opened(folder, **options):
+    def open_anew(folder, **place):
         _systems.extend(SharedSystemClient._identifier_to_system.values())
         SharedSystemClient.clear_system_cache()
-        return Engine.open(folder, device="cpu", **options)
+        return Engine.open(Location(folder, **place), device="cpu")
 
-    return opened
+    return open_anew
 
 
 @pytest.fixture

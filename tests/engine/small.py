@@ -6,12 +6,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import random
+import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -81,6 +83,11 @@ def pairs(count: int = 48, seed: int = 100) -> CalibrationPairs:
     return CalibrationPairs(queries, positives)
 
 
+def far_pairs() -> CalibrationPairs:
+    """Pairs of unrelated texts: they call for a larger variance than those that share words."""
+    return CalibrationPairs(sentences(40, 50), sentences(40, 60), "far")
+
+
 def load(labels: dict[str, str]) -> list[Expert]:
     """Fresh experts: label -> folder."""
     return [Expert.load(path, label=label, device="cpu") for label, path in labels.items()]
@@ -114,11 +121,34 @@ def hold_for_writing(path: str, pipe: Connection) -> None:
     engine.add_records(stream())
 
 
-def add_numbered(path: str, count: int, done: Synchronized) -> None:
-    """In another process: add the first numbered records, telling how many are done."""
-    engine = Engine.open(path, device="cpu")
+def add_numbered_but_one(path: str, count: int, moment: int, reached: Event) -> None:
+    """In another process: add the first numbered records, but wait for ever before the last one.
+
+    `reached` is set once the work of `moment` records is done.
+    """
+    engine, done = Engine.open(path, device="cpu"), 0.0
 
     def tell(more: float) -> None:
-        done.value += more
+        nonlocal done
+        done += more
+        if done >= moment:
+            reached.set()
 
-    engine.add_records((numbered_record(i) for i in range(count)), progress=tell)
+    def stream() -> Iterator[Record]:
+        yield from map(numbered_record, range(count - 1))
+        threading.Event().wait()
+        yield numbered_record(count - 1)
+
+    engine.add_records(stream(), progress=tell)
+
+
+def recalibrate_index(path: str, temperature: float) -> None:
+    """In another process: calibrate an index anew."""
+    Engine.open(path, device="cpu").recalibrate(far_pairs(), temperature=temperature)
+
+
+def hold_lock(path: str, pipe: Connection) -> None:
+    """In another process: hold a lock file until told to let go."""
+    with FileLock(path):
+        pipe.send("held")
+        pipe.recv()

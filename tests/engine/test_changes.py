@@ -3,19 +3,14 @@
 import numpy as np
 import pytest
 
-from tests.engine.small import answers, contents, hold_for_writing, numbered, pairs, sentences
-from uec_retriever.data.pairs import CalibrationPairs
+from tests.engine.small import answers, contents, far_pairs, hold_for_writing, numbered, pairs, sentences
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
 from uec_retriever.errors import IndexBusyError, InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.store.connection import connect
 
 TEXTS = sorted(set(sentences(60, 1)))
 QUERIES = sentences(6, 2, 5)
-
-
-def far_pairs():
-    """Pairs of unrelated texts: they call for a larger variance than those that share words."""
-    return CalibrationPairs(sentences(40, 50), sentences(40, 60), "far")
 
 
 def numbers(engine, name):
@@ -192,15 +187,15 @@ def test_a_client_of_ones_own(make, reopen, server, tmp_path):
     client = connect(url=server)
     made = make("static", client=client, collection="own")
     made.add(TEXTS)
-    assert Engine.open(tmp_path / "index", client=client, collection="own", device="cpu").count() == len(
-        TEXTS
-    )
+    assert Engine.open(
+        Location(tmp_path / "index", client=client, collection="own"), device="cpu"
+    ).count() == len(TEXTS)
     assert reopen(tmp_path / "index", url=server, collection="own").count() == len(TEXTS)
 
 
 def test_a_server_without_the_index(make, server, tmp_path):
     with pytest.raises(NotAnIndexError, match="no collection 'absent'"):
-        Engine.open(tmp_path / "index", url=server, collection="absent")
+        Engine.open(Location(tmp_path / "index", url=server, collection="absent"))
     make("static", url=server, collection="taken")
     with pytest.raises(StorageError, match=f"'taken' in {server} already"):
         make("static", folder="b", url=server, collection="taken")

@@ -4,6 +4,8 @@ import pytest
 
 from tests.engine.small import pairs, sentences
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, NumericalError, UECError
 
 
@@ -26,7 +28,7 @@ def test_closing_one_engine_leaves_another_on_the_same_folder_working(make, expe
 @pytest.mark.parametrize("name", ["ab", "spaced name", "-x-"])
 def test_bad_collection_names_are_refused_before_fitting(experts, tmp_path, name):
     with pytest.raises(InvalidInputError, match="none that Chroma takes"):
-        Engine.create(tmp_path / "index", experts("static"), pairs(), collection=name)
+        Engine.create(Location(tmp_path / "index", collection=name), experts("static"), pairs())
 
 
 def test_options_that_cannot_be_recorded_are_refused_before_fitting(experts, tmp_path):
@@ -64,7 +66,7 @@ def test_experts_of_one_index_may_serve_another(make, tmp_path):
     first = make("static")
     first.add(sentences(30))
     before = first.search("wing heat", 5)
-    other = Engine.create(tmp_path / "other", first.experts, pairs(seed=7), structure="diag")
+    other = Engine.create(tmp_path / "other", first.experts, Recipe(pairs(seed=7), structure="diag"))
     again = Engine.open(tmp_path / "other", experts={"static": first.experts[0]})
     assert first.search("wing heat", 5) == before
     assert other.experts[0].posterior.structure == again.experts[0].posterior.structure == "diag"

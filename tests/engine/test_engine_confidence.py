@@ -1,4 +1,3 @@
-import copy
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +10,13 @@ from sklearn.metrics import roc_auc_score
 from tests.engine.small import answers, pairs, sentences, telling
 from uec_retriever.confidence.fit import Kind
 from uec_retriever.confidence.model import ConfidenceModel
-from uec_retriever.confidence.questions import (
-    Question,
-)
+from uec_retriever.confidence.queries import LabelledQuery
 from uec_retriever.data.corpus import Corpus, read_queries
 from uec_retriever.data.pairs import pseudo_pairs
 from uec_retriever.data.qrels import read_relevant
-from uec_retriever.engine.confidence import search_questions
+from uec_retriever.engine.confidence import ConfidenceOptions, search_queries
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.experts.expert import Expert
 from uec_retriever.store.manifest import Manifest
 
@@ -31,9 +29,8 @@ QUERIES = sentences(12, 2, 5)
 def engine(tmp_path_factory, loaded, fitted):
     engine = Engine.create(
         tmp_path_factory.mktemp("confidence") / "index",
-        [copy.copy(loaded["static"]), copy.copy(loaded["bert"])],
-        pairs(),
-        posteriors={"static": fitted["static"], "bert": fitted["bert"]},
+        [loaded["static"], loaded["bert"]],
+        Recipe(pairs(), [fitted["static"], fitted["bert"]]),
     )
     engine.add(TEXTS, ids=IDS, metadatas=[{"n": i} for i in range(len(TEXTS))])
     return engine
@@ -48,7 +45,9 @@ def calibrated(engine):
 def test_without_calibration_there_is_none(make):
     engine = make("static")
     engine.add(TEXTS[:20])
-    assert engine.search("cat dog").confidence is None
+    result = engine.search("cat dog")
+    assert result.confidence is None
+    assert "Engine.calibrate_confidence" in result.confidence_reason
     assert engine.manifest.confidence is None
 
 
@@ -67,9 +66,42 @@ def test_confidence_comes_with_every_search(calibrated):
 
 def test_it_does_not_depend_on_how_many_hits_are_asked_for(calibrated):
     engine, _ = calibrated
-    everything = engine.search(QUERIES[0], 10, candidates=len(TEXTS)).confidence
-    for k in (1, 2, 10, 100):
-        assert engine.search(QUERIES[0], k, candidates=len(TEXTS)).confidence == pytest.approx(everything)
+    expected = engine.search(QUERIES[0], 5).confidence
+    for k in (1, 2, 10, 15):
+        assert engine.search(QUERIES[0], k).confidence == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"where": {"n": 7}}, "without a filter"),
+        ({"where": {"n": -1}}, "without a filter"),
+        ({"candidates": 31}, "30 candidates, not 31"),
+        ({"k": 100}, "30 candidates, not 200"),
+        ({"k": 1, "candidates": 1}, "30 candidates, not 1"),
+        ({"temperature": 0.01}, "the temperature"),
+    ],
+)
+def test_a_search_it_was_not_calibrated_for_has_none_and_says_why(calibrated, options, reason):
+    engine, _ = calibrated
+    for result in (
+        engine.search("cat dog", **options),
+        *engine.search_batch(["cat", "dog"], **options),
+        engine.search_together(["cat dog"], **options),
+    ):
+        assert result.confidence is None
+        assert reason in result.confidence_reason
+    assert engine.search("cat dog", where={}).confidence == engine.search("cat dog").confidence > 0
+    assert engine.search("cat dog").confidence_reason is None
+
+
+def test_several_texts_and_embeddings_have_none_and_say_why(calibrated):
+    engine, _ = calibrated
+    together = engine.search_together(["cat dog", "wing heat"])
+    by_embedding = engine.search_embedding(engine.embed_queries(["cat dog"])[0])
+    assert (together.confidence, by_embedding.confidence) == (None, None)
+    assert "one text" in together.confidence_reason
+    assert "embedding" in by_embedding.confidence_reason
 
 
 def test_what_was_assumed_is_recorded(calibrated):
@@ -89,18 +121,18 @@ def test_hits_stay_what_they_were(calibrated):
     assert plain.search(QUERIES[0]).confidence is None
 
 
-def test_another_temperature_was_not_calibrated(calibrated):
+def test_its_own_temperature_was_calibrated(calibrated):
     engine, _ = calibrated
-    assert engine.search("cat dog", temperature=0.01).confidence is None
     same = engine.search("cat dog", temperature=engine.manifest.temperature)
     assert same.confidence == engine.search("cat dog").confidence
 
 
-def test_no_hits_deserve_no_confidence(calibrated):
-    engine, _ = calibrated
-    assert engine.search("cat dog", where={"n": -1}).confidence == 0
-    assert 0 <= engine.search("cat dog", where={"n": 7}).confidence <= 1
-    assert 0 <= engine.search("cat dog", 1, candidates=1).confidence <= 1
+def test_no_hits_deserve_no_confidence(make):
+    engine = make("static")
+    engine.add(TEXTS)
+    engine.calibrate_confidence(limit=64)
+    engine.delete(engine.ids())
+    assert engine.search("cat dog").confidence == 0
 
 
 def test_words_in_common_are_seen(calibrated):
@@ -171,7 +203,7 @@ def test_recalibration_drops_it(make, reopen, tmp_path):
     engine = make("static", "bert")
     engine.add(TEXTS)
     engine.calibrate_confidence(limit=64)
-    assert "uec:confidence" in engine.store.collection.metadata
+    assert engine.store.read_manifest().confidence is not None
     engine.recalibrate(pairs(seed=5))
     for opened in (engine, reopen(tmp_path / "index")):
         assert opened.manifest.confidence is None
@@ -202,7 +234,7 @@ def test_an_index_made_before_confidence_was_known(make, reopen, tmp_path):
 def test_a_confidence_that_cannot_be_read_does_not_stop_a_search(make, reopen, tmp_path, string, caplog):
     engine = make("static")
     engine.add(TEXTS)
-    engine.store.save_manifest(replace(engine.manifest, confidence=string))
+    engine.store.save_manifest(replace(engine.manifest, confidence=string), replacing=engine.manifest)
     opened = reopen(tmp_path / "index")
     assert opened.search("cat dog").confidence is None
     assert "calibrate it anew" in caplog.text
@@ -229,10 +261,8 @@ def test_an_answer_is_planted_as_the_index_would_hold_it(engine):
     """A text that is in the index scores, planted, what the record scores."""
     text = TEXTS[3]
     query = " ".join(text.split()[:3])
-    question = Question(query, (text,), planted=text)
-    made = search_questions(
-        engine.ensemble, engine.store, [question], k=1, candidates=30, batch_size=8, progress=None
-    )
+    question = LabelledQuery(query, (text,), planted=text)
+    made = search_queries(engine.ensemble, engine.store, [question], ConfidenceOptions(k=1, batch_size=8))
     assert made.kinds.tolist() == [Kind.ANSWERABLE, Kind.LEFT_OUT]
     real = engine.search(query, 30)
     assert made.hits[0] == (real.hits[0].text == text)

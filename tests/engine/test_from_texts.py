@@ -12,6 +12,8 @@ from tests.engine.small import pairs, sentences
 from uec_retriever.data.records import SOURCE_KEY, Record, make_records
 from uec_retriever.data.stdlib_docs import general_pairs
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
 
 TEXTS = sentences(60, seed=3, words=14)
@@ -30,7 +32,9 @@ def test_texts_make_an_index_and_the_next_call_adds_to_it(tmp_path, models):
     assert engine.count() == 50
     assert {"title", "first sentence", "halves"} & set(engine.manifest.reference.split())
     assert engine.search(TEXTS[0], 1).hits[0].metadata == {"n": 0}
-    again = Engine.from_texts(TEXTS[50:], path=tmp_path / "index", structure="kron", layout="block")
+    again = Engine.from_texts(
+        TEXTS[50:], location=tmp_path / "index", recipe=Recipe(structure="kron", layout="block")
+    )
     assert again.count() == 60
     assert again.manifest == engine.manifest
 
@@ -62,7 +66,7 @@ def test_general_pairs_survive_the_parser_of_python_3_11(monkeypatch):
 
 
 def test_without_a_folder_it_is_gone_with_the_engine(experts):
-    engine = Engine.from_texts(TEXTS, experts("static"), pairs=pairs())
+    engine = Engine.from_texts(TEXTS, experts("static"), recipe=Recipe(pairs()))
     folder = engine._folder.path
     assert engine.search(TEXTS[0], 1).hits[0].text == TEXTS[0]
     assert folder.is_dir()
@@ -73,7 +77,9 @@ def test_without_a_folder_it_is_gone_with_the_engine(experts):
 
 def test_an_ephemeral_client_needs_no_folder(experts):
     client = chromadb.EphemeralClient()
-    engine = Engine.from_texts(TEXTS, experts("static"), pairs=pairs(), client=client, collection="passing")
+    engine = Engine.from_texts(
+        TEXTS, experts("static"), Location(client=client, collection="passing"), Recipe(pairs())
+    )
     assert engine.count() == 60
     assert not (engine._folder.path / "chroma" / "chroma.sqlite3").exists()
 
@@ -81,21 +87,21 @@ def test_an_ephemeral_client_needs_no_folder(experts):
 def test_what_keeps_texts_needs_a_folder(experts, server, tmp_path):
     for options in ({"url": server}, {"client": chromadb.PersistentClient(str(tmp_path))}):
         with pytest.raises(InvalidInputError, match="path="):
-            Engine.from_texts(TEXTS, experts("static"), pairs=pairs(), **options)
+            Engine.from_texts(TEXTS, experts("static"), Location(**options), Recipe(pairs()))
 
 
 async def test_clients_that_cannot_be_used_are_refused(experts, tmp_path, server):
     host, port = server.removeprefix("http://").split(":")
     client = await chromadb.AsyncHttpClient(host=host, port=int(port))
     with pytest.raises(InvalidInputError, match="HttpClient"):
-        Engine.from_texts(TEXTS, experts("static"), tmp_path, pairs=pairs(), client=client)
+        Engine.from_texts(TEXTS, experts("static"), Location(tmp_path, client=client), Recipe(pairs()))
 
 
 @pytest.mark.parametrize("other", [{"structure": "diag"}, {"layout": "sum"}, {"temperature": 77.0}])
 def test_an_index_made_otherwise_is_not_added_to(make, other):
     engine = make("static", temperature=1.0)
     with pytest.raises(InvalidInputError, match=next(iter(other))):
-        Engine.from_texts(TEXTS, path=engine._folder.path, **other)
+        Engine.from_texts(TEXTS, location=engine._folder.path, recipe=Recipe(**other))
 
 
 def test_an_index_of_other_experts_is_not_added_to(make, experts):
@@ -106,7 +112,7 @@ def test_an_index_of_other_experts_is_not_added_to(make, experts):
 
 def test_no_index_and_no_experts(tmp_path):
     with pytest.raises(InvalidInputError, match="experts="):
-        Engine.from_texts(TEXTS, path=tmp_path / "new")
+        Engine.from_texts(TEXTS, location=tmp_path / "new")
     assert not (tmp_path / "new").exists() or not os.listdir(tmp_path / "new")
 
 

@@ -6,6 +6,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.engine.small import answers, contents, load, numbered, pairs, sentences
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import (
     CorruptFileError,
     FormatVersionError,
@@ -141,7 +143,7 @@ def test_a_foreign_collection(make, tmp_path):
         make("static")
     beside = make("static", collection="mine")
     beside.add(TEXTS[:3])
-    assert Engine.open(tmp_path / "index", collection="mine", device="cpu").count() == 3
+    assert Engine.open(Location(tmp_path / "index", collection="mine"), device="cpu").count() == 3
 
 
 def test_no_index(tmp_path):
@@ -191,7 +193,7 @@ def test_what_is_refused_before_anything_is_fitted_or_written(experts, monkeypat
         "uec_retriever.engine.create.fit_posterior", lambda *a, **k: pytest.fail("it was fitted")
     )
     with pytest.raises(InvalidInputError, match=message):
-        Engine.create(tmp_path / "index", experts(*labels), pairs(), **options)
+        Engine.create(tmp_path / "index", experts(*labels), Recipe(pairs(), **options))
     assert not (tmp_path / "index").exists()
 
 
@@ -274,5 +276,5 @@ def test_two_indexes_share_experts_but_not_posteriors(experts, tmp_path):
     first = Engine.create(tmp_path / "first", shared, pairs())
     first.add_records(numbered(50))
     found = answers(first, QUERIES)
-    Engine.create(tmp_path / "second", shared, pairs(seed=9), structure="diag")
+    Engine.create(tmp_path / "second", shared, Recipe(pairs(seed=9), structure="diag"))
     assert answers(first, QUERIES) == found

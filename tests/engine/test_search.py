@@ -1,5 +1,4 @@
 import asyncio
-import copy
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from scipy.stats import rankdata
 
 from tests.engine.small import answers, pairs, sentences
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError
 
 TEXTS = sorted(set(sentences(200, 1)))
@@ -106,10 +106,8 @@ def test_experts_and_uncertainty_matter(make):
 def engine(tmp_path_factory, loaded, fitted):
     engine = Engine.create(
         tmp_path_factory.mktemp("search") / "index",
-        [copy.copy(loaded["static"]), copy.copy(loaded["bert"])],
-        pairs(),
-        posteriors={"static": fitted["static"], "bert": fitted["bert"]},
-        temperature=0.5,
+        [loaded["static"], loaded["bert"]],
+        Recipe(pairs(), {"static": fitted["static"], "bert": fitted["bert"]}, temperature=0.5),
     )
     engine.add(
         TEXTS,

@@ -7,8 +7,7 @@ import functools
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize
-from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
 
 from devtools.tiny import HIDDEN, tiny_transformer, tokenizer
 from uec_retriever.experts.expert import Expert
@@ -109,8 +108,7 @@ def expert(posterior):
 
     def make(model, structure="diag"):
         made = Expert(model, "tiny")
-        made.posterior = posterior(made, structure)
-        return made
+        return made.with_posterior(posterior(made, structure))
 
     return make
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.base.modules import Dense
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from torch import nn
 
 from devtools.tiny import HIDDEN, tiny_transformer
 from uec_retriever.experts.expert import Expert
+from uec_retriever.gaussian import FactoredVariance
 from uec_retriever.laplace.posterior import DiagonalPosterior
 
 POOLINGS = ("mean", "cls", "lasttoken", "weightedmean", "mean_sqrt_len_tokens")
@@ -115,7 +116,7 @@ def only_weight(expert, row, column):
 def test_variance_of_one_weight_reaches_what_that_weight_moves(tiny, frozen, raw_embedding, texts, weight):
     """Mistake 3: a slice at the wrong offset. Every weight against changing it in the model."""
     made = Expert(tiny("bert"), "tiny")
-    made.posterior = only_weight(made, *weight)
+    made = made.with_posterior(only_weight(made, *weight))
     variance = made.encode(texts, "document").gaussian.variance
     before = raw_embedding(made.model, texts)
     with frozen(made.model, [made.last_layer.token_norms[0].name], texts), torch.no_grad():
@@ -133,7 +134,7 @@ def test_mean_and_variance_are_those_of_one_sampled_vector(
     """Mistakes 4 and 5: 4,000 draws of the weights of an exactly linear head, each really run."""
     head = Dense(HIDDEN, 8, activation_function=nn.Identity())
     made = Expert(with_head(head), "tiny")
-    made.posterior = dataclasses.replace(posterior(made, structure), scale=0.7)
+    made = made.with_posterior(dataclasses.replace(posterior(made, structure), scale=0.7))
     gaussian = made.encode(texts, "document").gaussian
     norms = raw_embedding(made.model, texts).norm(dim=1, keepdim=True)
     body = SentenceTransformer(modules=[made.model[0], made.model[1]], device="cpu")
@@ -158,7 +159,7 @@ def test_ten_times_the_scale_is_ten_times_the_variance_and_the_same_mean(tiny, e
     """Mistake 4: a variance divided by its own norm."""
     made = expert(tiny("bert"), structure)
     once = made.encode(texts, "document").gaussian
-    made.posterior = dataclasses.replace(made.posterior, scale=10.0)
+    made = made.with_posterior(dataclasses.replace(made.posterior, scale=10.0))
     tenfold = made.encode(texts, "document").gaussian
     assert np.array_equal(tenfold.mean, once.mean)
     assert_close(tenfold.variance, 10 * once.variance)
@@ -188,3 +189,23 @@ def test_no_size_is_hard_coded(tmp_path, expert, texts, layers, width):
     plain = expert(SentenceTransformer(modules=modules[:2], device="cpu"))
     assert plain.last_layer.name.startswith(f"0.model.encoder.layer.{layers - 1}.")
     assert plain.encode(texts, "query").gaussian.dimension == HIDDEN
+
+
+@pytest.mark.parametrize("head", [None, nn.Tanh()], ids=["norm", "tanh"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_variance_is_kept_in_factors_where_it_has_them(tiny, with_head, expert, texts, structure, head):
+    """Against gain^2 times the posterior's own output variance, over |z|^2."""
+    made = expert(
+        tiny("bert") if head is None else with_head(Dense(HIDDEN, 20, activation_function=head)), structure
+    )
+    linearised = made.linearise(texts, "document")
+    gaussian = made.gaussian(linearised)
+    assert isinstance(gaussian.spread, FactoredVariance) == (structure == "kron" and head is None)
+    output = made.posterior.output_variance(linearised.features)
+    oracle = linearised.gain**2 * output / linearised.embeddings.norm(dim=1, keepdim=True) ** 2
+    assert_close(gaussian.variance, oracle)
+
+
+def test_many_texts_keep_their_factors(tiny, expert, texts):
+    gaussian = expert(tiny("bert"), "kron").encode(texts * 65, "document", batch_size=64).gaussian
+    assert gaussian.spread.basis.shape == (1, HIDDEN)

@@ -101,7 +101,7 @@ def store(tmp_path_factory):
 
 
 def found(store, where):
-    return {int(i) for i in store.matching(None, where)}
+    return {int(i) for i in store.ids(where)}
 
 
 def expected(where):
@@ -133,11 +133,11 @@ def test_booleans_are_no_numbers(store, value):
 def test_it_holds_in_every_call_that_takes_a_filter(store):
     where = {"number": {"$lt": -1.5}}
     [lacking] = [str(i) for i, m in enumerate(METADATA) if m == {"number": -2}]
-    assert lacking in {r.id for r in store.get(where=where)}
+    assert lacking in store.ids(where)
     assert lacking in {r.id for page in store.pages(where) for r in page}
     assert lacking in {r.id for r in store.get([lacking], where)}
-    assert lacking in store.query(np.ones((1, 2)), len(METADATA), where)[0].ids
-    assert {r.id for r in store.get(where=where)} == {str(i) for i in expected(where)}
+    assert lacking in {r.id for r in store.query(np.ones((1, 2)), len(METADATA), where)[0].records}
+    assert set(store.ids(where)) == {str(i) for i in expected(where)}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from uec_retriever.data.pairs import STANDARD_LIBRARY
 from uec_retriever.errors import FormatVersionError, NotAnIndexError
 from uec_retriever.store.manifest import FORMAT_VERSION, ExpertEntry, Manifest
 
@@ -111,3 +112,27 @@ def test_order_of_experts_matters():
     a, b = manifest().experts
     assert manifest(experts=(b, a)).fingerprint == manifest(experts=(b, a)).fingerprint
     assert manifest(experts=(b, a)).fingerprint != manifest().fingerprint
+
+
+def test_what_is_new_has_a_key_that_older_versions_ignore():
+    """0.1.0 refuses unknown fields under `uec:manifest`."""
+    original = manifest(pairs_digest="d", pairs_source="title", heldout=False, generation=3)
+    metadata = original.to_metadata()
+    old = {"experts", "layout", "temperature", "reference", "versions", "format_version"}
+    assert set(json.loads(metadata["uec:manifest"])) == old
+    assert "basis_error" not in json.loads(metadata["uec:manifest"])["experts"][0]
+    again = Manifest.from_metadata(metadata, "uec")
+    assert (again, again.generation) == (original, 3)
+    del metadata["uec:calibration"]  # as 0.1.0 wrote it
+    assert Manifest.from_metadata(metadata, "uec") == manifest()
+
+
+def test_notes_say_what_is_poor_about_a_calibration():
+    assert manifest().notes == []
+    [few] = manifest(heldout=False).notes
+    assert "at least 32" in few
+    [general] = manifest(pairs_source=STANDARD_LIBRARY).notes
+    assert "recalibrate" in general
+    rough = manifest(experts=(entry(basis_error=0.04),))
+    assert "exact to 4%" in rough.notes[0]
+    assert Manifest.from_metadata(rough.to_metadata(), "uec") == rough

@@ -29,9 +29,8 @@ from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.engine.engine import Engine
-    from uec_retriever.engine.folder import IndexFolder
+    from uec_retriever.engine.location import Location
     from uec_retriever.experts.expert import Expert
-    from uec_retriever.store.chroma import ChromaStore
 
 errors = Console(stderr=True, highlight=False, markup=False)
 output = Console(highlight=False, markup=False)
@@ -84,13 +83,13 @@ def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bo
     return experts
 
 
-def moved_experts(specs: Sequence[str] | None) -> dict[str, str | Expert]:
+def moved_experts(specs: Sequence[str] | None) -> dict[str, str]:
     """Expert label -> where its model is now.
 
     Raises:
         InvalidInputError: if one is not LABEL=MODEL.
     """
-    moved: dict[str, str | Expert] = {}
+    moved: dict[str, str] = {}
     for spec in specs or ():
         label, separator, name = spec.partition("=")
         if not (label and separator and name):
@@ -100,12 +99,7 @@ def moved_experts(specs: Sequence[str] | None) -> dict[str, str | Expert]:
 
 
 def open_engine(
-    index: Path,
-    moved: Sequence[str] | None,
-    server: str | None,
-    collection: str,
-    device: str | None,
-    trust_remote_code: bool,
+    location: Location, moved: Sequence[str] | None, device: str | None, trust_remote_code: bool
 ) -> Engine:
     """An index that is there, with its models."""
     with status("Opening the index"):
@@ -113,22 +107,11 @@ def open_engine(
         from uec_retriever.engine.engine import Engine
 
         return Engine.open(
-            index,
+            location,
             experts=moved_experts(moved),
-            url=server,
-            collection=collection,
             device=device,
             trust_remote_code=trust_remote_code,
         )
-
-
-def open_store(index: Path, server: str | None, collection: str) -> tuple[IndexFolder, ChromaStore]:
-    """An index without its models."""
-    from uec_retriever.engine.folder import IndexFolder
-    from uec_retriever.store.chroma import ChromaStore
-
-    folder = IndexFolder(index, url=server, collection=collection)
-    return folder, ChromaStore.open(folder.client(existing=True), collection)
 
 
 @contextlib.contextmanager

@@ -71,9 +71,12 @@ def calibrate_confidence(
         from uec_retriever.data.qrels import read_relevant
 
         labelled = read_relevant(queries, qrels)
-    engine = open_engine(index, expert, server, collection, device, trust_remote_code)
-    with status("Making questions"):
-        from uec_retriever.confidence.questions import index_pairs
+    from uec_retriever.engine.location import Location
+
+    location = Location(index, url=server, collection=collection)
+    engine = open_engine(location, expert, device, trust_remote_code)
+    with status("Making queries"):
+        from uec_retriever.confidence.queries import index_pairs
 
         pairs = index_pairs(engine.pages(), limit=max_queries, seed=seed) if labelled is None else None
     with bar("Searching", len(labelled or pairs or ())) as progress:

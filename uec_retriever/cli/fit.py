@@ -18,13 +18,14 @@ from uec_retriever.cli.common import (
     SERVER,
     TRUST,
     bar,
+    errors,
     load_experts,
     open_engine,
     output,
     print_json,
     short,
 )
-from uec_retriever.cli.making import (
+from uec_retriever.cli.recipe import (
     DEFAULT_PAIRS,
     LIMIT,
     PAIRS,
@@ -33,7 +34,8 @@ from uec_retriever.cli.making import (
     TEXT,
     TITLE,
     Structure,
-    survey,
+    sample_documents,
+    sample_texts,
 )
 from uec_retriever.errors import InvalidInputError
 
@@ -59,37 +61,47 @@ def fit(
 
     Best on pairs of the domain that the expert was trained for.
     """
-    from uec_retriever.data.corpus import Columns, Corpus
+    from uec_retriever.data.corpus import Columns, Corpus, read_pairs
 
     if (corpus is None) == (pairs is None):
         raise InvalidInputError("give --corpus or --pairs, one of them")
-    documents = Corpus(corpus, Columns(text_column, title_column)) if corpus else None
-    calibration = survey(documents, pairs, max_pairs)[1]()
-    [loaded] = load_experts([expert], device, trust_remote_code)
+    if pairs:
+        calibration = read_pairs(pairs)
+    else:
+        assert corpus is not None
+        calibration = sample_documents(Corpus(corpus, Columns(text_column, title_column)), max_pairs)[
+            1
+        ].pairs()
+    [unfitted] = load_experts([expert], device, trust_remote_code)
     from uec_retriever.experts.fitting import fit_posterior
     from uec_retriever.laplace.files import save_posterior
 
     with bar("Fitting", 2 * len(calibration)) as progress:
-        made = fit_posterior(
-            loaded,
+        fit = fit_posterior(
+            unfitted,
             calibration,
             structure=(structure or Structure.kron).value,
             tau=tau,
             batch_size=batch_size,
             progress=progress,
         )
-    assert loaded.posterior is not None
-    save_posterior(out, loaded.posterior, made.header)
+    posterior = fit.expert.posterior
+    assert posterior is not None
+    save_posterior(out, posterior, fit.header)
     if json:
-        print_json(
-            {**asdict(made.header), "file": str(out), "prior_precision": loaded.posterior.prior_precision}
-        )
+        told = {**asdict(fit.header), "file": str(out), "prior_precision": posterior.prior_precision}
+        print_json({**told, "basis_error": fit.basis_error})
         return
+    held = f"{fit.header.heldout_pairs} held-out ones" if calibration.can_hold_out else "none held out"
     output.print(
-        f"{out}: {made.header.structure} posterior of {loaded.label}, layer {made.header.layer}, from "
-        f"{made.header.pairs} pairs ({made.header.source}) and {made.header.heldout_pairs} held-out ones; "
-        f"prior precision {short(loaded.posterior.prior_precision)}, scale {short(loaded.posterior.scale)}"
+        f"{out}: {fit.header.structure} posterior of {fit.expert.label}, layer {fit.header.layer}, from "
+        f"{fit.header.pairs} pairs ({fit.header.source}) and {held}; "
+        f"prior precision {short(posterior.prior_precision)}, scale {short(posterior.scale)}"
     )
+    if not calibration.can_hold_out:
+        errors.print(
+            "note: so few pairs that the variance scale was judged on those it was fitted on: give at least 32"
+        )
 
 
 def recalibrate(
@@ -110,17 +122,17 @@ def recalibrate(
     (`--pairs`). Another structure, layout or model needs `uec reindex`. A calibrated confidence is dropped: run
     `uec calibrate-confidence` again.
     """
-    from uec_retriever.data.pairs import pseudo_pairs
+    from uec_retriever.data.corpus import read_pairs
+    from uec_retriever.engine.location import Location
 
-    engine = open_engine(index, expert, server, collection, device, trust_remote_code)
-    if pairs:
-        calibration = survey(None, pairs, max_pairs)[1]()
-    else:
-        calibration = pseudo_pairs((r.text for page in engine.pages() for r in page), limit=max_pairs)
+    given = read_pairs(pairs) if pairs else None
+    location = Location(index, url=server, collection=collection)
+    engine = open_engine(location, expert, device, trust_remote_code)
+    calibration = given or sample_texts((r.text for page in engine.pages() for r in page), max_pairs).pairs()
     with bar("Calibrating", 2 * len(calibration) * len(engine.experts)) as progress:
         manifest = engine.recalibrate(calibration, temperature=temperature, progress=progress)
     if json:
-        print_json(asdict(manifest))
+        print_json({**asdict(manifest), "notes": manifest.notes})
         return
     priors = ", ".join(f"{e.label} {e.prior:.0%}" for e in manifest.experts)
     output.print(f"temperature {short(manifest.temperature)}; prior trust: {priors}; on {manifest.reference}")

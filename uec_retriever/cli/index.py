@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -18,10 +19,10 @@ from uec_retriever.cli.common import (
     TRUST,
     bar,
     load_experts,
-    quiet_libraries,
+    open_engine,
     status,
 )
-from uec_retriever.cli.making import (
+from uec_retriever.cli.recipe import (
     CORPUS,
     DEFAULT_PAIRS,
     ID,
@@ -32,16 +33,12 @@ from uec_retriever.cli.making import (
     TEMPERATURE,
     TEXT,
     TITLE,
-    Layout,
-    Structure,
-    create,
-    match_posteriors,
-    open_existing,
+    make_recipe,
+    open_or_create,
     report_added,
-    require_agreement,
-    survey,
+    sample_documents,
+    sample_texts,
 )
-from uec_retriever.errors import InvalidInputError
 
 
 def index(
@@ -81,31 +78,20 @@ def index(
     --expert BAAI/bge-small-en-v1.5`
     """
     from uec_retriever.data.corpus import Columns, Corpus
+    from uec_retriever.engine.location import Location
 
     documents = Corpus(corpus, Columns(text_column, title_column, id_column))
     with status("Reading the corpus"):
-        total, made = survey(documents, pairs, max_pairs)
-    engine = open_existing(index, expert or [], server, collection, device, trust_remote_code)
-    if engine is None:
-        if not expert:
-            raise InvalidInputError("a new index needs at least one --expert")
-        experts = load_experts(expert, device, trust_remote_code)
-        engine = create(
-            index,
-            experts,
-            made(),
-            posteriors=match_posteriors(experts, posterior or []),
-            structure=(structure or Structure.kron).value,
-            layout=(layout or Layout.block).value,
-            temperature=temperature,
-            server=server,
-            collection=collection,
-            batch_size=batch_size,
-        )
-    else:
-        require_agreement(engine, structure, layout, temperature, posterior)
-        if pairs:
-            raise InvalidInputError("the index is calibrated already: 'uec recalibrate --pairs' changes that")
+        total, sampler = sample_documents(documents, max_pairs)
+    engine = open_or_create(
+        Location(index, url=server, collection=collection),
+        load_experts(expert or [], device, trust_remote_code),
+        make_recipe(pairs, posterior, structure, layout, temperature),
+        lambda: sampler,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        batch_size=batch_size,
+    )
     with bar("Indexing", total) as progress:
         report = engine.add_records(
             (d.record for d in documents), update=update, batch_size=batch_size, progress=progress
@@ -136,34 +122,25 @@ def reindex(
 
     The old index stays as it is. Run it again after an interruption: it goes on.
     """
-    quiet_libraries()
-    from uec_retriever.data.pairs import pseudo_pairs
     from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.location import Location
 
-    old = Engine.open(
-        index, url=server, collection=collection, device=device, trust_remote_code=trust_remote_code
+    old = open_engine(Location(index, url=server, collection=collection), None, device, trust_remote_code)
+    target = Location(to, collection=collection)
+    recipe = make_recipe(pairs, posterior, structure, layout, temperature)
+    experts = load_experts(expert or [], device, trust_remote_code)
+    if not Engine.exists(target):
+        recipe = replace(recipe, layout=recipe.layout or cast(Any, old.manifest.layout))
+        experts = experts or old.experts
+    new = open_or_create(
+        target,
+        experts,
+        recipe,
+        lambda: sample_texts((r.text for page in old.pages() for r in page), max_pairs),
+        device=device,
+        trust_remote_code=trust_remote_code,
+        batch_size=batch_size,
     )
-    new = open_existing(to, expert or [], None, collection, device, trust_remote_code)
-    if new is None:
-        if pairs:
-            calibration = survey(None, pairs, max_pairs)[1]()
-        else:
-            calibration = pseudo_pairs((r.text for page in old.pages() for r in page), limit=max_pairs)
-        experts = load_experts(expert, device, trust_remote_code) if expert else old.experts
-        new = create(
-            to,
-            experts,
-            calibration,
-            posteriors=match_posteriors(experts, posterior or []),
-            structure=(structure or Structure.kron).value,
-            layout=(layout.value if layout else old.manifest.layout),
-            temperature=temperature,
-            server=None,
-            collection=collection,
-            batch_size=batch_size,
-        )
-    else:
-        require_agreement(new, structure, layout, temperature, posterior)
     with bar("Indexing", old.count()) as progress:
         report = old.copy_to(new, batch_size=batch_size, progress=progress)
     report_added(new, report, None, json)

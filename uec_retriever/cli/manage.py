@@ -14,7 +14,6 @@ from uec_retriever.cli.common import (
     INDEX,
     JSON,
     SERVER,
-    open_store,
     output,
     parse_where,
     print_json,
@@ -28,16 +27,22 @@ from uec_retriever.errors import InvalidInputError
 def info(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", json: JSON = False) -> None:
     """What made an index, how many texts it holds, and its size on disk. Loads no model."""
     with status("Opening the index"):
-        folder, store = open_store(index, server, collection)
-    manifest, count, size = store.manifest, store.count(), folder.size()
+        from uec_retriever.engine.location import Location
+        from uec_retriever.engine.open import open_store
+
+        folder, store, manifest = open_store(Location(index, url=server, collection=collection))
+    count, size = store.count(), folder.size()
     confidence = read_confidence(manifest.confidence)
     if json:
         told = {**asdict(manifest), "confidence": asdict(confidence) if confidence else None}
-        print_json({**told, "fingerprint": manifest.fingerprint, "count": count, "bytes": size})
+        told |= {"fingerprint": manifest.fingerprint, "notes": manifest.notes}
+        print_json({**told, "count": count, "bytes": size})
         return
     output.print(f"{count} texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
     output.print(f"layout {manifest.layout}, temperature {short(manifest.temperature)}")
     output.print(f"calibrated on {manifest.reference}")
+    for note in manifest.notes:
+        output.print(f"note: {note}")
     if confidence is None:
         output.print("confidence not calibrated: 'uec calibrate-confidence' does it")
     else:
@@ -77,14 +82,17 @@ def delete(
     condition = parse_where(where)
     if bool(ids) == bool(condition):
         raise InvalidInputError("give --id (or --ids-from), or --where, one of them")
-    folder, store = open_store(index, server, collection)
-    matching = store.matching(ids or None, condition)
+    from uec_retriever.engine.location import Location
+    from uec_retriever.engine.open import open_store
+
+    folder, store, _ = open_store(Location(index, url=server, collection=collection))
+    matching = store.ids(condition) if condition else store.present(ids)
     if condition and json and not yes:
         raise InvalidInputError("deleting by filter without asking needs --yes")
     if condition and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
     with folder.write_lock():
-        deleted = store.delete(matching) if matching else 0
+        deleted = store.delete(matching)
     if json:
         print_json({"deleted": deleted, "count": store.count()})
     else:

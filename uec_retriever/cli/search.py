@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ from uec_retriever.cli.common import (
     SERVER,
     TRUST,
     bar,
+    errors,
     open_engine,
     output,
     parse_where,
@@ -68,7 +68,10 @@ def search(
     """
     if (query is None) == (queries is None) or (queries is None) != (run is None):
         raise InvalidInputError("give a query, or --queries FILE with --run FILE")
-    engine = open_engine(index, expert, server, collection, device, trust_remote_code)
+    from uec_retriever.engine.location import Location
+
+    location = Location(index, url=server, collection=collection)
+    engine = open_engine(location, expert, device, trust_remote_code)
     options: dict[str, Any] = {
         "where": parse_where(where),
         "candidates": candidates,
@@ -88,6 +91,8 @@ def search(
                 "query": result.query,
                 "coefficients": result.coefficients,
                 "confidence": result.confidence,
+                "confidence_reason": result.confidence_reason,
+                "truncated": list(result.truncated),
                 "hits": [_plain(h) for h in result],
             }
         )
@@ -97,7 +102,8 @@ def search(
 
 def _plain(hit: Hit) -> dict[str, Any]:
     """A hit for machines, without what only frameworks read."""
-    return {key: value for key, value in asdict(hit).items() if key != "payload"}
+    told = {"id": hit.id, "text": hit.text, "metadata": hit.metadata}
+    return {**told, "score": hit.score, "raw_score": hit.raw_score, "deviation": hit.deviation}
 
 
 def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
@@ -105,6 +111,10 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
     output.print(f"trust in the experts: {shares}")
     if result.confidence is not None and model is not None:
         output.print(f"confidence that the first {model.k} hold a right answer: {result.confidence:.0%}")
+    elif model is not None:
+        output.print(f"no confidence: {result.confidence_reason}")
+    for label in result.truncated:
+        errors.print(f"{label} cut the query to its maximal length: it did not see its end")
     if not result.hits:
         output.print("nothing found")
         return

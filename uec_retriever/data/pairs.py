@@ -13,6 +13,7 @@ from uec_retriever.data.texts import check_texts, text_problem
 from uec_retriever.errors import InvalidInputError
 
 MINIMUM_PAIRS = 16
+STANDARD_LIBRARY = "documentation of the Python standard library"  # source of pairs where there is no corpus
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _SMALLEST = 12  # characters; shorter sides say nothing
 
@@ -24,7 +25,7 @@ class CalibrationPairs:
     Attributes:
         queries: n texts.
         positives: n texts, row by row what answers or continues the query.
-        source: `user`, or how they were made: `title`, `first sentence` or `halves`.
+        source: `user`, or how they were made: `title`, `first sentence` or `halves`, or `STANDARD_LIBRARY`.
     """
 
     queries: list[str]
@@ -52,13 +53,18 @@ class CalibrationPairs:
         content = json.dumps([self.queries, self.positives], ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
 
+    @property
+    def can_hold_out(self) -> bool:
+        """Whether there are enough to fit on some and judge on others."""
+        return len(self) >= 2 * MINIMUM_PAIRS
+
     def split(self, heldout: float = 0.2) -> tuple[CalibrationPairs, CalibrationPairs]:
-        """Cut into a part to fit on and a held-out part, in the given order.
+        """Cut into a part to fit on and a held-out part, in the given order; all are both if they are too few.
 
         Args:
             heldout: share of the held-out part, in (0, 1).
         """
-        if len(self) < 2 * MINIMUM_PAIRS:
+        if not self.can_hold_out:
             return self, self
         cut = min(max(round(len(self) * (1 - heldout)), MINIMUM_PAIRS), len(self) - MINIMUM_PAIRS)
         return (

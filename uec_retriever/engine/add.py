@@ -24,7 +24,20 @@ def add_records(
     batch_size: int,
     progress: Progress | None,
 ) -> AddReport:
-    """Add a stream of checked records, a chunk at a time (arguments as `Engine.add`)."""
+    """Add a stream of checked records, a chunk at a time.
+
+    Args:
+        ensemble: the experts.
+        store: the index.
+        records: of any number.
+        update: replace records whose id is there with other content, instead of refusing.
+        batch_size: texts in one forward pass.
+        progress: called with the number of texts done since; a text under one of K experts counts 1 / K.
+
+    Raises:
+        IdConflictError: if an id is there with another text or metadata and not `update`.
+        NumericalError: naming the record whose embedding is NaN or infinite.
+    """
     report, stream = AddReport(), iter(records)
     for chunk in iter(lambda: list(islice(stream, CHUNK)), []):
         report += _add_chunk(ensemble, store, unique(chunk), update, batch_size, progress or _ignore)
@@ -70,13 +83,19 @@ def _add_chunk(
         added=len(chunk) - len(there),
         updated=len(changed),
         unchanged=len(there) - len(changed),
-        truncated=encoded.truncated if encoded else {},
+        truncated=_cut(ensemble.labels, encoded) if encoded else {},
     )
 
 
 def _reads(record: Record) -> tuple[str, str | None]:
     """What cannot change without embedding or storing the text anew."""
     return record.text, record.embedded
+
+
+def _cut(labels: Sequence[str], encoded: EncodedTexts) -> dict[str, int]:
+    """Expert label -> texts that it cut, where there are any."""
+    counts = encoded.truncated.sum(axis=0).tolist()
+    return {label: count for label, count in zip(labels, counts, strict=True) if count}
 
 
 def _ignore(done: float) -> None:

@@ -16,99 +16,143 @@ import numpy as np
 from uec_retriever.confidence.fit import ConfidenceReport, Kind, Outcomes, check_share, fit_confidence
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.confidence.off_topic import OFF_TOPIC
-from uec_retriever.confidence.questions import Question, index_pairs, labelled_questions, pair_questions
+from uec_retriever.confidence.queries import (
+    LabelledQuery,
+    check_labelled,
+    index_pairs,
+    labelled_queries,
+    pair_queries,
+)
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.records import Record
 from uec_retriever.engine.ensemble import Ensemble, Progress
-from uec_retriever.engine.search import DEFAULT_CANDIDATES, score_candidates
+from uec_retriever.engine.search import default_candidates, score_candidates
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.store.chroma import Candidates, ChromaStore
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.entries import Candidates
 
 _BATCH = 64
 _SPARE = 30  # candidates fetched beyond those of a search, to make up for those left out
 _PLANTED = ""  # an id that no record can have
 
 
+@dataclass(frozen=True)
+class ConfidenceOptions:
+    """What confidence is to be calibrated for.
+
+    Attributes:
+        k: hits among which a right answer is to be, >= 1.
+        unanswerable: share of queries without an answer that is expected, in [0, 1).
+        limit: at most this many queries made from the index.
+        seed: of their sample and of the parts of the cross-validation.
+        batch_size: texts in one forward pass.
+    """
+
+    k: int = 10
+    unanswerable: float = 0.5
+    limit: int = 400
+    seed: int = 0
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.k, int) or self.k < 1:
+            raise InvalidInputError(f"k must be a whole number of at least 1, got {self.k!r}")
+        check_share(self.unanswerable)
+
+    @property
+    def candidates(self) -> int:
+        """How many are rescored: as many as a search for k rescores."""
+        return default_candidates(self.k)
+
+
 def calibrate_confidence(
     ensemble: Ensemble,
     store: ChromaStore,
-    pairs: CalibrationPairs | None,
-    labelled: Mapping[str, Collection[str]] | None,
-    *,
-    k: int,
-    unanswerable: float,
-    limit: int,
-    seed: int,
-    batch_size: int,
-    progress: Progress | None,
+    options: ConfidenceOptions,
+    pairs: CalibrationPairs | None = None,
+    labelled: Mapping[str, Collection[str]] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[ConfidenceModel, ConfidenceReport]:
-    """A confidence model for an index, and how good it is (arguments as `Engine.calibrate_confidence`)."""
-    if pairs is not None and labelled is not None:
-        raise InvalidInputError("give pairs or labelled queries, one of them")
-    if not isinstance(k, int) or k < 1:
-        raise InvalidInputError(f"k must be a whole number of at least 1, got {k!r}")
-    check_share(unanswerable)
-    records = store.count()
-    if records <= k:
-        raise InvalidInputError(
-            f"the index has {records} texts, all of which are among the first {k}: add more, or take a smaller k"
-        )
-    if labelled is not None:
-        questions, source = labelled_questions(labelled, store), "labelled queries"
-    else:
-        pairs = pairs or index_pairs(store.pages(), limit=limit, seed=seed)
-        questions, source = pair_questions(pairs), f"pairs: {pairs.source}"
-    if unanswerable:
-        questions += [Question(text, (), off_topic=True) for text in OFF_TOPIC]
-    candidates = max(DEFAULT_CANDIDATES, 2 * k)
-    outcomes = search_questions(
-        ensemble, store, questions, k=k, candidates=candidates, batch_size=batch_size, progress=progress
-    )
-    return fit_confidence(
-        without_suspects(outcomes),
-        k=k,
-        candidates=candidates,
-        records=records,
-        source=source,
-        unanswerable=unanswerable,
-        seed=seed,
-    )
-
-
-def search_questions(
-    ensemble: Ensemble,
-    store: ChromaStore,
-    questions: Sequence[Question],
-    *,
-    k: int,
-    candidates: int,
-    batch_size: int,
-    progress: Progress | None,
-) -> Outcomes:
-    """Search for each question with and without its answer; one without ids and planted text has none.
+    """A confidence model for an index, and how good it is on queries that it was not fitted on.
 
     Args:
         ensemble: the experts.
         store: the index.
-        questions: n of them.
-        k: hits among which the answer is looked for.
-        candidates: how many to rescore.
-        batch_size: texts in one forward pass.
-        progress: called with the number of questions done, those off topic not counted.
+        options: what it is for.
+        pairs: queries and texts that answer them; made from the index if there are neither these nor labels.
+        labelled: query -> ids of its right records.
+        progress: called with the number of queries done.
+
+    Raises:
+        InvalidInputError: for both pairs and labels, too few texts or queries, or if nearly all searches succeed
+            or fail.
+    """
+    if pairs is not None and labelled is not None:
+        raise InvalidInputError("give pairs or labelled queries, one of them")
+    records = store.count()
+    if records <= options.k:
+        raise InvalidInputError(
+            f"the index has {records} texts, all of which are among the first {options.k}: add more, or take a "
+            "smaller k"
+        )
+    if labelled is not None:
+        queries, source = known_queries(labelled, store), "labelled queries"
+    else:
+        pairs = pairs or index_pairs(store.pages(), limit=options.limit, seed=options.seed)
+        queries, source = pair_queries(pairs), f"pairs: {pairs.source}"
+    if options.unanswerable:
+        queries += [LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC]
+    outcomes = search_queries(ensemble, store, queries, options, progress)
+    return fit_confidence(
+        without_suspects(outcomes),
+        k=options.k,
+        candidates=options.candidates,
+        records=records,
+        source=source,
+        unanswerable=options.unanswerable,
+        seed=options.seed,
+    )
+
+
+def known_queries(labelled: Mapping[str, Collection[str]], store: ChromaStore) -> list[LabelledQuery]:
+    """Queries with the texts of their right records, which the index holds.
+
+    Raises:
+        InvalidInputError: for a bad query, or if none of the ids is in the index.
+    """
+    return labelled_queries(labelled, {r.id: r.text for r in store.get(check_labelled(labelled))})
+
+
+def search_queries(
+    ensemble: Ensemble,
+    store: ChromaStore,
+    queries: Sequence[LabelledQuery],
+    options: ConfidenceOptions,
+    progress: Progress | None = None,
+) -> Outcomes:
+    """Search for each query with and without its answer; one without ids and planted text has none.
+
+    Args:
+        ensemble: the experts.
+        store: the index.
+        queries: n of them.
+        options: k, candidates and batch size count here.
+        progress: called with the number of queries done, those off topic not counted.
     """
     tried: list[_Search] = []
-    for start in range(0, len(questions), _BATCH):
-        batch = questions[start : start + _BATCH]
+    for start in range(0, len(queries), _BATCH):
+        batch = queries[start : start + _BATCH]
         encoded = ensemble.encode_queries([q.text for q in batch])
-        planted = _encode_planted(ensemble, batch, batch_size)
-        for row, question in enumerate(batch):
+        planted = _encode_planted(ensemble, batch, options.batch_size)
+        candidates = store.query(encoded.gaussian.mean, options.candidates + _SPARE)
+        for row, (labelled, found) in enumerate(zip(batch, candidates, strict=True)):
             query = encoded.gaussian[row : row + 1]
-            found = store.query(query.mean, candidates + _SPARE)[0]
-            for searched, answers in _both_ways(question, query, found, planted.get(row), candidates):
+            for searched, answers in _both_ways(labelled, query, found, planted.get(row), options.candidates):
                 raw, _ = score_candidates(ensemble, query, searched)
-                signals = abstention_signals(question.text, searched.texts, raw)
-                kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if question.off_topic else Kind.LEFT_OUT
-                best = {searched.ids[i] for i in np.argsort(-raw, kind="stable")[:k]}
+                signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw)
+                kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if labelled.off_topic else Kind.LEFT_OUT
+                best = {searched.records[i].id for i in np.argsort(-raw, kind="stable")[: options.k]}
                 tried.append(_Search(signals, bool(answers & best), kind, start + row))
         if progress:
             progress(sum(not q.off_topic for q in batch))
@@ -133,6 +177,15 @@ def without_suspects(outcomes: Outcomes) -> Outcomes:
     return outcomes.among((outcomes.kinds != Kind.OFF_TOPIC) | (top < np.median(top[answerable])))
 
 
+@dataclass(frozen=True, eq=False)
+class _Planted:
+    """A text as the store would hold it: its record, its mean `[D]` and its coded variance."""
+
+    record: Record
+    mean: Array
+    variance: str
+
+
 @dataclass(frozen=True)
 class _Search:
     signals: dict[str, float]
@@ -142,57 +195,41 @@ class _Search:
 
 
 def _both_ways(
-    question: Question,
+    labelled: LabelledQuery,
     query: GaussianEmbedding,
     found: Candidates,
-    planted: tuple[Array, str] | None,
+    planted: _Planted | None,
     candidates: int,
 ) -> Iterator[tuple[Candidates, frozenset[str]]]:
     """Candidates with the answer, if there is one, and without; each with the ids of right ones."""
-    others = [
-        row
-        for row, (identifier, text) in enumerate(zip(found.ids, found.texts, strict=True))
-        if not question.is_answered_by(identifier, text)
-    ][:candidates]
+    others = [row for row, r in enumerate(found.records) if not labelled.is_answered_by(r.id, r.text)]
     if not others:
         return
-    left_out = _subset(found, others)
-    if question.planted is not None and planted is not None:
-        yield _with(left_out, query, question.planted, *planted), frozenset({_PLANTED})
-    elif question.ids:
-        yield _subset(found, range(min(candidates, len(found.ids)))), question.ids
+    left_out = found[others[:candidates]]
+    if planted is not None:
+        similarity = planted.mean.astype(np.float64) @ query.mean[0].astype(np.float64)
+        together = Candidates(
+            [*left_out.records, planted.record],
+            np.append(left_out.means, similarity),
+            [*left_out.variances, planted.variance],
+        )
+        yield together, frozenset({_PLANTED})
+    elif labelled.ids:
+        yield found[range(min(candidates, len(found)))], labelled.ids
     yield left_out, frozenset()
 
 
 def _encode_planted(
-    ensemble: Ensemble, questions: Sequence[Question], batch_size: int
-) -> dict[int, tuple[Array, str]]:
-    """Mean `[D]` and coded variance of planted texts, as the store would hold them, by row."""
-    rows = [row for row, q in enumerate(questions) if q.planted is not None]
+    ensemble: Ensemble, queries: Sequence[LabelledQuery], batch_size: int
+) -> dict[int, _Planted]:
+    """The planted texts, by row."""
+    rows = [row for row, q in enumerate(queries) if q.planted is not None]
     if not rows:
         return {}
-    texts = [str(questions[row].planted) for row in rows]
+    texts = [str(queries[row].planted) for row in rows]
     gaussian = ensemble.encode_documents(texts, batch_size=batch_size).gaussian
     strings = ensemble.codec.to_strings(ensemble.codec.code(gaussian))
-    return dict(zip(rows, zip(gaussian.mean, strings, strict=True), strict=True))
-
-
-def _subset(found: Candidates, rows: Sequence[int]) -> Candidates:
-    return Candidates(
-        [found.ids[i] for i in rows],
-        [found.texts[i] for i in rows],
-        [found.metadatas[i] for i in rows],
-        found.means[list(rows)],
-        [found.variances[i] for i in rows],
-    )
-
-
-def _with(found: Candidates, query: GaussianEmbedding, text: str, mean: Array, variance: str) -> Candidates:
-    similarity = float(query.mean[0].astype(np.float64) @ mean.astype(np.float64))
-    return Candidates(
-        [*found.ids, _PLANTED],
-        [*found.texts, text],
-        [*found.metadatas, {}],
-        np.append(found.means, similarity),
-        [*found.variances, variance],
-    )
+    return {
+        row: _Planted(Record(_PLANTED, text), mean, string)
+        for row, text, mean, string in zip(rows, texts, gaussian.mean, strings, strict=True)
+    }

@@ -1,120 +1,161 @@
-"""Build an index's manifest: posteriors fitted or given, experts calibrated together."""
+"""Make an index: posteriors fitted or given, experts calibrated together; the manifest says how."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from uec_retriever.atomic import write_atomically
-from uec_retriever.convolution import LAYOUTS, Layout
-from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.convolution import LAYOUTS, check_temperature
+from uec_retriever.data.pairs import CalibrationPairs, PairSampler
+from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.engine.agreement import match_posteriors
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.recalibrate import calibrate
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, StorageError, UECError
-from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.fitting import Reference, fit_posterior, measure_reference
-from uec_retriever.experts.posteriors import attach_posterior
+from uec_retriever.experts.expert import Expert, attach_posterior
+from uec_retriever.experts.fitting import (
+    DEFAULT_STRUCTURE,
+    DEFAULT_TAU,
+    Reference,
+    fit_posterior,
+    measure_reference,
+)
+from uec_retriever.laplace.basis import TOLERANCE
 from uec_retriever.laplace.files import load_posterior, posterior_bytes
 from uec_retriever.laplace.posterior import STRUCTURES
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 _COLLECTION = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
+_LIMIT = 640  # pairs made from a corpus
+_logger = logging.getLogger(__name__)
 Progress = Callable[[int], None]
 
 
-def build_index(
+def build_ensemble(
     folder: IndexFolder,
     experts: Sequence[Expert],
-    pairs: CalibrationPairs,
+    recipe: Recipe,
     *,
-    posteriors: Mapping[str, Path],
-    structure: str,
-    layout: Layout,
-    temperature: float | None,
     batch_size: int,
     progress: Progress | None,
-) -> Manifest:
-    """Write posterior files into the folder and return the manifest (arguments as `Engine.create`)."""
-    _check(folder, experts, posteriors, structure, layout, temperature)
-    _, held = pairs.split()
-    entries: list[ExpertEntry] = []
-    references: list[Reference] = []
-    for expert in experts:
-        reference, digest, fitted = _posterior(
-            folder, expert, pairs, held, posteriors.get(expert.label), structure, batch_size, progress
-        )
-        references.append(reference)
-        entries.append(
-            ExpertEntry(
-                label=expert.label,
-                model=expert.name,
-                fingerprint=expert.fingerprint,
-                dimension=expert.dimension,
-                structure=fitted,
-                posterior=digest,
-                query_zero=0.0,
-                document_zero=0.0,
-                prior=1.0,
-                options=expert.options,
-            )
-        )
+) -> Ensemble:
+    """Write posterior files into the folder; nothing else is stored yet.
+
+    Args:
+        folder: of the index to be.
+        experts: without posteriors; they stay so.
+        recipe: its pairs must be there.
+        batch_size: texts in one forward pass.
+        progress: called with texts done; twice the pairs per expert to fit, twice the held-out ones for others.
+
+    Raises:
+        InvalidInputError: for arguments out of range.
+        ModelMismatchError: if a posterior belongs to another model.
+        StorageError: if there is an index already, or the folder cannot be written.
+    """
+    posteriors = _check(folder, experts, recipe)
+    assert recipe.pairs is not None
+    builder = _Builder(folder, recipe.pairs, recipe.structure or DEFAULT_STRUCTURE, batch_size, progress)
+    members = [builder.member(expert, posteriors.get(expert.label)) for expert in experts]
+    held = recipe.pairs.split()[1]
     manifest = Manifest(
-        experts=tuple(entries),
-        layout=layout,
+        experts=tuple(m.entry for m in members),
+        layout=recipe.layout or "block",
         temperature=1.0,
-        reference=f"{len(held)} pairs: {pairs.source}",
+        reference=f"{len(held)} pairs: {recipe.pairs.source}",
         versions={n: version(n) for n in ("uec-retriever", "chromadb", "sentence-transformers", "torch")},
+        pairs_digest=recipe.pairs.digest,
+        pairs_source=recipe.pairs.source,
+        heldout=recipe.pairs.can_hold_out,
     )
-    return calibrate(manifest, references, temperature)
+    for note in manifest.notes:
+        _logger.warning("%s", note)
+    manifest = calibrate(manifest, [m.reference for m in members], recipe.temperature)
+    return Ensemble([m.expert for m in members], manifest)
 
 
-def _check(
-    folder: IndexFolder,
-    experts: Sequence[Expert],
-    posteriors: Mapping[str, Path],
-    structure: str,
-    layout: str,
-    temperature: float | None,
-) -> None:
-    """Everything that can be refused before hours of fitting."""
-    _check_experts(experts, posteriors)
-    if structure not in STRUCTURES:
-        raise InvalidInputError(f"structure must be one of {sorted(STRUCTURES)}, got {structure!r}")
-    if layout not in LAYOUTS:
-        raise InvalidInputError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
-    if layout == "sum" and len({e.dimension for e in experts}) > 1:
+def load_experts(
+    experts: Sequence[Expert | str | Path], *, device: str | None, trust_remote_code: bool
+) -> list[Expert]:
+    """Experts, those given by hub id or folder loaded.
+
+    Raises:
+        InvalidInputError: for a single one instead of a list.
+        ModelNotFoundError: if one cannot be loaded.
+    """
+    if isinstance(experts, str | Path | Expert):
+        raise InvalidInputError("expected a list of experts, got a single one: put it into a list")
+    return [
+        e
+        if isinstance(e, Expert)
+        else Expert.load(str(e), device=device, trust_remote_code=trust_remote_code)
+        for e in experts
+    ]
+
+
+def pairs_of_texts(texts: Iterable[str]) -> CalibrationPairs:
+    """Pseudo-pairs of a corpus, or general ones where it is too small (see `sampled_pairs`)."""
+    sampler = PairSampler(_LIMIT)
+    for text in texts:
+        sampler.offer(text)
+    return sampled_pairs(sampler)
+
+
+def sampled_pairs(sampler: PairSampler) -> CalibrationPairs:
+    """Pseudo-pairs of a sample, or those of the standard library where it is too small to make and hold out any."""
+    try:
+        pairs = sampler.pairs()
+    except InvalidInputError:
+        return general_pairs()
+    return pairs if pairs.can_hold_out else general_pairs()
+
+
+def _check(folder: IndexFolder, experts: Sequence[Expert], recipe: Recipe) -> dict[str, Path]:
+    """Refuse all that can be before hours of fitting; returns expert label -> posterior file."""
+    _check_experts(experts)
+    posteriors = match_posteriors(experts, recipe.posteriors)
+    if recipe.structure not in (None, *STRUCTURES):
+        raise InvalidInputError(f"structure must be one of {sorted(STRUCTURES)}, got {recipe.structure!r}")
+    if recipe.layout not in (None, *LAYOUTS):
+        raise InvalidInputError(f"layout must be one of {sorted(LAYOUTS)}, got {recipe.layout!r}")
+    if recipe.layout == "sum" and len({e.dimension for e in experts}) > 1:
         raise InvalidInputError(
             f"the sum layout needs experts of one dimension, got {[e.dimension for e in experts]}: "
             "use layout='block'"
         )
-    if temperature is not None and not temperature >= 0:
-        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
-    if not _COLLECTION.fullmatch(folder.collection):
+    if recipe.temperature is not None:
+        check_temperature(recipe.temperature)
+    name = folder.location.collection
+    if not _COLLECTION.fullmatch(name):
         raise InvalidInputError(
-            f"the collection name {folder.collection!r} is none that Chroma takes: use 3 to 512 of a-z, A-Z, 0-9, "
+            f"the collection name {name!r} is none that Chroma takes: use 3 to 512 of a-z, A-Z, 0-9, "
             "'.', '_' and '-', with a letter or digit at both ends"
         )
-    if ChromaStore.exists(folder.client(), folder.collection):
+    if ChromaStore.exists(folder.client(), name):
         raise StorageError(
-            f"there is a collection {folder.collection!r} in {folder.url or folder.path} already: open it, "
-            "delete it, or choose another folder or name"
+            f"there is a collection {name!r} in {folder.location} already: open it, delete it, or choose another "
+            "folder or name"
         )
+    return posteriors
 
 
-def _check_experts(experts: Sequence[Expert], posteriors: Mapping[str, Path]) -> None:
+def _check_experts(experts: Sequence[Expert]) -> None:
     if not experts:
         raise InvalidInputError("an index needs at least one expert")
     labels = [e.label for e in experts]
     if twice := [label for label, n in Counter(labels).items() if n > 1]:
         raise InvalidInputError(f"two experts are called {twice[0]!r}: give each a label of its own")
-    if unknown := sorted(set(posteriors) - set(labels)):
-        raise InvalidInputError(f"posteriors for {unknown}, but the experts are {labels}")
     for expert in experts:
         try:
             json.dumps(expert.options)
@@ -125,41 +166,70 @@ def _check_experts(experts: Sequence[Expert], posteriors: Mapping[str, Path]) ->
             ) from error
 
 
-def _posterior(
-    folder: IndexFolder,
-    expert: Expert,
-    pairs: CalibrationPairs,
-    held: CalibrationPairs,
-    given: Path | None,
-    structure: str,
-    batch_size: int,
-    progress: Progress | None,
-) -> tuple[Reference, str, str]:
-    """Give an expert its posterior and the folder a copy; returns reference, SHA-256 and structure."""
-    if given is None:
-        given = _earlier_fit(folder, expert, pairs, structure)
-    if given is None:
-        fit = fit_posterior(expert, pairs, structure=structure, batch_size=batch_size, progress=progress)
-        assert expert.posterior is not None
-        header, reference = fit.header, fit.reference
-        data = posterior_bytes(expert.posterior, header)
-    else:
-        header = attach_posterior(expert, given)
-        data = given.read_bytes()
-        reference = measure_reference(expert, held, batch_size=batch_size, progress=progress)
-    digest = hashlib.sha256(data).hexdigest()
-    write_atomically(folder.posterior_file(digest), data)
-    return reference, digest, header.structure
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """An expert with its posterior, what it makes of the held-out pairs, and its entry in the manifest."""
+
+    expert: Expert
+    reference: Reference
+    entry: ExpertEntry
 
 
-def _earlier_fit(folder: IndexFolder, expert: Expert, pairs: CalibrationPairs, structure: str) -> Path | None:
-    """The posterior that an interrupted build left behind."""
-    for path in sorted(folder.posterior_file("*").parent.glob("*.safetensors")):
-        try:
-            header = load_posterior(path)[1]
-        except UECError:  # damaged, or of another version: no reason not to fit anew
-            continue
-        wanted = (expert.fingerprint, pairs.digest, structure)
-        if (header.fingerprint, header.pairs_hash, header.structure) == wanted:
-            return path
-    return None
+@dataclass(frozen=True, eq=False)
+class _Builder:
+    folder: IndexFolder
+    pairs: CalibrationPairs
+    structure: str
+    batch_size: int
+    progress: Progress | None
+
+    def member(self, expert: Expert, given: Path | None) -> _Member:
+        """Give an expert its posterior and the folder a copy of it."""
+        given = given or self._earlier_fit(expert)
+        basis_error = None
+        if given is None:
+            fit = fit_posterior(
+                expert,
+                self.pairs,
+                structure=self.structure,
+                batch_size=self.batch_size,
+                progress=self.progress,
+            )
+            expert, header, reference = fit.expert, fit.header, fit.reference
+            assert expert.posterior is not None
+            data = posterior_bytes(expert.posterior, header)
+            if fit.basis_error > TOLERANCE:
+                basis_error = fit.basis_error
+        else:
+            expert, header = attach_posterior(expert, given)
+            data = given.read_bytes()
+            held = self.pairs.split()[1]
+            reference = measure_reference(expert, held, batch_size=self.batch_size, progress=self.progress)
+        digest = hashlib.sha256(data).hexdigest()
+        write_atomically(self.folder.posterior_file(digest), data)
+        entry = ExpertEntry(
+            label=expert.label,
+            model=expert.name,
+            fingerprint=expert.fingerprint,
+            dimension=expert.dimension,
+            structure=header.structure,
+            posterior=digest,
+            query_zero=0.0,
+            document_zero=0.0,
+            prior=1.0,
+            options=expert.options,
+            basis_error=basis_error,
+        )
+        return _Member(expert, reference, entry)
+
+    def _earlier_fit(self, expert: Expert) -> Path | None:
+        """The posterior that an interrupted build left behind."""
+        wanted = (expert.fingerprint, self.pairs.digest, self.structure, DEFAULT_TAU)
+        for path in self.folder.posterior_files():
+            try:
+                header = load_posterior(path)[1]
+            except UECError:  # damaged, or of another version: no reason not to fit anew
+                continue
+            if (header.fingerprint, header.pairs_hash, header.structure, header.numbers["tau"]) == wanted:
+                return path
+        return None

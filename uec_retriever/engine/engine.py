@@ -2,117 +2,86 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.convolution import Layout
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import make_records
 from uec_retriever.engine.add import Progress
-from uec_retriever.engine.create import build_index
-from uec_retriever.engine.ensemble import Ensemble
-from uec_retriever.engine.folder import IndexFolder, load_experts
-from uec_retriever.engine.opening import check_same_experts, differences, loaded, pairs_from
+from uec_retriever.engine.agreement import check_agreement, check_same_experts
+from uec_retriever.engine.create import build_ensemble, load_experts, pairs_of_texts
+from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.open import load_ensemble, open_store
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.engine.writer import Writer
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
-from uec_retriever.store.chroma import DEFAULT_COLLECTION, ChromaStore
-from uec_retriever.store.connection import check_client, keeps_nothing
+from uec_retriever.store.chroma import ChromaStore
 
 
 class Engine(Writer):
     """An index of texts that is searched with all its experts at once.
 
     Make one with `Engine.from_texts`, `Engine.create` or `Engine.open`. Searching is safe under
-    threads; adding and deleting take the index's write lock.
+    threads; changes take the index's write lock.
     """
 
     @classmethod
     def create(
         cls,
-        path: str | Path,
+        location: str | Path | Location,
         experts: Sequence[Expert],
-        pairs: CalibrationPairs,
+        recipe: Recipe | CalibrationPairs,
         *,
-        posteriors: Mapping[str, str | Path] | None = None,
-        structure: str = "kron",
-        layout: Layout = "block",
-        temperature: float | None = None,
-        url: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        client: Any = None,
-        collection: str = DEFAULT_COLLECTION,
         batch_size: int = 32,
         progress: Progress | None = None,
     ) -> Engine:
         """Make an empty index: fit what has no posterior, calibrate the experts on common pairs.
 
         Args:
-            path: folder of the index; made if absent.
-            experts: one or more, with distinct labels.
-            pairs: calibration pairs, see `pseudo_pairs` to make them from a corpus.
-            posteriors: expert label -> posterior file, for those not to be fitted here.
-            structure: of fitted posteriors, `kron` or `diag`.
-            layout: `block`, or `sum` for experts of one coordinate system.
-            temperature: T of the coefficients; chosen on held-out pairs if None.
-            url: of a Chroma server; embedded in the folder if absent.
-            headers: for the server.
-            client: a Chroma client of your own, instead of `url`.
-            collection: name of the Chroma collection.
+            location: folder of the index, made if absent, or a `Location`.
+            experts: one or more, with distinct labels; they stay as they are.
+            recipe: with calibration pairs, or these alone; `pseudo_pairs` makes them from a corpus.
             batch_size: texts in one forward pass.
             progress: called with texts done; `2 len(pairs)` per expert to fit.
 
+        Returns:
+            The index; `engine.manifest.notes` says what is poor about its calibration.
+
         Raises:
-            InvalidInputError: for arguments out of range.
+            InvalidInputError: for arguments out of range, or without pairs.
             ModelMismatchError: if a posterior belongs to another model.
+            IndexBusyError: if another process writes to the folder.
             StorageError: if there is an index already, or the folder cannot be written.
         """
-        folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
-        experts = [copy(expert) for expert in experts]  # another index may hold them with another posterior
-        manifest = build_index(
-            folder,
-            experts,
-            pairs,
-            posteriors={label: Path(p) for label, p in (posteriors or {}).items()},
-            structure=structure,
-            layout=layout,
-            temperature=temperature,
-            batch_size=batch_size,
-            progress=progress,
-        )
+        recipe = Recipe(recipe) if isinstance(recipe, CalibrationPairs) else recipe
+        if recipe.pairs is None:
+            raise InvalidInputError("a new index needs calibration pairs: Recipe(pairs=pseudo_pairs(texts))")
+        folder = IndexFolder(Location.of(location))
+        ensemble = build_ensemble(folder, experts, recipe, batch_size=batch_size, progress=progress)
         with folder.write_lock():
-            store = ChromaStore.create(folder.client(), collection, manifest)
-        return cls(Ensemble(experts, manifest), store, folder)
+            store = ChromaStore.create(folder.client(), folder.location.collection, ensemble.manifest)
+        return cls(ensemble, store, folder)
 
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        location: str | Path | Location,
         *,
         experts: Mapping[str, str | Path | Expert] | None = None,
         device: str | None = None,
         trust_remote_code: bool = False,
-        url: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        client: Any = None,
-        collection: str = DEFAULT_COLLECTION,
     ) -> Engine:
         """Open an index and load the experts that made it.
 
         Args:
-            path: folder of the index.
+            location: folder of the index, or a `Location`.
             experts: expert label -> where its model is now, or a loaded expert.
-            device: torch device for the experts.
-            trust_remote_code: passed to the models. Off unless you say so.
-            url: of a Chroma server; embedded in the folder if absent.
-            headers: for the server.
-            client: a Chroma client of your own, instead of `url`.
-            collection: name of the Chroma collection.
+            device: torch device for the experts; sentence-transformers' choice if None.
+            trust_remote_code: run code that comes with the models. Off unless you say so.
 
         Raises:
             NotAnIndexError: if there is no index of ours.
@@ -120,155 +89,125 @@ class Engine(Writer):
             ModelNotFoundError: if a model is gone.
             ModelMismatchError: if a model is not the one that made the index.
         """
-        folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
-        store = ChromaStore.open(folder.client(existing=True), collection)
-        loaded = load_experts(
-            folder, store.manifest, experts or {}, device=device, trust_remote_code=trust_remote_code
+        folder, store, manifest = open_store(Location.of(location))
+        ensemble = load_ensemble(
+            folder, manifest, experts or {}, device=device, trust_remote_code=trust_remote_code
         )
-        return cls(Ensemble(loaded, store.manifest), store, folder)
+        return cls(ensemble, store, folder)
 
     @classmethod
     def open_or_create(
         cls,
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
         experts: Sequence[Expert | str | Path] | None = None,
+        recipe: Recipe | None = None,
         *,
         texts: Iterable[str] = (),
-        pairs: CalibrationPairs | None = None,
-        posteriors: Mapping[str, str | Path] | None = None,
-        structure: str | None = None,
-        layout: Layout | None = None,
-        temperature: float | None = None,
         device: str | None = None,
         trust_remote_code: bool = False,
-        url: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        client: Any = None,
-        collection: str = DEFAULT_COLLECTION,
         batch_size: int = 32,
         progress: Progress | None = None,
     ) -> Engine:
-        """Open the index if it is there, else make it empty; arguments as `create` and `open`.
+        """Open the index if it is there, else make it empty.
 
         Args:
-            path: folder; a temporary one, gone with the engine, if None.
+            location: folder of the index, or a `Location`; a temporary folder, gone with the engine, if None.
             experts: loaded, or by hub id or folder. An index that is there needs none.
+            recipe: how to make it; one that is there must agree.
             texts: what pairs are made from if there are none. Where that is too little, documentation of
-                the Python standard library serves, with a warning in the log.
-            pairs: calibration pairs of your own.
-            posteriors: as `create`.
-            structure: as `create`, `kron` if None.
-            layout: as `create`, `block` if None.
-            temperature: as `create`.
-            device: as `open`.
-            trust_remote_code: as `open`.
-            url: as `create`.
-            headers: as `create`.
-            client: as `create`.
-            collection: as `create`.
-            batch_size: as `create`.
-            progress: as `create`.
+                the Python standard library serves; `engine.manifest.notes` tells.
+            device: torch device for the experts; sentence-transformers' choice if None.
+            trust_remote_code: run code that comes with the models. Off unless you say so.
+            batch_size: texts in one forward pass.
+            progress: called with texts done; `2 len(pairs)` per expert to fit.
 
         Raises:
             InvalidInputError: if there is no index and no expert, or it was made otherwise than asked.
             ModelMismatchError: if the index was made with other experts.
         """
-        connection: dict[str, Any] = {
-            "url": url,
-            "headers": headers,
-            "client": client,
-            "collection": collection,
-        }
-        temporary = _temporary_folder(url, client) if path is None else None
-        place = Path(temporary or path or "")
-        given = loaded(experts or [], device=device, trust_remote_code=trust_remote_code)
-        if cls.exists(place, **connection):
-            folder = IndexFolder(place, **connection)
-            manifest = ChromaStore.open(folder.client(existing=True), collection).manifest
-            named = check_same_experts(manifest, given, f"the index {url or place}") if given else {}
-            other = differences(manifest, structure=structure, layout=layout, temperature=temperature)
-            if other:
-                raise InvalidInputError(
-                    f"the index {url or place} has another {' and '.join(other)}: leave that out to add to it, or "
-                    "make another one with 'uec reindex'"
-                )
-            return cls.open(
-                place, experts=named, device=device, trust_remote_code=trust_remote_code, **connection
+        location, recipe = Location.of(location), recipe or Recipe()
+        given = load_experts(experts or [], device=device, trust_remote_code=trust_remote_code)
+        if location.path is not None and cls.exists(location):
+            folder, store, manifest = open_store(location)
+            named = check_same_experts(manifest, given, str(location))
+            check_agreement(manifest, recipe, str(location))
+            ensemble = load_ensemble(
+                folder, manifest, named, device=device, trust_remote_code=trust_remote_code
             )
+            return cls(ensemble, store, folder)
         if not given:
             raise InvalidInputError(
-                f"there is no index in {url or place} yet: to make one, give experts=[...], hub ids or folders"
+                f"there is no index in {location} yet: to make one, give experts=[...], hub ids or folders"
             )
-        try:
-            engine = cls.create(
-                place,
-                given,
-                pairs or pairs_from(texts),
-                posteriors=posteriors,
-                structure=structure or "kron",
-                layout=layout or "block",
-                temperature=temperature,
-                batch_size=batch_size,
-                progress=progress,
-                **connection,
-            )
-        except BaseException:
-            if temporary:
-                shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        if temporary:
-            weakref.finalize(engine, shutil.rmtree, temporary, ignore_errors=True)
-        return engine
+        if recipe.pairs is None:
+            recipe = replace(recipe, pairs=pairs_of_texts(texts))
+        return cls.create(location, given, recipe, batch_size=batch_size, progress=progress)
 
     @classmethod
     def from_texts(
         cls,
         texts: Sequence[str],
         experts: Sequence[Expert | str | Path] | None = None,
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
         *,
         ids: Sequence[str] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
         update: bool = False,
-        **options: Any,
+        device: str | None = None,
+        batch_size: int = 32,
+        progress: Progress | None = None,
     ) -> Engine:
         """Make an index of texts, or add them to the one that is there.
 
+        A model that brings code of its own is given loaded: `Expert.load(name, trust_remote_code=True)`.
+
         Args:
-            texts: non-empty strings.
-            experts: as `open_or_create`.
-            path: as `open_or_create`.
-            ids: as `add`.
-            metadatas: as `add`.
-            update: as `add`.
-            **options: as `open_or_create`.
+            texts: non-empty strings; calibration pairs are made from them if the recipe has none.
+            experts: loaded, or by hub id or folder. An index that is there needs none.
+            location: folder of the index, or a `Location`; a temporary folder, gone with the engine, if None.
+            recipe: how to make it; one that is there must agree.
+            ids: one each; made from text and metadata if absent.
+            metadatas: one each, flat.
+            update: replace texts whose id is there with other content, instead of refusing.
+            device: torch device for the experts; sentence-transformers' choice if None.
+            batch_size: texts in one forward pass.
+            progress: called with texts done; twice the pairs per expert to fit, then each text once.
+
+        Returns:
+            The index; `engine.manifest.notes` says what is poor about its calibration.
+
+        Raises:
+            InvalidInputError: for a bad text, id or metadata, before anything is made; if there is no index and no
+                expert, or it was made otherwise than asked.
+            ModelMismatchError: if the index was made with other experts.
+            IdConflictError: if an id is there with another text or metadata and not `update`.
         """
         records = make_records(texts, ids, metadatas)
-        engine = cls.open_or_create(path, experts, texts=(r.text for r in records), **options)
-        engine.add_records(records, update=update)
+        engine = cls.open_or_create(
+            location,
+            experts,
+            recipe,
+            texts=(r.text for r in records),
+            device=device,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
         return engine
 
-    @staticmethod
-    def exists(
-        path: str | Path,
-        *,
-        url: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        client: Any = None,
-        collection: str = DEFAULT_COLLECTION,
-    ) -> bool:
-        """Whether there is a collection of that name, in the folder or on the server."""
-        folder = IndexFolder(Path(path), url=url, headers=headers, client=client, collection=collection)
-        if url is None and client is None and not folder.has_database:
-            return False
+    @classmethod
+    def exists(cls, location: str | Path | Location) -> bool:
+        """Whether there is an index, or another collection of its name, in a folder or on a server."""
+        folder = IndexFolder(Location.of(location))
         try:
-            return ChromaStore.exists(folder.client(), collection)
+            return folder.can_hold_index() and ChromaStore.exists(folder.client(), folder.location.collection)
         finally:
             folder.close()
 
     def close(self) -> None:
         """Let go of Chroma: of the folder's database or its server, but not of a client of your own."""
-        if self._folder.owns_client:
+        if self._folder.location.client is None:
             self.store.close()
 
     def __enter__(self) -> Engine:
@@ -276,12 +215,3 @@ class Engine(Writer):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _temporary_folder(url: str | None, client: Any) -> str:
-    """For an index without a folder: nothing may outlive its posterior files."""
-    if url is not None or (client is not None and not keeps_nothing(check_client(client))):
-        raise InvalidInputError(
-            "a Chroma server keeps the texts, but posterior files need a folder: give path=..."
-        )
-    return tempfile.mkdtemp(prefix="uec-")

@@ -1,16 +1,17 @@
-"""Ensemble: experts, their calibration and layout; turns texts into what is stored and searched."""
+"""Ensemble: the one state of an index in memory; turns texts into what is stored and searched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uec_retriever.confidence.model import ConfidenceModel, read_confidence
-from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
+from uec_retriever.convolution import check_temperature, coefficients, convolve_block, convolve_sum
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Encoding, Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.codec import VarianceCodec
@@ -77,27 +78,54 @@ class EncodedTexts:
     Attributes:
         gaussian: n fused Gaussians in the layout of the index.
         coefficients: `[n, K]` trust in each expert; None for documents in blocks.
-        truncated: expert label -> how many texts it cut.
+        truncated: `[n, K]` whether an expert cut the text to its maximal length.
     """
 
     gaussian: GaussianEmbedding
     coefficients: Array | None
-    truncated: dict[str, int]
+    truncated: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Experts with posteriors, joined as a manifest says.
+    """Experts with posteriors, joined as a manifest says: all that a search uses beside the store. Immutable.
 
-    Args:
+    Whoever encodes and scores reads one of these once and uses nothing else, so that queries and stored
+    variances are never calibrated differently.
+
+    Attributes:
         experts: in the order of the manifest, each with its posterior.
-        manifest: layout, temperature, zeros and priors.
+        manifest: layout, temperature, zeros, priors and confidence.
+        codec: of the variances; made from the experts if None.
     """
 
-    def __init__(self, experts: Sequence[Expert], manifest: Manifest) -> None:
-        self.experts = [copy(e) for e in experts]  # another index may give them other posteriors
-        self.manifest = manifest
-        bases = [e.variance_basis for e in self.experts]
-        self.codec = VarianceCodec(bases if manifest.layout == "block" else [np.concatenate(bases)])
+    experts: Sequence[Expert]
+    manifest: Manifest
+    codec: VarianceCodec = None  # type: ignore[assignment]  # set below, never None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "experts", tuple(self.experts))
+        if self.codec is None:
+            bases = [e.variance_basis for e in self.experts]
+            blocks = bases if self.manifest.layout == "block" else [np.concatenate(bases)]
+            object.__setattr__(self, "codec", VarianceCodec(blocks))
+
+    def with_manifest(self, manifest: Manifest) -> Ensemble:
+        """The same experts, calibrated otherwise."""
+        return replace(self, manifest=manifest)
+
+    def at_temperature(self, temperature: float | None) -> Ensemble:
+        """The same at another temperature T of the coefficients; itself if None.
+
+        Raises:
+            InvalidInputError: for one below 0, or in the sum layout.
+        """
+        if temperature is None:
+            return self
+        if self.manifest.layout == "sum":
+            raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
+        check_temperature(temperature)
+        return self.with_manifest(replace(self.manifest, temperature=temperature))
 
     @property
     def labels(self) -> list[str]:
@@ -118,25 +146,17 @@ class Ensemble:
         return np.repeat(factors, [len(basis) for basis in self.codec.bases])
 
     def encode_queries(
-        self,
-        texts: Sequence[str],
-        manifest: Manifest | None = None,
-        *,
-        batch_size: int = 32,
-        prompts: Sequence[str] = (),
+        self, texts: Sequence[str], *, batch_size: int = 32, prompts: Sequence[str] = ()
     ) -> EncodedTexts:
         """Fused queries.
 
         Args:
-            texts: non-empty.
-            manifest: another one than the ensemble's, say, of another temperature.
+            texts: n >= 1, non-empty.
             batch_size: texts in one forward pass.
             prompts: names of prompts to prefer to the experts' prompts for queries, where they have them.
         """
-        manifest = manifest or self.manifest
         encodings = [e.encode(texts, "query", batch_size=batch_size, prompts=prompts) for e in self.experts]
-        fused, weights = fuse_queries(_calibrated(encodings, manifest), manifest)
-        return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
+        return EncodedTexts(*fuse_queries(self._calibrated(encodings), self.manifest), _truncated(encodings))
 
     def encode_documents(
         self,
@@ -146,28 +166,40 @@ class Ensemble:
         progress: Progress | None = None,
         prompts: Sequence[str] = (),
     ) -> EncodedTexts:
-        """Documents as stored. `progress` gets the texts done, each counted once per expert."""
+        """Documents as stored.
+
+        Args:
+            texts: n >= 1, non-empty.
+            batch_size: texts in one forward pass.
+            progress: called with the texts done, each counted once per expert.
+            prompts: names of prompts to prefer to the experts' prompts for documents, where they have them.
+        """
         encodings = [
             e.encode(texts, "document", batch_size=batch_size, progress=progress, prompts=prompts)
             for e in self.experts
         ]
-        fused, weights = fuse_documents([e.gaussian for e in encodings], self.manifest)
-        return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
+        fused = fuse_documents([e.gaussian for e in encodings], self.manifest)
+        return EncodedTexts(*fused, _truncated(encodings))
 
     def encode_texts(
         self, texts: Sequence[str], *, batch_size: int = 32, prompts: Sequence[str] = ()
     ) -> EncodedTexts:
-        """Texts that are compared with their like (see `fuse_texts`); arguments as `encode_queries`."""
+        """Texts that are compared with their like (see `fuse_texts`).
+
+        Args:
+            texts: n >= 1, non-empty.
+            batch_size: texts in one forward pass.
+            prompts: names of prompts to put before them, where the experts have them.
+        """
         encodings = [e.encode(texts, "text", batch_size=batch_size, prompts=prompts) for e in self.experts]
-        fused, weights = fuse_texts(_calibrated(encodings, self.manifest), self.manifest)
-        return EncodedTexts(fused, weights, self._truncated([e.truncated for e in encodings]))
+        return EncodedTexts(*fuse_texts(self._calibrated(encodings), self.manifest), _truncated(encodings))
 
-    def _truncated(self, flags: Sequence[Sequence[bool]]) -> dict[str, int]:
-        return {label: sum(f) for label, f in zip(self.labels, flags, strict=True) if any(f)}
+    def _calibrated(self, encodings: Sequence[Encoding]) -> list[GaussianEmbedding]:
+        return [
+            e.gaussian.scale_variance(entry.variance_factor)
+            for e, entry in zip(encodings, self.manifest.experts, strict=True)
+        ]
 
 
-def _calibrated(encodings: Sequence[Encoding], manifest: Manifest) -> list[GaussianEmbedding]:
-    return [
-        GaussianEmbedding(e.gaussian.mean, e.gaussian.variance * np.float32(entry.variance_factor))
-        for e, entry in zip(encodings, manifest.experts, strict=True)
-    ]
+def _truncated(encodings: Sequence[Encoding]) -> NDArray[np.bool_]:
+    return np.stack([e.truncated for e in encodings], axis=1)

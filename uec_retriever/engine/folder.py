@@ -1,62 +1,46 @@
-"""An index folder: posterior files, the write lock, and the embedded Chroma or the way to a server."""
+"""An index folder: posterior files, and the embedded Chroma or the way to a server."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import shutil
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from copy import copy
+import weakref
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock, Timeout
-
-from uec_retriever.errors import (
-    CorruptFileError,
-    IndexBusyError,
-    InvalidInputError,
-    ModelNotFoundError,
-    NotAnIndexError,
-    StorageError,
-)
-from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.posteriors import attach_posterior, check_fingerprint
-from uec_retriever.store.chroma import DEFAULT_COLLECTION
-from uec_retriever.store.connection import check_client, connect
-from uec_retriever.store.manifest import ExpertEntry, Manifest
+from uec_retriever.engine.location import Location
+from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
+from uec_retriever.store.connection import ClientAPI, check_client, connect, connects_to
+from uec_retriever.store.locks import write_lock
 
 
 class IndexFolder:
     """Where an index lives.
 
-    Layout: `chroma/` (embedded database, absent with a server), `posteriors/SHA256.safetensors`,
-    `write.lock`.
+    Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`.
 
     Args:
-        path: the folder.
-        url: of a Chroma server, instead of the embedded database.
-        headers: for the server.
-        client: a Chroma client to use instead of making one.
-        collection: name of the collection.
+        location: without a path, the folder is a temporary one, gone with this object.
+
+    Raises:
+        InvalidInputError: for a client that cannot be used, or if texts would outlive a temporary folder.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        url: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        client: Any = None,
-        collection: str = DEFAULT_COLLECTION,
-    ) -> None:
-        self.path = path.expanduser().resolve()
-        self.url = url
-        self.collection = collection
-        self._headers = headers
-        self._client: Any = None if client is None else check_client(client)
-        self.owns_client = client is None
-        self._mutex = threading.RLock()
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._client: ClientAPI | None = None if location.client is None else check_client(location.client)
+        self._mutex = threading.Lock()
+        if location.path is not None:
+            self.path = location.path
+            return
+        in_memory = self._client is not None and connects_to(self._client) == "memory"
+        if location.url is not None or not (self._client is None or in_memory):
+            raise InvalidInputError(
+                "a Chroma server keeps the texts, but posterior files need a folder: give path=..."
+            )
+        self.path = Path(tempfile.mkdtemp(prefix="uec-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     @property
     def database(self) -> Path:
@@ -65,14 +49,15 @@ class IndexFolder:
 
     def close(self) -> None:
         """Close the client, unless it is the user's."""
-        if self.owns_client and self._client is not None:
-            self._client.close()
+        if self.location.client is None and self._client is not None:
+            self._client.close()  # type: ignore[attr-defined]
             self._client = None
 
-    @property
-    def has_database(self) -> bool:
-        """Whether an embedded Chroma is there."""
-        return (self.database / "chroma.sqlite3").is_file()
+    def can_hold_index(self) -> bool:
+        """Whether there is a server, a client or a database: something that may hold a collection."""
+        location = self.location
+        in_folder = (self.database / "chroma.sqlite3").is_file()
+        return location.url is not None or location.client is not None or in_folder
 
     def size(self) -> int:
         """Bytes on disk of everything in the folder."""
@@ -82,7 +67,11 @@ class IndexFolder:
         """Where the posterior of that SHA-256 is kept."""
         return self.path / "posteriors" / f"{digest}.safetensors"
 
-    def client(self, *, existing: bool = False) -> Any:
+    def posterior_files(self) -> list[Path]:
+        """Those that are there."""
+        return sorted(self.posterior_file("*").parent.glob("*.safetensors"))
+
+    def client(self, *, existing: bool = False) -> ClientAPI:
         """The Chroma client, made on first use.
 
         Args:
@@ -94,115 +83,29 @@ class IndexFolder:
         """
         with self._mutex:
             if self._client is None:
-                if self.url is None and existing and not self.has_database:
+                if existing and not self.can_hold_index():
                     raise NotAnIndexError(
                         f"there is no index in {self.path}: make one with 'uec index', or give the address of "
                         "its Chroma server if it has one (url=..., --server)"
                     )
-                if self.url is None:
-                    self.make()
-                self._client = connect(self.database, self.url, self._headers)
+                if self.location.url is None:
+                    self._make()
+                self._client = connect(self.database, self.location.url, self.location.plain_headers)
             return self._client
 
-    def make(self) -> None:
-        """Make the folder, or say why it cannot be."""
+    def write_lock(self) -> AbstractContextManager[None]:
+        """Hold the index for writing; what that means for many writers, `Location` says.
+
+        Raises:
+            IndexBusyError: if another process holds it.
+            StorageError: if the folder cannot be written.
+        """
+        return write_lock(self.client())
+
+    def _make(self) -> None:
         try:
             self.database.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
                 f"cannot write to {self.path}: {error.strerror}. Choose another folder"
             ) from error
-
-    @contextlib.contextmanager
-    def write_lock(self) -> Iterator[None]:
-        """Hold the index for writing; an embedded Chroma bears only one writing process.
-
-        Raises:
-            IndexBusyError: if another process holds it.
-            StorageError: if the folder cannot be written.
-        """
-        with self._mutex:
-            if self.url is not None:
-                yield
-                return
-            self.make()
-            lock = FileLock(self.path / "write.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                raise IndexBusyError(
-                    f"another process is writing to {self.path}: wait for it, or serve the index with "
-                    f"'chroma run --path {self.database}' and give its address (url=..., --server)"
-                ) from error
-            except OSError as error:
-                raise StorageError(f"cannot write to {self.path}: {error.strerror}") from error
-            try:
-                yield
-            finally:
-                lock.release()
-
-
-def load_experts(
-    folder: IndexFolder,
-    manifest: Manifest,
-    given: Mapping[str, str | Path | Expert],
-    *,
-    device: str | None,
-    trust_remote_code: bool,
-) -> list[Expert]:
-    """Load the experts of a manifest with their posteriors, refusing any other model.
-
-    Args:
-        folder: holds the posterior files.
-        manifest: what made the index.
-        given: expert label -> where its model is now, or a loaded expert.
-        device: torch device.
-        trust_remote_code: passed to the models.
-    """
-    unknown = set(given) - {entry.label for entry in manifest.experts}
-    if unknown:
-        raise InvalidInputError(
-            f"the index has no expert {sorted(unknown)}: its experts are {[e.label for e in manifest.experts]}"
-        )
-    experts = []
-    for entry in manifest.experts:
-        source = given.get(entry.label, entry.model)
-        if isinstance(source, str | Path):
-            try:
-                source = Expert.load(
-                    str(source),
-                    label=entry.label,
-                    device=device,
-                    trust_remote_code=trust_remote_code,
-                    **entry.options,
-                )
-            except ModelNotFoundError as error:
-                raise ModelNotFoundError(
-                    f"the model of expert {entry.label!r} is gone: say where it is now, "
-                    f"experts={{{entry.label!r}: 'its folder or hub id'}}, on the command line "
-                    f"--expert {entry.label}=MODEL ({error})"
-                ) from error
-        source = copy(source)  # another index may have given it another posterior
-        check_fingerprint(
-            source, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}"
-        )
-        _attach(source, entry, folder)
-        experts.append(source)
-    return experts
-
-
-def _attach(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> None:
-    path = folder.posterior_file(entry.posterior)
-    if not path.is_file():
-        raise CorruptFileError(
-            f"the index has lost its posterior {path}: copy it back from where the index was made, or index anew"
-        )
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    if digest != entry.posterior:
-        raise CorruptFileError(
-            f"the posterior {path} is damaged: copy it back from where the index was made, or index anew"
-        )
-    attach_posterior(expert, path)

@@ -1,4 +1,4 @@
-"""Joint calibration of an index's experts on common reference pairs: zeros, priors, temperature."""
+"""Calibrate an index's experts together on common pairs: zeros, priors, variance scales, temperature."""
 
 from __future__ import annotations
 
@@ -37,10 +37,20 @@ def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: 
     return replace(manifest, temperature=temperature)
 
 
-def recalibrated(
+def recalibrate(
     ensemble: Ensemble, pairs: CalibrationPairs, temperature: float | None, progress: Progress | None
 ) -> Manifest:
-    """The manifest with zeros, priors, variance scales and temperature anew (see `Engine.recalibrate`)."""
+    """The manifest with zeros, priors, variance scales and temperature anew, and without confidence.
+
+    Args:
+        ensemble: in the block layout.
+        pairs: common calibration pairs.
+        temperature: T; chosen on the pairs if None.
+        progress: called with texts done; `2 len(pairs)` per expert.
+
+    Raises:
+        InvalidInputError: in the sum layout.
+    """
     manifest = ensemble.manifest
     if manifest.layout == "sum":
         raise InvalidInputError("the sum layout stores fused documents: use reindex instead")
@@ -53,6 +63,9 @@ def recalibrated(
         experts=entries,
         reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)",
         confidence=None,
+        pairs_digest=pairs.digest,
+        pairs_source=pairs.source,
+        heldout=True,
     )
     return calibrate(manifest, [r.scaled(r.scale) for r in references], temperature)
 

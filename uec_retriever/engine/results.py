@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from uec_retriever.data.records import Metadata
+import numpy as np
+
+from uec_retriever.data.records import Metadata, Record
 from uec_retriever.gaussian import Array
 
 
@@ -14,22 +16,36 @@ class Hit:
     """One text found.
 
     Attributes:
-        id: of the record.
-        text: of the record.
-        metadata: the user's own.
+        record: what was found; `id`, `text`, `metadata` and `payload` are its.
         score: in [0, 1], higher is better: `(1 + raw_score) / 2`.
         raw_score: uncertainty-aware similarity s^ in [-1, 1].
         deviation: standard deviation of the similarity, >= 0, in units of `raw_score`.
-        payload: of the record, see `Record`.
     """
 
-    id: str
-    text: str
-    metadata: Metadata
+    record: Record
     score: float
     raw_score: float
     deviation: float
-    payload: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Of the record."""
+        return self.record.id
+
+    @property
+    def text(self) -> str:
+        """Of the record."""
+        return self.record.text
+
+    @property
+    def metadata(self) -> Metadata:
+        """The user's own, of the record."""
+        return self.record.metadata
+
+    @property
+    def payload(self) -> str | None:
+        """Of the record, see `Record`."""
+        return self.record.payload
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +66,25 @@ class Rescoring:
     raw_scores: Array
     deviations: Array
 
+    def best(self, n: int | None = None, min_score: float | None = None) -> list[int]:
+        """Positions of the n best texts, the best first; of all if None.
+
+        Args:
+            n: at most this many.
+            min_score: leave out those of a lower score, in [0, 1].
+        """
+        order = np.argsort(-self.raw_scores, kind="stable")[:n].tolist()
+        return [i for i in order if min_score is None or self.scores[i] >= min_score]
+
+    def extras(self, position: int) -> dict[str, float | dict[str, float]]:
+        """What is known of one text: `score`, `raw_score`, `deviation`, and the query's `coefficients`."""
+        return {
+            "score": float(self.scores[position]),
+            "raw_score": float(self.raw_scores[position]),
+            "deviation": float(self.deviations[position]),
+            "coefficients": dict(self.coefficients),
+        }
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -59,9 +94,11 @@ class SearchResult:
         query: its text.
         coefficients: expert label -> share of trust, summing to 1.
         hits: at most k.
-        seconds: stage -> time; `encode`, `query` and `rescore`.
-        confidence: P(a right answer is among the first k), with the k it was calibrated for, in [0, 1];
-            None unless calibrated (`Engine.calibrate_confidence`), and at another temperature.
+        seconds: stage -> time; `encode`, `query` and `rescore`, each query's share where several go together.
+        confidence: P(a right answer is among the first k), with the k it was calibrated for, in [0, 1]; None where
+            it says nothing about this search.
+        confidence_reason: why there is no confidence; None if there is one.
+        truncated: labels of the experts that cut the query to their maximal length: they did not see its end.
         embedding: `[D]` what the index was searched with.
     """
 
@@ -70,6 +107,8 @@ class SearchResult:
     hits: list[Hit]
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
     confidence: float | None = None
+    confidence_reason: str | None = None
+    truncated: tuple[str, ...] = ()
     embedding: Array | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Hit]:
@@ -77,6 +116,16 @@ class SearchResult:
 
     def __len__(self) -> int:
         return len(self.hits)
+
+    def extras(self, hit: Hit) -> dict[str, float | dict[str, float] | None]:
+        """What is known of a hit: `score`, `raw_score`, `deviation`, and the query's `coefficients`, `confidence`."""
+        return {
+            "score": hit.score,
+            "raw_score": hit.raw_score,
+            "deviation": hit.deviation,
+            "coefficients": dict(self.coefficients),
+            "confidence": self.confidence,
+        }
 
 
 @dataclass(frozen=True)

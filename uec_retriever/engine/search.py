@@ -1,9 +1,10 @@
-"""Searching an index: encode, fetch candidates, rescore them with their variances."""
+"""Searching an index: fetch candidates of encoded queries, and rescore them with their variances."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,53 +15,49 @@ from uec_retriever.engine.results import Hit, Rescoring, SearchResult
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import probit_score, unit_score
-from uec_retriever.store.chroma import Candidates, ChromaStore
+from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.connection import Where
-from uec_retriever.store.manifest import Manifest
+from uec_retriever.store.entries import Candidates
 
 DEFAULT_CANDIDATES = 30
 
 
-def search(
-    ensemble: Ensemble,
-    store: ChromaStore,
-    queries: Sequence[str],
-    k: int,
-    *,
-    where: Where | None,
-    candidates: int | None,
-    manifest: Manifest,
-) -> list[SearchResult]:
-    """The k best texts of each query (arguments as `Engine.search_batch`).
+def default_candidates(k: int) -> int:
+    """How many candidates are fetched and rescored for k hits, unless the user says otherwise."""
+    return max(DEFAULT_CANDIDATES, 2 * k)
 
-    Args:
-        ensemble: the experts.
-        store: the index.
-        queries: their texts.
-        k: hits for each.
-        where: metadata filter.
-        candidates: how many to fetch and rescore.
-        manifest: coefficients come from its temperature, zeros and priors.
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        k: hits, at least 1.
+        where: Chroma's metadata filter.
+        candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+
+    Raises:
+        InvalidInputError: for k < 1, fewer candidates than that, or numbers that are not whole.
     """
-    queries = check_texts(queries, "query")
-    check_limits(k, candidates)
-    if not queries:
-        return []
-    start = time.perf_counter()
-    encoded = ensemble.encode_queries(queries, manifest)
-    seconds = (time.perf_counter() - start) / len(queries)
-    return search_encoded(
-        ensemble,
-        store,
-        queries,
-        encoded,
-        k,
-        where=where,
-        candidates=candidates,
-        encode_seconds=seconds,
-        confident=manifest.temperature == ensemble.manifest.temperature,
-    )
+
+    k: int = 10
+    where: Where | None = None
+    candidates: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("k", self.k), ("candidates", self.limit)):
+            if not isinstance(value, int):
+                raise InvalidInputError(f"{name} must be a whole number, got {value!r}")
+        if self.k < 1:
+            raise InvalidInputError(f"k must be at least 1, got {self.k}")
+        if self.limit < self.k:
+            raise InvalidInputError(f"candidates must be at least k = {self.k}, got {self.limit}")
+
+    @property
+    def limit(self) -> int:
+        """How many to fetch and rescore."""
+        return default_candidates(self.k) if self.candidates is None else self.candidates
 
 
 def search_encoded(
@@ -68,50 +65,51 @@ def search_encoded(
     store: ChromaStore,
     queries: Sequence[str],
     encoded: EncodedTexts,
-    k: int,
+    options: SearchOptions,
     *,
-    where: Where | None,
-    candidates: int | None,
     encode_seconds: float = 0.0,
-    confident: bool = True,
+    no_confidence: str | None = None,
 ) -> list[SearchResult]:
-    """As `search`, for queries that are Gaussians in the layout of the index already.
+    """The k best texts of each of n queries that are Gaussians in the layout of the index already.
 
     Args:
         ensemble: the experts.
         store: the index.
-        queries: their texts, for the results.
-        encoded: the queries; without coefficients if they did not come from texts.
-        k: hits for each.
-        where: metadata filter.
-        candidates: how many to fetch and rescore.
+        queries: n texts, for the results.
+        encoded: the n queries; without coefficients if they did not come from texts.
+        options: how to search.
         encode_seconds: that encoding took, for each.
-        confident: whether the index's confidence model, if any, applies to these queries.
+        no_confidence: why the index's confidence model, if any, says nothing about these queries.
     """
-    limit = check_limits(k, candidates)
-    dimension = encoded.gaussian.mean.shape[1]
-    if dimension != ensemble.manifest.dimension:
-        raise InvalidInputError(
-            f"the query embedding has {dimension} dimensions, the index has {ensemble.manifest.dimension}: "
-            "give one that this index made"
-        )
+    start = time.perf_counter()
+    candidates = store.query(encoded.gaussian.mean, options.limit, options.where)
+    query_seconds = (time.perf_counter() - start) / max(1, len(queries))
+    reason = no_confidence or _confidence_reason(ensemble.confidence, options)
     results = []
-    for row, query in enumerate(queries):
+    for row, (query, found) in enumerate(zip(queries, candidates, strict=True)):
         start = time.perf_counter()
-        found = store.query(encoded.gaussian.mean[row : row + 1], limit, where)[0]
-        fetched = time.perf_counter()
         raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found)
-        hits = _best(found, raw, deviations, k)
+        hits = _best(found, raw, deviations, options.k)
         confidence = None
-        if ensemble.confidence and confident:
+        if reason is None and ensemble.confidence is not None:
             confidence = _confidence(ensemble.confidence, query, found, raw)
         seconds = {
             "encode": encode_seconds,
-            "query": fetched - start,
-            "rescore": time.perf_counter() - fetched,
+            "query": query_seconds,
+            "rescore": time.perf_counter() - start,
         }
-        shares, mean = _shares(ensemble, encoded, row), encoded.gaussian.mean[row]
-        results.append(SearchResult(query, shares, hits, seconds, confidence, mean))
+        results.append(
+            SearchResult(
+                query=query,
+                coefficients=_shares(ensemble, encoded, row),
+                hits=hits,
+                seconds=seconds,
+                confidence=confidence,
+                confidence_reason=reason,
+                truncated=_cutters(ensemble, encoded, row),
+                embedding=encoded.gaussian.mean[row],
+            )
+        )
     return results
 
 
@@ -137,30 +135,6 @@ def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size:
     return Rescoring(query, shares, unit_score(raw), raw, deviations)
 
 
-def check_limits(k: int, candidates: int | None) -> int:
-    """How many candidates to fetch for k hits.
-
-    Raises:
-        InvalidInputError: for k < 1, fewer candidates than that, or numbers that are not whole.
-    """
-    if not isinstance(k, int):
-        raise InvalidInputError(f"k must be a whole number, got {k!r}")
-    if k < 1:
-        raise InvalidInputError(f"k must be at least 1, got {k}")
-    limit = max(DEFAULT_CANDIDATES, 2 * k) if candidates is None else candidates
-    if not isinstance(limit, int):
-        raise InvalidInputError(f"candidates must be a whole number, got {limit!r}")
-    if limit < k:
-        raise InvalidInputError(f"candidates must be at least k = {k}, got {limit}")
-    return limit
-
-
-def _shares(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> dict[str, float]:
-    if encoded.coefficients is None:
-        return {}
-    return dict(zip(ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
-
-
 def score_coded(
     ensemble: Ensemble, query: GaussianEmbedding, means: Array, coded: CodedVariances
 ) -> tuple[Array, Array]:
@@ -182,32 +156,41 @@ def score_coded(
 
 def score_candidates(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates) -> tuple[Array, Array]:
     """`[m]` uncertainty-aware similarities of candidates with one query, and their `[m]` deviations."""
-    if not found.ids:
+    if not found.records:
         return np.empty(0), np.empty(0)
     return score_coded(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
 
 
+def _shares(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> dict[str, float]:
+    if encoded.coefficients is None:
+        return {}
+    return dict(zip(ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
+
+
+def _cutters(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> tuple[str, ...]:
+    return tuple(label for label, cut in zip(ensemble.labels, encoded.truncated[row], strict=True) if cut)
+
+
+def _confidence_reason(model: ConfidenceModel | None, options: SearchOptions) -> str | None:
+    """Why a confidence model says nothing about a search; None if it does."""
+    if model is None:
+        return "not calibrated: 'uec calibrate-confidence' or Engine.calibrate_confidence does it"
+    if options.where:
+        return "calibrated for searches without a filter"
+    if options.limit != model.candidates:
+        return f"calibrated for {model.candidates} candidates, not {options.limit}"
+    return None
+
+
 def _confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Array) -> float:
     """P(a right answer is among the first k); where nothing was found, there is none."""
-    return model.probability(abstention_signals(query, found.texts, raw)) if found.ids else 0.0
+    if not found.records:
+        return 0.0
+    return model.probability(abstention_signals(query, [r.text for r in found.records], raw))
 
 
 def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:
     """The k candidates of the highest uncertainty-aware similarity, best first."""
     order = np.argsort(-raw, kind="stable")[:k]
     scores = unit_score(raw)
-    hits = []
-    for i in order:
-        record = found.record(i)
-        hits.append(
-            Hit(
-                id=record.id,
-                text=record.text,
-                metadata=record.metadata,
-                score=float(scores[i]),
-                raw_score=float(raw[i]),
-                deviation=float(deviations[i]),
-                payload=record.payload,
-            )
-        )
-    return hits
+    return [Hit(found.records[i], float(scores[i]), float(raw[i]), float(deviations[i])) for i in order]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from uec_retriever.convolution import check_temperature
 from uec_retriever.data.records import Record
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.results import Rescoring, SearchResult
-from uec_retriever.engine.search import check_limits, rescore, search, search_encoded
+from uec_retriever.engine.search import SearchOptions, rescore, search_encoded
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -33,29 +32,44 @@ class Searcher:
     """
 
     def __init__(self, ensemble: Ensemble, store: ChromaStore) -> None:
-        self.ensemble = ensemble
+        self._ensemble = ensemble
         self.store = store
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """Experts and their calibration as of now; recalibration puts another one in its place."""
+        return self._ensemble
 
     @property
     def manifest(self) -> Manifest:
         """What made the index."""
-        return self.store.manifest
+        return self._ensemble.manifest
 
     @property
     def experts(self) -> list[Expert]:
         """The loaded experts, in the order of the manifest."""
-        return self.ensemble.experts
+        return list(self._ensemble.experts)
 
     def count(self) -> int:
         """Number of texts."""
         return self.store.count()
 
     def pages(self) -> Iterator[list[Record]]:
-        """All records, a page at a time."""
+        """All records that were there when it began, a page of up to 1,000 at a time."""
         return self.store.pages()
 
+    def ids(self, where: Where | None = None) -> list[str]:
+        """Ids of all records that match a filter, in the order they were added; of all if None."""
+        return self.store.ids(where)
+
     def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
-        """Records by id (in that order, absent ones left out), or all that match a filter."""
+        """Records by id, in that order, absent ones left out, or all; those that match a filter, if there is one.
+
+        Raises:
+            InvalidInputError: for a single id instead of a list, or a filter that Chroma cannot apply.
+        """
+        if ids is None:
+            return [record for page in self.store.pages(where) for record in page]
         if isinstance(ids, str):
             raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
         return self.store.get(ids, where)
@@ -65,11 +79,16 @@ class Searcher:
     ) -> None:
         """Refuse what `search` would refuse of its options, before there is a query.
 
+        Args:
+            k: hits.
+            candidates: how many to fetch and rescore.
+            temperature: T instead of the index's.
+
         Raises:
             InvalidInputError: for an option out of range.
         """
-        check_limits(k, candidates)
-        self._with_temperature(temperature)
+        SearchOptions(k, None, candidates)
+        self._at(temperature)
 
     def search(
         self,
@@ -86,7 +105,7 @@ class Searcher:
             query: non-empty.
             k: at least 1; more than there are texts gives them all.
             where: Chroma's metadata filter.
-            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if absent.
+            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
             temperature: T for this query, instead of the index's (block layout only).
 
         Raises:
@@ -103,19 +122,37 @@ class Searcher:
         candidates: int | None = None,
         temperature: float | None = None,
     ) -> list[SearchResult]:
-        """`search` for many queries at once; same results, less time."""
-        return search(
-            self.ensemble,
-            self.store,
-            queries,
-            k,
-            where=where,
-            candidates=candidates,
-            manifest=self._with_temperature(temperature),
+        """Search for many queries at once: the results of `search` for each, in less time.
+
+        Args:
+            queries: n non-empty texts; none gives no results.
+            k: at least 1; more than there are texts gives them all.
+            where: Chroma's metadata filter.
+            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+            temperature: T for these queries, instead of the index's (block layout only).
+
+        Raises:
+            InvalidInputError: for an empty query, k < 1, or a filter Chroma cannot apply.
+        """
+        queries, options = check_texts(queries, "query"), SearchOptions(k, where, candidates)
+        ensemble, reason = self._at(temperature)
+        if not queries:
+            return []
+        start = time.perf_counter()
+        encoded = ensemble.encode_queries(queries)
+        seconds = (time.perf_counter() - start) / len(queries)
+        return search_encoded(
+            ensemble, self.store, queries, encoded, options, encode_seconds=seconds, no_confidence=reason
         )
 
     async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
-        """`search` in a thread, so that the event loop goes on (options as `search`)."""
+        """Search in a thread, so that the event loop goes on.
+
+        Args:
+            query: non-empty.
+            k: at least 1.
+            **options: `where`, `candidates` and `temperature` of `search`.
+        """
         return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
 
     def search_together(
@@ -133,23 +170,32 @@ class Searcher:
 
         Args:
             queries: at least one, non-empty.
-            k: as `search`.
-            where: as `search`.
-            candidates: as `search`.
-            temperature: as `search`.
+            k: at least 1; more than there are texts gives them all.
+            where: Chroma's metadata filter.
+            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+            temperature: T for this query, instead of the index's (block layout only).
+
+        Raises:
+            InvalidInputError: without texts, for an empty one, k < 1, or a filter Chroma cannot apply.
         """
-        queries = check_texts(queries, "query")
+        queries, options = check_texts(queries, "query"), SearchOptions(k, where, candidates)
         if not queries:
             raise InvalidInputError("there are no texts to search with: give at least one")
-        encoded = self.ensemble.encode_queries(queries, self._with_temperature(temperature))
+        ensemble, reason = self._at(temperature)
+        start = time.perf_counter()
+        encoded = ensemble.encode_queries(queries)
         assert encoded.coefficients is not None
-        mean = GaussianEmbedding(
-            encoded.gaussian.mean.mean(axis=0, keepdims=True),
-            encoded.gaussian.variance.mean(axis=0, keepdims=True) / np.float32(len(queries)),
+        together = EncodedTexts(
+            _mean(encoded.gaussian),
+            encoded.coefficients.mean(axis=0, keepdims=True),
+            np.atleast_2d(encoded.truncated.any(axis=0)),
         )
-        together = EncodedTexts(mean, encoded.coefficients.mean(axis=0, keepdims=True), encoded.truncated)
-        confident = temperature in (None, self.manifest.temperature)
-        return self._search_encoded(queries[0], together, k, where, candidates, confident)
+        seconds = time.perf_counter() - start
+        if len(queries) > 1:
+            reason = "calibrated for searches with one text"
+        return search_encoded(
+            ensemble, self.store, queries[:1], together, options, encode_seconds=seconds, no_confidence=reason
+        )[0]
 
     def search_embedding(
         self,
@@ -166,37 +212,40 @@ class Searcher:
 
         Args:
             embedding: `[D]` in the layout of the index, finite.
-            k: as `search`.
-            where: as `search`.
-            candidates: as `search`.
+            k: at least 1; more than there are texts gives them all.
+            where: Chroma's metadata filter.
+            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
 
         Raises:
             InvalidInputError: for another dimension than the index's, NaN or infinity.
         """
+        options, ensemble = SearchOptions(k, where, candidates), self._ensemble
         vector = np.atleast_2d(np.asarray(embedding, dtype=np.float32))
-        if vector.shape != (1, self.manifest.dimension):
+        if vector.shape != (1, ensemble.manifest.dimension):
             raise InvalidInputError(
                 f"the query embedding has the shape {np.shape(embedding)}, the index needs "
-                f"[{self.manifest.dimension}]: use one that this index's embed_queries made"
+                f"[{ensemble.manifest.dimension}]: use one that this index's embed_queries made"
             )
         if not np.isfinite(vector).all():
             raise InvalidInputError("the query embedding holds NaN or infinity: nothing is near to that")
-        ends = np.cumsum([e.dimension for e in self.manifest.experts])[:-1]
-        blocks = np.split(vector, ends, axis=1) if self.manifest.layout == "block" else [vector]
+        ends = np.cumsum([e.dimension for e in ensemble.manifest.experts])[:-1]
+        blocks = np.split(vector, ends, axis=1) if ensemble.manifest.layout == "block" else [vector]
         vector = vector / max(1.0, float(sum(np.linalg.norm(block) for block in blocks)))
-        encoded = EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, {})
-        return self._search_encoded("", encoded, k, where, candidates, confident=False)
+        unknown = np.zeros((1, len(ensemble.experts)), dtype=bool)
+        encoded = EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, unknown)
+        reason = "calibrated for searches with a text, not with an embedding"
+        return search_encoded(ensemble, self.store, [""], encoded, options, no_confidence=reason)[0]
 
     def embed_queries(self, queries: Sequence[str]) -> Array:
         """`[n, D]` what the index is searched with, float32: means weighted by their coefficients."""
-        return self.ensemble.encode_queries(check_texts(queries, "query")).gaussian.mean
+        return self._ensemble.encode_queries(check_texts(queries, "query")).gaussian.mean
 
     def embed_documents(self, texts: Sequence[str]) -> Array:
         """`[n, D]` what texts would be stored as, float32; they are not stored."""
-        texts = check_texts(texts)
+        texts, ensemble = check_texts(texts), self._ensemble
         if not texts:
-            return np.empty((0, self.manifest.dimension), dtype=np.float32)
-        return self.ensemble.encode_documents(texts).gaussian.mean
+            return np.empty((0, ensemble.manifest.dimension), dtype=np.float32)
+        return ensemble.encode_documents(texts).gaussian.mean
 
     def rescore(self, query: str, texts: Sequence[str], *, batch_size: int = 32) -> Rescoring:
         """Score texts of any origin with the uncertainty-aware similarity; they are not stored.
@@ -209,36 +258,22 @@ class Searcher:
         Raises:
             InvalidInputError: for an empty query or text.
         """
-        return rescore(self.ensemble, query, texts, batch_size=batch_size)
+        return rescore(self._ensemble, query, texts, batch_size=batch_size)
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """`[n, D]` stored means of records that are there, float32; unknown ids are passed over."""
         return self.store.vectors(ids)
 
-    def _search_encoded(
-        self,
-        query: str,
-        encoded: EncodedTexts,
-        k: int,
-        where: Where | None,
-        candidates: int | None,
-        confident: bool,
-    ) -> SearchResult:
-        return search_encoded(
-            self.ensemble,
-            self.store,
-            [query],
-            encoded,
-            k,
-            where=where,
-            candidates=candidates,
-            confident=confident,
-        )[0]
+    def _at(self, temperature: float | None) -> tuple[Ensemble, str | None]:
+        """The ensemble at a temperature, and why that has no confidence, if so."""
+        ensemble = self._ensemble
+        if temperature in (None, ensemble.manifest.temperature):
+            return ensemble, None
+        other = ensemble.at_temperature(temperature)
+        return other, f"calibrated for the temperature {ensemble.manifest.temperature:g}"
 
-    def _with_temperature(self, temperature: float | None) -> Manifest:
-        if temperature is None:
-            return self.ensemble.manifest
-        if self.manifest.layout == "sum":
-            raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
-        check_temperature(temperature)
-        return replace(self.ensemble.manifest, temperature=temperature)
+
+def _mean(texts: GaussianEmbedding) -> GaussianEmbedding:
+    """The mean of n independent Gaussians."""
+    mean = texts.mean.mean(axis=0, keepdims=True)
+    return GaussianEmbedding(mean, texts.variance.mean(axis=0, keepdims=True) / np.float32(len(texts)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,39 +13,68 @@ from uec_retriever.confidence.fit import ConfidenceReport
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record, make_records
 from uec_retriever.engine.add import Progress, add_records
-from uec_retriever.engine.confidence import calibrate_confidence
+from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.engine.recalibrate import recalibrated
+from uec_retriever.engine.recalibrate import recalibrate
 from uec_retriever.engine.results import AddReport
 from uec_retriever.engine.searcher import Searcher
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.manifest import Manifest
 
 
 class Writer(Searcher):
-    """A searcher whose texts can be changed; every change takes the index's write lock.
+    """A searcher whose texts can be changed; what many writers may do, `Location` says.
 
     Args:
         ensemble: experts and manifest.
         store: the collection.
-        folder: where posterior files and the lock live.
+        folder: where posterior files live.
     """
 
     def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
         super().__init__(ensemble, store)
         self._folder = folder
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Ensemble]:
+        """Hold the write lock; yields experts with the calibration that is stored now, whoever stored it.
+
+        Raises:
+            IndexBusyError: if another process writes.
+            ModelMismatchError: if something else is there than what was opened.
+        """
+        with self._folder.write_lock():
+            stored = self.store.read_manifest()
+            if stored.fingerprint != self.manifest.fingerprint:
+                raise ModelMismatchError(
+                    f"the index {self._folder.location} has been made anew with other experts or posteriors: open it again"
+                )
+            if stored != self.manifest or stored.generation != self.manifest.generation:
+                self._ensemble = self._ensemble.with_manifest(stored)
+            yield self._ensemble
+
+    def _save(self, manifest: Manifest, ensemble: Ensemble) -> Manifest:
+        """Store a manifest that was made from that of an ensemble; searches from now on use it."""
+        saved = self.store.save_manifest(manifest, replacing=ensemble.manifest)
+        self._ensemble = ensemble.with_manifest(saved)
+        return saved
+
     def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
         """Delete records by id or by filter; unknown ids are passed over.
+
+        Args:
+            ids: of the records.
+            where: Chroma's metadata filter, not empty.
 
         Returns:
             How many were deleted.
 
         Raises:
-            InvalidInputError: if neither or both are given.
+            InvalidInputError: if neither or both are given, or for an empty filter.
+            IndexBusyError: if another process writes.
         """
         if isinstance(ids, str):
             raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
@@ -53,7 +83,7 @@ class Writer(Searcher):
         if where is not None and not where:
             raise InvalidInputError("an empty filter would delete every text: give one that says which")
         with self._folder.write_lock():
-            return self.store.delete(ids, where)
+            return self.store.delete(self.store.ids(where) if ids is None else ids)
 
     def add(
         self,
@@ -80,6 +110,7 @@ class Writer(Searcher):
             InvalidInputError: for a bad text, id or metadata; nothing is stored then.
             IdConflictError: if an id is there with another text or metadata and not `update`.
             NumericalError: if a model yields NaN or infinite vectors.
+            IndexBusyError: if another process writes.
             StorageError: if the disk is full or the folder cannot be written.
         """
         return self.add_records(
@@ -94,19 +125,33 @@ class Writer(Searcher):
         batch_size: int = 32,
         progress: Progress | None = None,
     ) -> AddReport:
-        """Add a stream of checked records, of any length, in constant memory (see `add`)."""
-        with self._folder.write_lock():
+        """Add a stream of checked records, of any length, in constant memory.
+
+        Args:
+            records: as `make_records` gives them.
+            update: replace records whose id is there with other content, instead of refusing.
+            batch_size: texts in one forward pass.
+            progress: called with the number of texts done since; a text under one of K experts
+                counts 1 / K.
+
+        Raises:
+            IdConflictError: if an id is there with another text or metadata and not `update`.
+            NumericalError: if a model yields NaN or infinite vectors.
+            IndexBusyError: if another process writes.
+            StorageError: if the disk is full or the folder cannot be written.
+        """
+        with self._writing() as ensemble:
             return add_records(
-                self.ensemble,
-                self.store,
-                records,
-                update=update,
-                batch_size=batch_size,
-                progress=progress,
+                ensemble, self.store, records, update=update, batch_size=batch_size, progress=progress
             )
 
     async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
-        """`add` in a thread, so that the event loop goes on (options as `add`)."""
+        """Add texts in a thread, so that the event loop goes on.
+
+        Args:
+            texts: non-empty strings.
+            **options: `ids`, `metadatas`, `update`, `batch_size` and `progress` of `add`.
+        """
         return await asyncio.to_thread(functools.partial(self.add, texts, **options))
 
     def recalibrate(
@@ -117,21 +162,22 @@ class Writer(Searcher):
         Only pairs are encoded. In the sum layout documents carry coefficients, so there only
         `reindex` helps; another structure or curvature needs `reindex` in either layout, because
         stored variances cannot tell a text's features. Scores change, so a calibrated confidence is
-        dropped: call `calibrate_confidence` again.
+        dropped: call `calibrate_confidence` again. Searches meanwhile are calibrated the old way throughout.
 
         Args:
             pairs: common calibration pairs, broad.
             temperature: T; chosen on the pairs if None.
             progress: called with texts done; `2 len(pairs)` per expert.
 
+        Returns:
+            The new manifest; its `notes` say what is poor about it.
+
         Raises:
             InvalidInputError: in the sum layout.
+            IndexBusyError: if another process writes, or calibrated meanwhile.
         """
-        manifest = recalibrated(self.ensemble, pairs, temperature, progress)
-        with self._folder.write_lock():
-            self.store.save_manifest(manifest)
-        self.ensemble = Ensemble(self.experts, manifest)
-        return manifest
+        with self._writing() as ensemble:
+            return self._save(recalibrate(ensemble, pairs, temperature, progress), ensemble)
 
     def calibrate_confidence(
         self,
@@ -152,8 +198,8 @@ class Writer(Searcher):
         answer as one that cannot succeed, beside everyday questions off topic. Real queries are harder
         and other: labels of your own make a better confidence, if they are some hundreds.
 
-        Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. A
-        metadata filter narrows the candidates, which this does not know of.
+        Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. It holds for searches
+        without a filter and with as many candidates as for this k; others have none.
 
         Args:
             pairs: queries and texts that answer them, instead of those made from the index. The texts
@@ -174,23 +220,12 @@ class Writer(Searcher):
         Raises:
             InvalidInputError: for too few texts or queries, k not below the number of texts, or if
                 nearly all searches succeed or fail.
+            IndexBusyError: if another process writes, or calibrated meanwhile.
         """
-        with self._folder.write_lock():  # the texts stay as they are meanwhile
-            model, report = calibrate_confidence(
-                self.ensemble,
-                self.store,
-                pairs,
-                labelled,
-                k=k,
-                unanswerable=unanswerable,
-                limit=limit,
-                seed=seed,
-                batch_size=batch_size,
-                progress=progress,
-            )
-            manifest = replace(self.manifest, confidence=model.to_string())
-            self.store.save_manifest(manifest)
-            self.ensemble = Ensemble(self.experts, manifest)
+        options = ConfidenceOptions(k, unanswerable, limit, seed, batch_size)
+        with self._writing() as ensemble:  # the texts stay as they are meanwhile
+            model, report = calibrate_confidence(ensemble, self.store, options, pairs, labelled, progress)
+            self._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
         return report
 
     def copy_to(self, target: Writer, *, batch_size: int = 32, progress: Progress | None = None) -> AddReport:

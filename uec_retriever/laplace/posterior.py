@@ -75,6 +75,11 @@ class Posterior(ABC):
     scale: float = 1.0
     basis: Tensor | None = None
 
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(D, I) of the layer it is over."""
+
     @abstractmethod
     def output_variance(self, features: Tensor) -> Tensor:
         """Variance of the linear layer's pooled output.
@@ -85,6 +90,10 @@ class Posterior(ABC):
         Returns:
             `[n, D]`; times gain^2 it is the variance of z.
         """
+
+    def variance_factors(self, features: Tensor) -> tuple[Tensor, Tensor] | None:
+        """`output_variance` as `[n, r]` coefficients times `[r, D]` profiles; None where it is no such product."""
+        return None
 
     def calibrated(self, scale: float, basis: Tensor) -> Self:
         """The same posterior with scale and basis."""
@@ -113,6 +122,12 @@ class DiagonalPosterior(Posterior):
             tau=curvature.tau,
             fisher=(total / curvature.count).float(),
         )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(D, I) of the layer it is over."""
+        inputs, outputs = self.fisher.shape
+        return outputs, inputs
 
     @cached_property
     def covariance(self) -> Tensor:
@@ -179,12 +194,17 @@ class KroneckerPosterior(Posterior):
             whole, feature_values=whole.feature_values[kept], feature_vectors=vectors[:, kept].contiguous()
         )
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(D, I) of the layer it is over."""
+        inputs = self.feature_values if self.feature_vectors is None else self.feature_vectors
+        return len(self.output_factor), len(inputs)
+
     @cached_property
     def damping(self) -> tuple[float, float]:
         """What is added to the diagonals of A and B."""
-        inputs = len(self.feature_values if self.feature_vectors is None else self.feature_vectors)
         trace = float(self.feature_values.double().sum())
-        ratio = (trace / inputs / float(self.output_factor.diagonal().double().mean())) ** 0.5
+        ratio = (trace / self.shape[1] / float(self.output_factor.diagonal().double().mean())) ** 0.5
         root = (self.prior_precision / self.count) ** 0.5
         return ratio * root, root / ratio
 
@@ -216,7 +236,12 @@ class KroneckerPosterior(Posterior):
 
     def output_variance(self, features: Tensor) -> Tensor:
         """See `Posterior.output_variance`."""
-        return self.scale * self.feature_uncertainty(features)[:, None] * self.profile
+        coefficients, profiles = self.variance_factors(features)
+        return coefficients * profiles
+
+    def variance_factors(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Posterior.variance_factors`: one profile for all texts."""
+        return self.scale * self.feature_uncertainty(features)[:, None], self.profile[None]
 
 
 STRUCTURES: dict[str, type[DiagonalPosterior] | type[KroneckerPosterior]] = {

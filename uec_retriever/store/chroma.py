@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,54 +14,39 @@ from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.errors import InternalError, NotFoundError
 
-from uec_retriever.data.records import RESERVED_PREFIXES, SOURCE_KEY, Record
-from uec_retriever.errors import NotAnIndexError, StorageError
+from uec_retriever.data.records import Record
+from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
-from uec_retriever.store.connection import Where, connect, forget, guard
+from uec_retriever.store.connection import Where, connect, connects_to, forget, guard
+from uec_retriever.store.entries import (
+    Candidates,
+    keeping,
+    to_candidates,
+    to_metadata,
+    to_record,
+    variance_metadata,
+)
 from uec_retriever.store.filters import chroma_where
+from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
 
-DEFAULT_COLLECTION = "uec"
-_VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
 _SEARCH_WIDTH = 200
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """What Chroma returned for one query, nearest first.
-
-    Attributes:
-        ids: m ids.
-        texts: m texts.
-        metadatas: m metadata as stored, ours included.
-        means: `[m]` dot products of the query's mean with the stored means.
-        variances: m coded variances.
-    """
-
-    ids: list[str]
-    texts: list[str]
-    metadatas: list[Mapping[str, Any]]
-    means: Array
-    variances: list[str]
-
-    def record(self, row: int) -> Record:
-        """One of them, with the user's metadata only."""
-        return _record(self.ids[row], self.texts[row], self.metadatas[row])
+_QUERIES = 64  # in one call to Chroma
 
 
 class ChromaStore:
-    """A collection whose records carry their variance.
+    """A collection whose records carry their variance. Safe under threads.
 
     Args:
         client: any Chroma client.
         collection: of the client.
-        manifest: what made the index.
+        dimension: D of the stored vectors.
     """
 
-    def __init__(self, client: ClientAPI, collection: Collection, manifest: Manifest) -> None:
+    def __init__(self, client: ClientAPI, collection: Collection, dimension: int) -> None:
         self.client = client
-        self.manifest = manifest
         self._collection = collection
+        self._dimension = dimension
         self._batch = int(client.get_max_batch_size())
         self._stuck = False
         self._reconnecting = threading.Lock()
@@ -81,7 +66,10 @@ class ChromaStore:
 
     @contextlib.contextmanager
     def _guarded(self, action: str, where: Where | None = None) -> Iterator[None]:
-        """As `guard`; an embedded Chroma that failed, say on a full disk, hangs at the next call: drop it."""
+        """As `guard`; an embedded Chroma that failed, say on a full disk, hangs at the next call: drop it.
+
+        Around calls to Chroma and nothing else: what fails in our own code is no fault of Chroma's.
+        """
         try:
             with guard(action, where):
                 yield
@@ -102,24 +90,21 @@ class ChromaStore:
                 metadata=manifest.to_metadata(),
                 configuration={"hnsw": {"space": "ip", "ef_search": _SEARCH_WIDTH}},
             )
-        return cls(client, collection, manifest)
+        return cls(client, collection, manifest.dimension)
 
     @classmethod
-    def open(cls, client: ClientAPI, name: str) -> ChromaStore:
+    def open(cls, client: ClientAPI, name: str) -> tuple[ChromaStore, Manifest]:
         """Open an index.
+
+        Returns:
+            The store, and the manifest as it is stored now.
 
         Raises:
             NotAnIndexError: if there is no such collection, or it is not ours.
             FormatVersionError: if another format version wrote it.
         """
-        try:
-            with guard("open the collection"):
-                collection = client.get_collection(name, embedding_function=None)
-        except NotFoundError as error:
-            raise NotAnIndexError(
-                f"there is no collection {name!r} here: make it with 'uec index'"
-            ) from error
-        return cls(client, collection, Manifest.from_metadata(collection.metadata, name))
+        collection, manifest = _read(client, name)
+        return cls(client, collection, manifest.dimension), manifest
 
     @staticmethod
     def exists(client: ClientAPI, name: str) -> bool:
@@ -133,54 +118,90 @@ class ChromaStore:
         if close is not None:
             close()
 
-    def save_manifest(self, manifest: Manifest) -> None:
-        """Replace the manifest (only its calibration may change)."""
-        with self._guarded("save the manifest"):
-            self.collection.modify(metadata=dict(manifest.to_metadata()))
-        self.manifest = manifest
+    def read_manifest(self) -> Manifest:
+        """The manifest as it is stored now.
+
+        Raises:
+            NotAnIndexError: if the index is gone.
+        """
+        return _read(self.client, self.collection.name)[1]
+
+    def save_manifest(self, manifest: Manifest, replacing: Manifest) -> Manifest:
+        """Replace the stored manifest (only its calibration may change).
+
+        Args:
+            manifest: the new one.
+            replacing: the one it was made from, which must still be the stored one.
+
+        Returns:
+            The new one, a generation later.
+
+        Raises:
+            IndexBusyError: if another one has been stored meanwhile; nothing is changed then.
+        """
+        on_server = connects_to(self.client) == "server"
+        with server_lock(self.client, self.collection.name) if on_server else contextlib.nullcontext():
+            if self.read_manifest().generation != replacing.generation:
+                raise IndexBusyError(
+                    "another process calibrated the index meanwhile: nothing was changed, run it again if you "
+                    "want yours"
+                )
+            saved = replace(manifest, generation=replacing.generation + 1)
+            with self._guarded("save the manifest"):
+                self.collection.modify(metadata=dict(saved.to_metadata()))
+        return saved
 
     def count(self) -> int:
         """Number of records."""
         with self._guarded("count"):
             return int(self.collection.count())
 
-    def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
-        """Records by id, in the order of `ids`, those absent left out; or all that match a filter."""
-        found: dict[str, Record] = {}
+    def ids(self, where: Where | None = None) -> list[str]:
+        """Ids of all records that match a filter, in the order they were added."""
+        condition = chroma_where(where)
         with self._guarded("read", where):
-            if ids is None:
-                for batch in self.pages(where):
-                    found.update((r.id, r) for r in batch)
-                return list(found.values())
-            ids = list(dict.fromkeys(ids))
-            for start in range(0, len(ids), self._batch):
-                part = ids[start : start + self._batch]
-                result = self.collection.get(
-                    ids=part, where=chroma_where(where), include=["documents", "metadatas"]
-                )
-                found.update((r.id, r) for r in _records(result))
-        return [found[i] for i in ids if i in found]
+            return list(self.collection.get(where=condition, include=[])["ids"])
+
+    def present(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that are there, each once."""
+        return [i for part in self._parts(ids) for i in self._get(part, [])["ids"]]
+
+    def get(self, ids: Sequence[str], where: Where | None = None) -> list[Record]:
+        """Records by id, in that order, those absent or not matching a filter left out."""
+        found: dict[str, Record] = {}
+        for part in self._parts(ids):
+            result = self._get(part, ["documents", "metadatas"], where)
+            found.update((r.id, r) for r in map(to_record, *_columns(result)))
+        return [found[i] for i in dict.fromkeys(ids) if i in found]
+
+    def pages(self, where: Where | None = None, size: int = 1000) -> Iterator[list[Record]]:
+        """All records that match a filter and were there when it began, a page at a time.
+
+        Found by their ids, since pages by offset skip records while others are deleted.
+        """
+        ids = self.ids(where)
+        for start in range(0, len(ids), size):
+            if page := self.get(ids[start : start + size]):
+                yield page
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """`[n, D]` means of the records among `ids` that are there, in that order, float32."""
         found: dict[str, Any] = {}
-        ids = list(dict.fromkeys(ids))
-        for start in range(0, len(ids), self._batch):
-            with self._guarded("read"):
-                result = self.collection.get(ids=ids[start : start + self._batch], include=["embeddings"])
-            embeddings: Any = result["embeddings"]
-            found.update(zip(result["ids"], embeddings, strict=True))
-        rows = [found[i] for i in ids if i in found]
-        return np.asarray(rows, dtype=np.float32).reshape(len(rows), self.manifest.dimension)
+        for part in self._parts(ids):
+            result = self._get(part, ["embeddings"])
+            found.update(zip(result["ids"], result["embeddings"], strict=True))
+        rows = [found[i] for i in dict.fromkeys(ids) if i in found]
+        return np.asarray(rows, dtype=np.float32).reshape(len(rows), self._dimension)
 
-    def pages(self, where: Where | None = None, size: int = 1000) -> Iterator[list[Record]]:
-        """All records, a page at a time."""
-        for offset in range(0, self.count(), size):
-            with self._guarded("read", where):
-                result = self.collection.get(
-                    where=chroma_where(where), include=["documents", "metadatas"], limit=size, offset=offset
-                )
-            yield _records(result)
+    def _parts(self, ids: Sequence[str]) -> Iterator[list[str]]:
+        """Distinct ids, as many at a time as Chroma takes."""
+        distinct = list(dict.fromkeys(ids))
+        return (distinct[i : i + self._batch] for i in range(0, len(distinct), self._batch))
+
+    def _get(self, ids: list[str], include: list[Any], where: Where | None = None) -> Any:
+        condition = chroma_where(where)
+        with self._guarded("read", where):
+            return self.collection.get(ids=ids, where=condition, include=include)
 
     def put(
         self,
@@ -201,19 +222,17 @@ class ChromaStore:
         """
         if replaced is None:
             replaced = {r.id: r for r in self.get([r.id for r in records])}
+        vectors = np.asarray(means, dtype=np.float32)
         for start in range(0, len(records), self._batch):
-            part = slice(start, start + self._batch)
+            rows = slice(start, start + self._batch)
+            part = records[rows]
             metadatas: list[Any] = [
-                {**_stored(r, replaced.get(r.id)), _VARIANCE: v}
-                for r, v in zip(records[part], variances[part], strict=True)
+                {**to_metadata(r, replaced.get(r.id)), **variance_metadata(v)}
+                for r, v in zip(part, variances[rows], strict=True)
             ]
-            with self._guarded("write"):
-                self.collection.upsert(  # add would keep silent about an id that another writer used
-                    ids=[r.id for r in records[part]],
-                    embeddings=np.asarray(means[part], dtype=np.float32),
-                    documents=[r.text for r in records[part]],
-                    metadatas=metadatas,
-                )
+            ids, documents = [r.id for r in part], [r.text for r in part]
+            with self._guarded("write"):  # add would keep silent about an id that another writer used
+                self.collection.upsert(ids, vectors[rows], metadatas, documents)
 
     def replace_metadata(self, records: Sequence[Record], replaced: Mapping[str, Record]) -> None:
         """Give records new metadata in place of what `replaced` holds; text, mean and variance stay.
@@ -222,31 +241,18 @@ class ChromaStore:
         """
         for start in range(0, len(records), self._batch):
             part = records[start : start + self._batch]
+            ids = [r.id for r in part]
+            metadatas: list[Any] = [to_metadata(keeping(r, replaced[r.id]), replaced[r.id]) for r in part]
             with self._guarded("write"):
-                self.collection.update(
-                    ids=[r.id for r in part],
-                    metadatas=[_stored(_kept(r, replaced[r.id]), replaced[r.id]) for r in part],
-                )
+                self.collection.update(ids, metadatas=metadatas)
 
-    def delete(self, ids: Sequence[str] | None = None, where: Where | None = None) -> int:
-        """Delete by ids or filter; returns how many records went."""
-        present = self.matching(ids, where)
-        for start in range(0, len(present), self._batch):
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete by ids, unknown ones passed over; returns how many records went."""
+        present = self.present(ids)
+        for part in self._parts(present):
             with self._guarded("delete"):
-                self.collection.delete(ids=present[start : start + self._batch])
+                self.collection.delete(ids=part)
         return len(present)
-
-    def matching(self, ids: Sequence[str] | None, where: Where | None) -> list[str]:
-        """Ids present among `ids`, or of the records that match `where`."""
-        present: list[str] = []
-        if ids is None:
-            with self._guarded("read", where):
-                return list(self.collection.get(where=chroma_where(where), include=[])["ids"])
-        ids = list(dict.fromkeys(ids))
-        for start in range(0, len(ids), self._batch):
-            with self._guarded("read"):
-                present += self.collection.get(ids=ids[start : start + self._batch], include=[])["ids"]
-        return present
 
     def query(self, vectors: Array, limit: int, where: Where | None = None) -> list[Candidates]:
         """The nearest records of each of n query vectors.
@@ -256,51 +262,29 @@ class ChromaStore:
             limit: at most this many for each, >= 1.
             where: Chroma's metadata filter.
         """
-        with self._guarded("query", where):
-            result = self.collection.query(
-                query_embeddings=np.asarray(vectors, dtype=np.float32),
-                n_results=limit,
-                where=chroma_where(where),
-                include=["documents", "metadatas", "distances"],
-            )
-        found = []
-        documents, metadatas, distances = result["documents"], result["metadatas"], result["distances"]
-        assert documents is not None and metadatas is not None and distances is not None
-        for ids, texts, metas, distance in zip(result["ids"], documents, metadatas, distances, strict=True):
-            variances = [_variance(i, meta) for i, meta in zip(ids, metas, strict=True)]
-            means = 1.0 - np.asarray(distance, dtype=np.float64)
-            found.append(Candidates(ids, texts, list(metas), means, variances))
+        condition = chroma_where(where)
+        found: list[Candidates] = []
+        for start in range(0, len(vectors), _QUERIES):
+            part = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
+            with self._guarded("query", where):
+                result: Any = self.collection.query(
+                    query_embeddings=part,
+                    n_results=limit,
+                    where=condition,
+                    include=["documents", "metadatas", "distances"],
+                )
+            found += map(to_candidates, *_columns(result), result["distances"])
         return found
 
 
-def _records(result: Any) -> list[Record]:
-    return list(map(_record, result["ids"], result["documents"], result["metadatas"]))
+def _read(client: ClientAPI, name: str) -> tuple[Collection, Manifest]:
+    try:
+        with guard("open the collection"):
+            collection = client.get_collection(name, embedding_function=None)
+    except NotFoundError as error:
+        raise NotAnIndexError(f"there is no collection {name!r} here: make it with 'uec index'") from error
+    return collection, Manifest.from_metadata(collection.metadata, name)
 
 
-def _record(identifier: str, text: str, metadata: Mapping[str, Any] | None) -> Record:
-    metadata = metadata or {}
-    own = {k: v for k, v in metadata.items() if not k.startswith(RESERVED_PREFIXES)}
-    ours = (metadata.get(key) for key in (_EMBEDDED, _PAYLOAD, SOURCE_KEY))
-    return Record(identifier, text, own, *ours)
-
-
-def _kept(record: Record, old: Record) -> Record:
-    """A record with the payload and source of its predecessor where it has none."""
-    return replace(record, payload=record.payload or old.payload, source=record.source or old.source)
-
-
-def _stored(record: Record, replaced: Record | None) -> dict[str, Any]:
-    """Metadata as Chroma is to hold it, without the variance; it merges, and None drops a key."""
-    ours = {_EMBEDDED: record.embedded, _PAYLOAD: record.payload, SOURCE_KEY: record.source}
-    if replaced is None:
-        return {**record.metadata, **{k: v for k, v in ours.items() if v is not None}}
-    return {**dict.fromkeys(replaced.metadata), **record.metadata, **ours}
-
-
-def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
-    value = (metadata or {}).get(_VARIANCE)
-    if not isinstance(value, str):
-        raise StorageError(
-            f"record {identifier!r} has no variance: something else wrote into this collection, delete that record"
-        )
-    return value
+def _columns(result: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    return result["ids"], result["documents"], result["metadatas"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 import chromadb
 import httpx
-from chromadb.api import ClientAPI
+from chromadb.api import ClientAPI as ClientAPI
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
 from chromadb.errors import ChromaError, InternalError, NotFoundError
@@ -71,10 +71,12 @@ def check_client(client: object) -> ClientAPI:
     )
 
 
-def keeps_nothing(client: ClientAPI) -> bool:
-    """Whether a client's collections are gone when the process ends."""
+def connects_to(client: ClientAPI) -> Literal["folder", "memory", "server"]:
+    """What is behind a client: an embedded database in a folder or in memory, or a server."""
     settings = client.get_settings()
-    return not settings.is_persistent and not settings.chroma_server_host
+    if settings.chroma_server_host:
+        return "server"
+    return "folder" if settings.is_persistent else "memory"
 
 
 def forget(path: str) -> None:

@@ -8,11 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from uec_retriever.data.pairs import MINIMUM_PAIRS, STANDARD_LIBRARY
 from uec_retriever.errors import FormatVersionError, NotAnIndexError
 
 FORMAT_VERSION = 1
 _FORMAT, _MANIFEST, _FINGERPRINT = "uec:format", "uec:manifest", "uec:fingerprint"
-_CONFIDENCE = "uec:confidence"
+_CONFIDENCE, _CALIBRATION = "uec:confidence", "uec:calibration"
+_LATER = (
+    "generation",
+    "heldout",
+    "pairs_digest",
+    "pairs_source",
+)  # unknown to 0.1.0, which ignores their key
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class ExpertEntry:
         prior: pi0, summing to 1 over experts.
         variance_factor: applied to stored and computed variances since a recalibration; 1 before.
         options: how to load the model, e.g. `truncate_dim`.
+        basis_error: relative error of deviations, where the basis of its variances misses the tolerance; else None.
     """
 
     label: str
@@ -44,6 +52,7 @@ class ExpertEntry:
     prior: float
     variance_factor: float = 1.0
     options: dict[str, Any] = field(default_factory=dict)
+    basis_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,10 @@ class Manifest:
         format_version: of index and manifest.
         confidence: a `ConfidenceModel` as a string; None if confidence is not calibrated. It has a
             metadata key of its own, which other versions may lack or ignore.
+        pairs_digest: SHA-256 of the pairs it is calibrated on; None in an index of version 0.1.0.
+        pairs_source: where those came from; None in an index of version 0.1.0.
+        heldout: whether the pairs that the calibration was judged on are others than those it was fitted on.
+        generation: how often the stored manifest was changed.
     """
 
     experts: tuple[ExpertEntry, ...]
@@ -68,11 +81,15 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     confidence: str | None = None
+    pairs_digest: str | None = None
+    pairs_source: str | None = None
+    heldout: bool = True
+    generation: int = field(default=0, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """Hash of what decides the stored vectors and variances; equal means interchangeable."""
-        essence = [
+        essence: list[Any] = [
             self.format_version,
             self.layout,
             [[e.fingerprint, e.posterior, e.dimension] for e in self.experts],
@@ -87,14 +104,41 @@ class Manifest:
         dimensions = [e.dimension for e in self.experts]
         return sum(dimensions) if self.layout == "block" else dimensions[0]
 
+    @property
+    def notes(self) -> list[str]:
+        """What is poor about its calibration, a sentence each, with the remedy."""
+        notes = []
+        if not self.heldout:
+            notes.append(
+                "calibrated on so few pairs that none could be held out: variance scales, trust and temperature were "
+                f"judged on the pairs they were fitted on; give at least {2 * MINIMUM_PAIRS}, better some hundreds"
+            )
+        if self.pairs_source == STANDARD_LIBRARY:
+            notes.append(
+                f"too few texts to calibrate on, so {STANDARD_LIBRARY} served instead: give calibration pairs, or "
+                "recalibrate when there are more texts"
+            )
+        notes += [
+            f"deviations are exact to {e.basis_error:.0%} only, since the variances of expert {e.label!r} differ in "
+            "too many ways; the structure kron has no such error"
+            for e in self.experts
+            if e.basis_error is not None
+        ]
+        return notes
+
     def to_metadata(self) -> dict[str, str | int]:
         """Scalar collection metadata."""
         fields = asdict(self)
         confidence = fields.pop("confidence")
+        later = {name: fields.pop(name) for name in _LATER}
+        for entry in fields["experts"]:
+            if entry["basis_error"] is None:  # which 0.1.0 does not know
+                del entry["basis_error"]
         return {
             _FORMAT: self.format_version,
             _FINGERPRINT: self.fingerprint,
             _MANIFEST: json.dumps(fields, sort_keys=True),
+            _CALIBRATION: json.dumps(later, sort_keys=True),
             **({} if confidence is None else {_CONFIDENCE: confidence}),
         }
 
@@ -118,5 +162,10 @@ class Manifest:
                 "index the corpus anew into another folder"
             )
         fields = json.loads(metadata[_MANIFEST])
-        experts = tuple(ExpertEntry(**entry) for entry in fields.pop("experts"))
-        return cls(experts=experts, confidence=metadata.get(_CONFIDENCE), **fields)
+        later = json.loads(metadata.get(_CALIBRATION, "{}"))
+        return cls(
+            experts=tuple(ExpertEntry(**entry) for entry in fields.pop("experts")),
+            confidence=metadata.get(_CONFIDENCE),
+            **later,
+            **fields,
+        )

@@ -107,7 +107,7 @@ def found(li_fitted, tmp_path_factory):
     )
 
     def search(filters):
-        return {int(i) for i in retriever.engine.store.matching(None, chroma_filter(filters) or None)}
+        return {int(i) for i in retriever.engine.ids(chroma_filter(filters))}
 
     return search
 

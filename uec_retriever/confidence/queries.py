@@ -1,4 +1,4 @@
-"""Questions whose right answers are known: made from an index, from pairs, or labelled by the user."""
+"""Queries whose right answers are known: made from an index, from pairs, or labelled by the user."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from uec_retriever.data.pairs import CalibrationPairs, PairSampler
 from uec_retriever.data.records import Record
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.store.chroma import ChromaStore
 
 _SAME = 0.8  # Jaccard index of the words of two texts from which they say the same
 
 
 @dataclass(frozen=True)
-class Question:
+class LabelledQuery:
     """A query whose right answers are known.
 
     Attributes:
@@ -68,35 +67,49 @@ def index_pairs(pages: Iterable[Sequence[Record]], *, limit: int, seed: int = 0)
     return sampler.pairs()
 
 
-def pair_questions(pairs: CalibrationPairs) -> list[Question]:
-    """Questions whose answers are planted among the candidates.
+def pair_queries(pairs: CalibrationPairs) -> list[LabelledQuery]:
+    """Queries whose answers are planted among the candidates.
 
     A query made from a text is answered by every text that holds it, a user's own is not.
     """
     made = pairs.source != "user"
     return [
-        Question(query, (positive, f"{query} {positive}", *([query] if made else [])), planted=positive)
+        LabelledQuery(query, (positive, f"{query} {positive}", *([query] if made else [])), planted=positive)
         for query, positive in zip(pairs.queries, pairs.positives, strict=True)
     ]
 
 
-def labelled_questions(labelled: Mapping[str, Collection[str]], store: ChromaStore) -> list[Question]:
-    """Questions whose answers are records of the index.
+def check_labelled(labelled: Mapping[str, Collection[str]]) -> list[str]:
+    """The ids that labelled queries name, sorted.
 
     Raises:
-        InvalidInputError: for a bad query, or if none of the ids is in the index.
+        InvalidInputError: for what is no mapping of queries to ids, or a query that cannot be encoded.
     """
     if not isinstance(labelled, Mapping) or any(isinstance(ids, str) for ids in labelled.values()):
         raise InvalidInputError("labelled queries are a dictionary of query -> list of ids")
     check_texts(labelled, "labelled query")
-    wanted = {str(i) for ids in labelled.values() for i in ids}
-    texts = {r.id: r.text for r in store.get(sorted(wanted))}
+    return sorted({str(i) for ids in labelled.values() for i in ids})
+
+
+def labelled_queries(
+    labelled: Mapping[str, Collection[str]], texts: Mapping[str, str]
+) -> list[LabelledQuery]:
+    """Queries whose answers are records of the index.
+
+    Args:
+        labelled: query -> ids of its right records.
+        texts: id -> text of those records that are in the index.
+
+    Raises:
+        InvalidInputError: for a bad query, or if none of the ids is in the index.
+    """
+    wanted = check_labelled(labelled)
     if wanted and not texts:
         raise InvalidInputError(
-            f"none of the {len(wanted)} ids that labelled queries name, e.g. {min(wanted)!r}, is in the index"
+            f"none of the {len(wanted)} ids that labelled queries name, e.g. {wanted[0]!r}, is in the index"
         )
     return [
-        Question(query, tuple(texts[i] for i in ids if i in texts), frozenset(ids))
+        LabelledQuery(query, tuple(texts[i] for i in ids if i in texts), frozenset(ids))
         for query, ids in ((query, sorted(map(str, ids))) for query, ids in labelled.items())
     ]
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.engine.small import WORDS, pairs, telling
 from uec_retriever.confidence.model import ConfidenceModel
-from uec_retriever.confidence.questions import Question, index_pairs, pair_questions
+from uec_retriever.confidence.queries import LabelledQuery, index_pairs, pair_queries
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
 
@@ -74,7 +74,7 @@ def test_too_few_texts(make):
 
 
 def test_what_answers_a_question():
-    question = pair_questions(
+    question = pair_queries(
         CalibrationPairs(["A  boundary layer"] * 16, ["thin air near the wing of it"] * 16, "title")
     )[0]
     for text in (
@@ -85,9 +85,9 @@ def test_what_answers_a_question():
     ):
         assert question.is_answered_by("any", text), text
     assert not question.is_answered_by("any", "a layer of heat near the wing")
-    own = pair_questions(CalibrationPairs(["boundary layer"] * 16, ["thin air near the wing"] * 16))[0]
+    own = pair_queries(CalibrationPairs(["boundary layer"] * 16, ["thin air near the wing"] * 16))[0]
     assert not own.is_answered_by("any", "on a boundary layer in general")
-    assert Question("q", (), frozenset({"x"})).is_answered_by("x", "anything")
+    assert LabelledQuery("q", (), frozenset({"x"})).is_answered_by("x", "anything")
 
 
 def test_titles_serve_as_queries(make):

@@ -1,0 +1,245 @@
+"""One state, read once a call and swapped whole; several engines, threads and processes on one index."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import chromadb
+import pytest
+from filelock import FileLock
+
+from tests.engine.small import (
+    answers,
+    contents,
+    far_pairs,
+    hold_lock,
+    numbered,
+    pairs,
+    recalibrate_index,
+    sentences,
+    telling,
+)
+from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
+from uec_retriever.errors import IndexBusyError, ModelMismatchError
+from uec_retriever.store import locks
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.connection import connect
+from uec_retriever.store.locks import LOCK_FILE, server_lock, write_lock
+
+TEXTS = telling(120)
+QUERIES = sentences(6, 2, 5)
+
+
+@pytest.fixture
+def twins(make, experts):
+    """Two engines on one index, in one process."""
+    first = make("static", "bert")
+    first.add(TEXTS)
+    return first, Engine.open(
+        first._folder.path, experts=dict(zip(("static", "bert"), experts("static", "bert"), strict=True))
+    )
+
+
+def test_confidence_does_not_undo_the_recalibration_of_another_engine(twins):
+    first, second = twins
+    theirs = second.recalibrate(far_pairs(), temperature=0.25)
+    first.calibrate_confidence(limit=64)
+    stored = first.store.read_manifest()
+    assert stored.confidence is not None
+    assert replace(stored, confidence=None) == theirs
+    assert first.manifest == stored
+    assert second.manifest == theirs  # which knows nothing of it before it writes
+
+
+def test_confidence_does_not_undo_the_recalibration_of_another_process(make, processes, tmp_path):
+    engine = make("static", "bert")
+    engine.add(TEXTS)
+    child = processes.Process(target=recalibrate_index, args=(str(tmp_path / "index"), 0.25), daemon=True)
+    child.start()
+    child.join(120)
+    assert child.exitcode == 0
+    assert engine.manifest.temperature != 0.25
+    engine.calibrate_confidence(limit=64)
+    for manifest in (engine.manifest, engine.store.read_manifest()):
+        assert manifest.temperature == 0.25
+        assert manifest.confidence is not None
+        assert "(recalibrated)" in manifest.reference
+    assert engine.manifest.generation == 2
+
+
+@pytest.mark.parametrize("name", ["search", "search_batch", "search_together", "rescore"])
+def test_a_search_during_a_recalibration_is_calibrated_the_old_way_throughout(make, monkeypatch, name):
+    """The recalibration ends while the query is being encoded."""
+    engine = make("static", "bert", temperature=0.5)
+    engine.add(TEXTS)
+
+    def found():
+        if name == "rescore":
+            result = engine.rescore("wing heat", TEXTS[:20])
+            return result.raw_scores.tolist(), result.deviations.tolist(), result.coefficients
+        query = "wing heat" if name == "search" else ["wing heat"]
+        result = getattr(engine, name)(query, 20)
+        result = result[0] if name == "search_batch" else result
+        return result.hits, result.coefficients
+
+    before, expert = found(), engine.experts[0]
+    real, calls = type(expert).encode, []
+
+    def encode(self, texts, role, **options):
+        if not calls and role == "query":
+            calls.append(role)
+            engine.recalibrate(far_pairs(), temperature=0.1)
+        return real(self, texts, role, **options)
+
+    monkeypatch.setattr(type(expert), "encode", encode)
+    assert found() == before
+    assert calls == ["query"] and engine.manifest.temperature == 0.1
+    assert found() != before
+
+
+def test_threads_search_while_another_recalibrates(make):
+    engine = make("static", "bert")
+    engine.add(TEXTS)
+    possible, given = [], [pairs(seed=5), far_pairs()]
+    for calibration in given:
+        engine.recalibrate(calibration, temperature=0.25)
+        possible.append(answers(engine, QUERIES))
+    assert possible[0] != possible[1]
+    done, found = threading.Event(), []
+
+    def search():
+        while not done.is_set():
+            found.append(answers(engine, QUERIES))
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(search) for _ in range(4)]
+        try:
+            for i in range(6):
+                engine.recalibrate(given[i % 2], temperature=0.25)
+        finally:
+            done.set()
+        for job in jobs:
+            job.result()
+    assert found
+    assert all(result in possible for result in found)
+
+
+def test_two_engines_in_one_process_take_turns(twins):
+    """Before, the second was refused as 'another process'."""
+    first, second = twins
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(engine.add_records, numbered(300, start))
+            for engine, start in ((first, 0), (second, 300))
+        ]
+        assert [job.result().added for job in jobs] == [300, 300]
+    assert len(contents(first)) == len(TEXTS) + 600
+
+
+def test_an_engine_does_not_write_into_an_index_made_anew(make, experts):
+    old = make("static")
+    path = old._folder.path
+    old.store.client.delete_collection("uec")
+    Engine.create(path, experts("other"), pairs())
+    for write in (lambda: old.add(["new"]), lambda: old.recalibrate(pairs())):
+        with pytest.raises(ModelMismatchError, match="open it again"):
+            write()
+
+
+def test_the_lock_lies_with_the_database_of_a_client_of_ones_own(make, processes, tmp_path):
+    client = chromadb.PersistentClient(str(tmp_path / "elsewhere"))
+    engine = make("static", client=client)
+    engine.add(["one"])
+    ours, theirs = processes.Pipe()
+    lock = tmp_path / "elsewhere" / LOCK_FILE
+    child = processes.Process(target=hold_lock, args=(str(lock), theirs), daemon=True)
+    child.start()
+    try:
+        assert ours.poll(60)
+        with pytest.raises(IndexBusyError, match="another process is writing to .*elsewhere"):
+            engine.add(["two"])
+        ours.send("let go")
+        child.join(60)
+    finally:
+        child.kill()
+        child.join()
+    assert engine.add(["two"]).added == 1
+    assert not (tmp_path / "index" / "chroma").exists()
+
+
+def test_the_lock_is_held_and_given_back_by_every_thread(make, tmp_path):
+    client = make("static").store.client
+    held = threading.Lock()
+
+    def take():
+        with write_lock(client), write_lock(client):
+            assert held.acquire(blocking=False), "two threads hold it"
+            held.release()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _: take(), range(100)))
+    with FileLock(tmp_path / "index" / "chroma" / LOCK_FILE, timeout=0):
+        pass
+
+
+def test_engines_on_a_server_do_not_undo_each_other(make, server, tmp_path):
+    first = make("static", url=server, collection="many")
+    first.add(TEXTS)
+    second = Engine.open(Location(tmp_path / "index", url=server, collection="many"), device="cpu")
+    theirs = second.recalibrate(far_pairs())
+    first.calibrate_confidence(limit=64)
+    assert replace(first.store.read_manifest(), confidence=None) == theirs
+    real = second.store.read_manifest
+    calls = []
+
+    def read():  # what another process stores while this one computes
+        calls.append(1)
+        if len(calls) == 2:
+            first.recalibrate(pairs(seed=5))
+        return real()
+
+    second.store.read_manifest = read
+    with pytest.raises(IndexBusyError, match="nothing was changed, run it again"):
+        second.recalibrate(far_pairs())
+    stored = first.store.read_manifest()
+    assert stored == first.manifest
+    assert second.recalibrate(far_pairs()).generation == stored.generation + 1
+
+
+def test_writers_of_a_server_change_its_manifest_one_after_the_other(make, server):
+    made = make("static", url=server, collection="counted")
+    changes = 6
+
+    def change(number):
+        store, manifest = ChromaStore.open(connect(url=server), "counted")
+        done = 0
+        while done < changes:
+            try:
+                manifest = store.save_manifest(
+                    replace(manifest, reference=f"{manifest.reference} {number}"), replacing=manifest
+                )
+                done += 1
+            except IndexBusyError:
+                manifest = store.read_manifest()
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(change, range(4))) == 4 * changes
+    stored = made.store.read_manifest()
+    assert stored.generation == 4 * changes
+    added = stored.reference.removeprefix(made.manifest.reference).split()
+    assert sorted(added) == sorted(str(n) for n in range(4) for _ in range(changes))
+    assert not ChromaStore.exists(made.store.client, "counted.lock")
+
+
+def test_a_lock_that_a_killed_client_left_is_broken(make, server, monkeypatch):
+    engine = make("static", url=server, collection="left")
+    client = engine.store.client
+    client.create_collection("left.lock", metadata={"owner": "killed"}, embedding_function=None)
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    with server_lock(client, "left"):
+        assert client.get_collection("left.lock", embedding_function=None).metadata["owner"] != "killed"
+    assert not ChromaStore.exists(client, "left.lock")
+    assert engine.recalibrate(pairs(seed=5)).generation == 1

@@ -1,0 +1,186 @@
+"""How an index is made: options that `uec index`, `fit`, `recalibrate` and `reindex` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from uec_retriever.cli.common import bar, errors, output, print_json, status
+from uec_retriever.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from uec_retriever.data.corpus import Corpus
+    from uec_retriever.data.pairs import PairSampler
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.location import Location
+    from uec_retriever.engine.recipe import Recipe
+    from uec_retriever.engine.results import AddReport
+    from uec_retriever.experts.expert import Expert
+
+DEFAULT_PAIRS = 640
+
+
+class Structure(StrEnum):
+    """Structures of the posterior."""
+
+    kron = "kron"
+    diag = "diag"
+
+
+class Layout(StrEnum):
+    """Layouts of the fused embedding."""
+
+    block = "block"
+    sum = "sum"
+
+
+CORPUS = Annotated[
+    Path,
+    typer.Option(
+        help="BEIR corpus.jsonl or its folder, .csv, .tsv, .parquet, or a folder of .txt and .md files.",
+        show_default=False,
+    ),
+]
+PAIRS = Annotated[
+    Path | None,
+    typer.Option(
+        help="Calibration pairs: JSONL with 'query' and 'positive'. Without it, pairs are made from the corpus "
+        "(title and text, first sentence and rest)."
+    ),
+]
+LIMIT = Annotated[
+    int, typer.Option("--max-pairs", min=32, help="At most this many pairs made from the corpus.")
+]
+TEXT = Annotated[str, typer.Option(help="Column or JSON key of the text.")]
+TITLE = Annotated[str, typer.Option(help="Column or JSON key of the title, put before the text.")]
+ID = Annotated[str, typer.Option(help="Column or JSON key of the id.")]
+STRUCTURE = Annotated[
+    Structure | None, typer.Option(help="Structure of posteriors fitted here: kron unless you say so.")
+]
+LAYOUT = Annotated[
+    Layout | None,
+    typer.Option(
+        help="block: each expert keeps its coordinates (default). sum: the paper's, for experts fine-tuned from one model."
+    ),
+]
+TEMPERATURE = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="T of the coefficients: low trusts the surest expert, high all alike. Chosen on held-out pairs if absent.",
+    ),
+]
+
+
+def sample_documents(documents: Corpus, limit: int) -> tuple[int, PairSampler]:
+    """Read a corpus once: every line is checked before work begins.
+
+    Returns:
+        The number of documents, and a sample of them to make calibration pairs of.
+    """
+    from uec_retriever.data.pairs import PairSampler
+
+    sampler, total = PairSampler(limit), 0
+    for document in documents:
+        total += 1
+        sampler.offer(document.body, document.title)
+    return total, sampler
+
+
+def sample_texts(texts: Iterable[str], limit: int) -> PairSampler:
+    """A sample of texts to make calibration pairs of."""
+    from uec_retriever.data.pairs import PairSampler
+
+    sampler = PairSampler(limit)
+    for text in texts:
+        sampler.offer(text)
+    return sampler
+
+
+def make_recipe(
+    pairs: Path | None,
+    posteriors: list[Path] | None,
+    structure: Structure | None,
+    layout: Layout | None,
+    temperature: float | None,
+) -> Recipe:
+    """What the options say about how to make an index."""
+    from uec_retriever.data.corpus import read_pairs
+    from uec_retriever.engine.recipe import Recipe
+
+    return Recipe(
+        pairs=read_pairs(pairs) if pairs else None,
+        posteriors=posteriors or [],
+        structure=structure and structure.value,
+        layout=cast(Any, layout and layout.value),
+        temperature=temperature,
+    )
+
+
+def open_or_create(
+    location: Location,
+    experts: list[Expert],
+    recipe: Recipe,
+    sampler: Callable[[], PairSampler],
+    *,
+    device: str | None,
+    trust_remote_code: bool,
+    batch_size: int,
+) -> Engine:
+    """The index if it is there and agrees with the recipe, else an empty one, made under a progress bar.
+
+    Args:
+        location: of the index.
+        experts: none if the index is there.
+        recipe: how to make it.
+        sampler: gives the texts to make calibration pairs of, if they are needed.
+        device: torch device.
+        trust_remote_code: run code that comes with the models.
+        batch_size: texts in one forward pass.
+    """
+    from uec_retriever.engine.agreement import match_posteriors
+    from uec_retriever.engine.create import sampled_pairs
+    from uec_retriever.engine.engine import Engine
+
+    loading: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
+    if Engine.exists(location):
+        with status("Opening the index"):
+            return Engine.open_or_create(location, experts, recipe, **loading)
+    if not experts:
+        raise InvalidInputError("a new index needs at least one --expert")
+    pairs = recipe.pairs or sampled_pairs(sampler())
+    given, held = match_posteriors(experts, recipe.posteriors), len(pairs.split()[1])
+    work = sum(2 * (held if e.label in given else len(pairs)) for e in experts)
+    with bar("Fitting and calibrating", work) as progress:
+        engine = Engine.create(
+            location, experts, replace(recipe, pairs=pairs), batch_size=batch_size, progress=progress
+        )
+    for note in engine.manifest.notes:
+        errors.print(f"note: {note}")
+    return engine
+
+
+def report_added(engine: Engine, report: AddReport, documents: Corpus | None, json: bool) -> None:
+    """Say what became of the documents: counts, those without text, those cut."""
+    skipped = documents.skipped if documents else []
+    if json:
+        told = {**asdict(report), "skipped_empty": skipped, "count": engine.count()}
+        print_json({**told, "notes": engine.manifest.notes})
+        return
+    output.print(
+        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
+        f"{engine.count()} texts in the index"
+    )
+    if skipped:
+        errors.print(
+            f"skipped {len(skipped)} documents without text: {', '.join(skipped[:5])}{' …' * (len(skipped) > 5)}"
+        )
+    for label, number in report.truncated.items():
+        errors.print(
+            f"{label} cut {number} texts to its maximal length: split long documents to have all of them found"
+        )

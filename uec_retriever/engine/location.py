@@ -1,0 +1,81 @@
+"""Location: where an index is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from uec_retriever.errors import InvalidInputError
+
+DEFAULT_COLLECTION = "uec"
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where an index is: a folder, and the Chroma that holds its texts.
+
+    The folder holds the posterior files and, unless there is a server or a client, the database too.
+
+    What many writers may do:
+
+    - **A folder, or a `PersistentClient`**: one process writes at a time, any number of its threads and engines take
+      turns; another process is refused with `IndexBusyError`.
+    - **A server**: any number of processes add, update and delete at once; each batch is stored whole or not at all,
+      and of two writers of one id the last wins. Calibration (`Engine.recalibrate`,
+      `Engine.calibrate_confidence`) is saved one after the other, and never over one that the writer has not
+      seen: then `IndexBusyError` is raised, nothing is changed, and the call can be repeated.
+
+    Attributes:
+        path: folder of the index; a temporary one, gone with the engine, if None.
+        url: of a Chroma server, such as `http://localhost:8000`, instead of the database in the folder.
+        headers: for the server, such as a token; strings, or pydantic's `SecretStr`. Never shown.
+        client: a synchronous Chroma client of your own, instead of `url`. Never shown.
+        collection: name of the Chroma collection.
+
+    Raises:
+        InvalidInputError: for `url` and `client` together, or credentials in the url, where they would be shown.
+    """
+
+    path: Path | None = None
+    url: str | None = None
+    headers: Mapping[str, Any] | None = field(default=None, repr=False)
+    client: Any = field(default=None, repr=False)
+    collection: str = DEFAULT_COLLECTION
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        url: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        client: Any = None,
+        collection: str = DEFAULT_COLLECTION,
+    ) -> None:
+        if url is not None and client is not None:
+            raise InvalidInputError("give the url of a Chroma server or a client, one of them")
+        if url is not None and "@" in urlparse(url if "//" in url else f"//{url}").netloc:
+            raise InvalidInputError(
+                "there are credentials in the url: give them as headers={'Authorization': ...}, which are not shown"
+            )
+        folder = None if path is None else Path(path).expanduser().resolve()
+        values = {"path": folder, "url": url, "headers": headers, "client": client, "collection": collection}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, place: str | Path | Location | None) -> Location:
+        """A location as it is, a folder as the location of an embedded index."""
+        return place if isinstance(place, Location) else cls(place)
+
+    @property
+    def plain_headers(self) -> dict[str, str]:
+        """Headers as the server wants them, secrets revealed."""
+        return {
+            key: value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+            for key, value in (self.headers or {}).items()
+        }
+
+    def __str__(self) -> str:
+        return self.url or str(self.path or "a temporary folder")

@@ -1,0 +1,30 @@
+"""Recipe: how an index is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from uec_retriever.convolution import Layout
+from uec_retriever.data.pairs import CalibrationPairs
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an index is made; an index that is there must agree with what is not None.
+
+    Attributes:
+        pairs: calibration pairs; made from the texts if None. An index that is there must be calibrated on them.
+        posteriors: posterior files for experts that are not to be fitted here, expert label -> file, or
+            files alone, each of which finds its expert by the model it was fitted for.
+        structure: of the posteriors fitted here, `kron` (None) or `diag`.
+        layout: `block` (None), or `sum` for experts of one coordinate system.
+        temperature: T >= 0 of the coefficients; None: chosen on held-out pairs.
+    """
+
+    pairs: CalibrationPairs | None = None
+    posteriors: Mapping[str, str | Path] | Sequence[str | Path] = field(default_factory=dict)
+    structure: str | None = None
+    layout: Layout | None = None
+    temperature: float | None = None

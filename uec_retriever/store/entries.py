@@ -1,0 +1,90 @@
+"""Records as Chroma holds them, with their variances in metadata that no user sees, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from uec_retriever.data.records import RESERVED_PREFIXES, SOURCE_KEY, Record
+from uec_retriever.errors import StorageError
+from uec_retriever.gaussian import Array
+
+_VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
+_LONGEST = 960  # characters under one key: just below 1,000, a record takes Chroma twice the space and time
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What Chroma returned for one query, nearest first.
+
+    Attributes:
+        records: m records, with the user's metadata only.
+        means: `[m]` dot products of the query's mean with the stored means.
+        variances: m coded variances.
+    """
+
+    records: Sequence[Record]
+    means: Array
+    variances: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, rows: Sequence[int]) -> Candidates:
+        """The chosen ones, in that order."""
+        return Candidates(
+            [self.records[i] for i in rows], self.means[list(rows)], [self.variances[i] for i in rows]
+        )
+
+
+def to_candidates(
+    ids: list[str], texts: list[str], metadatas: list[Mapping[str, Any]], distances: list[float]
+) -> Candidates:
+    """What a query gave, from Chroma's columns."""
+    return Candidates(
+        list(map(to_record, ids, texts, metadatas)),
+        1.0 - np.asarray(distances, dtype=np.float64),
+        list(map(_variance, ids, metadatas)),
+    )
+
+
+def to_record(identifier: str, text: str, metadata: Mapping[str, Any] | None) -> Record:
+    """A record with the user's metadata only, from what Chroma holds."""
+    metadata = metadata or {}
+    own = {k: v for k, v in metadata.items() if not k.startswith(RESERVED_PREFIXES)}
+    ours = (metadata.get(key) for key in (_EMBEDDED, _PAYLOAD, SOURCE_KEY))
+    return Record(identifier, text, own, *ours)
+
+
+def keeping(record: Record, old: Record) -> Record:
+    """A record with the payload and source of its predecessor where it has none."""
+    return replace(record, payload=record.payload or old.payload, source=record.source or old.source)
+
+
+def to_metadata(record: Record, replaced: Record | None) -> dict[str, Any]:
+    """Metadata as Chroma is to hold it, without the variance; it merges, and None drops a key."""
+    ours = {_EMBEDDED: record.embedded, _PAYLOAD: record.payload, SOURCE_KEY: record.source}
+    if replaced is None:
+        return {**record.metadata, **{k: v for k, v in ours.items() if v is not None}}
+    return {**dict.fromkeys(replaced.metadata), **record.metadata, **ours}
+
+
+def variance_metadata(coded: str) -> dict[str, str]:
+    """A coded variance in parts that Chroma keeps well, `uec:v`, `uec:v1`, ...; an index has as many of each."""
+    parts = [coded[i : i + _LONGEST] for i in range(0, len(coded), _LONGEST)]
+    return {f"{_VARIANCE}{i or ''}": part for i, part in enumerate(parts)}
+
+
+def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
+    metadata = metadata or {}
+    parts: list[str] = []
+    while isinstance(part := metadata.get(f"{_VARIANCE}{len(parts) or ''}"), str):
+        parts.append(part)
+    if not parts:
+        raise StorageError(
+            f"record {identifier!r} has no variance: something else wrote into this collection, delete that record"
+        )
+    return "".join(parts)
