@@ -58,7 +58,7 @@ def _parse(source: bytes) -> ast.Module:
         return ast.parse(source)
 
 
-def general_pairs(limit: int = 160) -> CalibrationPairs:
+def docstring_pairs(limit: int = 160) -> CalibrationPairs:
     """Calibration pairs for when there is no corpus yet: first sentence and rest of documentation strings.
 
     They say little about the user's domain: recalibrate when there is a corpus.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
-from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.calibration import calibration_cell, stated
 from uec_retriever.evaluation.fitted import FittedExperts, Progress, fit_experts, linearise_texts
@@ -190,7 +190,7 @@ def _calibration_pairs(
     try:
         return pseudo_pairs([*test.one, *test.other], limit=options.calibration_pairs, seed=options.seed)
     except InvalidInputError:
-        return general_pairs(options.calibration_pairs)
+        return docstring_pairs(options.calibration_pairs)
 
 
 def _likelihood(fitted: FittedExperts, weights: Array) -> float:

@@ -42,13 +42,13 @@ class RunFolder:
         Raises:
             TrainingError: if something else is there, with the option that decides.
         """
-        if overwrite:
-            self._clear()
+        started = self.checkpoints / _RUN
+        if overwrite and (started.is_file() or (self.out / REPORT).is_file()):  # nothing that is no run
+            shutil.rmtree(self.out)
         if self.out.is_file():
             raise TrainingError(f"{self.out} is a file: give a folder for the model")
         if (self.out / REPORT).is_file():
             raise TrainingError(f"{self.out} holds a finished model: give another folder, or overwrite it")
-        started = self.checkpoints / _RUN
         if started.is_file():
             self._require_same_run(started)
             if not resume:
@@ -71,12 +71,6 @@ class RunFolder:
         """Write the report, which says that the model is finished, and drop the checkpoints."""
         write_json(self.out / REPORT, report)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-
-    def _clear(self) -> None:
-        """Remove an earlier run, and nothing that is not one."""
-        if not ((self.out / REPORT).is_file() or (self.checkpoints / _RUN).is_file()):
-            return
-        shutil.rmtree(self.out)
 
     def _require_same_run(self, started: Path) -> None:
         try:
