@@ -117,12 +117,16 @@ class GaussianEmbedding:
         return GaussianEmbedding(mean, np.concatenate([b.variance for b in batches]))
 
 
-def normalise(mean: Array, variance: Array | FactoredVariance) -> GaussianEmbedding:
+def normalise(
+    mean: Array, variance: Array | FactoredVariance, *, owner: str = "", first: int = 0
+) -> GaussianEmbedding:
     """L2-normalise a Gaussian to first order: `mean / |mean|`, `variance / |mean|^2`.
 
     Args:
         mean: `[n, D]`, rows of non-zero length.
         variance: `[n, D]`, or its factors.
+        owner: what gave the mean, for messages.
+        first: position of the first text, for messages.
 
     Raises:
         NumericalError: if a mean has no length or is not finite.
@@ -130,8 +134,28 @@ def normalise(mean: Array, variance: Array | FactoredVariance) -> GaussianEmbedd
     Source: design, step 1 (delta method; the projection onto the sphere is left out, which
     changes a coordinate's variance by a factor within `1 - 2 mu_i^2`).
     """
-    norm = np.linalg.norm(mean, axis=1, keepdims=True)
-    if not np.isfinite(norm).all() or (norm == 0).any():
-        row = int(np.flatnonzero(~np.isfinite(norm[:, 0]) | (norm[:, 0] == 0))[0])
-        raise NumericalError(f"text {row}: its embedding is zero, NaN or infinite and has no direction")
+    norm = lengths(mean, owner=owner, first=first)
     return GaussianEmbedding(mean / norm, variance * (1 / norm**2))
+
+
+def lengths(embeddings: Array, *, owner: str = "", first: int = 0) -> Array:
+    """`[n, 1]` lengths of `[n, D]` embeddings, each of which has a direction.
+
+    Args:
+        embeddings: one row per text.
+        owner: what gave them, for messages.
+        first: position of the first text, for messages.
+
+    Raises:
+        NumericalError: naming the first text whose embedding is zero, NaN or infinite.
+    """
+    norm = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(norm[:, 0]) | (norm[:, 0] == 0))
+    if len(bad):
+        position = first + int(bad[0])
+        raise NumericalError(
+            f"{owner}{': ' if owner else ''}text {position} has a zero, NaN or infinite embedding: drop the text, or "
+            "load the model in float32",
+            position=position,
+        )
+    return np.asarray(norm)

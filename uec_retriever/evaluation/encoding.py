@@ -21,10 +21,10 @@ from torch import Tensor
 
 from uec_retriever.atomic import write_atomically
 from uec_retriever.data.texts import check_texts
-from uec_retriever.errors import CorruptFileError, InvalidInputError, NumericalError
+from uec_retriever.errors import CorruptFileError, InvalidInputError
 from uec_retriever.experts.expert import Expert, Progress, Role
 from uec_retriever.experts.linearised import Linearised
-from uec_retriever.gaussian import Array
+from uec_retriever.gaussian import Array, lengths
 
 SHARD = 512  # texts in one file, and in one step that an interruption may cost
 
@@ -109,10 +109,7 @@ def unit_means(expert: Expert, texts: Sequence[str], role: Role) -> Array:
     parts = []
     for start in range(0, len(texts), SHARD):
         vectors = expert.linearise(list(texts[start : start + SHARD]), role).embeddings.numpy()
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not np.isfinite(norms).all() or (norms == 0).any():
-            raise NumericalError(f"expert {expert.label}: a text has a zero, NaN or infinite embedding")
-        parts.append(vectors / norms)
+        parts.append(vectors / lengths(vectors, owner=f"expert {expert.label}", first=start))
     return np.concatenate(parts)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from uec_retriever.convolution import pair_likelihood
 from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
 from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.errors import InvalidInputError
@@ -28,7 +29,6 @@ from uec_retriever.evaluation.tables import SentencePairs, read_pairs
 from uec_retriever.evaluation.weights import best_weights
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
-from uec_retriever.laplace.calibration import pair_likelihood
 
 BASELINE = "uniform"
 STRUCTURES = ("diag", "kron")
