@@ -47,12 +47,12 @@ def test_few_texts_are_calibrated_on_general_ones_and_say_so(tmp_path, experts, 
     assert len(engine.search(TEXTS[0], 5)) == 3
 
 
-def test_general_pairs_are_the_same_each_time():
+def test_docstring_pairs_are_the_same_each_time():
     assert docstring_pairs(20) == docstring_pairs(20)
     assert len(docstring_pairs()) == 160
 
 
-def test_general_pairs_survive_the_parser_of_python_3_11(monkeypatch):
+def test_docstring_pairs_survive_the_parser_of_python_3_11(monkeypatch):
     expected, real, calls = docstring_pairs(20), ast.parse, []
 
     def parse(source):
