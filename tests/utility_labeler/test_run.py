@@ -1,5 +1,6 @@
 """A run that is killed, torn, repeated, changed: no line lost, none twice."""
 
+import hashlib
 import logging
 import multiprocessing
 import os
@@ -93,6 +94,15 @@ def test_ctrl_c_leaves_a_file_to_go_on_with(out):
     label_utilities(FakeJudge(), pairs(), out)
     assert sorted(out.read_text().splitlines()) == expected
     assert read_manifest(out)["complete"]
+
+
+def test_files_of_version_0_1_0_are_gone_on_with(out):
+    """The fingerprint and the bytes of a label are what they were."""
+    assert label_utilities(FakeJudge(), pairs(1, 1, 2), out).run == "435ad57a53f4abad"
+    assert (
+        hashlib.sha256(out.read_bytes()).hexdigest()
+        == "8cf8bca81df53793fb7d72d4b3921ad51dde34fc0f013d29a55c11799e4d4cb6"
+    )
 
 
 def test_more_of_the_same_goes_on(out):
