@@ -37,11 +37,18 @@ logger = logging.getLogger(__name__)
 def train_on_labels(
     base: str, labels: Path, out: Path, options: TrainingOptions | None = None, **keywords: Any
 ) -> TrainingReport:
-    """Train on a label file of `uec label` (keywords as `train`).
+    """Train on a label file of `uec label`; its name and its judge are noted on the model card.
+
+    Args:
+        base: hub id or folder of a sentence-transformers model.
+        labels: the file.
+        out: folder to write; must not hold anything else.
+        options: defaults if absent.
+        keywords: `heldout`, `resume`, `overwrite`, `device`, `trust_remote_code`, `progress`: handed on to `train`.
 
     Raises:
         LabelError: naming the line that is not a label.
-        InvalidInputError, TrainingError, ModelNotFoundError, MissingExtraError: as `train`.
+        UECError: whatever else `train` refuses.
     """
     questions = questions_from_labels(read_labels(labels))
     return train(base, questions, out, options, data=labels.name, judge=read_manifest(labels), **keywords)
@@ -59,11 +66,19 @@ def train_on_qrels(
     """Train on a BEIR folder's (query, relevant passage) pairs with in-batch negatives: domain fine-tuning.
 
     The same path as labels: grades are the utilities, a query's relevant passages are no negatives of each
-    other, and a held-out part chooses the checkpoint (keywords as `train`).
+    other, and a held-out part chooses the checkpoint.
+
+    Args:
+        base: hub id or folder of a sentence-transformers model.
+        folder: with `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`.
+        out: folder to write; must not hold anything else.
+        options: defaults if absent.
+        split: which qrels.
+        keywords: `heldout`, `resume`, `overwrite`, `device`, `trust_remote_code`, `progress`: handed on to `train`.
 
     Raises:
         CorpusError: for a file that cannot be read.
-        InvalidInputError, TrainingError, ModelNotFoundError, MissingExtraError: as `train`.
+        UECError: whatever else `train` refuses.
     """
     questions = questions_from_qrels(folder, split)
     return train(base, questions, out, options, data=f"{folder.name} {split} qrels", **keywords)
