@@ -9,7 +9,7 @@ import pytest
 
 from tests.engine.small import pairs, sentences
 from uec_retriever.data.records import SOURCE_KEY, Record, make_records
-from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.recipe import Recipe
@@ -46,13 +46,13 @@ def test_few_texts_are_calibrated_on_general_ones_and_say_so(tmp_path, experts, 
     assert len(engine.search(TEXTS[0], 5)) == 3
 
 
-def test_general_pairs_are_the_same_each_time():
-    assert general_pairs(20) == general_pairs(20)
-    assert len(general_pairs()) == 160
+def test_docstring_pairs_are_the_same_each_time():
+    assert docstring_pairs(20) == docstring_pairs(20)
+    assert len(docstring_pairs()) == 160
 
 
-def test_general_pairs_survive_the_parser_of_python_3_11(monkeypatch):
-    expected, real, calls = general_pairs(20), ast.parse, []
+def test_docstring_pairs_survive_the_parser_of_python_3_11(monkeypatch):
+    expected, real, calls = docstring_pairs(20), ast.parse, []
 
     def parse(source):
         calls.append(source)
@@ -61,7 +61,7 @@ def test_general_pairs_survive_the_parser_of_python_3_11(monkeypatch):
         return real(source)
 
     monkeypatch.setattr(ast, "parse", parse)
-    assert general_pairs(20) == expected
+    assert docstring_pairs(20) == expected
 
 
 def test_without_a_folder_it_is_gone_with_the_engine(experts):

@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from uec_retriever.convolution import convolve_block, convolve_sum, pair_likelihood
 from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
-from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Values, compare, resample
@@ -274,7 +274,7 @@ def _calibration_pairs(
     try:
         return pseudo_pairs([*test.one, *test.other], limit=options.calibration_pairs, seed=options.seed)
     except InvalidInputError:
-        return general_pairs(options.calibration_pairs)
+        return docstring_pairs(options.calibration_pairs)
 
 
 def _likelihood(experts: ExpertSet, weights: Array) -> float:
