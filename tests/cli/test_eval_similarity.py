@@ -14,7 +14,7 @@ def test_sts_shows_a_table_and_writes_where_it_comes_from(uec, models, tmp_path)
         "--limit", 20, "--calibration-pairs", 32, "--temperature", 0.2, "--out", tmp_path / "out",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert "UEC kron sum" in outcome.out
+    assert "UEC kron" in outcome.out
     assert "difference to uniform" in outcome.out
     saved = json.loads((tmp_path / "out" / "sts.json").read_text())
     assert {"kind", "command", "commit", "versions", "seed", "split", "experts", "models", "settings"} <= set(

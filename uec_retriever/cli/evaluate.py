@@ -54,7 +54,7 @@ def sts(
     trust_remote_code: TRUST = False,
     json: JSON = False,
 ) -> None:
-    """Spearman correlation of sentence pairs with gold scores, each method on the same embeddings.
+    """Spearman correlation of sentence pairs with gold scores: each expert, all of them alike, and UEC.
 
     Example: `uec eval sts --data stsb --expert mini=MODEL --expert static=MODEL --out results`
     """

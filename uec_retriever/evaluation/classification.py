@@ -5,27 +5,24 @@ Calibration pairs of posteriors and temperature: two train texts of one label.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import mean_cell
 from uec_retriever.evaluation.encoding_cache import EncodingCache
-from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
 from uec_retriever.evaluation.labelled_texts import LabelledTexts, read_labelled, sample_positions
 from uec_retriever.evaluation.methods import UNIFORM
 from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_meta import require_mteb
 from uec_retriever.evaluation.mteb_tasks import classification_task
+from uec_retriever.evaluation.systems import Progress, System, fit_systems
 from uec_retriever.experts.expert import Expert
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -78,20 +75,16 @@ def run_classification(
     if not experts or not folders:
         raise InvalidInputError("give at least one expert and one folder with train.tsv and test.tsv")
     require_mteb()
-    cache = EncodingCache()  # no text goes through a model twice, whatever the method
-    experts = [cache.expert(e) for e in experts]
+    cache = EncodingCache()  # no text goes through a model twice, whatever the system
+    cached = [cache.expert(e) for e in experts]
     sets: dict[str, Any] = {}
     chosen: dict[str, Any] = {}
     for folder in folders:
         train, test = read_split_texts(folder, options)
         pairs = label_pairs(train, options.calibration_pairs, options.seed)
-        fitted = ExpertSet(experts, fit_experts(experts, pairs), pairs.split()[1])
         name = folder.resolve().name
-        chosen[name] = {"calibration pairs": len(pairs), "calibration pairs from": pairs.source, "UEC": {}}
-        for structure in STRUCTURES:
-            manifest = fitted.calibrate(structure, options.temperature)
-            chosen[name]["UEC"][structure] = fitted.describe(manifest, structure)
-        sets[name] = _measure(name, train, test, fitted, options, progress)
+        systems, chosen[name] = fit_systems(cached, pairs, options.temperature)
+        sets[name] = _measure(name, train, test, systems, options, progress)
     return {
         "kind": "classification",
         "split": "test",
@@ -107,7 +100,7 @@ def _measure(
     name: str,
     train: LabelledTexts,
     test: LabelledTexts,
-    experts: ExpertSet,
+    systems: Sequence[System],
     options: ClassificationOptions,
     progress: Progress | None,
 ) -> dict[str, Any]:
@@ -119,47 +112,28 @@ def _measure(
     rounds = options.rounds
     task = classification_task(name, learn, ask, samples_per_label=options.per_label, experiments=rounds)
     task.seed = options.seed
-    kinds: dict[str, str] = {}
     values: dict[str, dict[str, Any]] = {}
-    systems = list(_systems(experts, options.temperature))
-    for done, (label, kind, ensemble) in enumerate(systems):
+    for done, system in enumerate(systems):
         if progress:
-            progress(f"{name}: {label}", done, len(systems))
-        found = mteb.evaluate(UECModel(ensemble), task, cache=None, show_progress_bar=False)
+            progress(f"{name}: {system.label}", done, len(systems))
+        found = mteb.evaluate(UECModel(system.ensemble), task, cache=None, show_progress_bar=False)
         [[scores]] = found.task_results[0].scores.values()
         each = scores["scores_per_experiment"]
-        kinds[label] = kind
         metrics = {"accuracy": "accuracy", "macro F1": "f1"}
-        values[label] = {m: np.array([r[key] for r in each]) for m, key in metrics.items()}
+        values[system.label] = {m: np.array([r[key] for r in each]) for m, key in metrics.items()}
+    baseline = values[UNIFORM]
     return {
         "train": options.per_label * len(number),
         "test": len(test),
         "classes": len(number),
         "methods": {
-            label: {
-                "kind": kinds[label],
-                **{m: mean_cell(v, values[UNIFORM][m], options.seed) for m, v in found.items()},
+            system.label: {
+                "kind": system.kind,
+                **{m: mean_cell(v, baseline[m], options.seed) for m, v in values[system.label].items()},
             }
-            for label, found in values.items()
+            for system in systems
         },
     }
-
-
-def _systems(experts: ExpertSet, temperature: float | None) -> Iterator[tuple[str, str, Ensemble]]:
-    """Label, kind and ensemble of each expert alone, of all alike, and of UEC."""
-    first = experts.under(STRUCTURES[0])
-    manifest = experts.calibrate(STRUCTURES[0], temperature)
-    for expert, entry in zip(first, manifest.experts, strict=True):
-        yield (
-            expert.label,
-            "single",
-            Ensemble([expert], replace(manifest, experts=(replace(entry, prior=1.0),))),
-        )
-    even = tuple(replace(e, prior=1 / len(first)) for e in manifest.experts)
-    yield UNIFORM, "ensemble", Ensemble(first, replace(manifest, experts=even, temperature=np.inf))
-    for structure in STRUCTURES:
-        found = Ensemble(experts.under(structure), experts.calibrate(structure, temperature))
-        yield f"UEC {structure}", "uec", found
 
 
 def read_split_texts(folder: Path, options: ClassificationOptions) -> tuple[LabelledTexts, LabelledTexts]:
