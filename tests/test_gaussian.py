@@ -1,5 +1,7 @@
 """Oracles: formulas by hand, sampled vectors."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -171,3 +173,10 @@ def test_factors_are_checked_as_variances_are(part, bad, message):
         GaussianEmbedding(batch()[0], kept)
     with pytest.raises(InvalidInputError):
         GaussianEmbedding(batch(5)[0], factors(4))
+
+
+def test_arguments_have_the_names_of_the_mathematics():
+    both = GaussianEmbedding(mean=np.ones((1, 2)), variance=np.ones((1, 2)))
+    assert both.variance.tolist() == [[1, 1]]
+    with pytest.raises(FrozenInstanceError):
+        both.mean = np.zeros((1, 2))
