@@ -42,6 +42,7 @@ from benchmarks.common import (
     show,
 )
 from benchmarks.probability import rank_correlation, readings, variance_calibration
+from benchmarks.probability_report import probability_report
 from uec_retriever.convolution import convolve_block
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.collection import Collection
@@ -80,11 +81,13 @@ def main() -> None:
         console.print(f"{name}: {time.monotonic() - start:.0f} s")
     _tables(results)
     result = {
-        "kind": "calibration",
+        "kind": "tables",
+        "title": "Calibration",
         "split": arguments.split,
         "experts": [e.label for e in experts],
         "settings": {"candidates": CANDIDATES, "calibration_pairs": arguments.pairs},
         "sets": results,
+        **probability_report(results),
     }
     save_result("calibration", result, arguments.out)
 

@@ -25,6 +25,7 @@ from benchmarks.common import (
     save_result,
 )
 from benchmarks.probability import readings
+from benchmarks.probability_report import probability_report
 from benchmarks.sts_study import StsSet, score_pairs, summarise_sts
 from uec_retriever.cli.eval_options import show_tables
 from uec_retriever.evaluation.expert_set import STRUCTURES
@@ -54,6 +55,7 @@ def main() -> None:
     result = summarise_sts(found, [e.label for e in experts], options)
     for one in found:
         result["sets"][one.test.name]["reliability"] = reliability(one)
+    result |= probability_report(result["sets"])
     console.print(f"{time.monotonic() - start:.0f} s")
     save_result("sts", result, arguments.out)
     show_tables({**result, **PROVENANCE}, "sts")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks.probability_report import probability_report
 from benchmarks.scaling_report import scaling_report
 
 EXPERTS = ("biomedical", "tools", "legal", "science")
@@ -149,23 +150,26 @@ def reliability(seed=0, labels=("cosine", "UEC kron, before", "UEC kron, after")
 
 
 def calibration():
-    return {
-        "kind": "calibration",
+    """What `benchmarks.calibration` writes: tables and curves of its own."""
+    sets = {
+        "stsb_en": {
+            "documents": 10,
+            "reliability": reliability(1),
+            "pairs": {"tools, kron": {"relevant pairs": 12, "mean variance": 0.25}},
+            "queries predict": {
+                "tools, kron": {"mean": 0.1, "low": 0.0, "high": 0.2},
+                "legal, kron": None,
+            },
+        },
+        "sick_r": {"reliability": reliability(2)},
+    }
+    content = {
+        "kind": "tables",
+        "title": "Calibration",
         **provenance("calibration"),
         "experts": list(EXPERTS),
-        "sets": {
-            "stsb_en": {
-                "documents": 10,
-                "reliability": reliability(1),
-                "pairs": {"tools, kron": {"relevant pairs": 12, "mean variance": 0.25}},
-                "queries predict": {
-                    "tools, kron": {"mean": 0.1, "low": 0.0, "high": 0.2},
-                    "legal, kron": None,
-                },
-            },
-            "sick_r": {"reliability": reliability(2)},
-        },
     }
+    return {**content, "sets": sets, **probability_report(sets)}
 
 
 def sts(seed=1, pairs=120):
@@ -181,7 +185,7 @@ def sts(seed=1, pairs=120):
         found = _methods(generator, level, pairs, ["Spearman"], METHODS)
         methods = {m: {"kind": v["kind"], **v["metrics"]} for m, v in found.items()}
         content["sets"][name] = {"pairs": pairs, "methods": methods, "reliability": reliability(seed)}
-    return content
+    return {**content, **probability_report(content["sets"])}
 
 
 def classification(seed=2, texts=150):
@@ -273,5 +277,5 @@ def scaling():
 
 ALL = {
     "retrieval": retrieval, "sts": sts, "classification": classification,
-    "calibration": calibration, "uae": uae, "tables": measurements,
+    "uae": uae, "tables": measurements,
 }  # fmt: skip

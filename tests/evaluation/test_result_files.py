@@ -26,18 +26,6 @@ def test_uae_results_of_the_command_and_of_the_benchmark():
     assert [t for t, _ in check_result(made_up.uae(), "x").studies] == ["qasper_dev_evidence, judge SmolLM2"]
 
 
-def test_reliability_is_found_wherever_it_is():
-    group = made_up.reliability()
-    for content, title in (
-        (made_up.calibration(), "stsb_en"),
-        (made_up.sts(pairs=20), "stsb_en"),
-        ({"kind": "calibration", **made_up.provenance(), "calibration": group}, ""),
-    ):
-        found = check_result(content, "x").reliability
-        assert found[0][0] == title
-        assert list(found[0][1]) == list(group)
-
-
 def changed(path, value=None):
     content = copy.deepcopy(SMALL)
     *way, last = path
@@ -84,15 +72,14 @@ def test_what_is_missing_is_named(path, value, words):
     assert words in str(refusal.value)
 
 
-def test_a_calibration_needs_bins():
-    with pytest.raises(InvalidInputError, match="lacks a reliability diagram"):
-        check_result({"kind": "calibration", **made_up.provenance()}, "x")
-
-
-def test_times_are_as_many_as_sizes():
+def test_curves_have_as_many_points_as_places():
     content = made_up.scaling()
     content["curves"][0]["panels"]["K, experts"]["lines"]["dot product"] = [1.0]
     with pytest.raises(InvalidInputError, match="dot product has not as many values as x"):
+        check_result(content, "x")
+    content = made_up.calibration()
+    content["curves"][0]["panels"]["cosine"]["counts"].pop()
+    with pytest.raises(InvalidInputError, match="cosine: counts has not as many values as x"):
         check_result(content, "x")
 
 

@@ -9,15 +9,13 @@ from typing import Any
 from uec_retriever.evaluation.report_page.looks import Drawing
 from uec_retriever.evaluation.report_page.plots import Line, bars, curves, dots, heat
 from uec_retriever.evaluation.report_page.results import KIND_NAMES, Result
-from uec_retriever.evaluation.report_page.tables import coefficients, metric_name, number
+from uec_retriever.evaluation.report_page.tables import coefficients, metric_name
 
 _MOST = 8  # curves or parts that a reader can tell apart
 _STROKES = ("-", "--", ":", "-.")
 _MARKS = "osD^vPX*"
 _INTERVALS = "Filled: the paired 95 % interval of the difference to it leaves out 0; hollow: it does not, or there is none."
 _COVERAGE_NOTE = "From right to left the queries with the lowest best score are left unanswered. The steeper the rise to the left, the better the score knows when it is wrong."
-_RELIABILITY_NOTE = "On the dashed line a score is a probability. Points: bins, the larger the more items they hold; upright lines: the gap. ECE: mean gap, weighted by items."
-_VARIANCE_NOTE = "On the dashed line the variance is the squared error that it promises; a rising curve tells which errors are large, a flat one does not."
 _TIME_NOTE = "Wall-clock seconds on the machine of the run. Embeddings that a cache held cost nothing here."
 
 
@@ -29,7 +27,7 @@ def figures(result: Result) -> list[Drawing]:
         found += [_coefficients(result), _risk_coverage(result, result.metric)]
     if result.kind == "uae":
         found += _systems(result)
-    found += [*_curves(result), *_reliability(result), *_variances(result)]
+    found += _curves(result)
     if result.metric:
         found.append(_time(result))
     return [drawing for drawing in found if drawing is not None]
@@ -145,66 +143,37 @@ def _systems(result: Result) -> Iterator[Drawing]:
 
 
 def _curves(result: Result) -> Iterator[Drawing]:
-    """Curves that a result brings, such as time against size."""
+    """Curves that a result brings, such as time against size, or outcomes against confidence."""
     for given in result.content.get("curves") or ():
         labels = list(dict.fromkeys(m for panel in given["panels"].values() for m in panel["lines"]))
-        marks = {m: _MARKS[i % len(_MARKS)] for i, m in enumerate(labels)}
         panels, ends = {}, []
         for heading, one in given["panels"].items():
+            total = sum(one.get("counts") or ()) or 1
+            sizes = [18 + 260 * count / total for count in one["counts"]] if one.get("counts") else None
             panels[heading] = {
-                m: Line(one["x"], y, labels.index(m), marker=marks[m]) for m, y in one["lines"].items()
+                m: Line(
+                    one["x"],
+                    y,
+                    one["kind"] if one.get("kind") in KIND_NAMES else labels.index(m),
+                    marker="" if sizes else _MARKS[labels.index(m) % len(_MARKS)],
+                    sizes=sizes,
+                )
+                for m, y in one["lines"].items()
             }
-            ends.append(
-                f"{heading} {one['x'][-1]:,}: {max(y[-1] for y in one['lines'].values()):.3g} at most"
-            )
-        alt = f"{given['y']} of {', '.join(labels)}. At the largest size, {'; '.join(ends)}."
-        logarithmic = bool(given.get("logarithmic"))
-        draw = partial(curves, panels, "", given["y"], legend=True, logarithmic=logarithmic)
+            largest, size = max(y[-1] for y in one["lines"].values()), one["x"][-1]
+            ends.append(f"{heading}: {one.get('remark') or f'{largest:.3g} at most at {size:.6g}'}")
+        draw = partial(
+            curves,
+            panels,
+            given.get("x", ""),
+            given["y"],
+            legend=any(len(lines) > 1 for lines in panels.values()),
+            diagonal=bool(given.get("diagonal")),
+            logarithmic=bool(given.get("logarithmic")),
+            remarks={heading: one.get("remark", "") for heading, one in given["panels"].items()},
+        )
+        alt = f"{given['y']} against {given.get('x') or 'size'}. {'; '.join(ends)}."
         yield Drawing(given["name"], given["title"], alt, given.get("note", ""), draw)
-
-
-def _reliability(result: Result) -> Iterator[Drawing]:
-    """The share that was right against confidence, one for each group of scores."""
-    for index, (heading, group) in enumerate(result.reliability, 1):
-        panels, remarks = {}, {}
-        for label, one in group.items():
-            full = [b for b in one["bins"] if b["count"]]
-            x, y, counts = ([b[key] for b in full] for key in ("confidence", "accuracy", "count"))
-            sizes = [18 + 260 * count / sum(counts) for count in counts]
-            panels[label] = {label: Line(x, y, _kind(label, result), width=1.2, sizes=sizes)}
-            figures = {key: one.get(key) for key in ("ECE", "Var-ECE") if one.get(key) is not None}
-            remarks[label] = "   ".join(f"{key} {number(value)}" for key, value in figures.items())
-        name = "reliability" if len(result.reliability) == 1 else f"reliability-{index}"
-        about = f"Reliability{f', {heading}' if heading else ''}"
-        parts = "; ".join(f"{label}: {remark}" for label, remark in remarks.items())
-        alt = f"{about}: share that was right against confidence, in bins. {parts}."
-        draw = partial(curves, panels, "confidence", "share that was right", diagonal=True, remarks=remarks)
-        yield Drawing(name, about, alt, _RELIABILITY_NOTE, draw)
-
-
-def _variances(result: Result) -> Iterator[Drawing]:
-    """Squared error against the variance that was predicted, one for each group that has such bins."""
-    for index, (heading, group) in enumerate(result.reliability, 1):
-        panels: dict[str, dict[str, Line]] = {}
-        for label, one in group.items():
-            found = one.get("variance bins") or ()
-            x, y = ([b[key] for b in found] for key in ("variance", "squared error"))
-            line = Line(x, y, _kind(label, result), marker="o", width=1.2)
-            if len(x) > 1 and all(line not in held.values() for held in panels.values()):
-                panels[label] = {label: line}
-        about = f"Does the variance tell the error{f', {heading}' if heading else ''}?"
-        alt = f"Mean squared error against predicted variance, in bins, for {', '.join(panels)}."
-        draw = partial(curves, panels, "predicted variance", "mean squared error", diagonal=True)
-        if panels:
-            yield Drawing(f"variance-{index}", about, alt, _VARIANCE_NOTE, draw)
-
-
-def _kind(label: str, result: Result) -> str:
-    """Of the method that a label begins with."""
-    fitting = [m for m in result.methods if label == m or label.startswith(f"{m}, ")]
-    if fitting:
-        return result.methods[max(fitting, key=len)]
-    return "uec" if label.startswith("UEC") else "ensemble"
 
 
 def _time(result: Result) -> Drawing | None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from uec_retriever.evaluation.report_page.results import Result, is_clear, is_number
+from uec_retriever.evaluation.report_page.results import Result, is_clear
 from uec_retriever.evaluation.report_page.tables import interval, number
 
 _TITLES = {
     "retrieval": "Retrieval",
     "sts": "Semantic textual similarity",
     "classification": "Classification",
-    "calibration": "Calibration",
     "uae": "UAE: embeddings aligned with utility",
     "tables": "Measurements",
 }
-_MOST_READINGS = 4  # in a sentence; of more, the lowest and the highest
 
 
 def heading(result: Result) -> str:
@@ -25,11 +23,10 @@ def heading(result: Result) -> str:
 
 def headline(result: Result) -> list[str]:
     """Sentences that stand first."""
-    if result.metric:
-        return _of_methods(result, result.metric)
+    said = _of_methods(result, result.metric) if result.metric else []
     if result.kind == "uae":
-        return _of_studies(result)
-    return _of_calibration(result) if result.kind == "calibration" else []
+        said += _of_studies(result)
+    return [*said, *map(str, result.content.get("headline") or ())]
 
 
 def provenance(result: Result) -> list[tuple[str, str]]:
@@ -102,18 +99,4 @@ def _of_studies(result: Result) -> list[str]:
             if reference in systems:
                 sentence += f"; the baseline {reference} has {_with_interval(systems[reference]['MAP'])}"
             said.append(f"{sentence}.")
-    return said
-
-
-def _of_calibration(result: Result) -> list[str]:
-    said = []
-    for title, group in result.reliability:
-        errors = {label: one["ECE"] for label, one in group.items() if is_number(one.get("ECE"))}
-        about = f"ECE{f', {title}' if title else ''}"
-        low, high = (end(errors, key=errors.__getitem__, default="") for end in (min, max))
-        if 0 < len(errors) <= _MOST_READINGS:
-            said.append(f"{about}: {'; '.join(f'{label} {number(e)}' for label, e in errors.items())}.")
-        elif errors:
-            ends = f"from {number(errors[low])} ({low}) to {number(errors[high])} ({high})"
-            said.append(f"{about}: {ends}, {len(errors)} readings.")
     return said

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 # kind -> the metric of its first table and figure
 MAIN_METRIC = {"retrieval": "nDCG@10", "sts": "Spearman", "classification": "accuracy"}
-KINDS = (*MAIN_METRIC, "calibration", "uae", "tables")
+KINDS = (*MAIN_METRIC, "uae", "tables")
 KIND_NAMES = {
     "single": "one expert",
     "ensemble": "ensemble",
@@ -120,15 +120,6 @@ class Result:
             return [(str(self.content.get("dataset", self.name)), self.content)]
         return list(self.content["results"].items())
 
-    @property
-    def reliability(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Title and content (label -> entry with `bins`) of each reliability diagram."""
-        skipped = ("sets", "reliability", "calibration")
-        return [
-            (", ".join(k for k in keys if k not in skipped), group)
-            for keys, group in reliability_groups(self.content)
-        ]
-
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number."""
@@ -139,17 +130,3 @@ def is_clear(cell: Cell | None) -> bool:
     """Whether the paired interval of a cell's difference leaves out 0."""
     difference = (cell or {}).get("difference")
     return difference is not None and bool(difference["low"] > 0 or difference["high"] < 0)
-
-
-def reliability_groups(
-    content: Any, keys: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Objects whose values have `bins`, wherever they are, with the keys that lead there."""
-    if not isinstance(content, Mapping):
-        return
-    inner = {k: v for k, v in content.items() if isinstance(v, Mapping)}
-    if inner and all("bins" in v for v in inner.values()):
-        yield keys, inner
-        return
-    for key, value in content.items():
-        yield from reliability_groups(value, (*keys, key))

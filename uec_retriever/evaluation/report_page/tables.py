@@ -68,9 +68,6 @@ def tables(result: Result) -> list[Table]:
     found = _method_tables(result) if result.metric else []
     if result.kind == "uae":
         found += _uae_tables(result)
-    found.append(_reliability_table(result))
-    if result.kind == "calibration":
-        found += _calibration_tables(result)
     for given in result.content.get("tables", ()):
         rows = tuple(Row(number(r[0]), tuple(Entry(number(v)) for v in r[1:])) for r in given["rows"])
         notes = (str(given["note"]),) if given.get("note") else ()
@@ -231,47 +228,6 @@ def _sets_table(result: Result) -> Table:
     )
     rows = tuple(Row(n, tuple(Entry(number(one.get(f))) for f in facts)) for n, one in result.sets.items())
     return Table("sets", "Sets", ("set", *facts), rows, minor=True)
-
-
-def _is_figure(value: object) -> bool:
-    return value is None or is_number(value) or (isinstance(value, Mapping) and is_number(value.get("mean")))
-
-
-def _figure_rows(lines: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], tuple[Row, ...]]:
-    """Headings and rows of lines that may hold different figures."""
-    heads = list(dict.fromkeys(k for line in lines.values() for k, v in line.items() if _is_figure(v)))
-    return heads, tuple(
-        Row(n, tuple(entry(line.get(h)) for h in heads)) for n, line in lines.items() if heads
-    )
-
-
-def _reliability_table(result: Result) -> Table:
-    heads, rows = _figure_rows(
-        {
-            f"{title}: {label}" if title else label: one
-            for title, group in result.reliability
-            for label, one in group.items()
-        }
-    )
-    return Table("calibration", "Calibration", ("score", *heads), rows)
-
-
-def _calibration_tables(result: Result) -> list[Table]:
-    """What else a calibration measured on its sets: label -> figures, or a figure with its interval."""
-    parts = [one for one in result.sets.values() if isinstance(one, Mapping)]
-    found = []
-    for key in dict.fromkeys(k for one in parts for k in one if k not in ("reliability", "chosen")):
-        lines: dict[str, Mapping[str, Any]] = {}
-        for name, one in result.sets.items():
-            group = one.get(key)
-            for label, value in group.items() if isinstance(group, Mapping) else ():
-                if _is_figure(value):
-                    lines[f"{name}: {label}"] = {key: value}
-                elif isinstance(value, Mapping) and "bins" not in value:
-                    lines[f"{name}: {label}"] = value
-        heads, rows = _figure_rows(lines)
-        found.append(Table(key.replace(" ", "-"), key[:1].upper() + key[1:], ("", *heads), rows))
-    return found
 
 
 def _uae_tables(result: Result) -> list[Table]:
