@@ -43,13 +43,14 @@ from benchmarks.common import (
 )
 from uec_retriever.evaluation.calibration import calibration_cell, stated, variance_calibration
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.evaluation.fitted import FittedExperts, fit_experts, join_linearised, linearise_texts
+from uec_retriever.evaluation.fitted import FittedExperts, fit_experts, linearise_texts
 from uec_retriever.evaluation.logistic_map import cross_fitted
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.pair_scores import directed_scores
 from uec_retriever.evaluation.resampling import rank_correlation
 from uec_retriever.evaluation.scoring import top
 from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.linearised import Linearised
 from uec_retriever.gaussian import Array
 
 SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")
@@ -94,7 +95,7 @@ def evaluate(
     pairs = pairs_of(collection, max_pairs)
     queries = [q.text for q in collection.queries]
     linearised = [
-        join_linearised(q, d)
+        Linearised.concatenate([q, d])
         for q, d in zip(
             linearise_texts(experts, queries),
             linearise_texts(experts, list(collection.texts), role="document"),

@@ -43,11 +43,10 @@ def main() -> None:
     collection = load_set(arguments.set, "test", queries=arguments.queries)
     texts = list(collection.texts[: arguments.texts])
     pairs = pairs_of(collection, arguments.max_pairs)
-    experts = [Expert.load(str(real_model(m)), device="cpu") for m in (MINILM, WORDLLAMA)]
+    loaded = [Expert.load(str(real_model(m)), device="cpu") for m in (MINILM, WORDLLAMA)]
     rows: list[dict[str, Any]] = []
     for structure in ("kron", "diag"):
-        for expert in experts:
-            fit_posterior(expert, pairs, structure=structure)
+        experts = [fit_posterior(expert, pairs, structure=structure).expert for expert in loaded]
         weights = np.full((len(collection.queries), 2), 0.5)
         queries = convolve_block(
             [e.encode([q.text for q in collection.queries], "query").gaussian for e in experts], weights

@@ -29,6 +29,7 @@ from uec_retriever.data.pairs import pseudo_pairs
 from uec_retriever.engine.add import CHUNK
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.location import Location
 from uec_retriever.engine.search import DEFAULT_CANDIDATES
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
@@ -72,8 +73,8 @@ def _engine(folder: Path, models: tuple[str, ...], texts: list[str]) -> Engine:
 
 def _empty_copy(engine: Engine, path: Path) -> Engine:
     """An empty index with the same experts and manifest."""
-    folder = IndexFolder(path)
-    store = ChromaStore.create(folder.client(), folder.collection, engine.manifest)
+    folder = IndexFolder(Location(path))
+    store = ChromaStore.create(folder.client(), folder.location.collection, engine.manifest)
     return Engine(engine.ensemble, store, folder)
 
 

@@ -1,4 +1,3 @@
-import copy
 import multiprocessing
 from multiprocessing import forkserver
 
@@ -44,7 +43,7 @@ def loaded(models):
 @pytest.fixture
 def experts(loaded):
     """`experts("static", "bert")`: experts without posteriors, their (unchanging) models shared."""
-    return lambda *labels: [copy.copy(loaded[label]) for label in labels]
+    return lambda *labels: [loaded[label] for label in labels]
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +51,8 @@ def fitted(loaded, tmp_path_factory):
     """Label -> posterior file."""
     folder = tmp_path_factory.mktemp("posteriors")
     for label, expert in loaded.items():
-        copied = copy.copy(expert)
-        header = fit_posterior(copied, pairs()).header
-        save_posterior(folder / label, copied.posterior, header)
+        fit = fit_posterior(expert, pairs())
+        save_posterior(folder / label, fit.posterior, fit.header)
     return {label: folder / label for label in loaded}
 
 

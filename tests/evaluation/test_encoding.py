@@ -22,6 +22,7 @@ from uec_retriever.evaluation.members import (
 )
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fitting import fit_posterior
+from uec_retriever.experts.linearised import LinearisedModel
 from uec_retriever.laplace.files import save_posterior
 
 TEXTS = [f"{c} {a} {v}" for c in COLOURS for a in ANIMALS for v in VERBS][:70]
@@ -64,13 +65,11 @@ def test_what_comes_back_is_what_the_model_gave(experts, kind, tmp_path):
 @pytest.mark.parametrize("kind", ["bert", "bag"])
 @pytest.mark.parametrize("structure", ["diag", "kron"])
 def test_posteriors_do_not_notice_the_cache(experts, pairs, kind, structure, tmp_path):
-    from copy import copy
-
-    plain, cached = copy(experts[kind]), EncodingCache(tmp_path).expert(experts[kind])
-    expected = fit_posterior(plain, pairs, structure=structure).reference
-    found = fit_posterior(cached, pairs, structure=structure).reference
+    cached = EncodingCache(tmp_path).expert(experts[kind])
+    fits = [fit_posterior(e, pairs, structure=structure) for e in (experts[kind], cached)]
+    expected, found = (fit.reference for fit in fits)
     assert found.query_zero == pytest.approx(expected.query_zero, rel=1e-4)
-    expected, found = (e.encode(TEXTS[40:50], "query").gaussian for e in (plain, cached))
+    expected, found = (fit.expert.encode(TEXTS[40:50], "query").gaussian for fit in fits)
     np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-3)
 
 
@@ -79,7 +78,7 @@ def test_no_text_goes_through_the_model_twice(experts, pairs, tmp_path, monkeypa
     [member] = fit_members([first], pairs)
     before = member.under("kron").encode(TEXTS, "document").gaussian
     again = EncodingCache(tmp_path).expert(experts["bert"])
-    monkeypatch.setattr(type(experts["bert"]), "_forward", None)  # any use would fail
+    monkeypatch.setattr(LinearisedModel, "forward", None)  # any use would fail
     [member] = fit_members([again], pairs, ["kron"])
     done = []
     after = member.under("kron").encode(TEXTS, "document", progress=done.append).gaussian
@@ -105,13 +104,10 @@ def test_a_temporary_cache_and_a_damaged_one(experts, tmp_path):
 
 
 def test_members_out_of_files_and_what_they_refuse(experts, pairs, tmp_path):
-    from copy import copy
-
-    expert = copy(experts["bert"])
-    fit = fit_posterior(expert, pairs, structure="kron")
-    save_posterior(tmp_path / "kron.safetensors", expert.posterior, fit.header)
+    fit = fit_posterior(experts["bert"], pairs, structure="kron")
+    save_posterior(tmp_path / "kron.safetensors", fit.posterior, fit.header)
     [member] = load_members([experts["bert"]], {"bert": [tmp_path / "kron.safetensors"]})
-    expected = expert.encode(TEXTS[:5], "query").gaussian
+    expected = fit.expert.encode(TEXTS[:5], "query").gaussian
     found = member.under("kron").encode(TEXTS[:5], "query").gaussian
     np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-5)
     with pytest.raises(InvalidInputError, match="no 'diag' posterior"):

@@ -109,8 +109,7 @@ def expert(posterior):
 
     def make(model, structure="diag"):
         made = Expert(model, "tiny")
-        made.posterior = posterior(made, structure)
-        return made
+        return made.with_posterior(posterior(made, structure))
 
     return make
 

@@ -31,9 +31,9 @@ def model(tmp_path_factory):
 def posterior(model, tmp_path_factory):
     expert = Expert.load(str(model), device="cpu")
     texts = [f"{text} number {i}" for i in range(16) for text in TEXTS]
-    header = fit_posterior(expert, CalibrationPairs([t[:9] for t in texts], texts)).header
+    fit = fit_posterior(expert, CalibrationPairs([t[:9] for t in texts], texts))
     path = tmp_path_factory.mktemp("posteriors") / "bert.safetensors"
-    save_posterior(path, expert.posterior, header)
+    save_posterior(path, fit.posterior, fit.header)
     return path
 
 

@@ -15,6 +15,7 @@ import torch
 from devtools.tiny import ARCHITECTURES
 from uec_retriever.errors import InvalidInputError, ModelNotFoundError, NumericalError
 from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.last_layer import Recorder
 
 
 def in_threads(expert, groups, rounds):
@@ -58,14 +59,15 @@ def test_eight_threads_equal_the_sequence_for_static_embeddings(static, expert, 
 @pytest.mark.models
 def test_eight_threads_equal_the_sequence_on_minilm(minilm, posterior, texts):
     made = Expert.load(minilm, device="cpu")
-    made.posterior = posterior(made, "diag")
+    made = made.with_posterior(posterior(made, "diag"))
     assert_threads_equal_sequence(made, groups_of(texts, 5), rounds=1)
 
 
 def test_capture_ends_with_its_block(tiny, expert, texts):
     made = expert(tiny("bert"))
     before = made.encode(texts, "document").gaussian
-    with made.last_layer.capture() as capture:
+    recorder = Recorder(made.last_layer)
+    with recorder.capture() as capture:
         pass
     made.model.encode(texts)
     assert capture.embedding is None
@@ -96,7 +98,7 @@ def test_text_of_megabytes_is_cut_and_said_to_be(tiny, static, expert):
 @pytest.mark.models
 def test_truncation_on_minilm(minilm, posterior):
     made = Expert.load(minilm, device="cpu")
-    made.posterior = posterior(made, "diag")
+    made = made.with_posterior(posterior(made, "diag"))
     limit = made.model.max_seq_length
     texts = ["word " * (limit - 2), "word " * (limit - 1), "a" * 1_000_000]
     assert made.encode(texts, "document").truncated == [False, True, False]  # the last is one [UNK]
@@ -231,7 +233,7 @@ def test_half_precision_stays_close_to_single(tiny, tmp_path, posterior, texts, 
     for name in (torch.float32, dtype):
         made = Expert.load(str(tmp_path / "saved"), device="cpu", model_kwargs={"dtype": name})
         assert made.last_layer.weight.dtype == name
-        made.posterior = posterior(made, "kron")
+        made = made.with_posterior(posterior(made, "kron"))
         gaussians[name] = made.encode(texts, "document").gaussian
     half, single = gaussians[dtype], gaussians[torch.float32]
     tolerance = 2**-6 if dtype == torch.bfloat16 else 2**-9

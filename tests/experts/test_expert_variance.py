@@ -115,7 +115,7 @@ def only_weight(expert, row, column):
 def test_variance_of_one_weight_reaches_what_that_weight_moves(tiny, frozen, raw_embedding, texts, weight):
     """Mistake 3: a slice at the wrong offset. Every weight against changing it in the model."""
     made = Expert(tiny("bert"), "tiny")
-    made.posterior = only_weight(made, *weight)
+    made = made.with_posterior(only_weight(made, *weight))
     variance = made.encode(texts, "document").gaussian.variance
     before = raw_embedding(made.model, texts)
     with frozen(made.model, [made.last_layer.token_norms[0].name], texts), torch.no_grad():
@@ -133,7 +133,7 @@ def test_mean_and_variance_are_those_of_one_sampled_vector(
     """Mistakes 4 and 5: 4,000 draws of the weights of an exactly linear head, each really run."""
     head = Dense(HIDDEN, 8, activation_function=nn.Identity())
     made = Expert(with_head(head), "tiny")
-    made.posterior = dataclasses.replace(posterior(made, structure), scale=0.7)
+    made = made.with_posterior(dataclasses.replace(posterior(made, structure), scale=0.7))
     gaussian = made.encode(texts, "document").gaussian
     norms = raw_embedding(made.model, texts).norm(dim=1, keepdim=True)
     body = SentenceTransformer(modules=[made.model[0], made.model[1]], device="cpu")
@@ -158,7 +158,7 @@ def test_ten_times_the_scale_is_ten_times_the_variance_and_the_same_mean(tiny, e
     """Mistake 4: a variance divided by its own norm."""
     made = expert(tiny("bert"), structure)
     once = made.encode(texts, "document").gaussian
-    made.posterior = dataclasses.replace(made.posterior, scale=10.0)
+    made = made.with_posterior(dataclasses.replace(made.posterior, scale=10.0))
     tenfold = made.encode(texts, "document").gaussian
     assert np.array_equal(tenfold.mean, once.mean)
     assert_close(tenfold.variance, 10 * once.variance)

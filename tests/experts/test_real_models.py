@@ -74,8 +74,8 @@ def docstrings():
 def fitted(folder, structure, count=48):
     pairs = docstrings()[:count]
     expert = Expert.load(folder, device="cpu")
-    fit_posterior(expert, CalibrationPairs([q for q, _ in pairs], [p for _, p in pairs]), structure=structure)
-    return expert
+    pairs = CalibrationPairs([q for q, _ in pairs], [p for _, p in pairs])
+    return fit_posterior(expert, pairs, structure=structure).expert
 
 
 def tail_of_model(expert):
@@ -100,10 +100,8 @@ def tail_of_model(expert):
 
 def monte_carlo(expert, draw, draws, factor):
     """Gaussian of `TEXTS` with `factor` of the covariance, and as many unit vectors of sampled models."""
-    whole = expert.posterior
-    expert.posterior = posterior = dataclasses.replace(whole, scale=whole.scale * factor)
-    gaussian = expert.encode(TEXTS, "query").gaussian
-    expert.posterior = whole
+    posterior = dataclasses.replace(expert.posterior, scale=expert.posterior.scale * factor)
+    gaussian = expert.with_posterior(posterior).encode(TEXTS, "query").gaussian
     run = tail_of_model(expert)
     weight = next(expert.last_layer.linear.parameters())
     original, samples, rows = weight.detach().clone(), [], slice(None)
@@ -193,7 +191,7 @@ def test_mpnet_has_the_propagated_variance(mpnet, draw):
 def test_means_are_those_of_sentence_transformers(request, posterior, model, layer, dimension):
     expert = Expert.load(request.getfixturevalue(model), device="cpu")
     assert (expert.last_layer.name, expert.dimension) == (layer, dimension)
-    expert.posterior = posterior(expert)
+    expert = expert.with_posterior(posterior(expert))
     mean = expert.encode(TEXTS, "document").gaussian.mean
     np.testing.assert_allclose(mean, expert.model.encode(TEXTS, normalize_embeddings=True), atol=1e-5)
 

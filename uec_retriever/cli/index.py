@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -130,7 +130,7 @@ def reindex(
     recipe = make_recipe(pairs, posterior, structure, layout, temperature)
     experts = load_experts(expert or [], device, trust_remote_code)
     if not Engine.exists(target):
-        recipe = replace(recipe, layout=recipe.layout or old.manifest.layout)
+        recipe = replace(recipe, layout=recipe.layout or cast(Any, old.manifest.layout))
         experts = experts or old.experts
     new = open_or_create(
         target,

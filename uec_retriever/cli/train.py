@@ -196,8 +196,7 @@ def _fit_posterior(
     pairs = calibration_pairs(questions, seed)
     with bar("Fitting the posterior", 2 * len(pairs)) as progress:
         fit = fit_posterior(expert, pairs, progress=progress)
-    assert expert.posterior is not None
-    save_posterior(out / _POSTERIOR, expert.posterior, fit.header)
+    save_posterior(out / _POSTERIOR, fit.posterior, fit.header)
     return out / _POSTERIOR
 
 

@@ -10,8 +10,7 @@ from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.location import Location
 from uec_retriever.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
-from uec_retriever.experts.expert import Expert, attach_posterior
-from uec_retriever.experts.fingerprint import check_fingerprint
+from uec_retriever.experts.expert import Expert, attach_posterior, check_fingerprint
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 

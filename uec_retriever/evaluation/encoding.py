@@ -22,7 +22,8 @@ from torch import Tensor
 from uec_retriever.atomic import write_atomically
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import CorruptFileError, InvalidInputError, NumericalError
-from uec_retriever.experts.expert import Expert, Linearised, Progress, Role
+from uec_retriever.experts.expert import Expert, Progress, Role
+from uec_retriever.experts.linearised import Linearised
 from uec_retriever.gaussian import Array
 
 SHARD = 512  # texts in one file, and in one step that an interruption may cost
@@ -56,8 +57,13 @@ class CachedExpert(Expert):
     """
 
     def __init__(self, expert: Expert, cache: EncodingCache) -> None:
-        expert.fingerprint  # noqa: B018, computed once for all copies
-        vars(self).update(vars(expert))
+        super().__init__(
+            expert.linearised_model,
+            expert.name,
+            label=expert.label,
+            posterior=expert.posterior,
+            options=expert.options,
+        )
         self.cache = cache
         self.seconds: dict[Role, float] = dict.fromkeys(get_args(Role), 0.0)
         self._stores: dict[Role, _Store] = {}
@@ -176,10 +182,10 @@ class _Store:
         seconds = 0.0
         for path, chosen in rows.items():
             shard = self._load(path)
-            parts.append(_rows(shard.texts, chosen))
-            seconds += shard.seconds * len(chosen) / len(shard.texts.truncated)
-        back = np.argsort(np.concatenate([np.array(o) for o in order.values()])).tolist()
-        return _rows(_joined(parts), back), seconds
+            parts.append(shard.texts[chosen])
+            seconds += shard.seconds * len(chosen) / len(shard.texts)
+        back = np.argsort(np.concatenate([np.array(o) for o in order.values()]))
+        return Linearised.concatenate(parts)[back], seconds
 
     def _note(self, path: Path, table: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
         for row, key in enumerate(table):
@@ -195,23 +201,3 @@ def _feature_tensors(features: Tensor) -> dict[str, Tensor]:
         "values": sparse.values().float().contiguous(),
         "width": torch.tensor(features.shape[1]),
     }
-
-
-def _rows(texts: Linearised, rows: Sequence[int]) -> Linearised:
-    chosen = torch.tensor(rows)
-    return Linearised(
-        texts.features.index_select(0, chosen),
-        texts.embeddings[chosen],
-        texts.gain if texts.gain.ndim == 1 else texts.gain[chosen],
-        [texts.truncated[i] for i in rows],
-    )
-
-
-def _joined(parts: Sequence[Linearised]) -> Linearised:
-    gains = [p.gain for p in parts]
-    return Linearised(
-        torch.cat([p.features for p in parts]),
-        torch.cat([p.embeddings for p in parts]),
-        gains[0] if gains[0].ndim == 1 else torch.cat(gains),
-        [flag for p in parts for flag in p.truncated],
-    )

@@ -12,8 +12,9 @@ from uec_retriever.convolution import coefficients
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.members import calibrated, plain_manifest
-from uec_retriever.experts.expert import Expert, Linearised, Role
+from uec_retriever.experts.expert import Expert, Role
 from uec_retriever.experts.fitting import Reference, fit_posterior
+from uec_retriever.experts.linearised import Linearised
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.manifest import Manifest
 
@@ -41,16 +42,6 @@ def linearise_texts(
 
         found.append(expert.linearise(texts, role, batch_size=batch_size, progress=advance))
     return found
-
-
-def join_linearised(one: Linearised, other: Linearised) -> Linearised:
-    """Texts of two passes of the same expert, one after the other."""
-    return Linearised(
-        torch.cat([one.features, other.features]),
-        torch.cat([one.embeddings, other.embeddings]),
-        one.gain if one.gain.ndim == 1 else torch.cat([one.gain, other.gain]),
-        one.truncated + other.truncated,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +90,7 @@ def fit_experts(
     """Fit posteriors of a structure on common pairs, and give the texts their variances.
 
     Args:
-        experts: K of them; each keeps the posterior.
+        experts: K of them.
         pairs: the same for all.
         structure: `kron` or `diag`.
         linearised: K, of `linearise_texts`.
@@ -115,10 +106,10 @@ def fit_experts(
     for number, (expert, texts) in enumerate(zip(experts, linearised, strict=True)):
         if progress:
             progress(f"{structure} posteriors", number, len(experts))
-        references.append(fit_posterior(expert, pairs, structure=structure).reference)
-        assert expert.posterior is not None
-        scales.append(expert.posterior.scale)
+        fit = fit_posterior(expert, pairs, structure=structure)
+        references.append(fit.reference)
+        scales.append(fit.posterior.scale)
         with torch.no_grad():
-            gaussians.append(expert.gaussian(texts))
+            gaussians.append(fit.expert.gaussian(texts))
     manifest = calibrated(plain_manifest(experts, structure, pairs), references, temperature)
     return FittedExperts(structure, gaussians, references, manifest, tuple(scales))

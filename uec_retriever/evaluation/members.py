@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.expert import Expert, attach_posterior
 from uec_retriever.experts.fitting import Reference, fit_posterior, measure_reference
-from uec_retriever.experts.posteriors import attach_posterior
 from uec_retriever.laplace.posterior import Posterior
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
@@ -44,9 +42,7 @@ class Member:
             raise InvalidInputError(
                 f"expert {self.expert.label} has no {structure!r} posterior, only {sorted(self.posteriors)}: fit it first"
             )
-        expert = copy(self.expert)
-        expert.posterior = self.posteriors[structure]
-        return expert
+        return self.expert.with_posterior(self.posteriors[structure])
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +144,7 @@ def fit_members(
         own = pairs if isinstance(pairs, CalibrationPairs) else pairs.get(expert.label)
         if own is None:
             raise InvalidInputError(f"expert {expert.label} has no calibration pairs")
-        posteriors: dict[str, Posterior] = {}
-        for structure in structures:
-            fitted = copy(expert)
-            fit_posterior(fitted, own, structure=structure)
-            assert fitted.posterior is not None
-            posteriors[structure] = fitted.posterior
+        posteriors = {s: fit_posterior(expert, own, structure=s).posterior for s in structures}
         members.append(Member(expert, posteriors))
     return members
 
@@ -178,8 +169,7 @@ def load_members(experts: Sequence[Expert], files: Mapping[str, Sequence[Path]])
     for expert in experts:
         posteriors: dict[str, Posterior] = {}
         for path in files[expert.label]:
-            holder = copy(expert)
-            header = attach_posterior(holder, path)
+            holder, header = attach_posterior(expert, path)
             assert holder.posterior is not None
             posteriors[header.structure] = holder.posterior
         members.append(Member(expert, posteriors))

@@ -29,6 +29,7 @@ import torch
 from uec_retriever.convolution import check_temperature
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.evaluation.exact_search import ExactIndex
 from uec_retriever.evaluation.mteb_inputs import batch_texts, dataset_texts, encode_pages
@@ -113,7 +114,7 @@ class UECModel:
         experts: Sequence[Expert | str | Path],
         *,
         texts: Iterable[str] = (),
-        posteriors: Mapping[str, str | Path] | None = None,
+        recipe: Recipe | None = None,
         name: str | None = None,
         uncertainty: bool = True,
         **options: Any,
@@ -122,15 +123,15 @@ class UECModel:
 
         Args:
             experts: loaded, or by hub id or folder.
-            texts: a corpus that calibration pairs are made from, if the options have no `pairs`; never the
+            texts: a corpus that calibration pairs are made from, if the recipe has no pairs; never the
                 evaluated queries. Without either, documentation of the Python standard library serves.
-            posteriors: expert label -> posterior file.
+            recipe: how to calibrate them.
             name: as the class.
             uncertainty: as the class.
-            **options: as `Engine.open_or_create`, e.g. `pairs`, `structure`, `layout`, `temperature`.
+            **options: `device`, `trust_remote_code`, `batch_size` and `progress` of `Engine.open_or_create`.
         """
         require_mteb()
-        with Engine.open_or_create(None, experts, texts=texts, posteriors=posteriors, **options) as engine:
+        with Engine.open_or_create(None, experts, recipe, texts=texts, **options) as engine:
             return cls(engine.ensemble, name=name, uncertainty=uncertainty)
 
     def encode(

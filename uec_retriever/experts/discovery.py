@@ -1,7 +1,13 @@
-"""Discovery of the last linear layer; `last_layer` then reads it in every forward pass."""
+"""Find the last linear layer, by experiment.
+
+It is the last linear module, in order of execution, that the sentence embedding depends on. What lies
+between it and the embedding (residual, normalisation layers, pooling, an elementwise activation) is then
+checked by automatic differentiation; anything else is refused by name.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +26,7 @@ from torch import Tensor, nn
 
 from uec_retriever.errors import UnsupportedModelError
 from uec_retriever.experts.last_layer import LastLayer, pool, pooling_weights
+from uec_retriever.experts.loading import tokenizer_lock
 from uec_retriever.experts.norms import Norm, describe_norm, is_norm
 
 _KNOWN = (Transformer, StaticEmbedding, Pooling, Dense, LayerNorm, Dropout, Normalize)
@@ -28,7 +35,7 @@ _PROBES = ["uncertainty", "a second and somewhat longer text, so that padding an
 
 @dataclass
 class _Trace:
-    """What the probing forward pass recorded, in order of execution."""
+    """What the probing forward pass recorded, in order of execution; other threads may be running the model."""
 
     linears: list[tuple[str, nn.Module, Tensor]] = field(default_factory=list)
     norms: list[tuple[int, str, nn.Module, Tensor, Tensor]] = field(default_factory=list)
@@ -37,6 +44,28 @@ class _Trace:
     tokens: Tensor = field(default_factory=lambda: torch.empty(0))
     pooled: Tensor = field(default_factory=lambda: torch.empty(0))
     embedding: Tensor = field(default_factory=lambda: torch.empty(0))
+    thread: int = field(default_factory=threading.get_ident)
+
+    def on_linear(self, name: str) -> Any:
+        """A hook that makes a layer's result a fresh leaf of the graph."""
+
+        def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+            if threading.get_ident() != self.thread:
+                return output
+            leaf = output.detach().clone().requires_grad_(True)
+            self.linears.append((name, module, leaf))
+            return leaf
+
+        return hook
+
+    def on_norm(self, name: str) -> Any:
+        """A hook that notes what enters and leaves a normalisation layer."""
+
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            if threading.get_ident() == self.thread:
+                self.norms.append((len(self.linears) - 1, name, module, args[0], output))
+
+        return hook
 
 
 def find_last_layer(model: SentenceTransformer) -> LastLayer:
@@ -46,7 +75,7 @@ def find_last_layer(model: SentenceTransformer) -> LastLayer:
         model: any sentence-transformers model over text; its weights are not touched.
 
     Returns:
-        The layer with its hooks in place.
+        The layer; the model carries no hook of ours.
 
     Raises:
         UnsupportedModelError: naming the module that stands in the way.
@@ -107,26 +136,11 @@ def _modules(model: SentenceTransformer) -> list[nn.Module]:
 def _probe(model: SentenceTransformer, modules: list[nn.Module]) -> _Trace:
     """One forward pass in which every linear layer's result is a fresh leaf of the graph."""
     trace, handles = _Trace(), []
-
-    def on_linear(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
-            leaf = output.detach().clone().requires_grad_(True)
-            trace.linears.append((name, module, leaf))
-            return leaf
-
-        return hook
-
-    def on_norm(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            trace.norms.append((len(trace.linears) - 1, name, module, args[0], output))
-
-        return hook
-
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.EmbeddingBag) or type(module).__name__ == "Conv1D":
-            handles.append(module.register_forward_hook(on_linear(name)))
+            handles.append(module.register_forward_hook(trace.on_linear(name)))
         elif is_norm(module) and not isinstance(module, Normalize):
-            handles.append(module.register_forward_hook(on_norm(name)))
+            handles.append(module.register_forward_hook(trace.on_norm(name)))
     model.eval()
     try:
         _run(model, modules, trace)
@@ -138,7 +152,8 @@ def _probe(model: SentenceTransformer, modules: list[nn.Module]) -> _Trace:
 
 def _run(model: SentenceTransformer, modules: list[nn.Module], trace: _Trace) -> None:
     with torch.inference_mode(False), torch.enable_grad():
-        features: dict[str, Any] = batch_to_device(model.preprocess(_PROBES), model.device)
+        with tokenizer_lock(model):
+            features: dict[str, Any] = batch_to_device(model.preprocess(_PROBES), model.device)
         for module in modules:
             if isinstance(module, Pooling):
                 trace.pooling, trace.pooling_features = module, dict(features)

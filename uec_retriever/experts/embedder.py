@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +11,8 @@ from sentence_transformers import SentenceTransformer
 
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError, NumericalError
-from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.loading import load_model, resolved
-from uec_retriever.experts.posteriors import attach_posterior
+from uec_retriever.experts.expert import Expert, attach_posterior
+from uec_retriever.experts.loading import load_model, model_source, tokenizer_lock
 from uec_retriever.gaussian import Array, GaussianEmbedding
 
 Role = Literal["query", "document"]
@@ -48,10 +46,9 @@ class Embedder:
         documents = dict(encode_options or {})
         queries = documents if query_encode_options is None else dict(query_encode_options)
         self._options: dict[Role, dict[str, Any]] = {"document": documents, "query": queries}
-        self._encoding = threading.Lock()  # fast tokenizers are not safe under threads
         self._expert: Expert | None = None
         if self.posterior is not None:
-            self._expert = self._with_posterior(self.posterior)
+            self._expert, _ = attach_posterior(Expert(model, name), self.posterior)
 
     @classmethod
     def load(
@@ -72,8 +69,8 @@ class Embedder:
             posterior: posterior file made for it by `uec fit` or `fit_posterior`.
             device: torch device; the library's choice if None.
             trust_remote_code: run code that comes with the model. Off unless you say so.
-            encode_options: as the class.
-            query_encode_options: as the class.
+            encode_options: passed to `encode_document`, e.g. `batch_size`, `truncate_dim`.
+            query_encode_options: passed to `encode_query`; those of documents if None.
             **model_options: passed to `SentenceTransformer`.
 
         Raises:
@@ -85,7 +82,7 @@ class Embedder:
         model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
         return cls(
             model,
-            resolved(name),
+            model_source(name),
             posterior=posterior,
             encode_options=encode_options,
             query_encode_options=query_encode_options,
@@ -112,7 +109,7 @@ class Embedder:
             return np.empty((0, self.dimension), dtype=np.float32)
         encode = self.model.encode_query if role == "query" else self.model.encode_document
         options = {"normalize_embeddings": True, "show_progress_bar": False, **self._options[role]}
-        with self._encoding:
+        with tokenizer_lock(self.model):
             vectors = np.asarray(encode(texts, **{**options, "convert_to_numpy": True}), dtype=np.float32)
         norms = np.linalg.norm(vectors, axis=1)
         bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
@@ -133,7 +130,8 @@ class Embedder:
             role: `query` or `document`; decides the prompt.
 
         Raises:
-            InvalidInputError: for a text that cannot be encoded, or if there is no posterior.
+            InvalidInputError: for a text that cannot be encoded, none at all, or if there is no posterior.
+            NumericalError: if the model yields NaN, infinite or zero vectors.
         """
         if self._expert is None:
             raise InvalidInputError(
@@ -142,8 +140,3 @@ class Embedder:
             )
         batch = self._options[role].get("batch_size", 32)
         return self._expert.encode(texts, role, batch_size=batch).gaussian
-
-    def _with_posterior(self, posterior: Path) -> Expert:
-        expert = Expert(self.model, self.name)
-        attach_posterior(expert, posterior)
-        return expert

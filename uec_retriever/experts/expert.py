@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import batch_to_device
-from torch import Tensor
 
 from uec_retriever.data.texts import check_texts
-from uec_retriever.errors import InvalidInputError, NumericalError
-from uec_retriever.experts.discovery import find_last_layer
-from uec_retriever.experts.fingerprint import model_fingerprint
-from uec_retriever.experts.loading import load_model, resolved
+from uec_retriever.errors import InvalidInputError, ModelMismatchError, NumericalError
+from uec_retriever.experts.last_layer import LastLayer
+from uec_retriever.experts.linearised import Linearised, LinearisedModel
+from uec_retriever.experts.loading import load_model, model_source
 from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
+from uec_retriever.laplace.files import PosteriorHeader, load_posterior
 from uec_retriever.laplace.posterior import Posterior
 
 Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
@@ -32,23 +31,6 @@ _PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
 }
 _CHUNK = 512
 _NOT_RECORDED = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only"}
-
-
-@dataclass(frozen=True, eq=False)
-class Linearised:
-    """One forward pass over n texts, in their order; on the CPU, whatever device the model is on.
-
-    Attributes:
-        features: g `[n, I]`, dense or sparse COO, float32.
-        embeddings: z `[n, D]` before L2 normalisation, float32.
-        gain: gamma, `[D]` or `[n, D]`, float32.
-        truncated: `[n]` whether the model cut the text to its maximal length.
-    """
-
-    features: Tensor
-    embeddings: Tensor
-    gain: Tensor
-    truncated: list[bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +47,11 @@ class Encoding:
 
 
 class Expert:
-    """An embedding model that says how sure it is.
-
-    Safe under threads: features are captured per call.
+    """An embedding model that says how sure it is; safe under threads.
 
     Args:
-        model: a loaded sentence-transformers model.
+        model: a loaded sentence-transformers model, or one that another expert reads already
+            (`Expert.linearised_model`).
         name: hub id or path that it came from.
         label: short name for people; derived from `name` if absent.
         posterior: posterior over the last layer; without one only `linearise` works.
@@ -78,24 +59,24 @@ class Expert:
 
     Raises:
         UnsupportedModelError: naming the module that stands in the way.
+        ModelMismatchError: if the posterior is one of another layer.
     """
 
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | LinearisedModel,
         name: str,
         *,
         label: str | None = None,
         posterior: Posterior | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model = model
+        self.linearised_model = model if isinstance(model, LinearisedModel) else LinearisedModel(model)
         self.name = name
         self.label = label or _label(name)
-        self.posterior = posterior
         self.options = dict(options or {})
-        self.last_layer = find_last_layer(model)
-        self._tokenizing = threading.Lock()  # fast tokenizers are not safe under threads
+        self._check_posterior(posterior)
+        self._posterior = posterior
 
     @classmethod
     def load(
@@ -122,17 +103,43 @@ class Expert:
             UnsupportedModelError: if its last layer cannot be linearised.
         """
         model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
-        return cls(model, resolved(name), label=label, options=_recorded(model_options))
+        return cls(model, model_source(name), label=label, options=_recorded(model_options))
+
+    @property
+    def model(self) -> SentenceTransformer:
+        """The sentence-transformers model."""
+        return self.linearised_model.model
+
+    @property
+    def last_layer(self) -> LastLayer:
+        """The last linear layer and the path from it to the embedding."""
+        return self.linearised_model.last_layer
 
     @property
     def dimension(self) -> int:
         """D, after Matryoshka truncation."""
         return self.last_layer.dimension
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of everything that decides the embeddings; see `model_fingerprint`."""
-        return model_fingerprint(self.model)
+        return self.linearised_model.fingerprint
+
+    @property
+    def posterior(self) -> Posterior | None:
+        """Over the last layer; another one makes another expert (`with_posterior`)."""
+        return self._posterior
+
+    def with_posterior(self, posterior: Posterior | None) -> Self:
+        """The same expert with another posterior, or none; it shares the model, and this one stays as it is.
+
+        Raises:
+            ModelMismatchError: if the posterior is one of another layer.
+        """
+        self._check_posterior(posterior)
+        other = copy(self)
+        other._posterior = posterior
+        return other
 
     @property
     def variance_basis(self) -> Array:
@@ -177,24 +184,15 @@ class Expert:
         """
         texts = _checked(texts, role)
         self.model.eval()  # a training step elsewhere may have switched dropout on
+        prompt = self.prompt(role, prompts)
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         parts: list[Linearised] = []
         for start in range(0, len(order), batch_size):
             batch = [texts[i] for i in order[start : start + batch_size]]
-            parts.append(self._forward(batch, self.prompt(role, prompts)))
+            parts.append(self.linearised_model.forward(batch, prompt))
             if progress:
                 progress(len(batch))
-        if len(parts) == 1 and len(texts) == 1:
-            return parts[0]
-        back = torch.tensor(np.argsort(order))
-        gains = [p.gain for p in parts]
-        truncated = [flag for part in parts for flag in part.truncated]
-        return Linearised(
-            features=torch.cat([p.features for p in parts]).index_select(0, back),
-            embeddings=torch.cat([p.embeddings for p in parts])[back],
-            gain=gains[0] if gains[0].ndim == 1 else torch.cat(gains)[back],
-            truncated=[truncated[i] for i in back.tolist()],
-        )
+        return Linearised.concatenate(parts)[np.argsort(order)]
 
     def encode(
         self,
@@ -244,33 +242,48 @@ class Expert:
         variance = texts.gain**2 * self.posterior.output_variance(texts.features)
         return normalise(texts.embeddings.numpy(), variance.numpy())
 
-    @torch.inference_mode(False)  # weights of the pooling come from autograd
-    @torch.no_grad()
-    def _forward(self, batch: list[str], prompt: str | None) -> Linearised:
-        with self._tokenizing:
-            features = self.model.preprocess(batch, prompt=prompt)
-            truncated = self._truncated(batch, features, prompt)
-        with self.last_layer.capture() as capture:
-            self.model(batch_to_device(features, self.model.device))
-        assert capture.embedding is not None
-        return Linearised(
-            features=self.last_layer.features(capture).cpu(),
-            embeddings=capture.embedding[:, : self.dimension].float().cpu(),
-            gain=self.last_layer.gain(capture),
-            truncated=truncated,
-        )
+    def _check_posterior(self, posterior: Posterior | None) -> None:
+        if posterior is not None and posterior.shape != self.last_layer.shape:
+            raise ModelMismatchError(
+                f"the posterior is one of a layer of shape {posterior.shape}, but '{self.last_layer.name}' of expert "
+                f"{self.label} has {self.last_layer.shape}: fit one for this model"
+            )
 
-    def _truncated(self, batch: list[str], features: dict[str, Any], prompt: str | None) -> list[bool]:
-        """A text at the maximal length is tokenised again to see whether it was longer."""
-        limit = self.model.max_seq_length
-        if limit is None or "attention_mask" not in features:
-            return [False] * len(batch)
-        full: list[bool] = (features["attention_mask"].sum(1) >= limit).tolist()
-        if not any(full):
-            return full
-        suspects = [(prompt or "") + text for text, flag in zip(batch, full, strict=True) if flag]
-        lengths = iter(self.model.tokenizer(suspects, truncation=False, verbose=False)["input_ids"])
-        return [flag and len(next(lengths)) > limit for flag in full]
+
+def attach_posterior(expert: Expert, path: Path) -> tuple[Expert, PosteriorHeader]:
+    """An expert with the posterior of a file, and the file's header; the given expert stays as it is.
+
+    Args:
+        expert: whose model the posterior was fitted for.
+        path: written by `save_posterior`.
+
+    Raises:
+        ModelMismatchError: if the file belongs to another model, even one of equal dimension.
+        InvalidInputError: if there is no such file, or it is no posterior.
+        FormatVersionError: if it has another format version.
+        CorruptFileError: if it is damaged or was cut off.
+    """
+    posterior, header = load_posterior(path)
+    check_fingerprint(expert, header.fingerprint, f"the posterior {path} was fitted for {header.model!r}")
+    return expert.with_posterior(posterior), header
+
+
+def check_fingerprint(expert: Expert, fingerprint: str, claim: str) -> None:
+    """Refuse a model that is not the one a file or index was made with.
+
+    Args:
+        expert: with the model.
+        fingerprint: of the model it should be.
+        claim: who says so, for the message.
+
+    Raises:
+        ModelMismatchError: naming both and the fix.
+    """
+    if expert.fingerprint != fingerprint:
+        raise ModelMismatchError(
+            f"{claim}, but {expert.name!r} differs from it in weights, vocabulary, pooling, prompts, truncation or "
+            "precision: load the model it was made with, or fit and index anew"
+        )
 
 
 def _checked(texts: Sequence[str], role: Role) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 
+from uec_retriever.experts.loading import tokenizer_lock
+
 _PROBE = "The QUICK brown fox, naïve façade — 42 tests; don't_stop!"
 _KEYS = ("pooling_mode", "include_prompt", "use_residual", "module_input_name", "do_lower_case")
 
@@ -35,13 +37,15 @@ def _description(model: SentenceTransformer) -> dict[str, Any]:
             settings["activation"] = type(activation).__name__
         modules.append([type(module).__name__, settings])
     limit = model.max_seq_length
+    with tokenizer_lock(model):
+        vocabulary = _vocabulary_hash(model.tokenizer)
     return {
         "modules": modules,
         "prompts": dict(model.prompts),
         "default_prompt": model.default_prompt_name,
         "truncate_dim": model.truncate_dim,
         "max_seq_length": int(limit) if limit and limit < 1e12 else None,
-        "vocabulary": _vocabulary_hash(model.tokenizer),
+        "vocabulary": vocabulary,
     }
 
 

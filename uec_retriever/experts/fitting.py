@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.expert import Expert, Progress
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.laplace.basis import variance_basis
 from uec_retriever.laplace.calibration import (
@@ -21,12 +20,11 @@ from uec_retriever.laplace.calibration import (
 )
 from uec_retriever.laplace.curvature import Curvature
 from uec_retriever.laplace.files import PosteriorHeader
-from uec_retriever.laplace.posterior import STRUCTURES
+from uec_retriever.laplace.posterior import STRUCTURES, Posterior
 
 DEFAULT_TAU = 0.05
 DEFAULT_STRUCTURE = "kron"
 BATCH_PAIRS = 64
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +61,21 @@ class Fit:
     """Outcome of `fit_posterior`.
 
     Attributes:
+        expert: the expert with its posterior.
         header: for `save_posterior`.
         reference: what the fitted expert makes of the held-out pairs.
     """
 
+    expert: Expert
     header: PosteriorHeader
     reference: Reference
+    basis_error: float = 0.0
+
+    @property
+    def posterior(self) -> Posterior:
+        """That of `expert`, for `save_posterior`."""
+        assert self.expert.posterior is not None
+        return self.expert.posterior
 
 
 def fit_posterior(
@@ -80,13 +87,13 @@ def fit_posterior(
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> Fit:
-    """Fit and calibrate the posterior of an expert, and give it to the expert.
+    """Fit the posterior of an expert and calibrate its variances; the given expert stays as it is.
 
     Curvature and prior precision come from the first part of the pairs, the variance scale from
     the held-out rest (`CalibrationPairs.split`).
 
     Args:
-        expert: gets `expert.posterior`.
+        expert: with or without a posterior, which has no say.
         pairs: calibration pairs in random order.
         structure: `kron` or `diag`.
         tau: temperature of the in-batch softmax.
@@ -110,11 +117,13 @@ def fit_posterior(
             (positives.features, positives.embeddings, positives.gain),
         )
     squared_norm = float(expert.last_layer.weight.detach().cpu().double().pow(2).sum())
-    expert.posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
-    unscaled_queries, unscaled_positives = _encode_pairs(expert, held, batch_size, progress)
+    posterior: Posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
+    unscaled_queries, unscaled_positives = _encode_pairs(
+        expert.with_posterior(posterior), held, batch_size, progress
+    )
     scale = variance_scale(unscaled_queries, unscaled_positives)
     both = GaussianEmbedding.concatenate([unscaled_queries, unscaled_positives])
-    expert.posterior = expert.posterior.calibrated(scale, torch.from_numpy(variance_basis(both)))
+    posterior = posterior.calibrated(scale, torch.from_numpy(variance_basis(both)))
     reference = _reference(_scaled(unscaled_queries, scale), _scaled(unscaled_positives, scale))
     header = PosteriorHeader(
         model=expert.name,
@@ -129,7 +138,7 @@ def fit_posterior(
         pairs_hash=pairs.digest,
         versions={name: version(name) for name in ("torch", "sentence-transformers", "transformers")},
     )
-    return Fit(header, reference)
+    return Fit(expert.with_posterior(posterior), header, reference)
 
 
 def measure_reference(

@@ -1,14 +1,12 @@
-"""Find the last linear layer of an embedding model, and read its features in the forward pass.
+"""The last linear layer of an embedding model, and what a forward pass says of it.
 
-The layer is found by experiment: the last linear module, in order of execution, that the
-sentence embedding depends on. What lies between it and the embedding (residual, normalisation
-layers, pooling, an elementwise activation) is then checked by automatic differentiation; anything
-else is refused by name. See `laplace` for the notation.
+See `discovery` for how the layer is found, `laplace` for the notation.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from uec_retriever.experts.norms import Norm
 
@@ -57,15 +56,6 @@ class LastLayer:
     text_norms: tuple[Norm, ...]
     output: nn.Module
     dimension: int
-    _local: threading.local = field(default_factory=threading.local)
-
-    def __post_init__(self) -> None:
-        self.linear.register_forward_hook(self._on_linear)
-        for norm in (*self.token_norms, *self.text_norms):
-            norm.module.register_forward_hook(self._norm_hook(norm))
-        if self.pooling is not None:
-            self.pooling.register_forward_pre_hook(self._on_pooling)
-        self.output.register_forward_hook(self._on_output)
 
     @property
     def weight(self) -> Tensor:
@@ -74,18 +64,15 @@ class LastLayer:
         return weight[:, : self.dimension] if self.is_bag else weight[: self.dimension]
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(D, I), whichever way the weight lies."""
+        rows, columns = self.weight.shape
+        return (columns, rows) if self.is_bag else (rows, columns)
+
+    @property
     def is_bag(self) -> bool:
         """Whether the features are a sparse bag of tokens (StaticEmbedding)."""
         return isinstance(self.linear, nn.EmbeddingBag)
-
-    @contextmanager
-    def capture(self) -> Iterator[Capture]:
-        """Record the forward pass that this thread runs inside the block."""
-        self._local.capture = Capture()
-        try:
-            yield self._local.capture
-        finally:
-            self._local.capture = None
 
     def features(self, capture: Capture) -> Tensor:
         """g: `[n, I]` float32, dense, or sparse COO for a bag of tokens.
@@ -124,26 +111,76 @@ class LastLayer:
         weights = pooling_weights(self.pooling, tokens[..., :1].float(), capture.pooling_features)
         return torch.bmm((weights * inverse).transpose(1, 2), tokens.float())[:, 0]
 
+
+class Recorder:
+    """Records what a layer sees in forward passes, for each thread its own, by hooks that go with this object.
+
+    Args:
+        layer: of the model that will be run; others may record the same model.
+    """
+
+    def __init__(self, layer: LastLayer) -> None:
+        self._hooks = _Hooks(layer)
+        weakref.finalize(self, _remove, self._hooks.register())  # the model holds the hooks, not this object
+
+    @contextmanager
+    def capture(self) -> Iterator[Capture]:
+        """Record the forward pass that this thread runs inside the block."""
+        self._hooks.local.capture = Capture()
+        try:
+            yield self._hooks.local.capture
+        finally:
+            self._hooks.local.capture = None
+
+
+class _Hooks:
+    """What a model calls in its forward passes."""
+
+    def __init__(self, layer: LastLayer) -> None:
+        self.layer = layer
+        self.local = threading.local()
+
+    def register(self) -> list[RemovableHandle]:
+        layer = self.layer
+        handles = [
+            layer.linear.register_forward_hook(self._on_linear),
+            layer.output.register_forward_hook(self._on_output),
+        ]
+        for norm in (*layer.token_norms, *layer.text_norms):
+            handles.append(norm.module.register_forward_hook(self._on_norm(norm)))
+        if layer.pooling is not None:
+            handles.append(layer.pooling.register_forward_pre_hook(self._on_pooling))
+        return handles
+
+    @property
+    def _capture(self) -> Capture | None:
+        return getattr(self.local, "capture", None)
+
     def _on_linear(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        if (capture := getattr(self._local, "capture", None)) is not None:
+        if (capture := self._capture) is not None:
             capture.inputs = args
-            if self.activation is not None:
+            if self.layer.activation is not None:
                 capture.output = output
 
-    def _norm_hook(self, norm: Norm) -> Callable[..., None]:
+    def _on_norm(self, norm: Norm) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            if (capture := getattr(self._local, "capture", None)) is not None:
+            if (capture := self._capture) is not None:
                 capture.scales[norm.name] = norm.scale(args[0])
 
         return hook
 
     def _on_pooling(self, module: nn.Module, args: tuple[dict[str, Any], ...]) -> None:
-        if (capture := getattr(self._local, "capture", None)) is not None:
-            capture.pooling_features = args[0] | {}
+        if (capture := self._capture) is not None:
+            capture.pooling_features = dict(args[0])
 
     def _on_output(self, module: nn.Module, args: tuple[Any, ...], output: dict[str, Tensor]) -> None:
-        if (capture := getattr(self._local, "capture", None)) is not None:
+        if (capture := self._capture) is not None:
             capture.embedding = output["sentence_embedding"]
+
+
+def _remove(handles: list[RemovableHandle]) -> None:
+    for handle in handles:
+        handle.remove()
 
 
 def derivative(activation: Activation, inputs: Tensor) -> Tensor:

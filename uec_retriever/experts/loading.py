@@ -1,7 +1,9 @@
-"""Load sentence-transformers models by hub id or folder, with errors that name the fix."""
+"""Load sentence-transformers models by hub id or folder, with errors that name the fix; lock their tokenizers."""
 
 from __future__ import annotations
 
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from uec_retriever.errors import ModelNotFoundError
+
+_LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
+_CHOOSING = threading.Lock()
 
 
 def load_model(
@@ -27,7 +32,7 @@ def load_model(
     """
     try:
         return SentenceTransformer(
-            resolved(name), device=device, trust_remote_code=trust_remote_code, **options
+            model_source(name), device=device, trust_remote_code=trust_remote_code, **options
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_found("embedding model", name, error) from error
@@ -36,24 +41,43 @@ def load_model(
 def load_cross_encoder(
     name: str, *, device: str | None = None, trust_remote_code: bool = False
 ) -> CrossEncoder:
-    """A cross-encoder (arguments as `load_model`).
+    """A cross-encoder.
+
+    Args:
+        name: hub id or folder.
+        device: torch device; the library's choice if absent.
+        trust_remote_code: run code that comes with the model. Off unless you say so.
 
     Raises:
         ModelNotFoundError: if it cannot be loaded.
     """
     try:
         encoder: CrossEncoder = CrossEncoder(
-            resolved(name), device=device, trust_remote_code=trust_remote_code
+            model_source(name), device=device, trust_remote_code=trust_remote_code
         )
         return encoder
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_found("cross-encoder", name, error) from error
 
 
-def resolved(name: str) -> str:
+def model_source(name: str) -> str:
     """A hub id as it is, a folder as an absolute path."""
     folder = Path(name).expanduser()
     return str(folder.resolve()) if folder.exists() else name
+
+
+def tokenizer_lock(model: SentenceTransformer) -> threading.Lock:
+    """The lock to hold while a model's tokenizer is in use: fast tokenizers are not safe under threads.
+
+    One for each tokenizer in the process, whoever asks; for each model where its tokenizer bears no weak reference.
+    """
+    key = getattr(model, "tokenizer", None)
+    try:
+        weakref.ref(key)
+    except TypeError:
+        key = model
+    with _CHOOSING:
+        return _LOCKS.setdefault(key, threading.Lock())
 
 
 def _not_found(kind: str, name: str, error: Exception) -> ModelNotFoundError:

@@ -75,6 +75,11 @@ class Posterior(ABC):
     scale: float = 1.0
     basis: Tensor | None = None
 
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(D, I) of the layer it is over."""
+
     @abstractmethod
     def output_variance(self, features: Tensor) -> Tensor:
         """Variance of the linear layer's pooled output.
@@ -113,6 +118,12 @@ class DiagonalPosterior(Posterior):
             tau=curvature.tau,
             fisher=(total / curvature.count).float(),
         )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(D, I) of the layer it is over."""
+        inputs, outputs = self.fisher.shape
+        return outputs, inputs
 
     @cached_property
     def covariance(self) -> Tensor:
@@ -179,12 +190,17 @@ class KroneckerPosterior(Posterior):
             whole, feature_values=whole.feature_values[kept], feature_vectors=vectors[:, kept].contiguous()
         )
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(D, I) of the layer it is over."""
+        inputs = self.feature_values if self.feature_vectors is None else self.feature_vectors
+        return len(self.output_factor), len(inputs)
+
     @cached_property
     def damping(self) -> tuple[float, float]:
         """What is added to the diagonals of A and B."""
-        inputs = len(self.feature_values if self.feature_vectors is None else self.feature_vectors)
         trace = float(self.feature_values.double().sum())
-        ratio = (trace / inputs / float(self.output_factor.diagonal().double().mean())) ** 0.5
+        ratio = (trace / self.shape[1] / float(self.output_factor.diagonal().double().mean())) ** 0.5
         root = (self.prior_precision / self.count) ** 0.5
         return ratio * root, root / ratio
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from uec_retriever.convolution import Layout
 from uec_retriever.data.pairs import MINIMUM_PAIRS, STANDARD_LIBRARY
 from uec_retriever.errors import FormatVersionError, NotAnIndexError
 
@@ -76,7 +75,7 @@ class Manifest:
     """
 
     experts: tuple[ExpertEntry, ...]
-    layout: Layout
+    layout: str
     temperature: float
     reference: str
     versions: dict[str, str] = field(default_factory=dict)
@@ -90,7 +89,7 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         """Hash of what decides the stored vectors and variances; equal means interchangeable."""
-        essence = [
+        essence: list[Any] = [
             self.format_version,
             self.layout,
             [[e.fingerprint, e.posterior, e.dimension] for e in self.experts],

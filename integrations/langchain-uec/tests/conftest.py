@@ -62,8 +62,8 @@ def posterior(models, tmp_path_factory):
     """Posterior file of the first model."""
     path = tmp_path_factory.mktemp("posterior") / "first"
     expert = Expert.load(models[0], device="cpu")
-    header = fit_posterior(expert, pairs()).header
-    save_posterior(path, expert.posterior, header)
+    fit = fit_posterior(expert, pairs())
+    save_posterior(path, fit.posterior, fit.header)
     return path
 
 

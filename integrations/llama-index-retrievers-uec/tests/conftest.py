@@ -51,8 +51,8 @@ def li_fitted(li_models, tmp_path_factory):
     """Expert labels -> posterior files, and the experts."""
     folder, experts = tmp_path_factory.mktemp("posteriors"), load(li_models)
     for expert in experts:
-        header = fit_posterior(expert, pairs()).header
-        save_posterior(folder / expert.label, expert.posterior, header)
+        fit = fit_posterior(expert, pairs())
+        save_posterior(folder / expert.label, fit.posterior, fit.header)
     return {expert.label: folder / expert.label for expert in experts}, experts
 
 
