@@ -111,8 +111,8 @@ def find_engine(engine: Engine | None, opening: Opening) -> Engine:
     Raises:
         InvalidInputError: unless one of them says something.
     """
-    from uec_retriever.engine.choice import Engine as OpenEngine
     from uec_retriever.engine.choice import choose_engine
+    from uec_retriever.engine.engine import Engine as OpenEngine
 
     if opening != Opening() and isinstance(engine, OpenEngine) and engine in _opened:
         if _opened[engine] == opening:

@@ -18,6 +18,7 @@ from langchain_small import documents, pairs, sentences, shown
 from langchain_text_splitters import CharacterTextSplitter
 
 from langchain_uec import UAEEmbedding, UECRetriever, UECVectorStore
+from uec_retriever import Recipe
 
 QUERY = "what flow has the large wing"
 QUERIES = sentences(64, seed=7)
@@ -55,7 +56,7 @@ def test_parent_document_retriever(models):
     parents = [Document(page_content="\n\n".join(sentences(6, seed=s)), metadata={"s": s}) for s in range(5)]
     splitter = CharacterTextSplitter(chunk_size=60, chunk_overlap=0)
     retriever = ParentDocumentRetriever(
-        vectorstore=UECVectorStore(embedding=models, pairs=pairs()),
+        vectorstore=UECVectorStore(embedding=models, recipe=Recipe(pairs())),
         docstore=InMemoryStore(),
         child_splitter=splitter,
         search_kwargs={"k": 1},
@@ -86,7 +87,7 @@ async def test_a_chain_in_eight_threads_answers_as_one_by_one(retriever, engine,
 
 
 def test_adding_while_searching(models, tmp_path):
-    retriever = UECRetriever.from_documents(documents(20), models, tmp_path / "index", pairs=pairs(), k=20)
+    retriever = UECRetriever.from_documents(documents(20), models, tmp_path / "index", Recipe(pairs()), k=20)
     more = documents(60)[20:]
     with ThreadPoolExecutor(8) as threads:
         searches = [threads.submit(retriever.invoke, q) for q in QUERIES]
@@ -130,7 +131,7 @@ async def longest_stall(work):
 async def test_eight_queries_at_once_leave_the_event_loop_running(tmp_path, minilm, wordllama):
     found = documents()
     retriever = UECRetriever.from_documents(
-        found, [minilm, wordllama], tmp_path / "i", pairs=pairs(), device="cpu"
+        found, [minilm, wordllama], tmp_path / "i", Recipe(pairs()), device="cpu"
     )
     queries = [" ".join(sentences(20, seed=s)) for s in range(8)]  # long, so that encoding takes its time
     one_by_one = [retriever.invoke(query) for query in queries]
@@ -152,7 +153,7 @@ async def test_eight_queries_at_once_leave_the_event_loop_running(tmp_path, mini
 def test_real_experts_in_eight_threads(tmp_path, minilm, wordllama):
     found = documents()
     retriever = UECRetriever.from_documents(
-        found, [minilm, wordllama], tmp_path / "i", pairs=pairs(), device="cpu"
+        found, [minilm, wordllama], tmp_path / "i", Recipe(pairs()), device="cpu"
     )
     one_by_one = [shown(retriever.invoke(query)) for query in QUERIES]
     assert [shown(f) for f in retriever.batch(QUERIES, {"max_concurrency": 8})] == one_by_one

@@ -6,6 +6,7 @@ from langchain_small import documents, pairs, shown
 from pydantic import ValidationError
 
 from langchain_uec import METADATA_KEYS, UECRetriever
+from uec_retriever import Recipe
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError, NotAnIndexError
 
 QUERY = "what flow has the large wing"
@@ -50,7 +51,7 @@ def test_values_on_request(engine):
 
 def test_a_users_own_key_is_not_overwritten(models):
     retriever = UECRetriever.from_texts(
-        ["the wing"], models, metadatas=[{"uec_score": "mine"}], pairs=pairs(), include=["score"]
+        ["the wing"], models, None, Recipe(pairs()), metadatas=[{"uec_score": "mine"}], include=["score"]
     )
     with pytest.raises(InvalidInputError, match=r"'uec_score' of its own.*rename"):
         retriever.invoke("wing")
@@ -128,8 +129,10 @@ def test_bad_constructor_arguments(tmp_path, index, engine, models):
         UECRetriever()
     with pytest.raises(InvalidInputError, match="Engine"):
         UECRetriever(engine="idx")
-    with pytest.raises(InvalidInputError, match="open already"):
+    with pytest.raises(InvalidInputError, match="one of them"):
         UECRetriever(engine=engine, index=tmp_path)
+    with pytest.raises(InvalidInputError, match="open already: leave out device"):
+        UECRetriever(engine=engine, device="cpu")
     with pytest.raises(NotAnIndexError, match="uec index"):
         UECRetriever(index=tmp_path)
     with pytest.raises(InvalidInputError, match=r"no expert \['third'\]"):
@@ -149,15 +152,17 @@ def test_a_moved_model(index, models, tmp_path):
 
 def test_from_documents_keeps_ids_and_makes_the_others(models, tmp_path):
     given = [Document(page_content="the wing", id="7"), Document(page_content="the flow", metadata={"n": 1})]
-    retriever = UECRetriever.from_documents(given, models, tmp_path / "index", pairs=pairs(), k=2)
+    retriever = UECRetriever.from_documents(given, models, tmp_path / "index", Recipe(pairs()), k=2)
     by_text = {d.page_content: d for d in retriever.invoke("wing")}
     assert by_text["the wing"] == given[0]
     assert by_text["the flow"].metadata == {"n": 1}
     assert len(by_text["the flow"].id) == 32
     assert given[1].id is None
-    again = UECRetriever.from_documents(given, path=tmp_path / "index")
+    again = UECRetriever.from_documents(given, location=tmp_path / "index")
     assert again.engine.count() == 2
-    numbered = UECRetriever.from_texts(["the heat"], path=tmp_path / "index", ids=["h"], layout="block")
+    numbered = UECRetriever.from_texts(
+        ["the heat"], None, tmp_path / "index", Recipe(layout="block"), ids=["h"]
+    )
     assert [d.id for d in numbered.invoke("heat", k=1)] == ["h"]
 
 
@@ -166,18 +171,16 @@ def test_options_of_the_index(models, tmp_path, posterior):
         ["the wing"],
         models,
         tmp_path / "index",
-        pairs=pairs(),
-        posteriors={"first": posterior},
-        structure="diag",
-        temperature=2.0,
+        Recipe(pairs(), {"first": posterior}, structure="diag", temperature=2.0),
+        temperature=0.5,
         k=1,
     )
     manifest = retriever.engine.manifest
     assert [e.structure for e in manifest.experts] == ["kron", "diag"]
     assert manifest.temperature == 2.0
-    assert retriever.temperature is None
+    assert retriever.temperature == 0.5
     with pytest.raises(InvalidInputError, match="layout"):
-        UECRetriever.from_texts(["the flow"], path=tmp_path / "index", layout="sum")
+        UECRetriever.from_texts(["the flow"], location=tmp_path / "index", recipe=Recipe(layout="sum"))
 
 
 def test_nothing_is_made_of_bad_input(models, tmp_path):
@@ -193,12 +196,12 @@ def test_nothing_is_made_of_bad_input(models, tmp_path):
     with pytest.raises(InvalidInputError, match="metadata 0, key 'n'"):
         UECRetriever.from_documents([Document(page_content="x", metadata={"n": None})], models, folder)
     with pytest.raises(InvalidInputError, match="experts="):
-        UECRetriever.from_texts(["good"], path=folder)
+        UECRetriever.from_texts(["good"], location=folder)
     assert not folder.exists()
 
 
 async def test_adding_and_deleting(models, tmp_path):
-    retriever = UECRetriever.from_texts(["the wing"], models, tmp_path / "i", ids=["a"], pairs=pairs())
+    retriever = UECRetriever.from_texts(["the wing"], models, tmp_path / "i", Recipe(pairs()), ids=["a"])
     assert retriever.add_documents([Document(page_content="cat dog", id="b")]) == ["b"]
     assert await retriever.aadd_documents([Document(page_content="bird red")], ids=["c"]) == ["c"]
     assert retriever.add_documents([Document(page_content="blue cat", id="b")]) == ["b"]

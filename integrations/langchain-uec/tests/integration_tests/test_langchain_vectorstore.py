@@ -10,7 +10,7 @@ from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_small import documents, pairs, sentences, shown
 
 from langchain_uec import UAEEmbedding, UECVectorStore
-from uec_retriever import Expert
+from uec_retriever import Expert, Recipe
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
 
 QUERY = "what flow has the large wing"
@@ -73,7 +73,7 @@ def test_document_embeddings_are_what_is_stored(store, engine):
 
 async def test_diversity(models):
     texts = ["the large wing", "the large wing wing", "wing the large", "flow heat pressure", "cat dog bird"]
-    store = UECVectorStore.from_texts(texts, models, pairs=pairs())
+    store = UECVectorStore.from_texts(texts, models, recipe=Recipe(pairs()))
     plain = store.similarity_search("the large wing", k=3)
     assert {d.page_content for d in plain} == set(texts[:3])
     diverse = store.max_marginal_relevance_search("the large wing", k=3, lambda_mult=0.1)
@@ -88,14 +88,16 @@ async def test_diversity(models):
 
 
 def test_diversity_in_an_empty_store(models):
-    assert UECVectorStore(embedding=models, pairs=pairs()).max_marginal_relevance_search("wing") == []
+    assert (
+        UECVectorStore(embedding=models, recipe=Recipe(pairs())).max_marginal_relevance_search("wing") == []
+    )
 
 
 def test_adding_again_replaces(models):
     store = UECVectorStore.from_documents(
         [Document(page_content="cat", id="a", metadata={"old": 1}), Document(page_content="dog")],
         models,
-        pairs=pairs(),
+        recipe=Recipe(pairs()),
     )
     assert store.add_texts(["cat cat"], [{"new": 2}], ids=["a"]) == ["a"]
     assert store.get_by_ids(["a"]) == [Document(page_content="cat cat", id="a", metadata={"new": 2})]
@@ -113,7 +115,7 @@ def test_adding_again_replaces(models):
 
 
 def test_langchains_indexing(models):
-    store = UECVectorStore(embedding=models, pairs=pairs())
+    store = UECVectorStore(embedding=models, recipe=Recipe(pairs()))
     manager = InMemoryRecordManager("uec")
     manager.create_schema()
     given = [
@@ -130,7 +132,7 @@ def test_langchains_indexing(models):
 
 
 def test_the_index_is_opened_again(models, tmp_path):
-    UECVectorStore(tmp_path / "index", models, pairs=pairs()).add_texts(["the wing"])
+    UECVectorStore(tmp_path / "index", models, recipe=Recipe(pairs())).add_texts(["the wing"])
     assert UECVectorStore(tmp_path / "index").similarity_search("wing")[0].page_content == "the wing"
     assert UECVectorStore(tmp_path / "index", models).engine.count() == 1
     with pytest.raises(ModelMismatchError, match="leave the experts out"):
@@ -147,10 +149,10 @@ def test_without_texts_and_pairs_it_is_calibrated_on_general_ones(models, caplog
 def test_experts_of_many_kinds(models, posterior):
     uae = UAEEmbedding(model_name=models[0], posterior=posterior, device="cpu")
     store = UECVectorStore.from_texts(
-        ["the wing"], [uae, Expert.load(models[1], device="cpu")], pairs=pairs()
+        ["the wing"], [uae, Expert.load(models[1], device="cpu")], recipe=Recipe(pairs())
     )
     assert store.engine.ensemble.labels == ["first", "second"]
-    other = UECVectorStore.from_texts(["the wing"], store.embeddings, pairs=pairs())
+    other = UECVectorStore.from_texts(["the wing"], store.embeddings, recipe=Recipe(pairs()))
     assert [e.fingerprint for e in other.engine.manifest.experts] == [
         e.fingerprint for e in store.engine.manifest.experts
     ]

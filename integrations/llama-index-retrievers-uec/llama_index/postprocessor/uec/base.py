@@ -62,7 +62,7 @@ class UECRescorer(BaseNodePostprocessor):
     ) -> None:
         check_include(fields.get("include", ()), get_args(RescoringExtra))
         check_min_score(fields.get("similarity_cutoff"))
-        super().__init__(index=str(index) if isinstance(index, Path) else index, **fields)
+        super().__init__(**{"index": str(index) if isinstance(index, Path) else index, **fields})
         self._engine = choose_engine(engine, self.index, device=self.device)
 
     @classmethod
