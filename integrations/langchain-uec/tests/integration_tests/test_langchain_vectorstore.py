@@ -1,5 +1,6 @@
 """UECVectorStore beyond LangChain's own suite: scores, vectors, diversity, LangChain's indexing."""
 
+import hashlib
 import logging
 
 import numpy as np
@@ -10,8 +11,9 @@ from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_small import documents, pairs, sentences, shown
 
 from langchain_uec import UAEEmbedding, UECVectorStore
-from uec_retriever import Expert, Recipe
+from uec_retriever import Expert, Recipe, fit_posterior
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
+from uec_retriever.laplace.files import save_posterior
 
 QUERY = "what flow has the large wing"
 
@@ -43,7 +45,8 @@ def test_score_threshold(store):
 
 
 def test_filter_and_options(store):
-    assert all(d.metadata["even"] for d in store.similarity_search(QUERY, 10, filter={"even": True}))
+    found = store.similarity_search(QUERY, 10, filter={"even": True})
+    assert [d.metadata["even"] for d in found] == [True] * 10
     assert store.as_retriever(search_kwargs={"k": 3, "filter": {"n": 5}}).invoke(QUERY)[0].id == "d5"
     assert len(store.similarity_search(QUERY, k=2, fetch_k=60, temperature=0.1)) == 2
     with pytest.raises(InvalidInputError, match="k must be"):
@@ -108,6 +111,8 @@ def test_adding_again_replaces(models):
         store.add_texts(["one", "two"], ids=["x", "x"])
     with pytest.raises(TypeError, match="batchsize"):
         store.add_texts(["one"], batchsize=3)
+    with pytest.raises(TypeError, match=r"from_texts\(\).*'pairs'"):
+        UECVectorStore.from_texts(["one"], models, pairs=pairs())
     assert store.delete(filter={"new": 2})
     assert store.get_by_ids(["a"]) == []
     with pytest.raises(InvalidInputError, match="ids or a filter"):
@@ -148,15 +153,28 @@ def test_without_texts_and_pairs_it_is_calibrated_on_general_ones(models, caplog
 
 def test_experts_of_many_kinds(models, posterior):
     uae = UAEEmbedding(model_name=models[0], posterior=posterior, device="cpu")
+    recipe = Recipe(pairs(), structure="diag")
     store = UECVectorStore.from_texts(
-        ["the wing"], [uae, Expert.load(models[1], device="cpu")], recipe=Recipe(pairs())
+        ["the wing"], [uae, Expert.load(models[1], device="cpu")], recipe=recipe
     )
-    assert store.engine.ensemble.labels == ["first", "second"]
+    made_of = store.engine.manifest.experts
+    assert [(e.label, e.structure) for e in made_of] == [("first", "kron"), ("second", "diag")]
     other = UECVectorStore.from_texts(["the wing"], store.embeddings, recipe=Recipe(pairs()))
-    assert [e.fingerprint for e in other.engine.manifest.experts] == [
-        e.fingerprint for e in store.engine.manifest.experts
-    ]
+    assert [e.fingerprint for e in other.engine.manifest.experts] == [e.fingerprint for e in made_of]
     assert repr(other) == "UECVectorStore(experts=['first', 'second'])"
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_posteriors_of_embeddings_join_those_of_the_recipe(models, posterior, tmp_path, labelled):
+    fit = fit_posterior(Expert.load(models[1], device="cpu"), pairs(), structure="diag")
+    save_posterior(tmp_path / "second", fit.expert.posterior, fit.header)
+    own = {"second": tmp_path / "second"} if labelled else [tmp_path / "second"]
+    uae = UAEEmbedding(model_name=models[0], posterior=posterior, device="cpu")
+    store = UECVectorStore(embedding=[uae, models[1]], recipe=Recipe(pairs(), own))
+    found = [(e.structure, e.posterior) for e in store.engine.manifest.experts]
+    files = (posterior, tmp_path / "second")
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert found == [("kron", digests[0]), ("diag", digests[1])]
 
 
 def test_embeddings_that_cannot_be_experts(models, tmp_path, engine):
@@ -169,7 +187,7 @@ def test_embeddings_that_cannot_be_experts(models, tmp_path, engine):
         UECVectorStore(embedding=prompted)
     with pytest.raises(InvalidInputError, match="leave out embedding"):
         UECVectorStore(embedding=models, engine=engine)
-    with pytest.raises(InvalidInputError, match="open already"):
+    with pytest.raises(InvalidInputError, match="one of them"):
         UECVectorStore(tmp_path, engine=engine)
     with pytest.raises(InvalidInputError, match="experts="):
         UECVectorStore(tmp_path)
