@@ -61,7 +61,7 @@ def posterior(models, tmp_path_factory):
     return path
 
 
-def _found(locate, name):
+def _locate(locate, name):
     try:
         return str(locate(name))
     except ModuleNotFoundError as error:
@@ -70,17 +70,17 @@ def _found(locate, name):
 
 @pytest.fixture(scope="session")
 def minilm():
-    return _found(real_model, MINILM)
+    return _locate(real_model, MINILM)
 
 
 @pytest.fixture(scope="session")
 def wordllama():
-    return _found(real_model, WORDLLAMA)
+    return _locate(real_model, WORDLLAMA)
 
 
 @pytest.fixture(scope="session")
 def smollm2():
-    return _found(real_llm, SMOLLM2)
+    return _locate(real_llm, SMOLLM2)
 
 
 @pytest.fixture(autouse=True)
