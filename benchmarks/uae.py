@@ -28,6 +28,7 @@ from sentence_transformers import SentenceTransformer
 from benchmarks.common import ROOT, SEED, console, data_folder, save_result, show
 from devtools.models import GEMMA3, MINILM, MPNET, SMOLLM2, real_llm, real_model
 from uec_retriever.data.corpus import Corpus
+from uec_retriever.data.provenance import digest
 from uec_retriever.evaluation.answers import Answerer
 from uec_retriever.evaluation.collection import load_collection
 from uec_retriever.evaluation.rankers import CrossEncoderScorer, LikelihoodScorer, PairScorer
@@ -36,7 +37,7 @@ from uec_retriever.evaluation.study import StudyOptions, run_study
 from uec_retriever.experts.loading import load_cross_encoder
 from uec_retriever.training import LOSSES, TrainingOptions, train_on_labels
 from uec_retriever.training.checkpoints import REPORT
-from uec_retriever.training.options import Loss, digest
+from uec_retriever.training.options import Loss
 from uec_retriever.utility_labeler.labels import read_labels
 from uec_retriever.utility_labeler.local import LocalJudge
 from uec_retriever.utility_labeler.mining import BM25, Mining, Passages, mine

@@ -31,7 +31,7 @@ def main() -> int:
 def check(root: Path, package: str) -> int:
     """Compare a wheel's contents with the package's files; returns 1 if they differ."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, str(root)]
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, str(root)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         [wheel] = Path(folder).glob("*.whl")
         names = set(zipfile.ZipFile(wheel).namelist())

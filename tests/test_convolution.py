@@ -9,7 +9,7 @@ from scipy.special import rel_entr
 
 from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.gaussian import GaussianEmbedding, normalise
+from uec_retriever.gaussian import FactoredVariance, GaussianEmbedding, normalise
 from uec_retriever.similarity import moments
 
 TRACES = np.array([[0.2, 0.5, 0.9], [1.1, 0.3, 0.31], [2.0, 2.0, 0.1], [0.4, 0.4, 0.4]])
@@ -221,3 +221,35 @@ def test_bad_zeros_priors_and_uncertainties_are_refused(options):
 
 def test_tiny_temperatures_pick_the_surest_without_overflow():
     assert coefficients(np.array([[2.0, 1.0]]), 5e-324).tolist() == [[0.0, 1.0]]
+
+
+def factored_experts(dimensions, texts=5):
+    """Experts whose variances are mixtures of 1, 2, ... profiles, and the same with variances written out."""
+    random = np.random.default_rng(0)
+    kept = []
+    for rank, d in enumerate(dimensions, start=1):
+        factors = FactoredVariance(random.uniform(0.1, 1, (texts, rank)), random.uniform(0.1, 1, (rank, d)))
+        kept.append(normalise(random.standard_normal((texts, d)), factors))
+    return kept, [GaussianEmbedding(e.mean, e.variance.copy()) for e in kept]
+
+
+@pytest.mark.parametrize("weights", [None, shares()])
+def test_blocks_of_factored_variances_stay_factored(weights):
+    kept, written = factored_experts((3, 4, 6))
+    got, expected = convolve_block(kept, weights), convolve_block(written, weights)
+    assert got.spread.basis.shape == (6, 13)
+    np.testing.assert_allclose(got.variance, expected.variance, rtol=1e-6)
+    np.testing.assert_allclose(got.trace, expected.trace, rtol=1e-6)
+    mixed = convolve_block([kept[0], *written[1:]], weights)
+    np.testing.assert_allclose(mixed.variance, expected.variance, rtol=1e-6)
+
+
+def test_sum_of_factored_variances_stays_factored():
+    kept, written = factored_experts((4, 4, 4))
+    got, expected = convolve_sum(kept, shares()), convolve_sum(written, shares())
+    assert got.spread.basis.shape == (6, 4)
+    np.testing.assert_allclose(got.variance, expected.variance, rtol=1e-6)
+    for one, other in zip(moments(got, got), moments(expected, expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    mixed = convolve_sum([*written[:2], kept[2]], shares())
+    np.testing.assert_allclose(mixed.variance, expected.variance, rtol=1e-6)

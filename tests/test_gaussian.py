@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uec_retriever.errors import InvalidInputError, NumericalError
-from uec_retriever.gaussian import GaussianEmbedding, normalise
+from uec_retriever.gaussian import FactoredVariance, GaussianEmbedding, normalise
 
 
 def batch(n=4, dimension=6, seed=0):
@@ -101,3 +101,63 @@ def test_text_without_direction_is_named(bad):
     mean[2] = bad
     with pytest.raises(NumericalError, match="text 2"):
         normalise(mean, variance)
+
+
+def factors(n=4, rank=3, dimension=6, seed=0):
+    random = np.random.default_rng(seed)
+    return FactoredVariance(random.uniform(0, 1, (n, rank)), random.uniform(0, 1, (rank, dimension)))
+
+
+def both(n=4, seed=0):
+    """The same Gaussians, their variances factored and written out by a loop."""
+    mean, kept = batch(n, seed=seed)[0], factors(n)
+    written = [[sum(c[r] * kept.basis[r, d] for r in range(3)) for d in range(6)] for c in kept.coefficients]
+    return GaussianEmbedding(mean, kept), GaussianEmbedding(mean, np.array(written))
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.mean, other.mean)
+    np.testing.assert_allclose(one.variance, other.variance, rtol=1e-12)
+
+
+def test_factored_variance_is_the_written_out_one():
+    kept, written = both()
+    weights = np.random.default_rng(3).uniform(0, 1, (2, 6))
+    np.testing.assert_allclose(kept.trace, written.trace)
+    np.testing.assert_allclose(kept.weighted_variance(weights), written.weighted_variance(weights))
+    np.testing.assert_allclose(written.weighted_variance(weights), weights @ written.variance.T)
+    normal = normalise(kept.mean, kept.spread)
+    assert "variance" not in vars(kept) and isinstance(normal.spread, FactoredVariance)
+    assert_same(normal, normalise(written.mean, written.spread))
+    assert_same(kept, written)
+    assert kept.variance is kept.variance
+
+
+@pytest.mark.parametrize("rows", [slice(1, 3), [2, 0], np.array([3])])
+def test_rows_joins_and_multiples_keep_the_factors(rows):
+    kept, written = both()
+    for change in (lambda g: g[rows], lambda g: g.scale_variance(2.5)):
+        assert isinstance(change(kept).spread, FactoredVariance)
+        assert_same(change(kept), change(written))
+    joined = GaussianEmbedding.concatenate([kept[rows], kept])
+    assert joined.spread.coefficients.shape[1] == 3
+    assert_same(joined, GaussianEmbedding.concatenate([written[rows], written]))
+
+
+def test_batches_of_different_profiles_are_joined_written_out():
+    kept, written = both()
+    other = GaussianEmbedding(kept.mean, factors(seed=5))
+    for batches in ([kept, other], [kept, written], [written, kept]):
+        joined = GaussianEmbedding.concatenate(batches)
+        np.testing.assert_allclose(joined.variance, np.concatenate([b.variance for b in batches]))
+
+
+@pytest.mark.parametrize("part", ["coefficients", "basis"])
+@pytest.mark.parametrize(("bad", "message"), [(np.nan, "finite"), (np.inf, "finite"), (-1e-9, "negative")])
+def test_factors_are_checked_as_variances_are(part, bad, message):
+    kept = factors()
+    getattr(kept, part)[1, 2] = bad
+    with pytest.raises(NumericalError, match=message):
+        GaussianEmbedding(batch()[0], kept)
+    with pytest.raises(InvalidInputError):
+        GaussianEmbedding(batch(5)[0], factors(4))

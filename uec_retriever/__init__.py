@@ -7,6 +7,7 @@ first use of a name below.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _HOMES = {
     "label_utilities": "uec_retriever.utility_labeler.run",
     "pseudo_pairs": "uec_retriever.data.pairs",
 }
-__version__ = "0.1.0"
+__version__ = version("uec-retriever")
 __all__ = [
     "AddReport",
     "CalibrationPairs",

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.special import softmax
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
+from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 
 Layout = Literal["block", "sum"]
 Uncertainty = Literal["log", "raw"]
@@ -102,10 +103,12 @@ def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None =
         InvalidInputError: if the experts disagree on n, or `weights` has another shape.
     """
     pi = _check(experts, weights)
-    return GaussianEmbedding(
-        np.concatenate([pi[:, k : k + 1] * e.mean for k, e in enumerate(experts)], axis=1),
-        np.concatenate([pi[:, k : k + 1] ** 2 * e.variance for k, e in enumerate(experts)], axis=1),
-    )
+    mean = np.concatenate([p * e.mean for p, e in zip(pi, experts, strict=True)], axis=1)
+    if factors := _factors(experts, pi):
+        basis = block_diag(*(f.basis for f in factors)).astype(factors[0].basis.dtype)
+        return GaussianEmbedding(mean, FactoredVariance(_side_by_side(factors), basis))
+    variances = [p**2 * e.variance for p, e in zip(pi, experts, strict=True)]
+    return GaussianEmbedding(mean, np.concatenate(variances, axis=1))
 
 
 def convolve_sum(experts: Sequence[GaussianEmbedding], weights: Array) -> GaussianEmbedding:
@@ -129,19 +132,34 @@ def convolve_sum(experts: Sequence[GaussianEmbedding], weights: Array) -> Gaussi
         raise InvalidInputError(
             f"the sum layout needs experts of one dimension, got {dimensions}: use layout='block'"
         )
-    mean = sum(pi[:, k : k + 1] * e.mean for k, e in enumerate(experts))
-    variance = sum(pi[:, k : k + 1] ** 2 * e.variance for k, e in enumerate(experts))
-    return normalise(np.asarray(mean), np.asarray(variance))
+    mean = np.asarray(sum(p * e.mean for p, e in zip(pi, experts, strict=True)))
+    if factors := _factors(experts, pi):
+        basis = np.concatenate([f.basis for f in factors])
+        return normalise(mean, FactoredVariance(_side_by_side(factors), basis))
+    return normalise(mean, np.asarray(sum(p**2 * e.variance for p, e in zip(pi, experts, strict=True))))
 
 
-def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> Array:
+def _factors(experts: Sequence[GaussianEmbedding], pi: Sequence[Array]) -> list[FactoredVariance]:
+    """The experts' variances times pi^2, if all are factored."""
+    factors = [
+        e.spread * p**2 for p, e in zip(pi, experts, strict=True) if isinstance(e.spread, FactoredVariance)
+    ]
+    return factors if len(factors) == len(experts) else []
+
+
+def _side_by_side(factors: Sequence[FactoredVariance]) -> Array:
+    return np.concatenate([f.coefficients for f in factors], axis=1)
+
+
+def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> list[Array]:
+    """K columns `[n, 1]` of weights, or refusal."""
     if not experts:
         raise InvalidInputError("at least one expert is needed")
     texts = len(experts[0])
     if any(len(e) != texts for e in experts):
         raise InvalidInputError(f"experts disagree on the number of texts: {[len(e) for e in experts]}")
     if weights is None:
-        return np.ones((texts, len(experts)), dtype=np.float32)
+        return [np.ones((texts, 1), dtype=np.float32)] * len(experts)
     if weights.shape != (texts, len(experts)):
         raise InvalidInputError(f"weights must be {(texts, len(experts))}, got {weights.shape}")
-    return weights.astype(experts[0].mean.dtype)
+    return np.split(weights.astype(experts[0].mean.dtype), len(experts), axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,32 @@ from numpy.typing import NDArray
 from uec_retriever.errors import InvalidInputError, NumericalError
 
 Array = NDArray[np.floating[Any]]
+Rows = slice | Sequence[int] | NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredVariance:
+    """Variances that are mixtures of a few profiles, as a Kronecker posterior gives them: `coefficients @ basis`.
+
+    Attributes:
+        coefficients: `[n, r]` floating point, >= 0.
+        basis: `[r, D]` profiles, >= 0.
+    """
+
+    coefficients: Array
+    basis: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, D)."""
+        return len(self.coefficients), self.basis.shape[1]
+
+    def __getitem__(self, rows: Rows) -> FactoredVariance:
+        return FactoredVariance(self.coefficients[rows], self.basis)
+
+    def __mul__(self, factor: Array | np.floating[Any] | float) -> FactoredVariance:
+        """Times a number, or `[n, 1]` numbers."""
+        return FactoredVariance(np.asarray(self.coefficients * factor), self.basis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +47,8 @@ class GaussianEmbedding:
 
     Attributes:
         mean: `[n, D]` floating point, finite. Unit length for a single expert.
-        variance: `[n, D]` floating point, finite and >= 0, in squared units of `mean`.
+        spread: the variance, as it is kept: `[n, D]` floating point, finite and >= 0, in squared units of
+            `mean`, or its factors.
 
     Raises:
         InvalidInputError: if the shapes differ or are not two-dimensional.
@@ -30,49 +58,71 @@ class GaussianEmbedding:
     """
 
     mean: Array
-    variance: Array
+    spread: Array | FactoredVariance
 
     def __post_init__(self) -> None:
-        if self.mean.ndim != 2 or self.mean.shape != self.variance.shape:
-            raise InvalidInputError(
-                f"mean {self.mean.shape} and variance {self.variance.shape} must both be [n, D]"
-            )
-        if not np.isfinite(self.mean).all() or not np.isfinite(self.variance).all():
+        mean, spread = self.mean, self.spread
+        if mean.ndim != 2 or mean.shape != spread.shape:
+            raise InvalidInputError(f"mean {mean.shape} and variance {spread.shape} must both be [n, D]")
+        parts = [spread.coefficients, spread.basis] if isinstance(spread, FactoredVariance) else [spread]
+        if not all(bool(np.isfinite(values).all()) for values in (mean, *parts)):
             raise NumericalError("mean and variance must be finite")
-        if (self.variance < 0).any():
+        if any(bool((values < 0).any()) for values in parts):
             raise NumericalError("variance must not be negative")
 
     def __len__(self) -> int:
         return int(self.mean.shape[0])
 
-    def __getitem__(self, rows: slice | Sequence[int] | NDArray[np.integer[Any]]) -> GaussianEmbedding:
+    def __getitem__(self, rows: Rows) -> GaussianEmbedding:
         """The chosen texts, always as a batch."""
-        return GaussianEmbedding(self.mean[rows], self.variance[rows])
+        return GaussianEmbedding(self.mean[rows], self.spread[rows])
 
     @property
     def dimension(self) -> int:
         """Length D of each embedding."""
         return int(self.mean.shape[1])
 
+    @cached_property
+    def variance(self) -> Array:
+        """`[n, D]` the variance; made out of its factors, if it has any, when first read."""
+        if isinstance(self.spread, FactoredVariance):
+            return self.spread.coefficients @ self.spread.basis
+        return self.spread
+
     @property
     def trace(self) -> Array:
         """`[n]` tr(Sigma) of each text: its total variance, the uncertainty u of the UEC paper."""
-        return np.asarray(self.variance.sum(axis=1))
+        if isinstance(self.spread, FactoredVariance):
+            return np.asarray(self.spread.coefficients @ self.spread.basis.sum(axis=1))
+        return np.asarray(self.spread.sum(axis=1))
+
+    def weighted_variance(self, weights: Array) -> Array:
+        """`[m, n]` `sum_d weights_d Sigma_d` of each text, for `[m, D]` weights."""
+        if isinstance(self.spread, FactoredVariance):
+            return np.asarray(weights @ self.spread.basis.T @ self.spread.coefficients.T)
+        return np.asarray(weights @ self.spread.T)
+
+    def scale_variance(self, factor: float) -> GaussianEmbedding:
+        """The same means under `factor` >= 0 times the variance."""
+        return GaussianEmbedding(self.mean, self.spread * np.float32(factor))
 
     @staticmethod
     def concatenate(batches: Sequence[GaussianEmbedding]) -> GaussianEmbedding:
-        """Join batches of equal dimension, in order."""
-        return GaussianEmbedding(
-            np.concatenate([b.mean for b in batches]), np.concatenate([b.variance for b in batches])
-        )
+        """Join batches of equal dimension, at least one, in order."""
+        mean = np.concatenate([b.mean for b in batches])
+        factors = [b.spread for b in batches if isinstance(b.spread, FactoredVariance)]
+        if len(factors) == len(batches) and all(np.array_equal(f.basis, factors[0].basis) for f in factors):
+            coefficients = np.concatenate([f.coefficients for f in factors])
+            return GaussianEmbedding(mean, FactoredVariance(coefficients, factors[0].basis))
+        return GaussianEmbedding(mean, np.concatenate([b.variance for b in batches]))
 
 
-def normalise(mean: Array, variance: Array) -> GaussianEmbedding:
+def normalise(mean: Array, variance: Array | FactoredVariance) -> GaussianEmbedding:
     """L2-normalise a Gaussian to first order: `mean / |mean|`, `variance / |mean|^2`.
 
     Args:
         mean: `[n, D]`, rows of non-zero length.
-        variance: `[n, D]`.
+        variance: `[n, D]`, or its factors.
 
     Raises:
         NumericalError: if a mean has no length or is not finite.
@@ -84,4 +134,4 @@ def normalise(mean: Array, variance: Array) -> GaussianEmbedding:
     if not np.isfinite(norm).all() or (norm == 0).any():
         row = int(np.flatnonzero(~np.isfinite(norm[:, 0]) | (norm[:, 0] == 0))[0])
         raise NumericalError(f"text {row}: its embedding is zero, NaN or infinite and has no direction")
-    return GaussianEmbedding(mean / norm, variance / norm**2)
+    return GaussianEmbedding(mean / norm, variance * (1 / norm**2))

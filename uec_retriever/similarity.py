@@ -22,9 +22,8 @@ def moments(queries: GaussianEmbedding, candidates: GaussianEmbedding) -> tuple[
     Source: UEC paper, section 3.3.
     """
     mean = queries.mean @ candidates.mean.T
-    variance = (queries.mean**2 + queries.variance) @ candidates.variance.T
-    variance += queries.variance @ (candidates.mean**2).T
-    return mean, variance
+    variance = candidates.weighted_variance(queries.mean**2 + queries.variance)
+    return mean, variance + queries.weighted_variance(candidates.mean**2).T
 
 
 def paired_moments(one: GaussianEmbedding, other: GaussianEmbedding) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from uec_retriever.data.corpus import Columns, Corpus, read_labelled, read_pairs, read_queries
+from uec_retriever.data.corpus import Columns, Corpus, read_pairs, read_queries
 from uec_retriever.errors import CorpusError, InvalidInputError
 
 
@@ -151,28 +151,6 @@ def test_queries_and_pairs(tmp_path):
         read_pairs(write_jsonl(tmp_path / "bad.jsonl", {"query": "x"}))
     with pytest.raises(InvalidInputError, match="too few"):
         read_pairs(write_jsonl(tmp_path / "few.jsonl", {"query": "x", "positive": "y"}))
-
-
-def test_labelled_queries(tmp_path):
-    (tmp_path / "queries.jsonl").write_text(
-        "".join(
-            json.dumps({"_id": i, "text": t}) + "\n"
-            for i, t in [("1", "a"), ("2", "b"), ("3", "a"), ("4", "c")]
-        )
-    )
-    qrels = tmp_path / "test.tsv"
-    qrels.write_text("query-id\tcorpus-id\tscore\n1\tx\t1\n1\ty\t0\n3\tz\t2\n2\tx\t0\n9\tx\t1\n")
-    assert read_labelled(tmp_path, qrels) == {"a": {"x", "z"}, "b": set()}
-    for text, message in (
-        ("header\n1\tx\n", "line 2: expected query-id, corpus-id and score"),
-        ("header\n\n1\tx\tyes\n", "line 3: expected"),
-        ("header\n9\tx\t1\n", "do their ids agree"),
-    ):
-        qrels.write_text(text)
-        with pytest.raises(CorpusError, match=message):
-            read_labelled(tmp_path, qrels)
-    with pytest.raises(CorpusError, match=r"cannot read .*absent\.tsv"):
-        read_labelled(tmp_path, tmp_path / "absent.tsv")
 
 
 @pytest.mark.data

@@ -6,9 +6,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import random
+import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -120,14 +121,25 @@ def hold_for_writing(path: str, pipe: Connection) -> None:
     engine.add_records(stream())
 
 
-def add_numbered(path: str, count: int, done: Synchronized) -> None:
-    """In another process: add the first numbered records, telling how many are done."""
-    engine = Engine.open(path, device="cpu")
+def add_numbered_but_one(path: str, count: int, moment: int, reached: Event) -> None:
+    """In another process: add the first numbered records, but wait for ever before the last one.
+
+    `reached` is set once the work of `moment` records is done.
+    """
+    engine, done = Engine.open(path, device="cpu"), 0.0
 
     def tell(more: float) -> None:
-        done.value += more
+        nonlocal done
+        done += more
+        if done >= moment:
+            reached.set()
 
-    engine.add_records((numbered_record(i) for i in range(count)), progress=tell)
+    def stream() -> Iterator[Record]:
+        yield from map(numbered_record, range(count - 1))
+        threading.Event().wait()
+        yield numbered_record(count - 1)
+
+    engine.add_records(stream(), progress=tell)
 
 
 def recalibrate_index(path: str, temperature: float) -> None:

@@ -1,6 +1,8 @@
 """Kill -9, a full disk, a read-only folder, a server that is gone."""
 
 import contextlib
+import logging
+import os
 import random
 import shutil
 import subprocess
@@ -10,8 +12,9 @@ import time
 import pytest
 
 from devtools.chroma import running_chroma
-from tests.engine.small import add_numbered, answers, contents, numbered, pairs, sentences
+from tests.engine.small import add_numbered_but_one, answers, contents, numbered, pairs, sentences
 from uec_retriever.data.records import Record
+from uec_retriever.engine.add import CHUNK
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
 from uec_retriever.errors import StorageError
@@ -35,19 +38,22 @@ def exact(engine):
     ]
 
 
-def add_until(processes, path, moment, generator):
-    """Add the records in another process and kill it once `moment` texts are done, or a little later."""
-    done = processes.Value("d", 0.0)
-    child = processes.Process(target=add_numbered, args=(str(path), COUNT, done), daemon=True)
+def drawn():
+    """A generator of another seed each time, which a failure prints; UEC_TEST_SEED repeats it."""
+    seed = int(os.environ.get("UEC_TEST_SEED", random.SystemRandom().randrange(2**32)))
+    logging.getLogger(__name__).warning("UEC_TEST_SEED=%d", seed)
+    return random.Random(seed)
+
+
+def add_and_kill(processes, path, moment, delay):
+    """Add records in another process, which cannot come to the end, and kill it after `moment` of them."""
+    reached = processes.Event()
+    arguments = (str(path), COUNT, moment, reached)
+    child = processes.Process(target=add_numbered_but_one, args=arguments, daemon=True)
     child.start()
     try:
-        deadline = time.monotonic() + 120
-        while done.value < moment:
-            assert child.is_alive(), f"the child died on its own: {child.exitcode}"
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        time.sleep(generator.uniform(0, 0.15))
-        child.kill()
+        assert reached.wait(120), f"the child is stuck or died on its own: {child.exitcode}"
+        time.sleep(delay)
     finally:
         child.kill()
         child.join()
@@ -56,13 +62,15 @@ def add_until(processes, path, moment, generator):
 
 def test_killed_again_and_again(make, reopen, processes, undisturbed, tmp_path):
     make("static")
-    generator = random.Random(int(time.time()))  # other moments every day
+    generator = drawn()
+    anywhere = generator.sample(range(100, COUNT - 2 * CHUNK), 2)
+    before_a_chunk_is_stored = [CHUNK * n for n in generator.sample(range(1, COUNT // CHUNK - 1), 2)]
     there = []
-    for moment in sorted(generator.sample(range(100, COUNT - 300), 5)):
-        assert add_until(processes, tmp_path / "index", moment, generator) == -9, "it was done before"
+    for moment in [*sorted(anywhere + before_a_chunk_is_stored), COUNT - CHUNK]:
+        assert add_and_kill(processes, tmp_path / "index", moment, generator.uniform(0, 0.15)) == -9
         there.append(reopen(tmp_path / "index").count())
     assert there == sorted(there)  # nothing that was stored is lost
-    assert 0 < there[-1] < COUNT
+    assert COUNT // 2 < there[-1] < COUNT
     engine = reopen(tmp_path / "index")
     everything = contents(undisturbed)
     assert all(everything[i] == record for i, record in contents(engine).items())

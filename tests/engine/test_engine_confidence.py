@@ -11,8 +11,9 @@ from tests.engine.small import answers, pairs, sentences, telling
 from uec_retriever.confidence.fit import Kind
 from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.queries import LabelledQuery
-from uec_retriever.data.corpus import Corpus, read_labelled, read_queries
+from uec_retriever.data.corpus import Corpus, read_queries
 from uec_retriever.data.pairs import pseudo_pairs
+from uec_retriever.data.qrels import read_relevant
 from uec_retriever.engine.confidence import ConfidenceOptions, search_queries
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.recipe import Recipe
@@ -288,7 +289,7 @@ def test_unanswerable_queries_get_less_on_a_real_corpus(tmp_path, collections, w
     report = engine.calibrate_confidence()
     assert report.auroc > 0.65
     assert report.ece < 0.12
-    right = read_labelled(folder, folder / "qrels" / "test.tsv")
+    right = read_relevant(folder, folder / "qrels" / "test.tsv")
     absent = [q for q, ids in right.items() if ids <= set(gone)][:200]
     present = [q for q, ids in right.items() if not ids & set(gone)][:200]
     elsewhere = [text for _, text in read_queries(collections / "cranfield")][:200]

@@ -9,6 +9,7 @@ import pytest
 from uec_retriever.errors import MissingExtraError
 from uec_retriever.evaluation.collection import Query
 from uec_retriever.evaluation.metrics import (
+    RANK_METRICS,
     RETRIEVAL_METRICS,
     bootstrap,
     paired_bootstrap,
@@ -32,6 +33,16 @@ def test_rank_metrics_by_hand():
         found["nDCG@10"],
         [(gain[0] + gain[2]) / (gain[0] + gain[1]), (gain[1] + 2 * gain[2]) / (2 + gain[1]), 0],
     )
+
+
+def test_fractional_judgements_are_graded_gains():
+    query = Query("a", "", {"x": 0.5, "y": 0.25, "z": 0.0, "w": 1.5})
+    found = rank_metrics([query], {"a": ["z", "y", "w"]}, [*RANK_METRICS, "Recall@10"])
+    discount = [1 / math.log2(place + 2) for place in range(3)]
+    best = 1.5 * discount[0] + 0.5 * discount[1] + 0.25 * discount[2]
+    assert found["nDCG@10"] == pytest.approx((0.25 * discount[1] + 1.5 * discount[2]) / best)
+    assert found["Recall@10"] == pytest.approx(2 / 3)
+    assert found["MAP"] == pytest.approx((1 / 2 + 2 / 3) / 3)
 
 
 def test_without_the_extra_the_command_is_named(monkeypatch):

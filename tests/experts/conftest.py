@@ -7,8 +7,7 @@ import functools
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize
-from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
 
 from devtools.tiny import HIDDEN, tiny_transformer, tokenizer
 from uec_retriever.experts.expert import Expert

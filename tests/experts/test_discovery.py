@@ -3,12 +3,13 @@
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize, Router
+from sentence_transformers.base.modules import Dense, Router
 from sentence_transformers.sentence_transformer.modules import (
     CNN,
     LSTM,
     Dropout,
     LayerNorm,
+    Normalize,
     Pooling,
     WeightedLayerPooling,
 )
@@ -228,7 +229,8 @@ class Adapted(nn.Module):
         return self.base_layer(x) + self.lora_B(self.lora_A(x))
 
 
-def test_low_rank_adapter_as_peft_names_it_is_named(tiny):
+def test_low_rank_adapter_is_named_without_peft(tiny):
+    """A stand-in whose modules are called as peft calls them."""
     model = tiny("bert")
     output = model[0].auto_model.encoder.layer[1].output
     output.dense = Adapted(output.dense)
@@ -238,5 +240,10 @@ def test_low_rank_adapter_as_peft_names_it_is_named(tiny):
 def test_lora_adapter_of_peft_is_named(tiny):
     peft = pytest.importorskip("peft")
     model = tiny("bert")
-    model[0].auto_model.add_adapter(peft.LoraConfig(target_modules=["output.dense"], r=2))
+    try:
+        model[0].auto_model.add_adapter(peft.LoraConfig(target_modules=["output.dense"], r=2))
+    except (ImportError, ValueError) as error:
+        if "PEFT" not in str(error):
+            raise
+        pytest.skip(f"this transformers and this peft do not go together: {error}")
     assert "LoRA adapter" in refusal(model)

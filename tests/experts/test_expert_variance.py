@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.base.modules import Dense
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from torch import nn
 
 from devtools.tiny import HIDDEN, tiny_transformer
 from uec_retriever.experts.expert import Expert
+from uec_retriever.gaussian import FactoredVariance
 from uec_retriever.laplace.posterior import DiagonalPosterior
 
 POOLINGS = ("mean", "cls", "lasttoken", "weightedmean", "mean_sqrt_len_tokens")
@@ -188,3 +189,23 @@ def test_no_size_is_hard_coded(tmp_path, expert, texts, layers, width):
     plain = expert(SentenceTransformer(modules=modules[:2], device="cpu"))
     assert plain.last_layer.name.startswith(f"0.model.encoder.layer.{layers - 1}.")
     assert plain.encode(texts, "query").gaussian.dimension == HIDDEN
+
+
+@pytest.mark.parametrize("head", [None, nn.Tanh()], ids=["norm", "tanh"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_variance_is_kept_in_factors_where_it_has_them(tiny, with_head, expert, texts, structure, head):
+    """Against gain^2 times the posterior's own output variance, over |z|^2."""
+    made = expert(
+        tiny("bert") if head is None else with_head(Dense(HIDDEN, 20, activation_function=head)), structure
+    )
+    linearised = made.linearise(texts, "document")
+    gaussian = made.gaussian(linearised)
+    assert isinstance(gaussian.spread, FactoredVariance) == (structure == "kron" and head is None)
+    output = made.posterior.output_variance(linearised.features)
+    oracle = linearised.gain**2 * output / linearised.embeddings.norm(dim=1, keepdim=True) ** 2
+    assert_close(gaussian.variance, oracle)
+
+
+def test_many_texts_keep_their_factors(tiny, expert, texts):
+    gaussian = expert(tiny("bert"), "kron").encode(texts * 65, "document", batch_size=64).gaussian
+    assert gaussian.spread.basis.shape == (1, HIDDEN)

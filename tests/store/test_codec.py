@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uec_retriever.convolution import convolve_block
+from uec_retriever.convolution import convolve_block, convolve_sum
 from uec_retriever.errors import CorruptFileError
-from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.gaussian import FactoredVariance, GaussianEmbedding
 from uec_retriever.laplace.basis import variance_basis
 from uec_retriever.similarity import moments
 from uec_retriever.store.codec import VarianceCodec
@@ -76,7 +76,7 @@ def test_score_variance_in_a_fitted_basis_is_within_its_tolerance():
         variance *= np.random.default_rng(seed + 2).uniform(0.99, 1.01, variance.shape)
         return GaussianEmbedding(mean / np.linalg.norm(mean, axis=1, keepdims=True), variance)
 
-    codec = VarianceCodec([variance_basis(diagonal_like(300, 1))])
+    codec = VarianceCodec([variance_basis(diagonal_like(300, 1))[0]])
     queries, documents = diagonal_like(20, 10), diagonal_like(50, 20)
     _, expected = moments(queries, documents)
     error = np.abs(score_variances(codec, queries, codec.code(documents)) / expected - 1)
@@ -157,3 +157,49 @@ def test_no_texts_give_no_codes():
     coded = codec.from_strings([])
     assert coded.coefficients.shape == (0, 4)
     assert codec.score_variance(queries[[0]], coded).shape == (0,)
+
+
+def factored(texts, seed, gain=1.0):
+    """Kron-like experts in the dimensions of `basis(1, .)`, and the same with their variances written out."""
+    random = np.random.default_rng(seed)
+    both = []
+    for dimension in (24, 24):
+        mean = random.standard_normal((texts, dimension))
+        mean = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+        coefficients = (1e-3 * random.uniform(0.2, 3, (texts, 1))).astype(np.float32)
+        profile = np.random.default_rng(len(both)).uniform(0.1, 2, (1, dimension)).astype(np.float32)
+        kept = GaussianEmbedding(mean, FactoredVariance(coefficients, profile))
+        both.append((kept, GaussianEmbedding(mean, coefficients @ profile)))
+    return [kept for kept, _ in both], [dense for _, dense in both]
+
+
+@pytest.mark.parametrize("layout", ["block", "sum"])
+def test_factored_variances_are_coded_and_scored_as_dense_ones(layout):
+    """Dense ones by what version 0.1.0 did: variances times the pseudo-inverse of the basis."""
+    documents, queries = factored(9, 1), factored(4, 2)
+    profiles = [e.spread.basis / e.spread.basis.mean() for e in documents[0]]
+    pi = np.random.default_rng(5).dirichlet(np.ones(2), 9)
+
+    def join(experts):
+        if layout == "sum":
+            return convolve_sum(experts, pi[: len(experts[0])])
+        return convolve_block(experts, None if len(experts[0]) == 9 else pi[:4])
+
+    bases = profiles if layout == "block" else [np.concatenate(profiles)]
+    codec = VarianceCodec(bases)
+    kept, dense = join(documents[0]), join(documents[1])
+    asked, dense_asked = join(queries[0]), join(queries[1])
+    assert isinstance(kept.spread, FactoredVariance) and not isinstance(dense.spread, FactoredVariance)
+    blocks = np.split(dense.variance, [24], axis=1) if layout == "block" else [dense.variance]
+    oracle = np.concatenate(
+        [v @ np.linalg.pinv(b.astype(np.float64)) for v, b in zip(blocks, bases, strict=True)], axis=1
+    )
+    coded = codec.code(kept)
+    np.testing.assert_allclose(coded.coefficients, oracle, rtol=1e-5, atol=1e-6 * oracle.max())
+    np.testing.assert_array_equal(coded.projections, codec.code(dense).projections)
+    np.testing.assert_allclose(codec.decode_variance(coded), dense.variance, rtol=1e-5)
+    _, exact = moments(dense_asked, dense)
+    for texts in (kept, dense):
+        for query in (asked, dense_asked):
+            np.testing.assert_allclose(score_variances(codec, query, codec.code(texts)), exact, rtol=1e-5)
+    assert "variance" not in vars(kept) and "variance" not in vars(asked)  # never written out

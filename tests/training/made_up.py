@@ -3,7 +3,7 @@
 import json
 import random
 
-from uec_retriever.training import Candidate, Question
+from uec_retriever.training import GradedPassage, GradedQuestion
 
 WORDS = "wing boundary layer flow heat supersonic aircraft pressure cat dog bird red green blue small large".split()
 
@@ -14,12 +14,12 @@ def make_questions(number=24, candidates=3, seed=0):
     for i in range(number):
         words = r.sample(WORDS, 3)
         found = [
-            Candidate(
+            GradedPassage(
                 f"p{i}-{j}", f"text {' '.join(words[: j + 1])} {' '.join(r.sample(WORDS, 2))}", 1 - 0.4 * j
             )
             for j in range(candidates)
         ]
-        made.append(Question(f"q{i}", f"what is {' '.join(words)} {i}", tuple(found), f"g{i // 2}"))
+        made.append(GradedQuestion(f"q{i}", f"what is {' '.join(words)} {i}", tuple(found), f"g{i // 2}"))
     return made
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from devtools.tiny import tiny_model
 from tests.training.made_up import label_line, make_questions
 from uec_retriever.errors import CorpusError, InvalidInputError
-from uec_retriever.training import Candidate, Question, questions_from_labels, questions_from_qrels
+from uec_retriever.training import GradedPassage, GradedQuestion, questions_from_labels, questions_from_qrels
 from uec_retriever.training.data import calibration_pairs, select_candidates, split_heldout, useful
 from uec_retriever.training.dataset import choose_candidates, column_prompts, make_dataset
 from uec_retriever.training.options import TrainingOptions
@@ -30,10 +30,10 @@ def test_labels_are_grouped_by_question_best_first(tmp_path):
         label_line("q2", "p1", 0.3),
         label_line("q1", "p2", 0.9, group="g", relevance=1),
     )
-    assert one == Question(
+    assert one == GradedQuestion(
         "q1",
         "what is q1",
-        (Candidate("p2", "text of p2", 0.9, 1), Candidate("p1", "text of p1", 0.1, 0)),
+        (GradedPassage("p2", "text of p2", 0.9, 1), GradedPassage("p1", "text of p1", 0.1, 0)),
         "g",
     )
     assert [c.utility for c in two.candidates] == [0.3]
@@ -60,12 +60,17 @@ def beir(tmp_path, qrels="q1\tp1\t1\nq1\tp2\t2\nq2\tp2\t0\n", header="query-id\t
 
 def test_qrels_grades_are_utilities(tmp_path):
     [question] = questions_from_qrels(beir(tmp_path))
-    assert question == Question(
+    assert question == GradedQuestion(
         "q1",
         "what is q1",
-        (Candidate("p2", "A text of p2", 2.0, 2), Candidate("p1", "A text of p1", 1.0, 1)),
+        (GradedPassage("p2", "A text of p2", 2.0, 2), GradedPassage("p1", "A text of p1", 1.0, 1)),
         "g",
     )
+
+
+def test_fractional_grades_without_a_header_train_too(tmp_path):
+    [question] = questions_from_qrels(beir(tmp_path, "q1\tp1\t0.5\nq1\tp2\t0\n", header=""))
+    assert question.candidates == (GradedPassage("p1", "A text of p1", 0.5, 0.5),)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +126,8 @@ def test_the_student_finds_the_hard_ones(tmp_path):
 @settings(max_examples=60, deadline=None)
 def test_no_group_and_no_text_is_on_both_sides(sizes, share, seed):
     questions = [
-        Question(
-            f"{g}-{i}", f"What is {i % 2 if g > 1 else i} of  {g}?", (Candidate("p", "t", 1.0),), f"g{g}"
+        GradedQuestion(
+            f"{g}-{i}", f"What is {i % 2 if g > 1 else i} of  {g}?", (GradedPassage("p", "t", 1.0),), f"g{g}"
         )
         for g, size in enumerate(sizes)
         for i in range(size)
@@ -138,14 +143,14 @@ def test_no_group_and_no_text_is_on_both_sides(sizes, share, seed):
 
 def test_texts_that_differ_in_case_and_space_are_one():
     texts = ["What is a wing?", "what  is a WING?", "why", "how"]
-    questions = [Question(str(i), t, (Candidate("p", "t", 1.0),)) for i, t in enumerate(texts)]
+    questions = [GradedQuestion(str(i), t, (GradedPassage("p", "t", 1.0),)) for i, t in enumerate(texts)]
     for seed in range(20):
         training, _ = split_heldout(questions, 0.5, seed)
         assert ("0" in {q.id for q in training}) == ("1" in {q.id for q in training})
 
 
 def test_splits_that_cannot_be_made():
-    questions = [Question(str(i), f"q{i}", (Candidate("p", "t", 1.0),), "one") for i in range(3)]
+    questions = [GradedQuestion(str(i), f"q{i}", (GradedPassage("p", "t", 1.0),), "one") for i in range(3)]
     with pytest.raises(InvalidInputError, match="one group"):
         split_heldout(questions, 0.2, 0)
     assert split_heldout(questions, 0.0, 0) == (questions, [])
@@ -154,7 +159,7 @@ def test_splits_that_cannot_be_made():
 
 
 def test_questions_that_nothing_helps_can_be_left_out():
-    questions = [Question(str(u), "q", (Candidate("p", "t", u),)) for u in (-0.5, 0.1, 0.9)]
+    questions = [GradedQuestion(str(u), "q", (GradedPassage("p", "t", u),)) for u in (-0.5, 0.1, 0.9)]
     assert useful(questions, None) == questions
     assert [q.id for q in useful(questions, 0.1)] == ["0.1", "0.9"]
 
@@ -182,13 +187,13 @@ def test_prompts_are_those_of_query_and_document(tmp_path):
 
 def test_calibration_pairs_are_questions_with_what_helps_them():
     questions = [
-        Question("a", "qa", (Candidate("1", "one", 0.9, 0), Candidate("2", "two", 0.1, 1))),
-        Question("b", "qb", (Candidate("3", "three", 0.9), Candidate("4", "four", -0.1))),
-        Question("c", "qc", (Candidate("5", "five", -0.9),)),
+        GradedQuestion("a", "qa", (GradedPassage("1", "one", 0.9, 0), GradedPassage("2", "two", 0.1, 1))),
+        GradedQuestion("b", "qb", (GradedPassage("3", "three", 0.9), GradedPassage("4", "four", -0.1))),
+        GradedQuestion("c", "qc", (GradedPassage("5", "five", -0.9),)),
     ]
     with pytest.raises(InvalidInputError, match="too few"):
         calibration_pairs(questions, 0)
-    many = [Question(f"{q.id}{i}", f"{q.text} {i}", q.candidates) for q in questions for i in range(8)]
+    many = [GradedQuestion(f"{q.id}{i}", f"{q.text} {i}", q.candidates) for q in questions for i in range(8)]
     pairs = calibration_pairs(many, 0)
     assert sorted(set(zip((q[:2] for q in pairs.queries), pairs.positives, strict=True))) == [
         ("qa", "two"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.training import Candidate, Question
+from uec_retriever.training import GradedPassage, GradedQuestion
 from uec_retriever.training.evaluator import GradedNDCGEvaluator, gains
 
 
@@ -20,8 +20,8 @@ class Fake:
 
 
 def question(*candidates, text="1,0", name="q"):
-    made = tuple(Candidate(i, t, u, r) for i, t, u, r in candidates)
-    return Question(name, text, made)
+    made = tuple(GradedPassage(i, t, u, r) for i, t, u, r in candidates)
+    return GradedQuestion(name, text, made)
 
 
 def dcg(values):

@@ -5,7 +5,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from uec_retriever.experts.expert import Expert
-from uec_retriever.training import Candidate, Question, TrainingOptions, train
+from uec_retriever.training import GradedPassage, GradedQuestion, TrainingOptions, train
 
 FACTS = [
     ("what keeps a wing up?", "Lift is the force that holds an aircraft in the air.", "Cats sleep a lot."),
@@ -20,7 +20,9 @@ FACTS = [
 @pytest.mark.models
 def test_minilm_learns_and_stays_a_plain_model(minilm, tmp_path):
     questions = [
-        Question(str(i), q, (Candidate(f"{i}-good", good, 1.0), Candidate(f"{i}-bad", bad, -0.5)))
+        GradedQuestion(
+            str(i), q, (GradedPassage(f"{i}-good", good, 1.0), GradedPassage(f"{i}-bad", bad, -0.5))
+        )
         for i, (q, good, bad) in enumerate(FACTS)
     ]
     options = TrainingOptions(

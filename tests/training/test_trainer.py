@@ -1,6 +1,11 @@
 """Whole training runs of tiny models: better, loadable, repeatable, resumable."""
 
 import json
+import re
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -171,7 +176,8 @@ def test_baselines_go_the_same_way(base, tmp_path, loss):
 
 
 def test_lora_is_merged_into_a_plain_model(base, tmp_path):
-    pytest.importorskip("peft")
+    if problem := extras.lora_problem():
+        pytest.skip(problem)
     options = TrainingOptions(epochs=2, learning_rate=1e-2, batch_size=8, lora_rank=2)
     with pytest.raises(Killed):
         train(base, make_questions(), tmp_path / "m", options, progress=killer(4))
@@ -235,8 +241,47 @@ def test_a_missing_extra_names_the_command(base, tmp_path, monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "uec-retriever\[train\]"'):
         train(base, make_questions(), tmp_path / "m", FAST)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "peft" else find_spec(name))
     with pytest.raises(MissingExtraError, match=r'pip install "uec-retriever\[lora\]"'):
-        extras.require_lora()
+        train(base, make_questions(), tmp_path / "m", replace(FAST, lora_rank=2))
+    assert not (tmp_path / "m").exists()
+
+
+def test_lora_is_refused_only_where_an_adapter_fails(base):
+    """Whatever pair is installed: a refusal must not come from the small model that is tried."""
+    model = SentenceTransformer(base, device="cpu")
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        inject_adapter_in_model(LoraConfig(r=2, target_modules="all-linear"), model[0].auto_model)
+        model.encode(TEXTS)
+        works = True
+    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError):
+        works = False
+    assert (extras.lora_problem() is None) == works
+
+
+def test_a_peft_that_does_not_go_with_transformers_is_refused_before_work_begins(base, tmp_path, monkeypatch):
+    """An old one imports what transformers has no more."""
+    folder = tmp_path / "site"
+    (folder / "peft-0.1.2.dist-info").mkdir(parents=True)
+    (folder / "peft-0.1.2.dist-info" / "METADATA").write_text("Name: peft\nVersion: 0.1.2\n")
+    (folder / "peft.py").write_text("from transformers import NoSuchModel\n")
+    for name in [n for n in sys.modules if n.partition(".")[0] == "peft"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(folder)
+    words = (
+        f"peft 0.1.2 and transformers {version('transformers')} do not work together (cannot import name "
+        f"'NoSuchModel' from 'transformers'"
+    )
+    with pytest.raises(MissingExtraError, match=re.escape(words)) as refused:
+        train(base, make_questions(), tmp_path / "m", replace(FAST, lora_rank=2))
+    assert (
+        f'pip install --upgrade peft, or, if there is no newer one, "transformers<{version("transformers")}"'
+        in str(refused.value)
+    )
+    assert not (tmp_path / "m").exists()
+    train(base, make_questions(), tmp_path / "m", FAST)  # without adapters nothing is asked of peft
 
 
 @pytest.mark.parametrize(

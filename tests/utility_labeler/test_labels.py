@@ -26,7 +26,10 @@ def test_keys_and_round_trip(tmp_path):
     assert list(json.loads(LABEL.to_json())) == KEYS
     assert "\n" not in LABEL.to_json()
     other = replace(LABEL, passage_id="p2", relevance=1, group=None, truncated=True)
-    assert list(read_labels(write(tmp_path / "l", LABEL, other))) == [LABEL, other]
+    graded = replace(LABEL, passage_id="p3", relevance=0.5)
+    file = write(tmp_path / "l", LABEL, other, graded)
+    assert list(read_labels(file)) == [LABEL, other, graded]
+    assert [label.to_json() for label in read_labels(file)] == file.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ def test_keys_and_round_trip(tmp_path):
         ({"truncated": 0}, "'truncated' is int"),
         ({"source": "guess"}, "'source' is 'guess'"),
         ({"answer_tokens": 0}, "below 1"),
-        ({"relevance": 0.5}, "'relevance' is float"),
+        ({"relevance": "1"}, "'relevance' is str"),
         ({"extra": 1}, r"unknown \['extra'\]"),
         ({"run": None}, "'run' is NoneType"),
     ],

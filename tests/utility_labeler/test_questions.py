@@ -64,12 +64,17 @@ def test_absent_and_empty_answers_are_refused_with_their_lines_or_passed_over(fo
         ({**row("a", answer="x"), "candidates": []}, "line 2: 'candidates'"),
         ({**row("a", answer="x"), "candidates": ["p", {"text": ""}]}, "candidate 1: the text is empty"),
         ({**row("a", answer="x"), "candidates": ["p", "p"]}, "candidate 1 repeats"),
-        ({**row("a", answer="x"), "candidates": [{"text": "p", "relevance": "1"}]}, "no whole number"),
+        ({**row("a", answer="x"), "candidates": [{"text": "p", "relevance": "1"}]}, "no finite number"),
     ],
 )
 def test_bad_lines(folder, bad, words):
     with pytest.raises(CorpusError, match=words):
         list(Questions(folder(row("first", answer="x"), bad)))
+
+
+def test_fractional_judgements_without_a_header(folder):
+    [question] = Questions(folder(row("a", answer="x"), qrels="a\t1\t0.5\na\t2\t1\n"), "train")
+    assert question.relevance == {"1": 0.5, "2": 1}
 
 
 def test_qrels(folder):
@@ -78,7 +83,7 @@ def test_qrels(folder):
         list(Questions(path, "train"))
     with pytest.raises(CorpusError, match=r"no split 'test' .*\['train'\]"):
         list(Questions(path, "test"))
-    with pytest.raises(CorpusError, match="line 2: not query-id"):
+    with pytest.raises(CorpusError, match="line 2: expected query-id"):
         list(Questions(folder(row("a", answer="x"), qrels="a\t1\t1\na\t1\n"), "train"))
 
 

@@ -146,7 +146,7 @@ def test_a_full_disk_leaves_whole_lines(out, monkeypatch):
 
     monkeypatch.setattr("uec_retriever.utility_labeler.files.os.fsync", full)
     with pytest.raises(StorageError, match="No space left"):
-        LabelFile(out).append(labels)
+        LabelFile(out).append(label.to_json() for label in labels)
     assert out.read_bytes() == before
 
 

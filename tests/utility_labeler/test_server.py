@@ -36,7 +36,7 @@ def connect(llama):
     judges = []
 
     def go(server, **options):
-        judges.append(ServerJudge.connect(server.url, "tiny", tokenizer=str(llama), **options))
+        judges.append(ServerJudge(server.url, "tiny", tokenizer=str(llama), **options))
         return judges[-1]
 
     yield go
@@ -95,7 +95,7 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_files(serve, connec
 def test_credentials_in_the_address_stay_out_of_the_manifest(serve, llama):
     server = serve()
     url = server.url.replace("http://", "http://user:s3cret@")
-    judge = ServerJudge.connect(url, "tiny", tokenizer=str(llama))
+    judge = ServerJudge(url, "tiny", tokenizer=str(llama))
     assert "s3cret" not in json.dumps(judge.description) and "user" not in json.dumps(judge.description)
     judge.close()
 
@@ -118,11 +118,11 @@ def test_nobody_there_and_wrong_addresses(serve, connect, llama):
     with pytest.raises(JudgeError, match="cannot reach the server 127.0.0.1"):
         connect(server, attempts=1)
     with pytest.raises(InvalidInputError, match="http"):
-        ServerJudge.connect("localhost:8000", "tiny", tokenizer=str(llama))
+        ServerJudge("localhost:8000", "tiny", tokenizer=str(llama))
     with pytest.raises(InvalidInputError, match="at least 1"):
-        ServerJudge.connect("http://localhost", "tiny", batch=0)
+        ServerJudge("http://localhost", "tiny", batch=0)
     with pytest.raises(ModelNotFoundError, match="--tokenizer"):
-        ServerJudge.connect("http://localhost", "nobody/nothing")
+        ServerJudge("http://localhost", "nobody/nothing")
 
 
 def test_generation(serve, connect, judge):

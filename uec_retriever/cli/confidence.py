@@ -36,7 +36,7 @@ def calibrate_confidence(
         Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.")
     ] = None,
     qrels: Annotated[
-        Path | None, typer.Option(help="TSV of query-id, corpus-id, score: the right texts of each query.")
+        Path | None, typer.Option(help="Judgements, BEIR or TREC: the right texts of each query.")
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Hits among which a right answer is to be.")] = 10,
     unanswerable: Annotated[
@@ -68,9 +68,9 @@ def calibrate_confidence(
         raise InvalidInputError("give --queries and --qrels, or neither")
     labelled = None
     if queries is not None and qrels is not None:
-        from uec_retriever.data.corpus import read_labelled
+        from uec_retriever.data.qrels import read_relevant
 
-        labelled = read_labelled(queries, qrels)
+        labelled = read_relevant(queries, qrels)
     from uec_retriever.engine.location import Location
 
     location = Location(index, url=server, collection=collection)

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from uec_retriever.cli.common import JSON, TRUST, errors, output, print_json, quiet_libraries, status
-from uec_retriever.cli.labelling import (
-    Answers,
-    Baseline,
-    Dtype,
-    EngineName,
-    Miner,
-    Normalise,
-    Quantize,
-    Style,
-    choose_prompts,
-    find_pairs,
-    label_bar,
-    show_inspection,
-)
+from uec_retriever.cli.labelling import PairSource, Style, choose_prompts, label_bar, show_inspection
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.utility_labeler.judge_spec import Dtype, JudgeSpec, Quantize
+from uec_retriever.utility_labeler.utility import Answers, Baseline, LabelOptions, Normalise
 
-if TYPE_CHECKING:
-    from uec_retriever.utility_labeler.judge_spec import JudgeSpec
-
-_LABELLING = "Labelling"
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
 
 
@@ -61,7 +46,7 @@ def label(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many questions, a random choice.")
     ] = None,
-    miner: Annotated[Miner, typer.Option(help="Who finds them.")] = Miner.BM25,
+    miner: Annotated[Literal["bm25", "index"], typer.Option(help="Who finds them.")] = "bm25",
     index: Annotated[
         Path | None, typer.Option(help="UEC index of the same corpus, for --miner index.")
     ] = None,
@@ -86,11 +71,9 @@ def label(
     revision: Annotated[str | None, typer.Option(help="Revision of the hub repository.")] = None,
     dtype: Annotated[
         Dtype, typer.Option(help="Precision; auto is float32 on the CPU, bfloat16 elsewhere.")
-    ] = Dtype.auto,
+    ] = "auto",
     device: Annotated[str | None, typer.Option(help="Torch device, e.g. cpu or cuda.")] = None,
-    quantize: Annotated[
-        Quantize, typer.Option(help="int8: faster on a CPU, but labels change.")
-    ] = Quantize.none,
+    quantize: Annotated[Quantize, typer.Option(help="int8: faster on a CPU, but labels change.")] = "none",
     server: Annotated[
         str | None,
         typer.Option(
@@ -103,7 +86,7 @@ def label(
     ] = None,
     prompt_style: Annotated[
         Style, typer.Option(help="Chat template or plain prompt; auto takes the template if there is one.")
-    ] = Style.auto,
+    ] = "auto",
     prompt: Annotated[
         list[Path] | None,
         typer.Option(
@@ -115,20 +98,22 @@ def label(
     ] = 1,
     normalise: Annotated[
         Normalise, typer.Option(help="Log-likelihood per token, or of the whole answer.")
-    ] = Normalise.mean,
+    ] = "mean",
     baseline: Annotated[
         Baseline, typer.Option(help="Compare with no passage, or with a neutral one.")
-    ] = Baseline.none,
+    ] = "none",
     answers: Annotated[
         Answers,
         typer.Option(help="Of several answers: the first, the mean, or the likeliest with the passage."),
-    ] = Answers.max,
+    ] = "max",
     max_tokens: Annotated[
         int | None, typer.Option(min=2, help="Context to use, if not all of the model's.")
     ] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Pairs between two flushes to the disk.")] = 64,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a batch.")] = 2048,
-    engine: Annotated[EngineName, typer.Option(help="Label here, or as a Ray Data job.")] = EngineName.local,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Label here, or as a Ray Data job.")
+    ] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Ray actors.")] = 2,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     trust_remote_code: TRUST = False,
@@ -146,46 +131,39 @@ def label(
         return
     if llm is None or (data is None and questions is None):
         raise InvalidInputError("say what to label and with which model: --data or --questions, and --llm")
-    if (index is not None) != (miner is Miner.INDEX):
+    if (index is not None) != (miner == "index"):
         raise InvalidInputError("--index goes with --miner index")
     quiet_libraries()
     from uec_retriever.utility_labeler.generation import Generation
     from uec_retriever.utility_labeler.labeler import Labeler
     from uec_retriever.utility_labeler.mining import Mining
     from uec_retriever.utility_labeler.run import label_utilities
-    from uec_retriever.utility_labeler.utility import LabelOptions
+    from uec_retriever.utility_labeler.scoring import Budget
 
-    spec = _spec(
-        llm, server, tokenizer, gguf_file, revision, dtype, device, quantize, batch_tokens, trust_remote_code
-    )
+    if server is None and tokenizer is not None:
+        raise InvalidInputError("--tokenizer goes with --server")
+    loading: dict[str, object] = {"gguf_file": gguf_file, "trust_remote_code": trust_remote_code}
+    if server is None:
+        loading |= {"revision": revision, "dtype": dtype, "device": device, "quantize": quantize}
+        loading |= {"budget": Budget(batch_tokens)}
+    else:
+        loading |= {"tokenizer": tokenizer}
+    spec = JudgeSpec(llm, server, loading)
     with status("Loading the language model"):
         judge = spec.load()
-    options = LabelOptions(
-        normalise=normalise.value, baseline=baseline.value, answers=answers.value, max_tokens=max_tokens
-    )
+    options = LabelOptions(normalise=normalise, baseline=baseline, answers=answers, max_tokens=max_tokens)
     prompts = choose_prompts(judge, prompt, prompt_style, paraphrases)
-    labeler = Labeler(judge, prompts, options)
     mining = Mining(candidates, random_share, within_group, seed, group_candidates)
-    pairs = find_pairs(
-        labeler,
-        data,
-        questions,
-        out,
-        split=split,
-        limit=limit,
-        mining=mining,
-        index=index,
-        skip_unanswered=skip_unanswered,
-        generation=None if generate is None else Generation(generate, min_gain, seed),
-    )
+    generation = None if generate is None else Generation(generate, min_gain, seed)
+    source = PairSource(data, questions, index, split, limit, skip_unanswered, mining, generation)
+    pairs = source.find_pairs(Labeler(judge, prompts, options), out)
     execute = None
-    if engine is EngineName.ray:
+    if engine == "ray":
         from uec_retriever.utility_labeler.ray_engine import RayEngine
 
         execute = RayEngine(spec, workers=workers)
-    origin = {"data": data, "questions": questions, "index": index}
     try:
-        with label_bar(_LABELLING, len(pairs)) as progress:
+        with label_bar(len(pairs)) as progress:
             report = label_utilities(
                 judge,
                 pairs,
@@ -193,14 +171,7 @@ def label(
                 prompts=prompts,
                 options=options,
                 chunk=chunk,
-                data={
-                    **{key: path.name for key, path in origin.items() if path is not None},
-                    "split": split,
-                    "limit": limit,
-                    "generate": generate,
-                    "miner": miner.value,
-                    **asdict(mining),
-                },
+                data=source.describe(),
                 progress=progress,
                 execute=execute,
             )
@@ -239,39 +210,3 @@ def inspect(
         print_json(asdict(inspection))
     else:
         show_inspection(inspection)
-
-
-def _spec(
-    llm: str,
-    server: str | None,
-    tokenizer: str | None,
-    gguf_file: str | None,
-    revision: str | None,
-    dtype: Dtype,
-    device: str | None,
-    quantize: Quantize,
-    batch_tokens: int,
-    trust_remote_code: bool,
-) -> JudgeSpec:
-    from uec_retriever.utility_labeler.judge_spec import JudgeSpec
-
-    if server is not None:
-        loading = {"tokenizer": tokenizer, "gguf_file": gguf_file, "trust_remote_code": trust_remote_code}
-        return JudgeSpec(llm, server, loading)
-    if tokenizer is not None:
-        raise InvalidInputError("--tokenizer goes with --server")
-    from uec_retriever.utility_labeler.scoring import Budget
-
-    return JudgeSpec(
-        llm,
-        None,
-        {
-            "gguf_file": gguf_file,
-            "revision": revision,
-            "dtype": dtype.value,
-            "device": device,
-            "quantize": quantize.value,
-            "budget": Budget(batch_tokens),
-            "trust_remote_code": trust_remote_code,
-        },
-    )

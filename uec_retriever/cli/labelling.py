@@ -1,13 +1,13 @@
-"""What `uec label` needs beside its options: choices, pairs, progress, and the picture of a label file."""
+"""What `uec label` needs beside its options: prompts, pairs, progress, and the picture of a label file."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rich.progress import (
@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from uec_retriever.cli.common import bar, errors, output, quiet_libraries, status
+from uec_retriever.cli.common import bar, errors, output, status
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -36,68 +36,9 @@ if TYPE_CHECKING:
     from uec_retriever.utility_labeler.prompts import Prompt
     from uec_retriever.utility_labeler.questions import Pair, Question
 
+Style = Literal["auto", "chat", "plain"]
 _BAR_WIDTH = 50
 _ENDS = 2
-
-
-class Miner(StrEnum):
-    """Who finds candidates."""
-
-    BM25 = "bm25"
-    INDEX = "index"  # `index` is a method of strings
-
-
-class Style(StrEnum):
-    """Kinds of prompt."""
-
-    auto = "auto"
-    chat = "chat"
-    plain = "plain"
-
-
-class Dtype(StrEnum):
-    """Precisions."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
-class Quantize(StrEnum):
-    """Quantisations."""
-
-    none = "none"
-    int8 = "int8"
-
-
-class Normalise(StrEnum):
-    """Length normalisations."""
-
-    mean = "mean"
-    sum = "sum"
-
-
-class Baseline(StrEnum):
-    """What a passage is compared with."""
-
-    none = "none"
-    neutral = "neutral"
-
-
-class Answers(StrEnum):
-    """Treatments of several answers."""
-
-    first = "first"
-    mean = "mean"
-    max = "max"
-
-
-class EngineName(StrEnum):
-    """Where labels are computed."""
-
-    local = "local"
-    ray = "ray"
 
 
 def choose_prompts(
@@ -113,9 +54,9 @@ def choose_prompts(
     if not files:
         has_template = bool(getattr(judge.tokenizer, "chat_template", None))
         return default_prompts(
-            chat=has_template if style is Style.auto else style is Style.chat, paraphrases=paraphrases
+            chat=has_template if style == "auto" else style == "chat", paraphrases=paraphrases
         )
-    if paraphrases != 1 or style is not Style.auto:
+    if paraphrases != 1 or style != "auto":
         raise InvalidInputError("--prompt says everything: leave out --paraphrases and --prompt-style")
     prompts = []
     for file in files:
@@ -132,72 +73,101 @@ def choose_prompts(
     return prompts
 
 
-def find_pairs(
-    labeler: Labeler,
-    data: Path | None,
-    questions: Path | None,
-    out: Path,
-    *,
-    split: str | None,
-    limit: int | None,
-    mining: Mining,
-    index: Path | None,
-    skip_unanswered: bool,
-    generation: Generation | None,
-) -> list[Pair]:
-    """What is to be labelled, by the options of `uec label`.
+@dataclass(frozen=True)
+class PairSource:
+    """What is to be labelled.
 
-    Raises:
-        InvalidInputError: if the options do not go together.
+    Attributes:
+        data: BEIR folder; only its corpus counts with `questions` or `generation`.
+        questions: JSONL file of questions.
+        index: UEC index that finds candidates; BM25 if None.
+        split: qrels whose questions are asked.
+        limit: at most so many questions, a random choice.
+        skip_unanswered: pass over questions without an answer.
+        mining: how many candidates, and where from.
+        generation: how questions are made of the corpus, if they are.
     """
-    from uec_retriever.data.corpus import Corpus
-    from uec_retriever.utility_labeler.mining import Passages, given_pairs, mine
-    from uec_retriever.utility_labeler.questions import Questions
 
-    passages = None
-    if data is not None:
-        with status("Reading the corpus"):
-            passages = Passages(document.record for document in Corpus(data))
-    if generation is not None:
-        if passages is None or questions is not None or split is not None or limit is not None:
+    data: Path | None
+    questions: Path | None
+    index: Path | None
+    split: str | None
+    limit: int | None
+    skip_unanswered: bool
+    mining: Mining
+    generation: Generation | None
+
+    def describe(self) -> dict[str, Any]:
+        """For the manifest; of paths the last part only."""
+        paths = {"data": self.data, "questions": self.questions, "index": self.index}
+        return {
+            **{key: path.name for key, path in paths.items() if path is not None},
+            "split": self.split,
+            "limit": self.limit,
+            "generate": None if self.generation is None else self.generation.questions,
+            "miner": "bm25" if self.index is None else "index",
+            **asdict(self.mining),
+        }
+
+    def find_pairs(self, labeler: Labeler, out: Path) -> list[Pair]:
+        """The pairs to label.
+
+        Args:
+            labeler: makes questions, where they are to be made.
+            out: label file; generated questions are put beside it.
+
+        Raises:
+            InvalidInputError: if the options do not go together.
+        """
+        from uec_retriever.data.corpus import Corpus
+        from uec_retriever.utility_labeler.mining import Passages, given_pairs, mine
+
+        passages = None
+        if self.data is not None:
+            with status("Reading the corpus"):
+                passages = Passages(document.record for document in Corpus(self.data))
+        wanted = self._find_questions() if self.generation is None else self._generate(labeler, passages, out)
+        if self.limit is not None and self.limit < len(wanted):
+            chosen = np.random.default_rng(self.mining.seed).permutation(len(wanted))[: self.limit]
+            wanted = [wanted[i] for i in sorted(chosen.tolist())]
+        if passages is None:
+            return list(given_pairs(wanted))
+        with status("Mining candidates"):
+            return list(mine(wanted, passages, self._ranker(passages), self.mining))
+
+    def _find_questions(self) -> list[Question]:
+        from uec_retriever.utility_labeler.questions import Questions
+
+        source = Questions(self.questions or self.data or Path(), self.split, self.skip_unanswered)
+        found = list(source)
+        if source.skipped:
+            errors.print(f"{len(source.skipped)} questions without an answer are passed over")
+        return found
+
+    def _generate(self, labeler: Labeler, passages: Passages | None, out: Path) -> list[Question]:
+        from uec_retriever.utility_labeler.generation import generate_questions
+
+        given = (self.questions, self.split, self.limit)
+        if passages is None or any(option is not None for option in given):
             raise InvalidInputError(
                 "--generate needs --data, and makes the questions: no --questions, --split, --limit"
             )
-        wanted = _generated(labeler, passages, out, generation)
-    else:
-        source = Questions(questions or data or Path(), split, skip_unanswered)
-        wanted = list(source)
-        if source.skipped:
-            errors.print(f"{len(source.skipped)} questions without an answer are passed over")
-    if limit is not None and limit < len(wanted):
-        chosen = np.random.default_rng(mining.seed).permutation(len(wanted))[:limit]
-        wanted = [wanted[i] for i in sorted(chosen.tolist())]
-    if passages is None:
-        return list(given_pairs(wanted))
-    with status("Mining candidates"):
-        return list(mine(wanted, passages, _ranker(passages, index), mining))
+        assert self.generation is not None
+        path = out.with_name(out.name + ".generated.jsonl")
+        total = min(self.generation.questions, len(passages.ids))
+        with bar("Making questions", total) as progress:
+            made = generate_questions(labeler, passages, path, self.generation, progress)
+        errors.print(f"{path}: {len(made)} of {total} generated questions passed the round trip")
+        return made
 
+    def _ranker(self, passages: Passages) -> Ranker:
+        from uec_retriever.utility_labeler.mining import BM25, IndexNeighbours
 
-def _generated(labeler: Labeler, passages: Passages, out: Path, generation: Generation) -> list[Question]:
-    from uec_retriever.utility_labeler.generation import generate_questions
+        if self.index is None:
+            return BM25(passages)
+        from uec_retriever.engine.engine import Engine
 
-    path = out.with_name(out.name + ".generated.jsonl")
-    total = min(generation.questions, len(passages.ids))
-    with bar("Making questions", total) as progress:
-        made = generate_questions(labeler, passages, path, generation, progress)
-    errors.print(f"{path}: {len(made)} of {total} generated questions passed the round trip")
-    return made
-
-
-def _ranker(passages: Passages, index: Path | None) -> Ranker:
-    from uec_retriever.utility_labeler.mining import BM25, IndexNeighbours
-
-    if index is None:
-        return BM25(passages)
-    quiet_libraries()
-    from uec_retriever.engine.engine import Engine
-
-    return IndexNeighbours(Engine.open(index), passages)
+        return IndexNeighbours(Engine.open(self.index), passages)
 
 
 class _Speed(ProgressColumn):
@@ -210,7 +180,7 @@ class _Speed(ProgressColumn):
 
 
 @contextlib.contextmanager
-def label_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+def label_bar(total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar with pairs per second and time left; labels that were there do not count for the speed."""
     with Progress(
         SpinnerColumn(),
@@ -224,7 +194,7 @@ def label_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
         disable=not errors.is_terminal,
         speed_estimate_period=300,
     ) as progress:
-        task: Any = progress.add_task(text, total=total)
+        task: Any = progress.add_task("Labelling", total=total)
         yield lambda number: progress.advance(task, number)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,19 +22,12 @@ from uec_retriever.cli.common import (
     status,
 )
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.training.options import Loss
 
 if TYPE_CHECKING:
-    from uec_retriever.training import Question, TrainingReport
+    from uec_retriever.training import GradedQuestion, TrainingReport
 
 _POSTERIOR = "posterior.safetensors"
-
-
-class Loss(StrEnum):
-    """Losses of the training."""
-
-    uae = "uae"
-    infonce = "infonce"
-    distill = "distill"
 
 
 def train(
@@ -56,7 +48,7 @@ def train(
         typer.Option(
             help="uae: graded utilities; infonce: the best passage only; distill: KL over the candidates."
         ),
-    ] = Loss.uae,
+    ] = "uae",
     epochs: Annotated[float, typer.Option(help="Passes over the questions, at most.")] = 2.0,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-5,
     batch_size: Annotated[int, typer.Option(help="Questions in a batch.")] = 16,
@@ -107,9 +99,9 @@ def train(
         from uec_retriever.training import TrainingOptions
         from uec_retriever.training.extras import require_train
 
-        require_train()
+        require_train(lora=lora is not None)
         options = TrainingOptions(
-            loss=loss.value,
+            loss=loss,
             epochs=epochs,
             learning_rate=lr,
             batch_size=batch_size,
@@ -152,7 +144,7 @@ def train(
 
 def _read(
     labels: Path | None, data: Path | None, split: str
-) -> tuple[list[Question], str, dict[str, Any] | None]:
+) -> tuple[list[GradedQuestion], str, dict[str, Any] | None]:
     """Questions, what they come from, and the judge's manifest."""
     from uec_retriever.training import questions_from_labels, questions_from_qrels
     from uec_retriever.utility_labeler.files import read_manifest
@@ -184,7 +176,7 @@ def _training_bar() -> Any:
 
 
 def _fit_posterior(
-    out: Path, questions: list[Question], device: str | None, trust_remote_code: bool, seed: int
+    out: Path, questions: list[GradedQuestion], device: str | None, trust_remote_code: bool, seed: int
 ) -> Path:
     """Fit the trained model's posterior on the questions and their best passages."""
     from uec_retriever.experts.expert import Expert

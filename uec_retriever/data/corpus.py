@@ -210,41 +210,6 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
         yield identifier, text
 
 
-def read_labelled(queries: Path, qrels: Path) -> dict[str, set[str]]:
-    """Query text -> ids of its right records, of BEIR `queries.jsonl` and `qrels/*.tsv`.
-
-    Args:
-        queries: the file, or its folder.
-        qrels: header, then query id, record id and score; what scores 0 or less is not right.
-
-    Raises:
-        CorpusError: naming the line, or if no query has labels.
-    """
-    right: dict[str, set[str]] = {}
-    try:
-        with qrels.open(newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.reader(file, delimiter="\t"), start=1):
-                if number == 1 or not row:
-                    continue
-                try:
-                    query, identifier, score = row
-                    relevant = float(score) > 0
-                except ValueError as error:
-                    raise CorpusError(
-                        f"{qrels}, line {number}: expected query-id, corpus-id and score, tab-separated"
-                    ) from error
-                right.setdefault(query, set()).update([identifier] if relevant else [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"cannot read {qrels}: {error}") from error
-    labelled: dict[str, set[str]] = {}
-    for identifier, text in read_queries(queries):
-        if identifier in right:
-            labelled.setdefault(text, set()).update(right[identifier])
-    if not labelled:
-        raise CorpusError(f"none of the queries in {queries} has a label in {qrels}: do their ids agree?")
-    return labelled
-
-
 def read_pairs(path: Path) -> CalibrationPairs:
     """Calibration pairs of a JSONL file with `query` and `positive` on each line.
 

@@ -196,7 +196,7 @@ class Ensemble:
 
     def _calibrated(self, encodings: Sequence[Encoding]) -> list[GaussianEmbedding]:
         return [
-            GaussianEmbedding(e.gaussian.mean, e.gaussian.variance * np.float32(entry.variance_factor))
+            e.gaussian.scale_variance(entry.variance_factor)
             for e, entry in zip(encodings, self.manifest.experts, strict=True)
         ]
 

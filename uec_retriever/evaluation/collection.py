@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from uec_retriever.data.corpus import Corpus, read_jsonl, read_queries
+from uec_retriever.data.qrels import read_split
 from uec_retriever.errors import CorpusError
-from uec_retriever.utility_labeler.questions import read_split
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Query:
 
     id: str
     text: str
-    relevance: Mapping[str, int]
+    relevance: Mapping[str, float]
     answers: tuple[str, ...] = ()
     group: str | None = None
     excluded: frozenset[str] = frozenset()
@@ -239,7 +239,11 @@ def _read_excluded(folder: Path) -> dict[str, set[str]]:
 
 
 def _query(
-    identifier: str, text: str, grades: Mapping[str, int], row: Mapping[str, object], excluded: frozenset[str]
+    identifier: str,
+    text: str,
+    grades: Mapping[str, float],
+    row: Mapping[str, object],
+    excluded: frozenset[str],
 ) -> Query:
     nested = row.get("metadata")
     found = {**row, **(nested if isinstance(nested, dict) else {})}

@@ -106,7 +106,7 @@ class CollectionEncoder:
                 with _encoding(member.expert, role, watch):
                     means.append(unit_means(member.expert, texts, role))
             for structure, gaussian in found.items():  # the means are alike: one copy of them
-                gaussians[structure].append(GaussianEmbedding(means[-1], gaussian.variance))
+                gaussians[structure].append(GaussianEmbedding(means[-1], gaussian.spread))
         merged = {label: unit_means(e, texts, role) for label, e in self._merged.items()}
         return Side(means, gaussians, merged, watch.seconds)
 

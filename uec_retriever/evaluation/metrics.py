@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uec_retriever.data.qrels import whole_judgements
 from uec_retriever.errors import MissingExtraError
 from uec_retriever.evaluation.collection import Query
 
@@ -76,7 +77,7 @@ def rank_metrics(
         NDCG: ir_measures.nDCG @ 10,
     }
     measures = {known[name]: name for name in names}
-    qrels = {q.id: dict(q.relevance) for q in queries}
+    qrels = {q.id: whole_judgements(q.relevance) for q in queries}
     run = {
         q: {passage: -float(rank) for rank, passage in enumerate(ranked)} for q, ranked in rankings.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from uec_retriever.data.qrels import whole_judgements
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.mteb_meta import require_mteb
@@ -19,7 +20,7 @@ def retrieval_task(
     name: str,
     corpus: Mapping[str, str],
     queries: Mapping[str, str],
-    relevance: Mapping[str, Mapping[str, int]],
+    relevance: Mapping[str, Mapping[str, float]],
     *,
     split: str = "test",
     candidates: Mapping[str, Sequence[str]] | None = None,
@@ -45,7 +46,7 @@ def retrieval_task(
     data = RetrievalSplitData(
         corpus=Dataset.from_list([{"id": i, "text": text} for i, text in corpus.items()]),
         queries=Dataset.from_list([{"id": i, "text": text} for i, text in queries.items()]),
-        relevant_docs={query: dict(grades) for query, grades in relevance.items()},
+        relevant_docs={query: whole_judgements(grades) for query, grades in relevance.items()},
         top_ranked=None if candidates is None else {query: list(ids) for query, ids in candidates.items()},
     )
 

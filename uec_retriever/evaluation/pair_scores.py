@@ -110,7 +110,7 @@ def directed_scores(
     """
     pi = fitted.coefficients()[list(queries)]
     own = [
-        g if calibrated else GaussianEmbedding(g.mean, g.variance / np.float32(scale))
+        g if calibrated else g.scale_variance(1 / scale)
         for g, scale in zip(fitted.gaussians, fitted.scales, strict=True)
     ]
     asked = convolve_block([g[list(queries)] for g in own], pi)

@@ -18,7 +18,7 @@ from uec_retriever.errors import InvalidInputError, ModelMismatchError, Numerica
 from uec_retriever.experts.last_layer import LastLayer
 from uec_retriever.experts.linearised import Linearised, LinearisedModel
 from uec_retriever.experts.loading import load_model, model_source
-from uec_retriever.gaussian import Array, GaussianEmbedding, normalise
+from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 from uec_retriever.laplace.files import PosteriorHeader, load_posterior
 from uec_retriever.laplace.posterior import Posterior
 
@@ -239,8 +239,12 @@ class Expert:
                 "drop the text, or load the model in float32",
                 position=first + row,
             )
-        variance = texts.gain**2 * self.posterior.output_variance(texts.features)
-        return normalise(texts.embeddings.numpy(), variance.numpy())
+        means, square = texts.embeddings.numpy(), texts.gain**2
+        factors = self.posterior.variance_factors(texts.features) if square.ndim == 1 else None
+        if factors is None:  # also with a gain for each text, as after tanh
+            return normalise(means, (square * self.posterior.output_variance(texts.features)).numpy())
+        coefficients, profiles = factors
+        return normalise(means, FactoredVariance(coefficients.numpy(), (profiles * square).numpy()))
 
     def _check_posterior(self, posterior: Posterior | None) -> None:
         if posterior is not None and posterior.shape != self.last_layer.shape:

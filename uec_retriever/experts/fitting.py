@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -11,7 +12,7 @@ import torch
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.experts.expert import Expert, Progress
 from uec_retriever.gaussian import GaussianEmbedding
-from uec_retriever.laplace.basis import variance_basis
+from uec_retriever.laplace.basis import TOLERANCE, variance_basis
 from uec_retriever.laplace.calibration import (
     PairLikelihood,
     pair_likelihood,
@@ -25,6 +26,7 @@ from uec_retriever.laplace.posterior import STRUCTURES, Posterior
 DEFAULT_TAU = 0.05
 DEFAULT_STRUCTURE = "kron"
 BATCH_PAIRS = 64
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class Reference:
 
     def scaled(self, factor: float) -> Reference:
         """The same under variances `factor` times as large."""
-        return _reference(_scaled(self.queries, factor), _scaled(self.positives, factor))
+        return _reference(self.queries.scale_variance(factor), self.positives.scale_variance(factor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +66,14 @@ class Fit:
         expert: the expert with its posterior.
         header: for `save_posterior`.
         reference: what the fitted expert makes of the held-out pairs.
+        basis_error: relative error of a score's variance when it is told in the posterior's basis, as an index
+            stores it; above `laplace.basis.TOLERANCE`, deviations from an index are that much off.
     """
 
     expert: Expert
     header: PosteriorHeader
     reference: Reference
-    basis_error: float = 0.0
+    basis_error: float
 
     @property
     def posterior(self) -> Posterior:
@@ -123,8 +127,15 @@ def fit_posterior(
     )
     scale = variance_scale(unscaled_queries, unscaled_positives)
     both = GaussianEmbedding.concatenate([unscaled_queries, unscaled_positives])
-    posterior = posterior.calibrated(scale, torch.from_numpy(variance_basis(both)))
-    reference = _reference(_scaled(unscaled_queries, scale), _scaled(unscaled_positives, scale))
+    basis, error = variance_basis(both)
+    if not error <= TOLERANCE:
+        log.warning(
+            "expert %s: %d profiles tell its variances only to within %.1f %% (wanted: %.1f %%), so deviations that an "
+            "index stores are that much off; structure='kron' needs one profile",
+            expert.label, len(basis), 100 * error, 100 * TOLERANCE,
+        )  # fmt: skip
+    posterior = posterior.calibrated(scale, torch.from_numpy(basis))
+    reference = _reference(unscaled_queries.scale_variance(scale), unscaled_positives.scale_variance(scale))
     header = PosteriorHeader(
         model=expert.name,
         fingerprint=expert.fingerprint,
@@ -138,7 +149,7 @@ def fit_posterior(
         pairs_hash=pairs.digest,
         versions={name: version(name) for name in ("torch", "sentence-transformers", "transformers")},
     )
-    return Fit(expert.with_posterior(posterior), header, reference)
+    return Fit(expert.with_posterior(posterior), header, reference, error)
 
 
 def measure_reference(
@@ -154,10 +165,6 @@ def _encode_pairs(
     queries = expert.encode(pairs.queries, "query", batch_size=batch_size, progress=progress)
     positives = expert.encode(pairs.positives, "document", batch_size=batch_size, progress=progress)
     return queries.gaussian, positives.gaussian
-
-
-def _scaled(texts: GaussianEmbedding, scale: float) -> GaussianEmbedding:
-    return GaussianEmbedding(texts.mean, texts.variance * np.float32(scale))
 
 
 def _reference(queries: GaussianEmbedding, positives: GaussianEmbedding) -> Reference:

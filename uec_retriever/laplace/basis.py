@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from uec_retriever.errors import NumericalError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 
 TOLERANCE = 0.01
@@ -12,29 +13,36 @@ MAXIMUM_RANK = 16
 
 def variance_basis(
     sample: GaussianEmbedding, *, tolerance: float = TOLERANCE, maximum_rank: int = MAXIMUM_RANK
-) -> Array:
+) -> tuple[Array, float]:
     """The smallest basis in which the variances of a sample can be told.
 
     Args:
-        sample: n Gaussians.
+        sample: n Gaussians, each of some variance.
         tolerance: the largest relative error, at the 99th percentile of the sample, of
             `mu^2 . Sigma`, what a variance contributes to a score.
-        maximum_rank: never more rows than this.
+        maximum_rank: never more rows than this, even if the tolerance is missed.
 
     Returns:
-        `[r, D]` float32, rows scaled to a mean of one in absolute value.
+        The basis, `[r, D]` float32, rows scaled to a mean of one in absolute value; and the error that it
+        reaches, to be compared with the tolerance.
+
+    Raises:
+        NumericalError: if a text has no variance at all.
     """
     variance = sample.variance.astype(np.float64)
-    relative = variance / variance.sum(axis=1, keepdims=True)
-    _, _, rows = np.linalg.svd(relative, full_matrices=False)
+    total = variance.sum(axis=1, keepdims=True)
+    if not (total > 0).all():
+        raise NumericalError(
+            f"text {int(np.argmin(total))} of the sample has no variance: fit on other pairs"
+        )
+    _, _, rows = np.linalg.svd(variance / total, full_matrices=False)
     weights = sample.mean.astype(np.float64) ** 2
     weights = np.roll(weights, 1, axis=0)  # another text's mean, as in a score
     exact = (variance * weights).sum(axis=1)
-    rank = 1
-    for rank in range(1, min(maximum_rank, len(rows)) + 1):
-        basis = rows[:rank]
-        told = ((variance @ basis.T @ basis) * weights).sum(axis=1)
-        if np.quantile(np.abs(told - exact) / exact, 0.99) <= tolerance:
-            break
+    rank, error = 0, np.inf
+    while rank < min(maximum_rank, len(rows)) and not error <= tolerance:
+        rank += 1
+        told = ((variance @ rows[:rank].T @ rows[:rank]) * weights).sum(axis=1)
+        error = float(np.quantile(np.abs(told - exact) / exact, 0.99))
     chosen = rows[:rank] * np.sign(rows[:rank].sum(axis=1, keepdims=True))
-    return np.asarray(chosen / np.abs(chosen).mean(axis=1, keepdims=True), dtype=np.float32)
+    return np.asarray(chosen / np.abs(chosen).mean(axis=1, keepdims=True), dtype=np.float32), error

@@ -91,6 +91,10 @@ class Posterior(ABC):
             `[n, D]`; times gain^2 it is the variance of z.
         """
 
+    def variance_factors(self, features: Tensor) -> tuple[Tensor, Tensor] | None:
+        """`output_variance` as `[n, r]` coefficients times `[r, D]` profiles; None where it is no such product."""
+        return None
+
     def calibrated(self, scale: float, basis: Tensor) -> Self:
         """The same posterior with scale and basis."""
         return replace(self, scale=scale, basis=basis)
@@ -232,7 +236,12 @@ class KroneckerPosterior(Posterior):
 
     def output_variance(self, features: Tensor) -> Tensor:
         """See `Posterior.output_variance`."""
-        return self.scale * self.feature_uncertainty(features)[:, None] * self.profile
+        coefficients, profiles = self.variance_factors(features)
+        return coefficients * profiles
+
+    def variance_factors(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Posterior.variance_factors`: one profile for all texts."""
+        return self.scale * self.feature_uncertainty(features)[:, None], self.profile[None]
 
 
 STRUCTURES: dict[str, type[DiagonalPosterior] | type[KroneckerPosterior]] = {

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from uec_retriever.errors import CorruptFileError
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +51,23 @@ class VarianceCodec:
         return sum(len(basis) for basis in self.bases)
 
     @cached_property
-    def _inverses(self) -> list[Array]:
-        return [np.linalg.pinv(b.astype(np.float64)).astype(np.float32) for b in self.bases]
+    def _projection(self) -> Array:
+        """`[sum_k D_k, R]` the transposed bases on the diagonal."""
+        return np.asarray(block_diag(*(b.T for b in self.bases)), dtype=np.float32)
+
+    @cached_property
+    def _inverse(self) -> Array:
+        """`[sum_k D_k, R]` the pseudo-inverses of the bases on the diagonal."""
+        inverses = [np.linalg.pinv(b.astype(np.float64)) for b in self.bases]
+        return np.asarray(block_diag(*inverses), dtype=np.float32)
 
     def code(self, texts: GaussianEmbedding) -> CodedVariances:
-        """Project the variances of block embeddings of dimension `sum_k D_k`."""
-        means, variances = self._split(texts.mean), self._split(texts.variance)
-        return CodedVariances(
-            np.concatenate([v @ p for v, p in zip(variances, self._inverses, strict=True)], axis=1),
-            np.concatenate([m**2 @ b.T for m, b in zip(means, self.bases, strict=True)], axis=1),
-        )
+        """Tell the variances of block embeddings of dimension `sum_k D_k` in the bases."""
+        return CodedVariances(_product(texts.spread, self._inverse), texts.mean**2 @ self._projection)
 
     def decode_variance(self, coded: CodedVariances) -> Array:
         """`[n, sum_k D_k]` the variances that the code stands for, >= 0."""
-        parts, start = [], 0
-        for basis in self.bases:
-            parts.append(coded.coefficients[:, start : start + len(basis)] @ basis)
-            start += len(basis)
-        return np.maximum(np.concatenate(parts, axis=1), 0)
+        return np.maximum(coded.coefficients @ self._projection.T, 0)
 
     def to_strings(self, coded: CodedVariances) -> list[str]:
         """One base64 string per text: 2 R float32 numbers."""
@@ -96,20 +96,13 @@ class VarianceCodec:
             query: one Gaussian in block form; its weights pi_k are in its mean and variance.
             candidates: m unweighted candidates.
         """
-        seen, own = [], []
-        parts = zip(
-            self._split(query.mean**2 + query.variance),
-            self._split(query.variance),
-            self.bases,
-            self._inverses,
-            strict=True,
-        )
-        for moment, variance, basis, inverse in parts:
-            seen.append(moment[0] @ basis.T)
-            own.append(variance[0] @ inverse)
-        value = candidates.coefficients @ np.concatenate(seen)
-        value = value + candidates.projections @ np.concatenate(own)
-        return np.asarray(np.maximum(value, 0))
+        seen = query.mean[0] ** 2 @ self._projection + _product(query.spread, self._projection)[0]
+        own = _product(query.spread, self._inverse)[0]
+        return np.asarray(np.maximum(candidates.coefficients @ seen + candidates.projections @ own, 0))
 
-    def _split(self, values: Array) -> list[Array]:
-        return np.split(values, np.cumsum([b.shape[1] for b in self.bases])[:-1], axis=1)
+
+def _product(variance: Array | FactoredVariance, matrix: Array) -> Array:
+    """`[n, R]` variances times a `[sum_k D_k, R]` matrix, through their factors where they have any."""
+    if isinstance(variance, FactoredVariance):
+        return variance.coefficients @ (variance.basis @ matrix)
+    return variance @ matrix

@@ -10,7 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uec_retriever.training.data import Candidate, Question, questions_from_labels, questions_from_qrels
+    from uec_retriever.training.data import (
+        GradedPassage,
+        GradedQuestion,
+        questions_from_labels,
+        questions_from_qrels,
+    )
     from uec_retriever.training.loss import UtilityModulatedInfoNCELoss
     from uec_retriever.training.options import LOSSES, TrainingOptions
     from uec_retriever.training.report import TrainingReport
@@ -18,8 +23,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "LOSSES": "options",
-    "Candidate": "data",
-    "Question": "data",
+    "GradedPassage": "data",
+    "GradedQuestion": "data",
     "TrainingOptions": "options",
     "TrainingReport": "report",
     "UtilityModulatedInfoNCELoss": "loss",
@@ -31,8 +36,8 @@ _HOMES = {
 }
 __all__ = [
     "LOSSES",
-    "Candidate",
-    "Question",
+    "GradedPassage",
+    "GradedQuestion",
     "TrainingOptions",
     "TrainingReport",
     "UtilityModulatedInfoNCELoss",

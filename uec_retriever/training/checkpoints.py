@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import TrainingError
+from uec_retriever.utility_labeler.files import write_json
 
 REPORT = "training.json"
 _FOLDER, _RUN, _WEIGHTS = "checkpoints", "run.json", "trained.safetensors"
@@ -59,7 +59,7 @@ class RunFolder:
         if self.out.is_dir() and any(self.out.iterdir()):
             raise TrainingError(f"{self.out} is not empty and no training run: give another folder")
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        _write_json(started, {"fingerprint": self._fingerprint})
+        write_json(started, {"fingerprint": self._fingerprint})
         return None
 
     def latest(self) -> Path | None:
@@ -69,7 +69,7 @@ class RunFolder:
 
     def finish(self, report: dict[str, Any]) -> None:
         """Write the report, which says that the model is finished, and drop the checkpoints."""
-        _write_json(self.out / REPORT, report)
+        write_json(self.out / REPORT, report)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def _clear(self) -> None:
@@ -127,7 +127,3 @@ def _complete(checkpoint: Path) -> bool:
     except (OSError, ValueError, SafetensorError):
         return False
     return True
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())

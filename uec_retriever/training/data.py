@@ -10,13 +10,13 @@ from pathlib import Path
 
 from uec_retriever.data.corpus import Corpus, Document, read_queries
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.qrels import read_split
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.utility_labeler.labels import Label
-from uec_retriever.utility_labeler.questions import read_split
 
 
 @dataclass(frozen=True)
-class Candidate:
+class GradedPassage:
     """A passage and what it is worth to a question.
 
     Attributes:
@@ -29,11 +29,11 @@ class Candidate:
     id: str
     text: str
     utility: float
-    relevance: int | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True)
-class Question:
+class GradedQuestion:
     """A question and its labelled candidates, best first.
 
     Attributes:
@@ -45,17 +45,17 @@ class Question:
 
     id: str
     text: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[GradedPassage, ...]
     group: str | None = None
 
 
-def questions_from_labels(labels: Iterable[Label]) -> list[Question]:
+def questions_from_labels(labels: Iterable[Label]) -> list[GradedQuestion]:
     """Group labels by question, in the order of their first lines.
 
     Raises:
         InvalidInputError: if a question id stands for two texts or two groups, or there is no label.
     """
-    found: dict[str, tuple[Label, list[Candidate]]] = {}
+    found: dict[str, tuple[Label, list[GradedPassage]]] = {}
     for label in labels:
         first, candidates = found.setdefault(label.question_id, (label, []))
         if (first.question, first.group) != (label.question, label.group):
@@ -63,16 +63,16 @@ def questions_from_labels(labels: Iterable[Label]) -> list[Question]:
                 f"the labels give question {label.question_id!r} two texts or groups: they come from different "
                 "data, so train on one label file at a time or rename the ids"
             )
-        candidates.append(Candidate(label.passage_id, label.passage, label.utility, label.relevance))
+        candidates.append(GradedPassage(label.passage_id, label.passage, label.utility, label.relevance))
     if not found:
         raise InvalidInputError("there are no labels: make some with 'uec label'")
     return [
-        Question(identifier, first.question, _ranked(candidates), first.group)
+        GradedQuestion(identifier, first.question, _ranked(candidates), first.group)
         for identifier, (first, candidates) in found.items()
     ]
 
 
-def questions_from_qrels(folder: Path, split: str = "train") -> list[Question]:
+def questions_from_qrels(folder: Path, split: str = "train") -> list[GradedQuestion]:
     """Questions and their judged passages of a BEIR folder; grades serve as utilities.
 
     Passages judged 0 or lower are left out: with in-batch negatives alone, unjudged ones do as well.
@@ -86,7 +86,7 @@ def questions_from_qrels(folder: Path, split: str = "train") -> list[Question]:
     """
     documents = {d.record.id: d for d in Corpus(folder)}
     queries = dict(read_queries(folder))
-    judged: dict[str, list[Candidate]] = {}
+    judged: dict[str, list[GradedPassage]] = {}
     for query, grades in read_split(folder, split).items():
         if query not in queries:
             raise CorpusError(f"the {split} qrels name the query {query!r}, which is not in queries.jsonl")
@@ -96,10 +96,10 @@ def questions_from_qrels(folder: Path, split: str = "train") -> list[Question]:
                     f"the {split} qrels name the passage {passage!r}, which is not in the corpus"
                 )
             if grade > 0:
-                found = Candidate(passage, documents[passage].record.text, float(grade), grade)
+                found = GradedPassage(passage, documents[passage].record.text, float(grade), grade)
                 judged.setdefault(query, []).append(found)
     return [
-        Question(query, queries[query], _ranked(found), _group(documents[found[0].id]))
+        GradedQuestion(query, queries[query], _ranked(found), _group(documents[found[0].id]))
         for query, found in judged.items()
     ]
 
@@ -110,8 +110,8 @@ def _group(document: Document) -> str | None:
 
 
 def select_candidates(
-    question: Question, limit: int, similarities: Mapping[str, float] | None = None
-) -> Question:
+    question: GradedQuestion, limit: int, similarities: Mapping[str, float] | None = None
+) -> GradedQuestion:
     """Keep at most `limit` candidates: those that teach most.
 
     The better half by utility stays: the positives. The rest of the places go to the *hard*
@@ -133,14 +133,14 @@ def select_candidates(
     return replace(question, candidates=_ranked(kept + rest[: limit - cut]))
 
 
-def useful(questions: Sequence[Question], minimum: float | None) -> list[Question]:
+def useful(questions: Sequence[GradedQuestion], minimum: float | None) -> list[GradedQuestion]:
     """Questions that some passage helps by at least `minimum` nats; all of them for None."""
     if minimum is None:
         return list(questions)
     return [q for q in questions if q.candidates[0].utility >= minimum]
 
 
-def calibration_pairs(questions: Sequence[Question], seed: int) -> CalibrationPairs:
+def calibration_pairs(questions: Sequence[GradedQuestion], seed: int) -> CalibrationPairs:
     """Pairs for `fit_posterior`: each question with its best passage, in random order.
 
     The best is the most relevant one where the qrels know a relevant one, else the one of highest utility, if it
@@ -159,8 +159,8 @@ def calibration_pairs(questions: Sequence[Question], seed: int) -> CalibrationPa
 
 
 def split_heldout(
-    questions: Sequence[Question], share: float, seed: int
-) -> tuple[list[Question], list[Question]]:
+    questions: Sequence[GradedQuestion], share: float, seed: int
+) -> tuple[list[GradedQuestion], list[GradedQuestion]]:
     """Split off a held-out part without a leak: a group, or a question's text, is on one side only.
 
     Args:
@@ -197,7 +197,7 @@ def split_heldout(
     )
 
 
-def _inseparable(questions: Sequence[Question]) -> list[list[int]]:
+def _inseparable(questions: Sequence[GradedQuestion]) -> list[list[int]]:
     """Positions that share a group or a text, directly or through others."""
     leader = list(range(len(questions)))
 
@@ -220,5 +220,5 @@ def _inseparable(questions: Sequence[Question]) -> list[list[int]]:
     return list(parts.values())
 
 
-def _ranked(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def _ranked(candidates: Iterable[GradedPassage]) -> tuple[GradedPassage, ...]:
     return tuple(sorted(candidates, key=lambda c: -c.utility))

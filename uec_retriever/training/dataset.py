@@ -9,14 +9,14 @@ from datasets import Dataset, Features, Value
 from datasets import Sequence as ListOf
 from sentence_transformers import SentenceTransformer
 
-from uec_retriever.training.data import Question, select_candidates
+from uec_retriever.training.data import GradedQuestion, select_candidates
 from uec_retriever.training.options import TrainingOptions
 
 QUERY, PASSAGE, LABEL = "query", "passage_{}", "label"
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
-def make_dataset(questions: Sequence[Question], *, one_hot: bool = False) -> Dataset:
+def make_dataset(questions: Sequence[GradedQuestion], *, one_hot: bool = False) -> Dataset:
     """Rows (query, passage_1, ..., passage_n, label), padded to the longest list.
 
     Args:
@@ -37,7 +37,7 @@ def make_dataset(questions: Sequence[Question], *, one_hot: bool = False) -> Dat
     return Dataset.from_dict(columns, features=Features({**texts, LABEL: ListOf(Value("float32"))}))
 
 
-def _utilities(question: Question, width: int, one_hot: bool) -> list[float]:
+def _utilities(question: GradedQuestion, width: int, one_hot: bool) -> list[float]:
     values = [c.utility for c in question.candidates]
     if one_hot:
         values = [0.0, *[-math.inf] * (len(values) - 1)]
@@ -45,8 +45,8 @@ def _utilities(question: Question, width: int, one_hot: bool) -> list[float]:
 
 
 def choose_candidates(
-    model: SentenceTransformer, questions: Sequence[Question], options: TrainingOptions
-) -> list[Question]:
+    model: SentenceTransformer, questions: Sequence[GradedQuestion], options: TrainingOptions
+) -> list[GradedQuestion]:
     """Cut long candidate lists, keeping the best and those that the model itself finds hardest."""
     long = [q for q in questions if len(q.candidates) > options.candidates]
     if not long:

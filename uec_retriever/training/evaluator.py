@@ -13,14 +13,14 @@ from sentence_transformers.sentence_transformer.evaluation import SentenceEvalua
 from sklearn.metrics import ndcg_score
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.training.data import Question
+from uec_retriever.training.data import GradedQuestion
 
 METRIC = "ndcg@10"
 LIST, POOL = "list_ndcg@10", "pool_ndcg@10"
 _K = 10
 
 
-def gains(question: Question) -> NDArray[np.float64]:
+def gains(question: GradedQuestion) -> NDArray[np.float64]:
     """Gains of a question's candidates, `[n]` >= 0.
 
     Relevances where the qrels name a relevant candidate (others count 0), else utilities; a passage
@@ -53,7 +53,7 @@ class GradedNDCGEvaluator(SentenceEvaluator):
 
     def __init__(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[GradedQuestion],
         distractors: Iterable[tuple[str, str]] = (),
         *,
         pool_size: int = 1000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,13 @@ from transformers import (
 )
 
 from uec_retriever.training.checkpoints import RunFolder, load_trained, save_trained
-from uec_retriever.training.data import Question
+from uec_retriever.training.data import GradedQuestion
 from uec_retriever.training.dataset import column_prompts, column_tasks, make_dataset
 from uec_retriever.training.distillation import PaddedDistillKLDivLoss
 from uec_retriever.training.evaluator import METRIC, GradedNDCGEvaluator
 from uec_retriever.training.loss import UtilityModulatedInfoNCELoss
 from uec_retriever.training.options import TrainingOptions
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
+from uec_retriever.training.report import StepProgress
 
 
 class CheckpointedTrainer(SentenceTransformerTrainer):
@@ -55,7 +54,7 @@ class CheckpointedTrainer(SentenceTransformerTrainer):
 class ReportProgress(TrainerCallback):
     """Tells a function of steps and held-out metrics."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: StepProgress) -> None:
         self._progress = progress
 
     def on_step_end(
@@ -86,12 +85,12 @@ def make_loss(model: SentenceTransformer, options: TrainingOptions) -> nn.Module
 
 def run_trainer(
     model: SentenceTransformer,
-    training: Sequence[Question],
-    held: Sequence[Question],
+    training: Sequence[GradedQuestion],
+    held: Sequence[GradedQuestion],
     folder: RunFolder,
     checkpoint: Path | None,
     options: TrainingOptions,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> dict[str, Any]:
     """Train the model in place; it ends with the best checkpoint's weights.
 
@@ -180,7 +179,9 @@ def _is_routed(model: SentenceTransformer) -> bool:
     return any(type(module).__name__ == "Router" for module in model.children())
 
 
-def _callbacks(evaluated: bool, options: TrainingOptions, progress: Progress | None) -> list[TrainerCallback]:
+def _callbacks(
+    evaluated: bool, options: TrainingOptions, progress: StepProgress | None
+) -> list[TrainerCallback]:
     callbacks: list[TrainerCallback] = [ReportProgress(progress)] if progress else []
     if evaluated:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=options.patience))

@@ -6,7 +6,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedModel
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.training.extras import require_lora
+from uec_retriever.training.extras import require_train
 
 
 def add_adapters(model: SentenceTransformer, rank: int, alpha: int) -> int:
@@ -21,10 +21,10 @@ def add_adapters(model: SentenceTransformer, rank: int, alpha: int) -> int:
         How many adapters there are.
 
     Raises:
-        MissingExtraError: without peft.
+        MissingExtraError: without peft, or with one that does not go with the installed transformers.
         InvalidInputError: if the model has no transformer, e.g. `StaticEmbedding`.
     """
-    require_lora()
+    require_train(lora=True)
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 

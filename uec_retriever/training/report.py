@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from uec_retriever.training.provenance import library_versions
+from uec_retriever.data.provenance import installed_versions
+
+_LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "datasets")
+StepProgress = Callable[[int, int, Mapping[str, float]], None]
+"""Called with steps done, steps in all, and new held-out metrics (mostly none)."""
 
 
 @dataclass(frozen=True)
@@ -41,5 +46,5 @@ class TrainingReport:
     after: dict[str, float]
     history: list[dict[str, float]]
     seconds: float
-    versions: dict[str, str] = field(default_factory=library_versions)
+    versions: dict[str, str] = field(default_factory=lambda: installed_versions(_LIBRARIES))
     judge: dict[str, Any] | None = None

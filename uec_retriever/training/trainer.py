@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
+from uec_retriever.data.provenance import digest
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.loading import load_model
 from uec_retriever.training.card import write_card
 from uec_retriever.training.checkpoints import RunFolder
 from uec_retriever.training.data import (
-    Question,
+    GradedQuestion,
     questions_from_labels,
     questions_from_qrels,
     split_heldout,
@@ -25,13 +26,12 @@ from uec_retriever.training.data import (
 )
 from uec_retriever.training.extras import require_train
 from uec_retriever.training.lora import add_adapters, merge_adapters
-from uec_retriever.training.options import TrainingOptions, digest
-from uec_retriever.training.report import TrainingReport
+from uec_retriever.training.options import TrainingOptions
+from uec_retriever.training.report import StepProgress, TrainingReport
 from uec_retriever.utility_labeler.files import read_manifest
 from uec_retriever.utility_labeler.labels import read_labels
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 def train_on_labels(
@@ -71,18 +71,18 @@ def train_on_qrels(
 
 def train(
     base: str,
-    questions: Iterable[Question],
+    questions: Iterable[GradedQuestion],
     out: Path,
     options: TrainingOptions | None = None,
     *,
-    heldout: Sequence[Question] | None = None,
+    heldout: Sequence[GradedQuestion] | None = None,
     data: str = "questions",
     judge: dict[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     device: str | None = None,
     trust_remote_code: bool = False,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> TrainingReport:
     """Fine-tune a bi-encoder, choose its best checkpoint on held-out questions, and save it.
 
@@ -109,11 +109,11 @@ def train(
         ModelNotFoundError: if the base cannot be loaded.
         TrainingError: if `out` holds something else.
     """
-    require_train()
+    options = options or TrainingOptions()
+    require_train(lora=options.lora_rank is not None)
     from uec_retriever.training.dataset import choose_candidates
     from uec_retriever.training.loop import run_trainer
 
-    options = options or TrainingOptions()
     training, held = _split(list(questions), heldout, options)
     fingerprint = digest([base, options.to_dict(), [asdict(q) for q in (*training, *held)]])
     folder = RunFolder(Path(out), fingerprint)
@@ -152,8 +152,8 @@ def train(
 
 
 def _split(
-    questions: list[Question], heldout: Sequence[Question] | None, options: TrainingOptions
-) -> tuple[list[Question], list[Question]]:
+    questions: list[GradedQuestion], heldout: Sequence[GradedQuestion] | None, options: TrainingOptions
+) -> tuple[list[GradedQuestion], list[GradedQuestion]]:
     """Questions to train on, those with something to learn, and held-out ones."""
     if heldout is None:
         training, held = split_heldout(questions, options.heldout, options.seed)

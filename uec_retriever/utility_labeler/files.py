@@ -1,4 +1,4 @@
-"""The label file while it is written: repaired, continued, flushed; and its manifest."""
+"""Files while they are written: repaired, continued, flushed; and the manifest of a label file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import IndexBusyError, LabelError, StorageError
-from uec_retriever.utility_labeler.labels import Label, read_labels
+from uec_retriever.utility_labeler.labels import read_labels
 from uec_retriever.utility_labeler.questions import Pair
 
 
@@ -43,11 +43,20 @@ def read_manifest(labels: Path) -> dict[str, Any] | None:
     return found
 
 
-class LabelFile:
-    """A label file that grows.
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+class LineFile:
+    """A file of JSON lines that grows, and is gone on with after an interruption.
 
     Args:
-        path: made when the first label is written.
+        path: made when the first line is written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,6 +104,36 @@ class LabelFile:
         except OSError as error:
             raise StorageError(f"cannot repair {self.path}: {error.strerror}") from error
 
+    def append(self, lines: Iterable[str]) -> None:
+        """Write lines in one go, down to the disk.
+
+        Args:
+            lines: without line breaks.
+
+        Raises:
+            StorageError: if the disk is full or the file cannot be written; what was written of them is cut off.
+        """
+        data = memoryview("".join(line + "\n" for line in lines).encode())
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                before = file.seek(0, os.SEEK_END)
+                try:
+                    while data:
+                        data = data[file.write(data) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    with contextlib.suppress(OSError):
+                        file.truncate(before)
+                    raise
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {self.path}: {error.strerror}. Run again to go on where it stopped"
+            ) from error
+
+
+class LabelFile(LineFile):
+    """A label file while it is written."""
+
     def done(self, run: str, pairs: Sequence[Pair]) -> set[tuple[str, str]]:
         """Keys of the labels in the file, which must be of this run and of these pairs.
 
@@ -125,29 +164,6 @@ class LabelFile:
             keys.add(label.key)
         return keys
 
-    def append(self, labels: Sequence[Label]) -> None:
-        """Write labels in one go, down to the disk.
-
-        Raises:
-            StorageError: if the disk is full or the file cannot be written; what was written of them is cut off.
-        """
-        data = memoryview("".join(label.to_json() + "\n" for label in labels).encode())
-        try:
-            with self.path.open("ab", buffering=0) as file:
-                before = file.seek(0, os.SEEK_END)
-                try:
-                    while data:
-                        data = data[file.write(data) :]
-                    os.fsync(file.fileno())
-                except OSError:
-                    with contextlib.suppress(OSError):
-                        file.truncate(before)
-                    raise
-        except OSError as error:
-            raise StorageError(
-                f"cannot write {self.path}: {error.strerror}. Run again to go on where it stopped"
-            ) from error
-
     def counts(self) -> dict[str, Any]:
         """What the file holds: labels, questions, passages cut, sources."""
         sources: Counter[str] = Counter()
@@ -164,12 +180,3 @@ class LabelFile:
             "truncated": truncated,
             "sources": dict(sorted(sources.items())),
         }
-
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest, whole or not at all.
-
-        Raises:
-            StorageError: if it cannot be written.
-        """
-        data = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(manifest_path(self.path), data.encode())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from uec_retriever.utility_labeler.judge import Judge
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Quantize = Literal["none", "int8"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class JudgeSpec:
     Attributes:
         name: hub id, folder or GGUF file; with `url`, the model's name on the server.
         url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; None for a model loaded here.
-        options: keyword arguments of `LocalJudge.load` or `ServerJudge.connect`.
+        options: keyword arguments of `LocalJudge.load` or `ServerJudge`.
     """
 
     name: str
@@ -28,7 +31,7 @@ class JudgeSpec:
         if self.url is not None:
             from uec_retriever.utility_labeler.server import ServerJudge
 
-            return ServerJudge.connect(self.url, self.name, **self.options)
+            return ServerJudge(self.url, self.name, **self.options)
         from uec_retriever.utility_labeler.local import LocalJudge
 
         return LocalJudge.load(self.name, **self.options)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from uec_retriever.data.provenance import digest
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.utility_labeler.encoding import PromptEncoder
-from uec_retriever.utility_labeler.judge import Judge, TokenSequence, digest
+from uec_retriever.utility_labeler.judge import Judge, TokenSequence
 from uec_retriever.utility_labeler.labels import Label
 from uec_retriever.utility_labeler.prompts import Prompt, default_prompts
 from uec_retriever.utility_labeler.questions import Pair, Question

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from uec_retriever.errors import LabelError
+from uec_retriever.data.rows import check_row
+from uec_retriever.errors import InvalidInputError, LabelError
 
 Source = Literal["gold", "bm25", "index", "random", "given"]
-SOURCES: tuple[str, ...] = get_args(Source)
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Label:
     prompt_tokens: int
     truncated: bool
     source: Source
-    relevance: int | None
+    relevance: int | float | None
     group: str | None
     run: str
 
@@ -79,7 +78,13 @@ class Label:
             raise LabelError(f"not JSON in UTF-8 ({error})") from error
         if not isinstance(row, dict):
             raise LabelError(f"a {type(row).__name__}, not a JSON object")
-        return cls(**_checked(row))
+        try:
+            label = cls(**check_row(cls, row))
+        except InvalidInputError as error:
+            raise LabelError(str(error)) from error
+        if label.answer_tokens < 1:
+            raise LabelError("'answer_tokens' is below 1")
+        return label
 
 
 def read_labels(path: str | Path) -> Iterator[Label]:
@@ -112,45 +117,3 @@ def read_labels(path: str | Path) -> Iterator[Label]:
                 )
             seen.add(label.key)
             yield label
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "question_id": (str,),
-    "passage_id": (str,),
-    "question": (str,),
-    "passage": (str,),
-    "answer": (str,),
-    "log_likelihood_with": (int, float),
-    "log_likelihood_without": (int, float),
-    "utility": (int, float),
-    "answer_tokens": (int,),
-    "prompt_tokens": (int,),
-    "truncated": (bool,),
-    "source": (str,),
-    "relevance": (int, type(None)),
-    "group": (str, type(None)),
-    "run": (str,),
-}
-assert list(_TYPES) == [field.name for field in fields(Label)]
-
-
-def _checked(row: Mapping[str, Any]) -> dict[str, Any]:
-    missing, unknown = _TYPES.keys() - row.keys(), row.keys() - _TYPES.keys()
-    if missing or unknown:
-        parts = [f"lacks {sorted(missing)}"] * bool(missing) + [f"has unknown {sorted(unknown)}"] * bool(
-            unknown
-        )
-        raise LabelError(" and ".join(parts))
-    for key, types in _TYPES.items():
-        value = row[key]
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise LabelError(
-                f"{key!r} is {type(value).__name__}, not {' or '.join(t.__name__ for t in types)}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise LabelError(f"{key!r} is {value}, not a finite number")
-    if row["source"] not in SOURCES:
-        raise LabelError(f"'source' is {row['source']!r}, not one of {list(SOURCES)}")
-    if row["answer_tokens"] < 1:
-        raise LabelError("'answer_tokens' is below 1")
-    return {key: float(row[key]) if float in _TYPES[key] else row[key] for key in _TYPES}

@@ -9,10 +9,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 
+from uec_retriever.data.provenance import digest
 from uec_retriever.errors import (
     InvalidInputError,
     MissingExtraError,
@@ -21,12 +22,11 @@ from uec_retriever.errors import (
 )
 from uec_retriever.utility_labeler.encoding import tokenizer_fingerprint
 from uec_retriever.utility_labeler.heads import AnswerHead
-from uec_retriever.utility_labeler.judge import TokenSequence, digest
+from uec_retriever.utility_labeler.judge import TokenSequence
+from uec_retriever.utility_labeler.judge_spec import Dtype, Quantize
 from uec_retriever.utility_labeler.quantized import quantize_int8
 from uec_retriever.utility_labeler.scoring import Budget, SequenceScorer
 
-Quantize = Literal["none", "int8"]
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 _FALLBACK_CONTEXT = 2048
 _UNSET_CONTEXT = 1e9  # tokenizers say 1e30 for "unknown"
 _GENERATE_AT_ONCE = 8
@@ -233,8 +233,8 @@ def _split_gguf(name: str, gguf_file: str | None) -> tuple[str, str | None]:
 
 
 def _precision(dtype: str, device: str) -> torch.dtype:
-    if dtype not in DTYPES:
-        raise InvalidInputError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")
+    if dtype not in get_args(Dtype):
+        raise InvalidInputError(f"dtype is {dtype!r}, not one of {', '.join(get_args(Dtype))}")
     if dtype == "auto":
         dtype = "float32" if device == "cpu" else "bfloat16"
     precision: torch.dtype = getattr(torch, dtype)

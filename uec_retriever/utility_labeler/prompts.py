@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from uec_retriever.data.rows import check_row
 from uec_retriever.errors import InvalidInputError
 
 _PLACE = re.compile(r"\{(passage|question)\}")
@@ -67,21 +68,7 @@ class Prompt:
         Raises:
             InvalidInputError: for unknown or missing keys, wrong types or places.
         """
-        types = {
-            "with_passage": str,
-            "without_passage": str,
-            "chat": bool,
-            "system": str,
-            "answer_prefix": str,
-        }
-        if unknown := set(row) - set(types):
-            raise InvalidInputError(f"a prompt has no {sorted(unknown)}: its keys are {sorted(types)}")
-        if missing := {"with_passage", "without_passage"} - set(row):
-            raise InvalidInputError(f"the prompt lacks {sorted(missing)}")
-        for key, value in row.items():
-            if not isinstance(value, types[key]) and not (key == "system" and value is None):
-                raise InvalidInputError(f"the prompt's {key!r} is no {types[key].__name__}")
-        return cls(**row)
+        return cls(**check_row(cls, row))
 
 
 PLAIN = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from uec_retriever.data.corpus import read_jsonl
+from uec_retriever.data.qrels import Qrels, read_split
 from uec_retriever.data.records import content_id
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import CorpusError
@@ -31,7 +32,7 @@ class Candidate:
     passage_id: str
     text: str
     source: Source = "given"
-    relevance: int | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Question:
         text: non-empty.
         answers: at least one; none empty, none twice.
         group: `metadata.group`, e.g. the paper it is about.
-        relevance: passage id -> score of the qrels; None without qrels.
+        relevance: passage id -> judgement of the qrels; None without qrels.
         candidates: given ones; None where they are to be mined.
         place: file and line, for messages.
     """
@@ -52,7 +53,7 @@ class Question:
     text: str
     answers: tuple[str, ...]
     group: str | None = None
-    relevance: Mapping[str, int] | None = None
+    relevance: Mapping[str, float] | None = None
     candidates: tuple[Candidate, ...] | None = None
     place: str = ""
 
@@ -124,37 +125,12 @@ class Questions:
             )
 
 
-def read_split(folder: Path, split: str) -> dict[str, dict[str, int]]:
-    """Question id -> passage id -> relevance, of `qrels/<split>.tsv`.
-
-    Raises:
-        CorpusError: if there is no such split, or naming the line that is no qrel.
-    """
-    path = folder / "qrels" / f"{split}.tsv"
-    if not path.is_file():
-        found = sorted(p.stem for p in (folder / "qrels").glob("*.tsv"))
-        raise CorpusError(f"there is no split {split!r} ({path}): {folder} has {found or 'none'}")
-    qrels: dict[str, dict[str, int]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter="\t"), start=1):
-            if not row or (number == 1 and not row[-1].lstrip("-").isdigit()):
-                continue
-            try:
-                query, passage, score = row
-                qrels.setdefault(query, {})[passage] = int(score)
-            except ValueError as error:
-                raise CorpusError(
-                    f"{path}, line {number}: not query-id, corpus-id and a whole number, separated by tabs"
-                ) from error
-    return qrels
-
-
 def _question(
     identifier: str,
     row: dict[str, Any],
     place: str,
     answers: tuple[str, ...],
-    qrels: dict[str, dict[str, int]] | None,
+    qrels: Qrels | None,
 ) -> Question:
     if problem := text_problem(row.get("text")):
         raise CorpusError(f"{place}: the question {problem}")
@@ -221,8 +197,10 @@ def _candidate(entry: Any, place: str) -> Candidate:
         raise CorpusError(f"{place}: the text {problem}")
     text = f"{title} {body}".strip()
     relevance = fields.get("relevance")
-    if relevance is not None and (not isinstance(relevance, int) or isinstance(relevance, bool)):
-        raise CorpusError(f"{place}: 'relevance' is no whole number")
+    if relevance is not None and (
+        not isinstance(relevance, int | float) or isinstance(relevance, bool) or not math.isfinite(relevance)
+    ):
+        raise CorpusError(f"{place}: 'relevance' is no finite number")
     identifier = fields.get("_id", fields.get("id"))
     return Candidate(
         content_id(text, {}) if identifier is None else str(identifier), text, "given", relevance

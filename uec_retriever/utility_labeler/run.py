@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from uec_retriever.data.progress import Progress
+from uec_retriever.data.provenance import installed_versions
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.utility_labeler.files import LabelFile
+from uec_retriever.utility_labeler.files import LabelFile, manifest_path, write_json
 from uec_retriever.utility_labeler.judge import Judge
 from uec_retriever.utility_labeler.labeler import FORMAT, Labeler
 from uec_retriever.utility_labeler.labels import Label
@@ -19,7 +19,6 @@ from uec_retriever.utility_labeler.questions import Pair
 from uec_retriever.utility_labeler.utility import LabelOptions
 
 CHUNK = 64
-Progress = Callable[[int], None]
 Execute = Callable[[Labeler, Sequence[Sequence[Pair]]], Iterator[list[Label]]]
 _PACKAGES = ("uec-retriever", "torch", "transformers", "tokenizers", "gguf", "numpy", "bm25s", "ray")
 
@@ -88,19 +87,20 @@ def label_utilities(
         if progress is not None and done:
             progress(len(done))
         manifest = _manifest(labeler, len(pairs), data)
-        file.write_manifest({**manifest, "complete": False})
+        write_json(manifest_path(path), {**manifest, "complete": False})
         chunks = list(make_chunks([pair for pair in pairs if pair.key not in done], chunk))
         labelled = 0
         try:
             for labels in (execute or _here)(labeler, chunks):
-                file.append(labels)
+                file.append(label.to_json() for label in labels)
                 labelled += len(labels)
                 if progress is not None:
                     progress(len(labels))
         finally:
             file.repair()  # a Ctrl-C may have hit a line
             counts = file.counts()
-            file.write_manifest({**manifest, "counts": counts, "complete": counts["labels"] == len(pairs)})
+            complete = counts["labels"] == len(pairs)
+            write_json(manifest_path(path), {**manifest, "counts": counts, "complete": complete})
     return LabelReport(path, len(pairs), labelled, counts["truncated"], repaired, labeler.run)
 
 
@@ -154,15 +154,5 @@ def _manifest(labeler: Labeler, pairs: int, data: Mapping[str, Any] | None) -> d
         **labeler.description(),
         "data": dict(data or {}),
         "pairs": pairs,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": installed_versions(_PACKAGES),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -17,12 +17,12 @@ from typing import Any, Literal
 import httpx
 import tenacity
 
+from uec_retriever.data.provenance import digest
 from uec_retriever.errors import InvalidInputError, JudgeError
 from uec_retriever.utility_labeler.encoding import load_tokenizer, tokenizer_fingerprint
-from uec_retriever.utility_labeler.judge import TokenSequence, digest
+from uec_retriever.utility_labeler.judge import TokenSequence
 
 Protocol = Literal["auto", "prompt_logprobs", "echo"]
-API_KEY_VARIABLE = "OPENAI_API_KEY"
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 _FALLBACK_CONTEXT = 2048
 
@@ -35,107 +35,64 @@ class ServerJudge:
     """A causal language model behind HTTP.
 
     Args:
-        client: with base address and authorisation.
+        url: of the server, with the version, e.g. `http://localhost:8000/v1`.
         model: its name on the server.
-        tokenizer: the model's own tokenizer.
-        context: tokens it reads at once.
-        protocol: how to ask.
-        batch: prompts in one request.
-        attempts: of a request, at least 1.
-        api_key_variable: environment variable that the key came from, for messages.
+        tokenizer: hub id or folder of the model's own tokenizer; `model` if None.
+        gguf_file: file of the tokenizer in it, where it has one.
+        context: tokens the model reads at once; what the server says, or 2048, if None.
+        api_key_variable: environment variable that holds the key, if the server wants one. The key is never stored.
+        protocol: how to ask; found out if `auto`.
+        batch: prompts in one request, at least 1.
+        attempts: of a request, at least 1; waits in between grow up to 20 seconds.
+        timeout: seconds for one answer.
+        trust_remote_code: run code that comes with the tokenizer. Off unless you say so.
+
+    Raises:
+        JudgeError: if the server cannot be reached, refuses, or gives no log-probabilities of prompts.
+        ModelNotFoundError: if the tokenizer cannot be loaded.
+        InvalidInputError: for a batch or number of attempts below 1, or an address that is none.
     """
 
     def __init__(
         self,
-        client: httpx.Client,
-        model: str,
-        tokenizer: Any,
-        *,
-        context: int,
-        protocol: Protocol = "auto",
-        batch: int = 16,
-        attempts: int = 5,
-        api_key_variable: str = API_KEY_VARIABLE,
-    ) -> None:
-        self._client = client
-        self._api_key_variable = api_key_variable
-        self._model = model
-        self._tokenizer = tokenizer
-        self._context = context
-        self._batch = batch
-        self._retry = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(attempts),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
-            retry=tenacity.retry_if_exception_type(_TryAgainError),
-            reraise=True,
-        )
-        self._protocol: Protocol = protocol
-        if protocol == "auto":
-            self._protocol = self._find_protocol()
-
-    @classmethod
-    def connect(
-        cls,
         url: str,
         model: str,
         *,
         tokenizer: str | None = None,
         gguf_file: str | None = None,
         context: int | None = None,
-        api_key_variable: str = API_KEY_VARIABLE,
+        api_key_variable: str = "OPENAI_API_KEY",
         protocol: Protocol = "auto",
         batch: int = 16,
         attempts: int = 5,
         timeout: float = 120.0,
         trust_remote_code: bool = False,
-    ) -> ServerJudge:
-        """Connect to a server.
-
-        Args:
-            url: with the version, e.g. `http://localhost:8000/v1`.
-            model: its name on the server.
-            tokenizer: hub id or folder of the model's tokenizer; `model` if None.
-            gguf_file: file of the tokenizer in it, where it has one.
-            context: tokens the model reads; what the server says, or 2048, if None.
-            api_key_variable: environment variable that holds the key, if the server wants one. The key is
-                never stored.
-            protocol: how to ask; found out if `auto`.
-            batch: prompts in one request, at least 1.
-            attempts: of a request, at least 1; waits in between grow up to 20 seconds.
-            timeout: seconds for one answer.
-            trust_remote_code: run code that comes with the tokenizer. Off unless you say so.
-
-        Raises:
-            JudgeError: if the server cannot be reached, refuses, or gives no log-probabilities of prompts.
-            ModelNotFoundError: if the tokenizer cannot be loaded.
-            InvalidInputError: for a batch or number of attempts below 1, or an address that is none.
-        """
+    ) -> None:
         if batch < 1 or attempts < 1:
             raise InvalidInputError("batch and attempts must be at least 1")
         if not url.startswith(("http://", "https://")):
             raise InvalidInputError(
                 f"the server's address must begin with http:// or https://, not {url[:12]!r}"
             )
+        self._model = model
+        self._batch = batch
+        self._api_key_variable = api_key_variable
+        self._retry = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(attempts),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
+            retry=tenacity.retry_if_exception_type(_TryAgainError),
+            reraise=True,
+        )
+        self._tokenizer = load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
         key = os.environ.get(api_key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        words = load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
-        client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
+        self._client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
         try:
-            judge = cls(
-                client,
-                model,
-                words,
-                context=context or 0,
-                protocol=protocol,
-                batch=batch,
-                attempts=attempts,
-                api_key_variable=api_key_variable,
-            )
-            judge._context = context or judge._served_context()
+            self._protocol: Protocol = self._find_protocol() if protocol == "auto" else protocol
+            self._context = context or self._served_context()
         except BaseException:
-            client.close()
+            self.close()
             raise
-        return judge
 
     @property
     def tokenizer(self) -> Any:

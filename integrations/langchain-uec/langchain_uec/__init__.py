@@ -3,13 +3,15 @@
 Importing this package loads none of torch, sentence-transformers or chromadb; they come with the first object.
 """
 
+from importlib.metadata import version
+
 from langchain_uec.compressors import UECRescorer
 from langchain_uec.documents import METADATA_KEYS
 from langchain_uec.embeddings import UAEEmbedding
 from langchain_uec.retrievers import UECRetriever
 from langchain_uec.vectorstores import UECVectorStore
 
-__version__ = "0.1.0"
+__version__ = version("langchain-uec")
 __all__ = [
     "METADATA_KEYS",
     "UAEEmbedding",
