@@ -53,12 +53,14 @@ test: $(VENV)/installed-test
 coverage: $(VENV)/installed-test
 	$(PYTEST) --cov
 
-# The oldest versions that the core and each integration support, one after the other in one environment. Left out:
-# architectures that transformers 5.0 does not have or cannot import under a newer torch, and the pooling `weightedmean`,
-# which sentence-transformers 6.0 gets wrong where padding is on the left.
+# The oldest versions that the core and each integration support, one after the other in one environment. Left out is
+# what fails in those of others: transformers 5.0 has no Nomic BERT, warns as it imports ModernBERT under a newer torch
+# (`eight_threads` uses it) and takes a list for a configuration (`damaged_model`); sentence-transformers 6.0 gets
+# `weightedmean` wrong where padding is on the left (`text_alone` uses it).
+NOT_OLDEST := not nomic_bert and not modernbert and not weightedmean and not text_alone and not eight_threads and not damaged_model
 test-oldest:
 	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS=constraints/lowest.txt test-ranges \
-		TESTS='$(CORE_TESTS) -k "not nomic_bert and not modernbert and not weightedmean"'
+		TESTS='$(CORE_TESTS) -k "$(NOT_OLDEST)"'
 	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS=integrations/langchain-uec/lowest.txt test-ranges \
 		EDITABLE="--editable integrations/langchain-uec" GROUP=langchain TESTS=integrations/langchain-uec/tests
 	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS=integrations/llama-index-retrievers-uec/lowest.txt test-ranges \
@@ -115,7 +117,6 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.uae --lr 1e-4 --losses uae --queries 80 --scopes group --rerank --answers 40 --name uae_rerank
 	$(BIN)/python -m benchmarks.domain_experts
 	$(BIN)/python -m benchmarks.domain_experts --questions 1600 --epochs 3 --documents 500 --merging uniform --name domain_experts_longer
-	$(BIN)/python -m benchmarks.remedies
 	$(BIN)/python -m benchmarks.sts
 	$(BIN)/python -m benchmarks.classification
 	$(BIN)/python -m benchmarks.calibration

@@ -41,20 +41,22 @@ from benchmarks.common import (
     save_result,
     show,
 )
-from uec_retriever.evaluation.calibration import calibration_cell, stated, variance_calibration
+from benchmarks.probability import rank_correlation, readings, variance_calibration
+from benchmarks.probability_report import probability_report
+from uec_retriever.convolution import convolve_block
+from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.evaluation.fitted import FittedExperts, fit_experts, linearise_texts
-from uec_retriever.evaluation.logistic_map import cross_fitted
+from uec_retriever.evaluation.collection_encoder import CollectionEncoder, EncodedCollection
+from uec_retriever.evaluation.exact import barred_in, rank
+from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
+from uec_retriever.evaluation.methods import weighted_cosines
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
-from uec_retriever.evaluation.pair_scores import directed_scores
-from uec_retriever.evaluation.resampling import rank_correlation
-from uec_retriever.evaluation.scoring import top
 from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.linearised import Linearised
 from uec_retriever.gaussian import Array
+from uec_retriever.similarity import paired_moments, probit_score
+from uec_retriever.store.manifest import Manifest
 
 SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")
-STRUCTURES = ("diag", "kron")
 CANDIDATES = 10
 
 
@@ -79,11 +81,13 @@ def main() -> None:
         console.print(f"{name}: {time.monotonic() - start:.0f} s")
     _tables(results)
     result = {
-        "kind": "calibration",
+        "kind": "tables",
+        "title": "Calibration",
         "split": arguments.split,
         "experts": [e.label for e in experts],
         "settings": {"candidates": CANDIDATES, "calibration_pairs": arguments.pairs},
         "sets": results,
+        **probability_report(results),
     }
     save_result("calibration", result, arguments.out)
 
@@ -93,99 +97,94 @@ def evaluate(
 ) -> dict[str, Any]:
     """Every reading of every similarity on one collection."""
     pairs = pairs_of(collection, max_pairs)
-    queries = [q.text for q in collection.queries]
-    linearised = [
-        Linearised.concatenate([q, d])
-        for q, d in zip(
-            linearise_texts(experts, queries),
-            linearise_texts(experts, list(collection.texts), role="document"),
-            strict=True,
-        )
-    ]
+    fitted = ExpertSet(experts, fit_experts(experts, pairs), pairs.split()[1])
+    encoded = CollectionEncoder(fitted, STRUCTURES).encode(collection)
+    uniform = weighted_cosines(encoded, np.full(len(experts), 1 / len(experts)))
+    sizes = (len(collection.queries), len(collection.ids))
+    ranking = rank({"": uniform}, *sizes, CANDIDATES, barred=barred_in(collection, "corpus"))[""]
+    query, place = np.nonzero(ranking.documents >= 0)
+    candidate = ranking.documents[query, place]
+    grades = [q.relevance for q in collection.queries]
+    pairs_found = zip(query.tolist(), candidate.tolist(), strict=True)
+    outcome = np.array([float(grades[q].get(collection.ids[c], 0) > 0) for q, c in pairs_found])
     found: dict[str, Any] = {
-        "documents": len(collection.ids), "queries": len(queries), "calibration pairs": len(pairs),
-        "reliability": {}, "pairs": {}, "queries predict": {}, "chosen": {},
+        "documents": sizes[1], "queries": sizes[0], "calibration pairs": len(pairs),
+        "reliability": _plain_reliability(experts, encoded, query, candidate, outcome),
+        "pairs": {}, "queries predict": {}, "chosen": {},
     }  # fmt: skip
+    ndcg = rank_metrics(collection.queries, ranking.ids(collection), [NDCG])[NDCG]
     for structure in STRUCTURES:
-        fitted = fit_experts(experts, pairs, structure, linearised, temperature=temperature)
-        number = len(queries)
-        cosines = np.mean([g.mean[:number] @ g.mean[number:].T for g in fitted.gaussians], axis=0)
-        order = _ranked(collection, cosines)
-        pool = _pool(collection, order)
-        found["reliability"] |= _reliability(fitted, pool, first=structure == STRUCTURES[0])
-        ranked = {
-            q.id: [collection.ids[i] for i in row] for q, row in zip(collection.queries, order, strict=True)
-        }
-        ndcg = rank_metrics(collection.queries, ranked, [NDCG])[NDCG]
-        found["pairs"] |= _relevant_pairs(collection, fitted)
-        for expert, gaussian in zip(experts, fitted.gaussians, strict=True):
-            told = rank_correlation(np.log(gaussian.trace[:number]), 1 - ndcg, SEED)
+        manifest = fitted.calibrate(structure, temperature)
+        chosen = fitted.describe(manifest, structure)
+        scales = list(chosen["variance scale"].values())
+        found["reliability"] |= _reliability(structure, manifest, encoded, scales, query, candidate, outcome)
+        found["pairs"] |= _relevant_pairs(structure, collection, encoded, chosen["variance scale"])
+        for expert, gaussian in zip(experts, encoded.queries.gaussians[structure], strict=True):
+            told = rank_correlation(np.log(gaussian.trace), 1 - ndcg, SEED)
             found["queries predict"][f"{expert.label}, {structure}"] = asdict(told) if told else None
-        found["chosen"][structure] = dict(fitted.chosen())
+        found["chosen"][structure] = chosen
     return found
 
 
-Pool = tuple[NDArray[np.int_], NDArray[np.int_], Array]
+Rows = NDArray[np.int_]
 
 
-def _ranked(collection: Collection, cosines: Array) -> NDArray[np.int64]:
-    """`[queries, 10]` positions of the first candidates, without those excluded for a query."""
-    scores = np.array(cosines)
-    for row, query in zip(scores, collection.queries, strict=True):
-        row[[collection.positions[p] for p in query.excluded if p in collection.positions]] = -np.inf
-    return top(scores, CANDIDATES)[0]
+def _plain_reliability(
+    experts: list[Expert], encoded: EncodedCollection, query: Rows, candidate: Rows, outcome: Array
+) -> dict[str, Any]:
+    """Of cosines: each expert's, and the uniform ensemble's."""
+    sides = zip(encoded.queries.means, encoded.documents.means, strict=True)
+    each = [np.einsum("nd,nd->n", q[query], d[candidate]) for q, d in sides]
+    similarities = dict(zip([e.label for e in experts], each, strict=True))
+    similarities["uniform"] = np.mean(each, axis=0)
+    return {
+        f"{label}, {reading}": cell
+        for label, cosine in similarities.items()
+        for reading, cell in readings(outcome, cosine, cosine, None, SEED, query).items()
+    }
 
 
-def _pool(collection: Collection, order: NDArray[np.int64]) -> Pool:
-    """Query of each pair, its candidate (rows of all texts), and whether that is relevant."""
-    rows = [
-        (q, len(collection.queries) + int(i), float(query.relevance.get(collection.ids[i], 0) > 0))
-        for q, query in enumerate(collection.queries)
-        for i in order[q]
-    ]
-    query, candidate, outcome = zip(*rows, strict=True)
-    return np.array(query), np.array(candidate), np.array(outcome)
+def _reliability(
+    structure: str,
+    manifest: Manifest,
+    encoded: EncodedCollection,
+    scales: list[float],
+    query: Rows,
+    candidate: Rows,
+    outcome: Array,
+) -> dict[str, Any]:
+    """Of UEC: the query's coefficients, the candidate's plain blocks."""
+    asked, found = encoded.queries.gaussians[structure], encoded.documents.gaussians[structure]
+    _, pi = fuse_queries(asked, manifest)
+
+    def moments(unscale: list[float]) -> tuple[Array, Array]:
+        sides = (
+            [g[rows].scale_variance(1 / s) for g, s in zip(side, unscale, strict=True)]
+            for side, rows in ((asked, query), (found, candidate))
+        )
+        return paired_moments(convolve_block(next(sides), pi[query]), convolve_block(next(sides)))
+
+    mean, variance = (v.astype(np.float64) for v in moments([1.0] * len(scales)))
+    _, before = moments(scales)
+    cells = {
+        f"UEC {structure}{label}, {reading}": cell
+        for label, score, own in (
+            (", no similarity", mean, None),
+            ("", probit_score(mean, variance), variance),
+        )
+        for reading, cell in readings(outcome, score, mean, own, SEED, query).items()
+    }
+    told = variance_calibration(before, (outcome - mean) ** 2)
+    cells[f"UEC {structure}, stated"]["Var-ECE before"] = told.var_ece
+    return cells
 
 
-def _reliability(fitted: FittedExperts, pool: Pool, *, first: bool) -> dict[str, Any]:
-    query, candidate, outcome = pool
-    structure = fitted.structure
-    found: dict[str, Any] = {}
-    similarities: dict[str, tuple[Array, Array, Array | None]] = {}
-    if first:
-        each = {
-            e.label: np.einsum("nd,nd->n", g.mean[query], g.mean[candidate])
-            for e, g in zip(fitted.manifest.experts, fitted.gaussians, strict=True)
-        }
-        for label, cosine in {**each, "uniform": np.mean(list(each.values()), axis=0)}.items():
-            similarities[label] = (cosine, cosine, None)
-    scores = directed_scores(fitted, query, candidate)
-    assert scores.variance is not None
-    similarities[f"UEC {structure}, no similarity"] = (scores.mean, scores.mean, None)
-    similarities[f"UEC {structure}"] = (scores.score, scores.mean, scores.variance)
-    for label, (score, mean, variance) in similarities.items():
-        plain = cross_fitted(outcome, score, groups=query, seed=SEED)
-        readings = {"stated": stated(score), "fitted": plain}
-        if variance is not None:
-            readings["fitted with variance"] = cross_fitted(outcome, mean, variance, groups=query, seed=SEED)
-        for reading, confidence in readings.items():
-            found[f"{label}, {reading}"] = calibration_cell(outcome, confidence, mean=mean, variance=variance)
-        if variance is not None:
-            told = rank_correlation(variance, np.abs(outcome - plain), SEED, groups=query)
-            found[f"{label}, fitted"]["variance predicts error"] = asdict(told) if told else None
-            before = directed_scores(fitted, query, candidate, calibrated=False)
-            assert before.variance is not None
-            found[f"{label}, stated"]["Var-ECE before"] = variance_calibration(
-                before.variance, (outcome - mean) ** 2
-            ).var_ece
-    return found
-
-
-def _relevant_pairs(collection: Collection, fitted: FittedExperts) -> dict[str, Any]:
+def _relevant_pairs(
+    structure: str, collection: Collection, encoded: EncodedCollection, scales: Mapping[str, float]
+) -> dict[str, Any]:
     """The promise of calibration on pairs that are right: how far two texts that mean the same lie apart."""
-    first = len(collection.queries)
     pairs = [
-        (q, first + collection.positions[p])
+        (q, collection.positions[p])
         for q, query in enumerate(collection.queries)
         for p, grade in query.relevance.items()
         if grade > 0 and p in collection.positions
@@ -194,12 +193,13 @@ def _relevant_pairs(collection: Collection, fitted: FittedExperts) -> dict[str, 
     if not pairs:
         return found
     query, right = (np.array(side) for side in zip(*pairs, strict=True))
-    for entry, gaussian, scale in zip(fitted.manifest.experts, fitted.gaussians, fitted.scales, strict=True):
-        distance = ((gaussian.mean[query] - gaussian.mean[right]).astype(np.float64) ** 2).sum(axis=1)
-        variance = (gaussian.trace[query] + gaussian.trace[right]).astype(np.float64)
+    sides = zip(encoded.queries.gaussians[structure], encoded.documents.gaussians[structure], strict=True)
+    for (label, scale), (asked, known) in zip(scales.items(), sides, strict=True):
+        distance = ((asked.mean[query] - known.mean[right]).astype(np.float64) ** 2).sum(axis=1)
+        variance = (asked.trace[query] + known.trace[right]).astype(np.float64)
         after = variance_calibration(variance, distance)
         told = rank_correlation(variance, distance, SEED, groups=query)
-        found[f"{entry.label}, {fitted.structure}"] = {
+        found[f"{label}, {structure}"] = {
             "relevant pairs": len(pairs),
             "mean squared distance": float(distance.mean()),
             "mean variance": float(variance.mean()),

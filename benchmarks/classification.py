@@ -3,15 +3,19 @@
     python -m benchmarks.classification                      # banking77 and clinc150, MiniLM and WordLlama
     python -m benchmarks.classification --labels 10 --limit 100 --rounds 1
 
-Posteriors, temperature and fixed weights come from train texts; see `uec_retriever.evaluation.classification`.
+Posteriors, temperature and fixed weights come from train texts; what the methods are is said in
+`benchmarks.classification_study`. `uec eval classification` measures less, on any data.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 
+from benchmarks.classification_study import study_classification
 from benchmarks.common import (
+    PROVENANCE,
     SEED,
     add_calibration_arguments,
     add_expert_arguments,
@@ -20,8 +24,9 @@ from benchmarks.common import (
     load_experts,
     save_result,
 )
-from uec_retriever.cli.eval_similarity import show_classification
-from uec_retriever.evaluation.classification import ClassificationOptions, run_classification
+from uec_retriever.cli.eval_options import show_tables
+from uec_retriever.evaluation.classification import ClassificationOptions
+from uec_retriever.evaluation.methods import UNIFORM
 
 SETS = ("banking77", "clinc150")
 
@@ -50,10 +55,19 @@ def main() -> None:
         arguments.temperature,
         SEED,
     )
-    result = run_classification([data_folder() / name for name in arguments.sets], experts, options)
-    show_classification(result)
+    found = {n: study_classification(data_folder() / n, experts, options) for n in arguments.sets}
+    result = {
+        "kind": "classification",
+        "split": "test",
+        "experts": [e.label for e in experts],
+        "baseline": UNIFORM,
+        "settings": asdict(options),
+        "sets": {name: one for name, (one, _) in found.items()},
+        "chosen": {name: chosen for name, (_, chosen) in found.items()},
+    }
     console.print(f"{time.monotonic() - start:.0f} s")
     save_result("classification", result, arguments.out)
+    show_tables({**result, **PROVENANCE}, "classification")
 
 
 if __name__ == "__main__":

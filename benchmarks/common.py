@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.evaluation.collection import Collection, load_collection
-from uec_retriever.evaluation.members import collection_pairs
+from uec_retriever.evaluation.expert_set import collection_pairs
+from uec_retriever.evaluation.provenance import provenance, write_result
 from uec_retriever.experts.expert import Expert
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,41 +58,9 @@ def load_experts(names: Sequence[str]) -> list[Expert]:
     return [Expert.load(str(real_model(name)), label=name, device="cpu") for name in names]
 
 
-def bootstrap_interval_of(
-    statistic: Callable[[NDArray[np.int_]], float], number: int, samples: int = 500
-) -> tuple[float, float]:
-    """95 % percentile interval of a statistic of the rows it is given, by bootstrap over n queries."""
-    generator = np.random.default_rng(SEED)
-    values = [statistic(generator.integers(number, size=number)) for _ in range(samples)]
-    return float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975))
-
-
-def _provenance() -> dict[str, Any]:
-    """Command, commit, versions and machine behind a result, as they are when a run begins."""
-    commit = _git("describe", "--always", "--abbrev=12")
-    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"):
-        commit += "-dirty"  # results that another benchmark has just written change nothing
-    names = ("uec-retriever", "chromadb", "sentence-transformers", "transformers", "torch", "numpy")
-    return {
-        "command": "python -m " + shlex.join([_module(), *sys.argv[1:]]),
-        "commit": commit,
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in names}},
-        "cpus": os.cpu_count(),
-        "seed": SEED,
-    }
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-
 def save_result(name: str, result: dict[str, Any], out: Path | None = None) -> None:
     """Write `<name>.json` with its provenance."""
-    folder = out or RESULTS
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{name}.json"
-    target.write_text(json.dumps({**_PROVENANCE, **result}, indent=1) + "\n", encoding="utf-8")
-    console.print(f"written to {target}")
+    console.print(f"written to {write_result(out or RESULTS, name, {**PROVENANCE, **result})}")
 
 
 def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -110,9 +71,5 @@ def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
     console.print(table)
 
 
-def _module() -> str:
-    spec = sys.modules["__main__"].__spec__
-    return spec.name if spec else Path(sys.argv[0]).stem
-
-
-_PROVENANCE = _provenance()  # at the start: the checkout may move on while a run lasts
+# at the start: the checkout may move on while a run lasts
+PROVENANCE = provenance(SEED, ignored="benchmarks/results")

@@ -14,7 +14,7 @@ left out of the candidates, so that nothing can be found. For each raw signal an
 
 Calibrators are fitted on pseudo-queries of the corpus (no labels), or on train labels where there are
 some. Signals and pseudo-queries were chosen on the train splits of covidqa, metatool and qasper, and on
-techqa and hotpotqa, none of which is reported here on those queries.
+techqa and hotpotqa, none of which is reported here on those queries. Signals that were left out are in RESULTS.md.
 """
 
 from __future__ import annotations
@@ -31,10 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.abstention_signals import search_both_ways
 from benchmarks.common import (
     SEED,
-    bootstrap_interval_of,
     console,
     data_folder,
     load_set,
@@ -43,19 +41,16 @@ from benchmarks.common import (
     show,
 )
 from devtools.models import MINILM, WORDLLAMA, real_model
-from uec_retriever.confidence.fit import (
-    Outcomes,
-    expected_calibration_error,
-    fit_confidence,
-)
-from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.fit import Kind, Outcomes, expected_calibration_error, fit_confidence
+from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
 from uec_retriever.confidence.off_topic import OFF_TOPIC
-from uec_retriever.confidence.questions import Question, index_pairs, labelled_questions, pair_questions
+from uec_retriever.confidence.queries import LabelledQuery, index_pairs, labelled_queries, pair_queries
 from uec_retriever.data.corpus import Corpus
-from uec_retriever.engine.confidence import search_questions, without_suspects
+from uec_retriever.engine.confidence import ConfidenceOptions, search_queries, without_suspects
 from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import CorpusError, InvalidInputError
-from uec_retriever.evaluation.abstention import risk_coverage
+from uec_retriever.evaluation.abstention import nauc
+from uec_retriever.evaluation.bootstrap import interval, resample
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.experts.expert import Expert
@@ -110,56 +105,65 @@ def evaluate(
     engine: Engine, collection: Collection, foreign: Sequence[str], train: int, pseudo: int
 ) -> dict[str, Any]:
     """Every signal and calibrator on one collection."""
-    whole, left_out = search_both_ways(engine, collection, candidates=CANDIDATES)
+    outcomes = _search(engine, _labelled(collection))
     generator = np.random.default_rng(SEED)
     chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
-    off_topic, _ = search_both_ways(engine, [foreign[i] for i in chosen], candidates=CANDIDATES)
-    ndcg = rank_metrics(collection.queries, {s.query_id: s.ids[:K] for s in whole}, (NDCG,))[NDCG]
-    hits = np.array([s.hit(K) for s in whole])
+    off_topic = _search(engine, [LabelledQuery(foreign[i], (), off_topic=True) for i in chosen])
+    parts = [
+        outcomes.among(outcomes.kinds == Kind.ANSWERABLE),
+        outcomes.among(outcomes.kinds == Kind.LEFT_OUT),
+        off_topic,
+    ]
+    hits = parts[0].hits
+    results = engine.search_batch([q.text for q in collection.queries], K, candidates=CANDIDATES)
+    ranked = {q.id: [hit.id for hit in found] for q, found in zip(collection.queries, results, strict=True)}
+    ndcg = rank_metrics(collection.queries, ranked, (NDCG,))[NDCG]
     scored = {
-        f"signal: {name}": tuple(
-            np.array([s.signals[name] for s in part]) for part in (whole, left_out, off_topic)
-        )
-        for name in whole[0].signals
+        f"signal: {name}": tuple(np.array([s[name] for s in part.signals]) for part in parts)
+        for name in SIGNALS
     }
     models, reports = _calibrators(engine, collection.name, train, pseudo)
     for name, model in models.items():
-        scored[name] = tuple(
-            np.array([model.probability(s.signals) for s in part]) for part in (whole, left_out, off_topic)
-        )
-    rows = {name: _measure(parts, hits, ndcg, probabilities=name in models) for name, parts in scored.items()}
+        scored[name] = tuple(np.array([model.probability(s) for s in part.signals]) for part in parts)
+    rows = {name: _measure(each, hits, ndcg, probabilities=name in models) for name, each in scored.items()}
     return {
         "documents": engine.count(),
-        "queries": len(whole),
-        "off_topic_queries": len(off_topic),
+        "queries": len(hits),
+        "off_topic_queries": len(off_topic.hits),
         "hit_rate": float(hits.mean()),
         "ndcg@10": float(ndcg.mean()),
-        "signal_milliseconds": float(np.median([s.seconds for s in whole]) * 1000),
         "reports": reports,
         "scores": rows,
     }
 
 
+def _labelled(collection: Collection) -> list[LabelledQuery]:
+    """Queries of a collection with their right texts."""
+    texts = dict(zip(collection.ids, collection.texts, strict=True))
+    right = {q.text: [d for d, grade in q.relevance.items() if grade > 0] for q in collection.queries}
+    by_text = {q.text: q for q in labelled_queries(right, texts)}
+    return [by_text[q.text] for q in collection.queries]
+
+
+def _search(engine: Engine, queries: Sequence[LabelledQuery]) -> Outcomes:
+    return search_queries(engine.ensemble, engine.store, queries, ConfidenceOptions(K))
+
+
 def _calibrators(
     engine: Engine, name: str, train: int, pseudo: int
 ) -> tuple[dict[str, ConfidenceModel], dict[str, Any]]:
-    questions = {"pseudo": pair_questions(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
+    questions = {"pseudo": pair_queries(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
     try:
         labelled = load_set(name, "train", queries=train)
     except CorpusError:
         console.print(f"{name} has no train labels")
     else:
-        right = {q.text: [d for d, grade in q.relevance.items() if grade > 0] for q in labelled.queries}
-        questions["train labels"] = labelled_questions(right, engine.store)
+        questions["train labels"] = _labelled(labelled)
     models: dict[str, ConfidenceModel] = {}
     reports: dict[str, Any] = {}
     for source, asked in questions.items():
-        asked = [*asked, *(Question(text, (), off_topic=True) for text in OFF_TOPIC)]
-        outcomes = without_suspects(
-            search_questions(
-                engine.ensemble, engine.store, asked, k=K, candidates=CANDIDATES, batch_size=32, progress=None
-            )
-        )
+        asked = [*asked, *(LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC)]
+        outcomes = without_suspects(_search(engine, asked))
         dense = [{**signals, "lexical": 0.0} for signals in outcomes.signals]
         ablated = Outcomes(dense, outcomes.hits, outcomes.kinds, outcomes.queries)
         for label, data, share in (
@@ -192,11 +196,11 @@ def _measure(
     """All metrics of one score; `parts` holds it for queries as they are, left out, and off topic."""
     whole, left_out, off_topic = parts
     both, outcome = np.concatenate([whole, left_out]), np.concatenate([hits, np.zeros(len(left_out), bool)])
+    draws = resample(lambda rows: nauc(ndcg[rows], whole[rows]), len(whole), SEED, 500)
+    area = interval(nauc(ndcg, whole), draws)
     found: dict[str, Any] = {
-        "nauc": risk_coverage(ndcg, whole).nauc,
-        "nauc_interval": bootstrap_interval_of(
-            lambda rows: risk_coverage(ndcg[rows], whole[rows]).nauc, len(whole)
-        ),
+        "nauc": area.mean,
+        "nauc_interval": (area.low, area.high),
         "auroc_hit": _auroc(hits, whole),
         "auroc_mixed": _auroc(outcome, both),
         "auroc_off_topic": _auroc(

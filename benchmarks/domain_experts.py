@@ -30,16 +30,18 @@ from benchmarks.domain_study import (
     domain_expert,
     set_up,
 )
+from benchmarks.merging import task_arithmetic, weighted_average
 from devtools.models import MINILM, real_model
 from uec_retriever.evaluation.collection import (
     Collection,
     merge_collections,
     with_queries,
 )
-from uec_retriever.evaluation.merging import task_arithmetic, weighted_average
+from uec_retriever.evaluation.methods import RetrievalOptions
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
-from uec_retriever.evaluation.rankers import embed_corpus, search
-from uec_retriever.evaluation.retrieval import RetrievalOptions, RetrievalStudy, summarise
+from uec_retriever.evaluation.retrieval import summarise
+from uec_retriever.evaluation.retrieval_study import RetrievalStudy
+from uec_retriever.evaluation.uae import embed_corpus, search
 from uec_retriever.experts.expert import Expert
 
 SCALES = (0.25, 0.4, 0.6, 1.0)
@@ -55,7 +57,7 @@ def main() -> None:
     asked = with_queries(whole, [c for c in trains if c.name not in GROUPED])
     choosing = asked.by_domain()
     options = RetrievalOptions(temperature="train", scopes=dict.fromkeys(GROUPED, "group"), seed=SEED)
-    methods = RetrievalStudy(study.calibration, options, merged=merged)
+    methods = RetrievalStudy(study.experts, options, merged=merged)
     settings = {k: v for k, v in vars(arguments).items() if not isinstance(v, Path)}
     for name, collections in ((arguments.name, tests), (f"{arguments.name}_merged", whole.by_domain())):
         measured = []
@@ -109,7 +111,7 @@ def _train_score(
     for collection in trains:
         small = collection.sample(arguments.merging_queries, SEED).shortened(1)
         scope = "group" if collection.name in GROUPED else "corpus"
-        ranking = search(model, small, embed_corpus(model, small), scope)
+        ranking = search(model, small, embed_corpus(model, small), scope).ranking
         values.append(float(rank_metrics(small.queries, ranking.ids(small), [NDCG])[NDCG].mean()))
     return float(np.mean(values))
 

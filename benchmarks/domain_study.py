@@ -18,8 +18,8 @@ from benchmarks.domains import (
     train_experts,
 )
 from uec_retriever.evaluation.collection import Collection, load_collection
-from uec_retriever.evaluation.encoding import CachedExpert, EncodingCache
-from uec_retriever.evaluation.members import Calibration, fit_members, join_pairs
+from uec_retriever.evaluation.encoding_cache import CachedExpert, EncodingCache
+from uec_retriever.evaluation.expert_set import ExpertSet, fit_experts, join_pairs
 from uec_retriever.experts.expert import Expert
 from uec_retriever.training.data import split_heldout
 from uec_retriever.training.options import TrainingOptions
@@ -37,14 +37,14 @@ class DomainStudy:
         tests: test queries of every set, each with its own corpus.
         trains: train queries of the trained domains' sets that no expert was trained on.
         folders: domain -> model folder.
-        calibration: the experts, posteriors of each from pairs of its domain, and the union of all pairs.
+        experts: with posteriors of each from pairs of its domain, and the union of all pairs.
         cache: keeps what went through a model.
     """
 
     tests: list[Collection]
     trains: list[Collection]
     folders: dict[str, Path]
-    calibration: Calibration
+    experts: ExpertSet
     cache: EncodingCache
 
 
@@ -78,7 +78,9 @@ def set_up(arguments: argparse.Namespace) -> DomainStudy:
     pairs = {domain: domain_pairs(domain, arguments.pairs) for domain in DOMAINS}
     console.print("fitting posteriors")
     references = join_pairs(list(pairs.values()), arguments.references)
-    return DomainStudy(tests, trains, folders, Calibration(fit_members(experts, pairs), references), cache)
+    return DomainStudy(
+        tests, trains, folders, ExpertSet(experts, fit_experts(experts, pairs), references), cache
+    )
 
 
 def domain_expert(model: SentenceTransformer, label: str, max_length: int) -> Expert:

@@ -11,7 +11,6 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.common import console, show
-from benchmarks.label_judges import RememberingJudge
 from devtools.models import real_llm
 from uec_retriever.utility_labeler.inspection import by_question, gold_first
 from uec_retriever.utility_labeler.labeler import Labeler
@@ -52,8 +51,7 @@ def measure_precision(name: str, judge_name: str, judge: LocalJudge, pairs: list
 
 def measure_noise(name: str, local: LocalJudge, pairs: list[Pair]) -> dict[str, Any]:
     """Gold-first rate of each definition of utility, and its agreement with the consensus of all."""
-    judge = RememberingJudge(local)
-    chat = bool(getattr(judge.tokenizer, "chat_template", None))
+    chat = bool(getattr(local.tokenizer, "chat_template", None))
     prompts = default_prompts(chat=chat)
     default = LabelOptions()
     variants: dict[str, tuple[Sequence[Prompt], LabelOptions]] = {
@@ -73,7 +71,7 @@ def measure_noise(name: str, local: LocalJudge, pairs: list[Pair]) -> dict[str, 
     labels: dict[str, list[Label]] = {}
     for variant, (used, options) in variants.items():
         with console.status(f"{name}: {variant}"):
-            labels[variant], _ = _timed(Labeler(judge, used, options), pairs)
+            labels[variant], _ = _timed(Labeler(local, used, options), pairs)
     ranks = np.mean([_ranks(found) for found in labels.values()], axis=0)
     rows: dict[str, Any] = {}
     for variant, found in labels.items():

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ import numpy as np
 import torch
 
 from benchmarks.common import SEED, console, data_folder, save_result, show
-from benchmarks.label_judges import PlainJudge
 from benchmarks.label_quality import measure_noise, measure_precision
 from devtools.models import GEMMA3, SMOLLM2, real_llm
 from uec_retriever.data.corpus import Corpus
+from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.labels import Label
 from uec_retriever.utility_labeler.local import LocalJudge
@@ -40,6 +41,20 @@ from uec_retriever.utility_labeler.scoring import Budget
 JUDGES = (SMOLLM2, GEMMA3)
 PARTS = ("speed", "noise", "precision")
 IN_GROUP = ("qasper_dev_evidence", "policyqa")
+
+
+class PlainLoop(LocalJudge):
+    """A judge with one forward pass for each sequence, over the logits of all of it."""
+
+    @torch.inference_mode()
+    def log_likelihoods(self, sequences: Sequence[TokenSequence]) -> list[float]:
+        """One after the other."""
+        return [self._log_likelihood(s) for s in sequences]
+
+    def _log_likelihood(self, sequence: TokenSequence) -> float:
+        ids = torch.tensor([[*sequence.prompt, *sequence.answer]])
+        logits = self.model(ids).logits[0, len(sequence.prompt) - 1 : -1].float().log_softmax(-1)
+        return float(logits.gather(1, torch.tensor(sequence.answer)[:, None]).double().sum())
 
 
 def main() -> None:
@@ -114,10 +129,10 @@ def measure_speed(
 ) -> dict[str, Any]:
     """Seconds of each way for the same pairs, in turns, and the largest difference of a label."""
     ways: dict[str, Labeler] = {
-        "plain loop": Labeler(PlainJudge(judge)),
-        "answer logits, padded batches": Labeler(_with_budget(judge, Budget(pack=False))),
-        "rows without padding": Labeler(_with_budget(judge, Budget(min_saving=None))),
-        "and shared beginnings": Labeler(_with_budget(judge, Budget())),
+        "plain loop": Labeler(_judge(judge, Budget(), PlainLoop)),
+        "answer logits, padded batches": Labeler(_judge(judge, Budget(pack=False))),
+        "rows without padding": Labeler(_judge(judge, Budget(min_saving=None))),
+        "and shared beginnings": Labeler(_judge(judge, Budget())),
     }
     pairs = [pair for chunk in chunks for pair in chunk]
     warm = pairs[:2]
@@ -155,8 +170,8 @@ def measure_speed(
     return {"pairs": len(pairs), "passages": passages, "ways": rows}
 
 
-def _with_budget(judge: LocalJudge, budget: Budget) -> LocalJudge:
-    return LocalJudge(judge.model, judge.tokenizer, name="same", budget=budget, fingerprint=judge.fingerprint)
+def _judge(judge: LocalJudge, budget: Budget, kind: type[LocalJudge] = LocalJudge) -> LocalJudge:
+    return kind(judge.model, judge.tokenizer, name="same", budget=budget, fingerprint=judge.fingerprint)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,13 @@
-"""Tables of results that only the benchmarks write: labels and remedies."""
+"""Tables of results that only the benchmarks write: labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from uec_retriever.evaluation.report_page.table import NOTHING, Entry, Row, Table, number
+from uec_retriever.evaluation.report_page.tables import NOTHING, Entry, Row, Table, number
 
 Content = Mapping[str, Any]
-
-
-def remedies(content: Content) -> list[Table]:
-    """A line for each remedy."""
-    rows = content["rows"]
-    columns = list(rows["as it is"])
-    grids = content["train by temperature"]
-    return [
-        _table("remedies", "Mean nDCG@10 of changes to UEC kron", "", columns, rows, digits=4),
-        _table("temperatures", "Train queries, by temperature", "", _columns(grids), grids, digits=4),
-    ]
 
 
 def labels(content: Content) -> list[Table]:
@@ -51,7 +40,6 @@ OWN_TABLES: dict[str, Callable[[Content], list[Table]]] = {
     "labels": labels,
     "labels_noise": labels,
     "labels_precision": labels,
-    "remedies": remedies,
 }
 
 
@@ -65,12 +53,11 @@ def _table(
     first: str,
     columns: list[str],
     rows: Mapping[str, Mapping[str, Any]],
-    digits: int = 3,
 ) -> Table:
     def cell(column: str, value: Any) -> Entry:
         if isinstance(value, float) and "difference" in column:
             return Entry(f"{value:.1e}")
-        return Entry(NOTHING if value is None else number(value, 2 if column == "temperature" else digits))
+        return Entry(NOTHING if value is None else number(value))
 
     shown = tuple(Row(label, tuple(cell(c, row.get(c)) for c in columns)) for label, row in rows.items())
     return Table(name, title, (first, *(c.replace("_", " ") for c in columns)), shown)

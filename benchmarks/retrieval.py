@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import (
+    PROVENANCE,
     SEED,
     add_expert_arguments,
     console,
@@ -29,18 +30,13 @@ from benchmarks.common import (
     show,
 )
 from benchmarks.framework_fusion import langchain_fusion, llama_index_fusion
-from uec_retriever.evaluation.encoding import EncodingCache
-from uec_retriever.evaluation.methods import FAMILIES, RRF, UEC
+from uec_retriever.cli.eval_options import show_tables
+from uec_retriever.evaluation.encoding_cache import EncodingCache
+from uec_retriever.evaluation.expert_set import fit_on_corpus
+from uec_retriever.evaluation.methods import FAMILIES, RRF, UEC, RetrievalOptions
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
-from uec_retriever.evaluation.retrieval import (
-    Measured,
-    RetrievalOptions,
-    RetrievalStudy,
-    own_calibration,
-    retrieval_rows,
-    summarise,
-    train_collections,
-)
+from uec_retriever.evaluation.retrieval import summarise, train_collections
+from uec_retriever.evaluation.retrieval_study import Measured, RetrievalStudy
 
 SETS = (
     "cranfield", "scifact_partial", "covidqa", "metatool", "pubmedqa", "qasper_dev_evidence", "policyqa", "techqa_130",
@@ -77,15 +73,13 @@ def main() -> None:
         start = time.monotonic()
         collection = load_set(name, arguments.split, queries=arguments.queries).shortened(arguments.documents)
         train = {} if arguments.split == "train" else train_collections([data_folder() / name], [collection])
-        study = RetrievalStudy(own_calibration(collection, experts, options), options)
+        fitted = fit_on_corpus(collection, experts, options.pairs, SEED, options.structures())
+        study = RetrievalStudy(fitted, options)
         measured.append(study.measure(collection, train.get(name, ())))
         seconds[name] = time.monotonic() - start
         console.print(f"{name}: {seconds[name]:.0f} s")
     result: dict[str, Any] = {**summarise(measured, options), "seconds": seconds}
-    columns, rows = retrieval_rows(result)
-    show(
-        f"{NDCG} [95 % interval], {arguments.split} split; * differs from {result['baseline']}", columns, rows
-    )
+    show_tables({**result, **PROVENANCE}, "retrieval")
     if arguments.framework_fusion:
         result["framework fusion"] = {m.collection.name: framework_fusion(m) for m in measured}
         systems = list(next(iter(result["framework fusion"].values())))

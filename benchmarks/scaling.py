@@ -28,10 +28,11 @@ from sentence_transformers import SentenceTransformer
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import SEED, console, save_result, show
+from benchmarks.scaling_report import scaling_report
 from benchmarks.timing import Stopwatch, exponent, growth, peak_bytes, unit_vectors
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
 from uec_retriever.convolution import coefficients, convolve_block
-from uec_retriever.data.stdlib_docs import general_pairs, standard_library_docstrings
+from uec_retriever.data.stdlib_docs import docstring_pairs, standard_library_docstrings
 from uec_retriever.engine.engine import Engine
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -79,7 +80,8 @@ def main() -> None:
         _show_share(name, found)
     base = {"experts": experts, "dimension": dimension, "candidates": candidates}
     result = {"clock": "CPU time, one thread", "base": base, "repeats": arguments.repeats}
-    save_result("scaling", {**result, "sweeps": sweeps, "share": shares}, arguments.out)
+    figures = {"sweeps": sweeps, "share": shares, **scaling_report(sweeps, shares)}
+    save_result("scaling", {**result, **figures}, arguments.out)
 
 
 def _sweep(
@@ -179,7 +181,7 @@ def measure_share(models: tuple[str, ...], sizes: Sequence[int], queries: int) -
     plain = [SentenceTransformer(str(real_model(m)), device="cpu") for m in models]
     with tempfile.TemporaryDirectory() as folder:
         experts = [Expert.load(str(real_model(m)), device="cpu") for m in models]
-        with Engine.create(Path(folder), experts, general_pairs(64)) as engine:
+        with Engine.create(Path(folder), experts, docstring_pairs(64)) as engine:
             ensemble = engine.ensemble
     blocks = [unit_vectors(max(sizes), e.dimension, seed) for seed, e in enumerate(experts)]
     traces = ensemble.codec.code(ensemble.encode_documents(texts).gaussian).coefficients

@@ -1,18 +1,21 @@
-"""Spearman correlation with gold similarities: every method on the same sentence embeddings.
+"""Spearman correlation with gold similarities, and how good a probability each similarity is.
 
     python -m benchmarks.sts                     # stsb_en and sick_r, MiniLM and WordLlama
     python -m benchmarks.sts --limit 200 --sets stsb_en
 
 Posteriors, temperature and fixed weights come from `train.tsv`, no test pair is used; see
-`uec_retriever.evaluation.sts` for how the two sentences of a pair are treated alike.
+`benchmarks.sts_study` for how the two sentences of a pair are treated alike. `uec eval sts` measures less, on any data. `reliability` reads similarities
+against gold scores brought to [0, 1], before (uniform cosines) and after the variances count (`benchmarks.probability`).
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 from benchmarks.common import (
+    PROVENANCE,
     SEED,
     add_calibration_arguments,
     add_expert_arguments,
@@ -21,8 +24,13 @@ from benchmarks.common import (
     load_experts,
     save_result,
 )
-from uec_retriever.cli.eval_similarity import show_sts
-from uec_retriever.evaluation.sts import StsOptions, run_sts
+from benchmarks.probability import readings
+from benchmarks.probability_report import probability_report
+from benchmarks.sts_study import StsSet, score_pairs, summarise_sts
+from uec_retriever.cli.eval_options import show_tables
+from uec_retriever.evaluation.expert_set import STRUCTURES
+from uec_retriever.evaluation.methods import UNIFORM
+from uec_retriever.evaluation.sts import StsOptions
 
 SETS = ("stsb_en", "sick_r")
 
@@ -42,11 +50,27 @@ def main() -> None:
     arguments = parser.parse_args()
     experts = load_experts(arguments.experts)
     start = time.monotonic()
-    options = StsOptions(arguments.limit, arguments.train, arguments.pairs, arguments.temperature, SEED)
-    result = run_sts([data_folder() / name for name in arguments.sets], experts, options)
-    show_sts(result)
+    options = StsOptions(arguments.limit, arguments.pairs, arguments.temperature, SEED)
+    found = [score_pairs(data_folder() / name, experts, options, arguments.train) for name in arguments.sets]
+    result = summarise_sts(found, [e.label for e in experts], options)
+    for one in found:
+        result["sets"][one.test.name]["reliability"] = reliability(one)
+    result |= probability_report(result["sets"])
     console.print(f"{time.monotonic() - start:.0f} s")
     save_result("sts", result, arguments.out)
+    show_tables({**result, **PROVENANCE}, "sts")
+
+
+def reliability(found: StsSet) -> dict[str, Any]:
+    """Confidence against gold scores."""
+    labels = [UNIFORM, *(f"UEC {s}{end}" for s in STRUCTURES for end in (", no similarity", ""))]
+    return {
+        f"{label}, {reading}": cell
+        for label, method in ((label, found.methods[label]) for label in labels)
+        for reading, cell in readings(
+            found.gold, method.score, method.mean, method.variance if method.kind == "uec" else None, SEED
+        ).items()
+    }
 
 
 if __name__ == "__main__":

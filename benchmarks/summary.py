@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common import RESULTS, ROOT, console
+from benchmarks.markdown import markdown, markdown_table, rewrite_regions, source
 from benchmarks.own_tables import OWN_TABLES
-from uec_retriever.evaluation.markdown import markdown, markdown_table, rewrite_regions, source
-from uec_retriever.evaluation.report_page import Result, check_result, side_by_side
-from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC
-from uec_retriever.evaluation.report_page.side_by_side import is_clear
-from uec_retriever.evaluation.report_page.table import NOTHING, Entry, Row, Table, interval
+from uec_retriever.evaluation.report_page import Result, check_result
+from uec_retriever.evaluation.report_page.results import is_clear
+from uec_retriever.evaluation.report_page.tables import NOTHING, Entry, Row, Table, interval
 
 FILES = (ROOT / "benchmarks" / "RESULTS.md", ROOT / "README.md")
 SUMMARY = "summary"
@@ -85,7 +84,7 @@ def load(file: str, folder: Path) -> Result | None:
     if not path.is_file():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    if not {"kind", "scopes", "results", "sweeps"} & set(content):
+    if not {"kind", "scopes", "results"} & set(content):
         return None
     return check_result(content, path.name)
 
@@ -107,12 +106,11 @@ def summary(folder: Path) -> str:
         if result is None:
             absent.append(f"{title}: {missing(file, folder)[0].lower()}{missing(file, folder)[1:]}")
             continue
-        metric = MAIN_METRIC[result.kind]
-        kinds = side_by_side.kinds(result)
-        singles = [m for m, kind in kinds.items() if kind == "single"]
-        best = max(singles, key=lambda m: side_by_side.average(result, m, metric), default=None)
+        metric = str(result.metric)
+        singles = [m for m, kind in result.methods.items() if kind == "single"]
+        best = max(singles, key=lambda m: result.average(m, metric), default=None)
         cells = [_mean(result, m, metric) for m in (best, *_SHOWN)]
-        about = f"{title}, {metric} ({len(result.content['sets'])} sets)"
+        about = f"{title}, {metric} ({len(result.sets)} sets)"
         rows.append(Row(about, (*cells, Entry(str(result.content["commit"] or "unknown")))))
     heads = ("benchmark", "best single expert", *_SHOWN, "commit")
     note = "* the paired 95 % interval of the difference to uniform leaves out 0"
@@ -121,11 +119,10 @@ def summary(folder: Path) -> str:
 
 
 def _mean(result: Result, label: str | None, metric: str) -> Entry:
-    if label not in side_by_side.kinds(result):
+    if label not in result.methods:
         return Entry(NOTHING)
-    cell = side_by_side.mean_cell(result, label, metric)
-    value = side_by_side.average(result, label, metric)
-    return Entry(f"{value:.3f}", interval(cell) if cell else "", cell is not None and is_clear(cell))
+    cell = result.mean_cell(label, metric)
+    return Entry(f"{result.average(label, metric):.3f}", interval(cell) if cell else "", is_clear(cell))
 
 
 if __name__ == "__main__":

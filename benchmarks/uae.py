@@ -25,15 +25,14 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from benchmarks.common import ROOT, SEED, console, data_folder, save_result, show
+from benchmarks.common import PROVENANCE, ROOT, SEED, console, data_folder, save_result
 from devtools.models import GEMMA3, MINILM, MPNET, SMOLLM2, real_llm, real_model
+from uec_retriever.cli.eval_options import show_tables
 from uec_retriever.data.corpus import Corpus
 from uec_retriever.data.provenance import digest
-from uec_retriever.evaluation.answers import Answerer
 from uec_retriever.evaluation.collection import load_collection
-from uec_retriever.evaluation.rankers import CrossEncoderScorer, LikelihoodScorer, PairScorer
-from uec_retriever.evaluation.report import table
-from uec_retriever.evaluation.study import StudyOptions, run_study
+from uec_retriever.evaluation.rerankers import Answerer, CrossEncoderReranker, LikelihoodReranker, Reranker
+from uec_retriever.evaluation.uae import UaeOptions, run_uae
 from uec_retriever.experts.loading import load_cross_encoder
 from uec_retriever.training import LOSSES, TrainingOptions, train_on_labels
 from uec_retriever.training.checkpoints import REPORT
@@ -67,16 +66,11 @@ def main() -> None:
         for tested in dict.fromkeys([*arguments.sets, *arguments.tests]):
             result = evaluate(arguments, tested, labels, models, judge)
             results[f"{tested}, judge {judge_name}"] = result
-            for scope in result["scopes"]:
-                columns, rows = table(result, scope)
-                show(f"{tested} {result['split']}, {scope}, judge {judge_name}", columns, rows)
     options = {k: v for k, v in vars(arguments).items() if k != "cross_encoders" and not isinstance(v, Path)}
     options["models"] = [model.split("=", 1)[0] for model in arguments.models]
-    save_result(
-        arguments.name,
-        {"split": arguments.split, "options": options, "results": results, "training": training},
-        arguments.out,
-    )
+    content = {"split": arguments.split, "options": options, "results": results, "training": training}
+    save_result(arguments.name, content, arguments.out)
+    show_tables({**content, **PROVENANCE}, "uae")
 
 
 def label(arguments: argparse.Namespace, name: str, judge_name: str, judge: LocalJudge) -> Path:
@@ -148,12 +142,12 @@ def evaluate(
     for label, path in (model.split("=", 1) for model in arguments.models):
         systems[label] = SentenceTransformer(path, device="cpu")
     answerer = Answerer(judge, max_tokens=arguments.max_tokens) if arguments.answers else None
-    rerankers: dict[str, PairScorer] = {
-        path.name: CrossEncoderScorer(load_cross_encoder(str(path))) for path in arguments.cross_encoders
+    rerankers: dict[str, Reranker] = {
+        path.name: CrossEncoderReranker(load_cross_encoder(str(path))) for path in arguments.cross_encoders
     }
     if arguments.rerank:
-        rerankers["LLM"] = LikelihoodScorer(judge, max_tokens=arguments.max_tokens)
-    options = StudyOptions(
+        rerankers["LLM"] = LikelihoodReranker(judge, max_tokens=arguments.max_tokens)
+    options = UaeOptions(
         rerank_depth=arguments.rerank_depth,
         answers=arguments.answers,
         compose=min((x for x in systems if rerankers and x.startswith(_NAMES[UAE])), key=len, default=None),
@@ -168,7 +162,7 @@ def evaluate(
             console.print(f"{tested}: {what} {done}/{total}" if total else f"{tested}: {what}")
         last = what
 
-    return run_study(collection, systems, options, rerankers=rerankers, answerer=answerer, progress=progress)
+    return run_uae(collection, systems, options, rerankers=rerankers, answerer=answerer, progress=progress)
 
 
 def _folder(arguments: argparse.Namespace, name: str, judge_name: str) -> Path:

@@ -1,21 +1,25 @@
 """Step 2, convolution: how far each expert is trusted, and how their Gaussians are joined.
 
+Prior and temperature are chosen on held-out calibration pairs (query, positive).
+
 | paper | here |
 |---|---|
 | pi_k(x) | `coefficients` |
-| T | `temperature` |
+| pi0 | `prior`, see `likelihood_prior` |
+| T | `temperature`, see `choose_temperature` |
 | u_k(x) = tr(Sigma_k(x)) | `traces` |
 | N(mu_k, Sigma_k) | `GaussianEmbedding` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.linalg import block_diag
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
@@ -23,6 +27,7 @@ from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, n
 Layout = Literal["block", "sum"]
 Uncertainty = Literal["log", "raw"]
 LAYOUTS: tuple[Layout, ...] = ("block", "sum")
+_TAUS = np.geomspace(0.005, 0.5, 41)
 
 
 def coefficients(
@@ -163,3 +168,78 @@ def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> list[
     if weights.shape != (texts, len(experts)):
         raise InvalidInputError(f"weights must be {(texts, len(experts))}, got {weights.shape}")
     return np.split(weights.astype(experts[0].mean.dtype), len(experts), axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class PairLikelihood:
+    """How well embeddings pick the right candidate on held-out pairs.
+
+    Attributes:
+        values: `[n]` log softmax of the positive among its group, nats, <= 0.
+        tau: the temperature at which their mean is highest, so that compressed cosines cost nothing.
+    """
+
+    values: Array
+    tau: float
+
+    @property
+    def mean(self) -> float:
+        """Mean log-likelihood of a pair."""
+        return float(self.values.mean())
+
+
+def pair_likelihood(queries: Array, positives: Array, *, candidates: int = 32) -> PairLikelihood:
+    """Held-out log-likelihood of the positives in groups of about `candidates` pairs.
+
+    Args:
+        queries: `[n, D]` unit vectors, or any whose dot products are similarities.
+        positives: `[n, D]`, row by row their positives.
+        candidates: pairs in one group.
+    """
+    groups = np.array_split(np.arange(len(queries)), max(1, len(queries) // candidates))
+    cosines = [(queries[g] @ positives[g].T).astype(np.float64) for g in groups]
+    tried = [
+        PairLikelihood(
+            np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines]), float(tau)
+        )
+        for tau in _TAUS
+    ]
+    return max(tried, key=lambda likelihood: likelihood.mean)
+
+
+def likelihood_prior(pair_log_likelihoods: Sequence[Array]) -> Array:
+    """The prior pi0 over experts: lower for one that is plainly weaker on held-out pairs.
+
+    `pi0_k ~ exp(-max(0, gap_k - e_k))`, with gap_k the mean log-likelihood that expert k falls
+    short of the best one and e_k the standard error of that: what the pairs cannot tell apart is
+    trusted alike.
+
+    Args:
+        pair_log_likelihoods: per expert, `[n]` log-likelihood of the same held-out pairs.
+
+    Returns:
+        `[K]` positive, summing to 1.
+    """
+    best = max(pair_log_likelihoods, key=lambda values: float(values.mean()))
+    gaps = [best - values for values in pair_log_likelihoods]
+    sure = [max(0.0, float(gap.mean() - gap.std() / np.sqrt(len(gap)))) for gap in gaps]
+    return np.asarray(softmax(-np.array(sure)))
+
+
+def choose_temperature(pair_log_likelihoods: Mapping[float, Array]) -> float:
+    """Temperature selection: T of the coefficients, by the one-standard-error rule.
+
+    Of the temperatures whose held-out likelihood cannot be told from the best one's, the highest:
+    coefficients depart from the prior only as far as the held-out pairs give reason to.
+
+    Args:
+        pair_log_likelihoods: temperature -> `[n]` log-likelihood of each held-out pair under the
+            fused experts at that temperature.
+    """
+    best = max(pair_log_likelihoods, key=lambda t: float(pair_log_likelihoods[t].mean()))
+    good = []
+    for temperature, values in pair_log_likelihoods.items():
+        loss = pair_log_likelihoods[best] - values
+        if float(loss.mean()) <= float(loss.std() / np.sqrt(len(loss))):
+            good.append(temperature)
+    return max([best, *good])

@@ -41,14 +41,17 @@ class FactoredVariance:
         return FactoredVariance(np.asarray(self.coefficients * factor), self.basis)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class GaussianEmbedding:
     """A batch of Gaussian embeddings N(mean, diag(variance)), one row per text.
 
-    Attributes:
+    Args:
         mean: `[n, D]` floating point, finite. Unit length for a single expert.
-        spread: the variance, as it is kept: `[n, D]` floating point, finite and >= 0, in squared units of
-            `mean`, or its factors.
+        variance: `[n, D]` floating point, finite and >= 0, in squared units of `mean`, or its factors.
+
+    Attributes:
+        mean: as given.
+        spread: the variance as given, dense or in factors; `variance` is always dense.
 
     Raises:
         InvalidInputError: if the shapes differ or are not two-dimensional.
@@ -60,15 +63,18 @@ class GaussianEmbedding:
     mean: Array
     spread: Array | FactoredVariance
 
-    def __post_init__(self) -> None:
-        mean, spread = self.mean, self.spread
-        if mean.ndim != 2 or mean.shape != spread.shape:
-            raise InvalidInputError(f"mean {mean.shape} and variance {spread.shape} must both be [n, D]")
-        parts = [spread.coefficients, spread.basis] if isinstance(spread, FactoredVariance) else [spread]
+    def __init__(self, mean: Array, variance: Array | FactoredVariance) -> None:
+        if mean.ndim != 2 or mean.shape != variance.shape:
+            raise InvalidInputError(f"mean {mean.shape} and variance {variance.shape} must both be [n, D]")
+        parts = (
+            [variance.coefficients, variance.basis] if isinstance(variance, FactoredVariance) else [variance]
+        )
         if not all(bool(np.isfinite(values).all()) for values in (mean, *parts)):
             raise NumericalError("mean and variance must be finite")
         if any(bool((values < 0).any()) for values in parts):
             raise NumericalError("variance must not be negative")
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "spread", variance)
 
     def __len__(self) -> int:
         return int(self.mean.shape[0])
@@ -106,6 +112,18 @@ class GaussianEmbedding:
         """The same means under `factor` >= 0 times the variance."""
         return GaussianEmbedding(self.mean, self.spread * np.float32(factor))
 
+    def average(self) -> GaussianEmbedding:
+        """The mean of the n >= 1 texts, taken as independent, as a batch of one."""
+
+        def over_texts(values: Array) -> Array:
+            return np.asarray(values.mean(axis=0, keepdims=True))
+
+        mean, share = over_texts(self.mean), np.float32(1 / len(self))
+        if isinstance(self.spread, FactoredVariance):
+            coefficients = over_texts(self.spread.coefficients)
+            return GaussianEmbedding(mean, FactoredVariance(coefficients, self.spread.basis) * share)
+        return GaussianEmbedding(mean, over_texts(self.spread) * share)
+
     @staticmethod
     def concatenate(batches: Sequence[GaussianEmbedding]) -> GaussianEmbedding:
         """Join batches of equal dimension, at least one, in order."""
@@ -117,12 +135,16 @@ class GaussianEmbedding:
         return GaussianEmbedding(mean, np.concatenate([b.variance for b in batches]))
 
 
-def normalise(mean: Array, variance: Array | FactoredVariance) -> GaussianEmbedding:
+def normalise(
+    mean: Array, variance: Array | FactoredVariance, *, owner: str = "", first: int = 0
+) -> GaussianEmbedding:
     """L2-normalise a Gaussian to first order: `mean / |mean|`, `variance / |mean|^2`.
 
     Args:
         mean: `[n, D]`, rows of non-zero length.
         variance: `[n, D]`, or its factors.
+        owner: what gave the mean, for messages.
+        first: position of the first text, for messages.
 
     Raises:
         NumericalError: if a mean has no length or is not finite.
@@ -130,8 +152,28 @@ def normalise(mean: Array, variance: Array | FactoredVariance) -> GaussianEmbedd
     Source: design, step 1 (delta method; the projection onto the sphere is left out, which
     changes a coordinate's variance by a factor within `1 - 2 mu_i^2`).
     """
-    norm = np.linalg.norm(mean, axis=1, keepdims=True)
-    if not np.isfinite(norm).all() or (norm == 0).any():
-        row = int(np.flatnonzero(~np.isfinite(norm[:, 0]) | (norm[:, 0] == 0))[0])
-        raise NumericalError(f"text {row}: its embedding is zero, NaN or infinite and has no direction")
+    norm = lengths(mean, owner=owner, first=first)
     return GaussianEmbedding(mean / norm, variance * (1 / norm**2))
+
+
+def lengths(embeddings: Array, *, owner: str = "", first: int = 0) -> Array:
+    """`[n, 1]` lengths of `[n, D]` embeddings, each of which has a direction.
+
+    Args:
+        embeddings: one row per text.
+        owner: what gave them, for messages.
+        first: position of the first text, for messages.
+
+    Raises:
+        NumericalError: naming the first text whose embedding is zero, NaN or infinite.
+    """
+    norm = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(norm[:, 0]) | (norm[:, 0] == 0))
+    if len(bad):
+        position = first + int(bad[0])
+        raise NumericalError(
+            f"{owner}{': ' if owner else ''}text {position} has a zero, NaN or infinite embedding: drop the text, or "
+            "load the model in float32",
+            position=position,
+        )
+    return np.asarray(norm)

@@ -21,7 +21,6 @@ SMALL = {
     "scaling": "--experts 1 2 --dimensions 16 32 64 --candidates 200 2000 --base 2 32 200 --repeats 3 --queries 3 "
     "--ensembles WordLlama",
     "domain_experts": "--merging uniform " + DOMAINS,
-    "remedies": DOMAINS,
     "codec": "--set metatool --texts 32 --queries 4 --max-pairs 48",
 }
 

@@ -1,4 +1,4 @@
-"""Domain experts and remedies, at a small size: both use the same four experts, trained once."""
+"""Domain experts, at a small size."""
 
 import pytest
 
@@ -19,13 +19,3 @@ def test_domain_experts_beside_their_peers(run, work, tmp_path):
         best = max(found["methods"][e]["metrics"]["nDCG@10"]["mean"] for e in result["experts"])
         assert found["methods"]["oracle domain"]["metrics"]["nDCG@10"]["mean"] == pytest.approx(best)
     assert (tmp_path / "domain_experts_merged.json").is_file()
-
-
-def test_remedies_beside_uec_as_it_is(run, work):
-    rows = run("remedies", "--work", work)["rows"]
-    assert rows["oracle domain"]["train"] >= rows["uniform"]["train"] > 0
-    assert rows["variance x 1 in the similarity"]["train"] == pytest.approx(
-        rows["as it is"]["train"], abs=0.02
-    )
-    assert {"prior precision x 10", "doubt as one more expert", "no prior"} <= set(rows)
-    assert all(0 < row["test"] <= 1 for row in rows.values())

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from benchmarks.probability_report import probability_report
+from benchmarks.scaling_report import scaling_report
+
 EXPERTS = ("biomedical", "tools", "legal", "science")
 DOMAINS = {
     "covidqa": ("biomedical", 0.34),
@@ -147,23 +150,26 @@ def reliability(seed=0, labels=("cosine", "UEC kron, before", "UEC kron, after")
 
 
 def calibration():
-    return {
-        "kind": "calibration",
+    """What `benchmarks.calibration` writes: tables and curves of its own."""
+    sets = {
+        "stsb_en": {
+            "documents": 10,
+            "reliability": reliability(1),
+            "pairs": {"tools, kron": {"relevant pairs": 12, "mean variance": 0.25}},
+            "queries predict": {
+                "tools, kron": {"mean": 0.1, "low": 0.0, "high": 0.2},
+                "legal, kron": None,
+            },
+        },
+        "sick_r": {"reliability": reliability(2)},
+    }
+    content = {
+        "kind": "tables",
+        "title": "Calibration",
         **provenance("calibration"),
         "experts": list(EXPERTS),
-        "sets": {
-            "stsb_en": {
-                "documents": 10,
-                "reliability": reliability(1),
-                "pairs": {"tools, kron": {"relevant pairs": 12, "mean variance": 0.25}},
-                "queries predict": {
-                    "tools, kron": {"mean": 0.1, "low": 0.0, "high": 0.2},
-                    "legal, kron": None,
-                },
-            },
-            "sick_r": {"reliability": reliability(2)},
-        },
     }
+    return {**content, "sets": sets, **probability_report(sets)}
 
 
 def sts(seed=1, pairs=120):
@@ -179,7 +185,7 @@ def sts(seed=1, pairs=120):
         found = _methods(generator, level, pairs, ["Spearman"], METHODS)
         methods = {m: {"kind": v["kind"], **v["metrics"]} for m, v in found.items()}
         content["sets"][name] = {"pairs": pairs, "methods": methods, "reliability": reliability(seed)}
-    return content
+    return {**content, **probability_report(content["sets"])}
 
 
 def classification(seed=2, texts=150):
@@ -251,7 +257,7 @@ def measurements():
 
 
 def scaling():
-    """What `benchmarks.scaling` writes."""
+    """What `benchmarks.scaling` writes: tables and curves of its own."""
     sweeps = {}
     for symbol, sizes in (("K", [1, 2, 4, 8]), ("D", [64, 256, 1024]), ("N", [1000, 10000, 100000])):
         values = {"coefficients": [0.02] * len(sizes), "dot product": [1e-3 * s for s in sizes]}
@@ -266,10 +272,10 @@ def scaling():
         "1000": {"full: similarity of the query": 0.031},
     }
     share = {"MiniLM": {"dimension": 384, "queries": 30, "milliseconds": {}, "candidates": shares}}
-    return {**provenance("scaling"), "sweeps": sweeps, "share": share}
+    return {**provenance("scaling"), "sweeps": sweeps, "share": share, **scaling_report(sweeps, share)}
 
 
 ALL = {
     "retrieval": retrieval, "sts": sts, "classification": classification,
-    "calibration": calibration, "uae": uae, "scaling": scaling, "tables": measurements,
+    "uae": uae, "tables": measurements,
 }  # fmt: skip

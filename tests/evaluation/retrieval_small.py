@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from uec_retriever.evaluation.collection import Collection, Query
-from uec_retriever.evaluation.encoded import Encoded, Side
+from uec_retriever.evaluation.collection_encoder import EncodedCollection, EncodedTexts
+from uec_retriever.evaluation.exact import barred_in, rank
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
@@ -30,8 +31,8 @@ def random_gaussians(generator, number, dimensions):
 def random_encoded(seed=0, queries=7, documents=23, dimensions=(4, 6)):
     generator = np.random.default_rng(seed)
     asked, found = (random_gaussians(generator, n, dimensions) for n in (queries, documents))
-    sides = [Side([g.mean for g in side["kron"]], side) for side in (asked, found)]
-    return Encoded(*sides)
+    sides = [EncodedTexts([g.mean for g in side["kron"]], side) for side in (asked, found)]
+    return EncodedCollection(*sides)
 
 
 def random_collection(seed=0, queries=7, documents=23, **changes):
@@ -54,6 +55,11 @@ def random_collection(seed=0, queries=7, documents=23, **changes):
         "queries": asked,
     }
     return Collection(**{**fields, **changes})
+
+
+def rank_all(scorers, collection, scope="corpus", **options):
+    sizes = (len(collection.queries), len(collection.ids))
+    return rank(scorers, *sizes, barred=barred_in(collection, scope), **options)
 
 
 def manifest(structure="kron", layout="block", temperature=0.3, zeros=(0.1, -0.2), priors=(0.6, 0.4), size=4):

@@ -5,17 +5,23 @@ import math
 import numpy as np
 import pytest
 
-from tests.evaluation.retrieval_small import random_collection, random_encoded
-from uec_retriever.evaluation.fusion import choose_weights, make_pool, reciprocal_rank_fusion
+from tests.evaluation.retrieval_small import random_collection, random_encoded, rank_all
+from uec_retriever.evaluation.fusion import (
+    best_weights,
+    choose_weights,
+    pool_candidates,
+    reciprocal_rank_fusion,
+    simplex,
+)
+from uec_retriever.evaluation.methods import weighted_cosines
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
-from uec_retriever.evaluation.scoring import rank, single, weighted_cosines
-from uec_retriever.evaluation.weights import simplex
 
 
 @pytest.fixture
 def rankings():
     """Of two experts, cut so that each misses passages of the other."""
-    found = rank(random_encoded(), random_collection(), {"a": single(0), "b": single(1)}, "corpus", 9)
+    encoded = random_encoded()
+    found = rank_all({"a": encoded.cosine_of(0), "b": encoded.cosine_of(1)}, random_collection(), depth=9)
     return list(found.values())
 
 
@@ -73,18 +79,18 @@ def test_rrf_equals_llama_indexs_fusion_retriever(rankings):
 def test_the_pools_ndcg_is_that_of_ir_measures():
     encoded, collection = random_encoded(documents=60), random_collection(documents=60)
     weights = np.array([0.3, 0.7])
-    pool = make_pool(encoded, collection, "corpus")
-    ranked = rank(encoded, collection, {"w": weighted_cosines(weights)}, "corpus", 10)["w"]
+    pool = pool_candidates(encoded, collection, "corpus")
+    ranked = rank_all({"w": weighted_cosines(encoded, weights)}, collection, depth=10)["w"]
     expected = rank_metrics(collection.queries, ranked.ids(collection), (NDCG,))[NDCG]
     np.testing.assert_allclose(pool.ndcg(weights), expected, atol=1e-6)
-    lone = rank(encoded, collection, {"w": single(1)}, "corpus", 10)["w"]
+    lone = rank_all({"w": encoded.cosine_of(1)}, collection, depth=10)["w"]
     expected = rank_metrics(collection.queries, lone.ids(collection), (NDCG,))[NDCG]
     np.testing.assert_allclose(pool.ndcg(np.array([0.0, 1.0])), expected, atol=1e-6)
 
 
 def test_the_best_weights_of_the_grid_are_chosen():
     collection = random_collection(queries=30, documents=60)
-    pool = make_pool(random_encoded(queries=30, documents=60), collection, "corpus")
+    pool = pool_candidates(random_encoded(queries=30, documents=60), collection, "corpus")
     chosen = choose_weights([pool])
     best = max(pool.ndcg(np.array([w, 1 - w])).mean() for w in np.linspace(0, 1, 11))
     assert pool.ndcg(chosen).mean() == pytest.approx(best)
@@ -100,7 +106,9 @@ def test_equal_experts_are_weighed_alike():
         queries=replace(encoded.queries, means=[encoded.queries.means[0]] * 2),
         documents=replace(encoded.documents, means=[encoded.documents.means[0]] * 2),
     )
-    np.testing.assert_allclose(choose_weights([make_pool(twice, random_collection(), "corpus")]), [0.5, 0.5])
+    np.testing.assert_allclose(
+        choose_weights([pool_candidates(twice, random_collection(), "corpus")]), [0.5, 0.5]
+    )
 
 
 @pytest.mark.parametrize(("experts", "steps", "uniform"), [(2, 10, 0), (3, 10, 1), (4, 10, 1), (5, 5, 0)])
@@ -110,3 +118,8 @@ def test_the_simplex_is_complete(experts, steps, uniform):
     assert len({tuple(w) for w in grid}) == len(grid)
     assert any(np.allclose(w, 1 / experts) for w in grid)
     assert all(w.min() >= 0 and w.sum() == pytest.approx(1) for w in grid)
+
+
+def test_weights_are_the_best_on_the_grid():
+    assert best_weights(2, lambda w: -((w[0] - 0.3) ** 2)).tolist() == [0.3, 0.7]
+    assert best_weights(3, lambda w: 0.0) == pytest.approx([1 / 3] * 3)

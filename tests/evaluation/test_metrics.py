@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 
 from uec_retriever.errors import MissingExtraError
+from uec_retriever.evaluation.bootstrap import interval, mean_cell, resample, resample_means
 from uec_retriever.evaluation.collection import Query
-from uec_retriever.evaluation.metrics import (
-    RANK_METRICS,
-    RETRIEVAL_METRICS,
-    bootstrap,
-    paired_bootstrap,
-    rank_metrics,
-    token_f1,
-)
+from uec_retriever.evaluation.metrics import RANK_METRICS, RETRIEVAL_METRICS, rank_metrics, token_f1
 
 
 def test_rank_metrics_by_hand():
@@ -68,21 +62,26 @@ def test_token_f1_as_squad_counts(answer, references, expected):
 
 def test_the_interval_is_about_two_standard_errors():
     values = np.random.default_rng(1).normal(0.3, 1.0, 400)
-    found = bootstrap(values)
-    assert found.mean == pytest.approx(values.mean())
+    found = interval(values.mean(), resample_means(values))
     error = values.std() / 20
     assert found.low == pytest.approx(found.mean - 1.96 * error, abs=0.3 * error)
     assert found.high == pytest.approx(found.mean + 1.96 * error, abs=0.3 * error)
-    assert bootstrap(values) == found
+    assert interval(values.mean(), resample_means(values)) == found
+
+
+def test_means_by_a_product_of_matrices_are_those_of_the_draws():
+    values = np.random.default_rng(2).random(37)
+    np.testing.assert_allclose(resample_means(values, 3), resample(lambda rows: values[rows].mean(), 37, 3))
+    assert not np.allclose(resample_means(values, 3), resample_means(values, 4))
+    assert interval(1.0, resample_means(np.ones(1))).low == 1  # a single query
 
 
 def test_pairing_narrows_the_interval():
     base = np.random.default_rng(1).normal(0.0, 1.0, 200)
-    better = base + 0.1
-    found = paired_bootstrap(better, base)
-    assert found.low == pytest.approx(0.1)
-    assert found.high == pytest.approx(0.1)
-    assert bootstrap(better).low < 0.1 - 0.05
+    found = mean_cell(base + 0.1, base)
+    assert found["difference"] == {key: pytest.approx(0.1) for key in ("mean", "low", "high")}
+    assert found["low"] < 0.1 - 0.05
+    assert found["n"] == 200
 
 
 def test_recall_and_reciprocal_rank_by_hand():

@@ -10,11 +10,13 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.engine.small import WORDS, bert_model, pairs, sentences, static_model
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelMismatchError
 from uec_retriever.evaluation.collection import Query
-from uec_retriever.evaluation.exact_search import ExactIndex
 from uec_retriever.evaluation.metrics import rank_metrics
 from uec_retriever.evaluation.mteb_adapter import UECModel
+from uec_retriever.evaluation.mteb_corpus import Corpus
 from uec_retriever.evaluation.mteb_tasks import classification_task, retrieval_task, sts_task
 from uec_retriever.experts.expert import Expert
 from uec_retriever.similarity import moments, probit_score
@@ -38,8 +40,8 @@ def models(tmp_path_factory):
 def index(models, tmp_path_factory):
     """An index of the corpus."""
     folder = tmp_path_factory.mktemp("index")
-    options = {"pairs": pairs(), "temperature": 0.5, "device": "cpu"}
-    Engine.from_texts(list(CORPUS.values()), models, folder, ids=list(CORPUS), **options).close()
+    recipe = Recipe(pairs(), temperature=0.5)
+    Engine.from_texts(list(CORPUS.values()), models, folder, recipe, ids=list(CORPUS), device="cpu").close()
     return folder
 
 
@@ -93,7 +95,7 @@ def test_scores_equal_those_of_the_engine_and_of_the_moments(model, index):
     documents = model.ensemble.encode_documents(list(CORPUS.values())).gaussian
     queries = model.ensemble.encode_queries(list(QUERIES.values())).gaussian
     pages = [documents[:7], documents[7:]]
-    found = ExactIndex(model.ensemble, list(CORPUS), pages).search(queries, 40)
+    found = Corpus(model.ensemble, list(CORPUS), pages).search(queries, 40)
     means, variances = moments(queries, documents)
     naive = probit_score(means.astype(np.float64), variances)
     with Engine.open(index, device="cpu") as engine:
@@ -102,7 +104,7 @@ def test_scores_equal_those_of_the_engine_and_of_the_moments(model, index):
         np.testing.assert_allclose([ranking[i] for i in CORPUS], naive[row], atol=1e-4)
         assert {h.id: pytest.approx(h.raw_score, abs=1e-5) for h in result} == ranking
         assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
-    by_mean = ExactIndex(model.ensemble, list(CORPUS), pages, uncertainty=False).search(queries, 3)
+    by_mean = Corpus(model.ensemble, list(CORPUS), pages, uncertainty=False).search(queries, 3)
     assert [list(r)[0] for r in by_mean] == [list(CORPUS)[i] for i in means.argmax(axis=1)]
     assert all(len(r) == 3 for r in by_mean)
 
@@ -135,7 +137,7 @@ def test_classification_equals_a_probe_on_the_embeddings(model):
 @pytest.mark.parametrize("kind", ["retrieval", "sts", "classification"])
 def test_one_expert_without_uncertainty_is_the_plain_model(models, kind):
     for path in models:
-        ours = UECModel.from_experts([path], pairs=pairs(), uncertainty=False, device="cpu")
+        ours = UECModel.from_experts([path], recipe=Recipe(pairs()), uncertainty=False, device="cpu")
         plain = mteb.SentenceTransformerEncoderWrapper(path, device="cpu")
         found, expected = evaluate(ours, tasks()[kind]), evaluate(plain, tasks()[kind])
         assert found["main_score"] == pytest.approx(expected["main_score"], abs=1e-5)
@@ -145,7 +147,9 @@ def test_prompts_are_those_mteb_would_choose(models, tmp_path):
     expert = Expert.load(models[1], device="cpu")
     expert.model.prompts = {"query": "what is ", "document": "", "STS": "hello ", "SciFact": "cat "}
     expert.model.save(str(tmp_path / "prompted"))
-    ours = UECModel.from_experts([tmp_path / "prompted"], pairs=pairs(), uncertainty=False, device="cpu")
+    ours = UECModel.from_experts(
+        [tmp_path / "prompted"], recipe=Recipe(pairs()), uncertainty=False, device="cpu"
+    )
     assert ours.mteb_model_meta.use_instructions
     texts = list(QUERIES.values())
 
@@ -212,7 +216,7 @@ def test_texts_without_content_are_found_by_nothing(model):
 def test_sum_layout(models, tmp_path):
     other = static_model(tmp_path / "other", 1)
     ours = UECModel.from_experts(
-        [models[0], other], pairs=pairs(), layout="sum", temperature=0.5, device="cpu"
+        [models[0], other], recipe=Recipe(pairs(), layout="sum", temperature=0.5), device="cpu"
     )
     assert 0 < evaluate(ours, tasks()["retrieval"])["ndcg_at_10"] < 1
     assert -1 < evaluate(ours, tasks()["sts"])["main_score"] < 1
@@ -250,6 +254,7 @@ def test_mteb_loads_the_model_again_from_its_metadata(index):
     with Engine.open(index, device="cpu") as engine:
         experts = {e.label: e for e in engine.experts}
     assert UECModel.open(index, experts=experts).mteb_model_meta.loader is None
+    assert UECModel.open(Location(index), device="cpu").mteb_model_meta.loader is None  # may hold secrets
 
 
 def test_results_are_kept_under_name_and_revision(model, tmp_path, monkeypatch):
@@ -293,6 +298,6 @@ def test_search_needs_a_corpus_and_each_document_an_id_of_its_own(model):
     documents = model.ensemble.encode_documents(["cat dog", "bird"]).gaussian
     for ids in (["a"], ["a", "a"], ["a", "b", "c"]):
         with pytest.raises(InvalidInputError, match="an id of its own"):
-            ExactIndex(model.ensemble, ids, [documents])
+            Corpus(model.ensemble, ids, [documents])
     with pytest.raises(InvalidInputError, match="all of one class"):
         classification_task("x", [("a", 1), ("b", 1)], [("c", 1)])

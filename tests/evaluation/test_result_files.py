@@ -8,7 +8,6 @@ import pytest
 from tests.evaluation import made_up_results as made_up
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.report_page import check_result, read_results
-from uec_retriever.evaluation.report_page.result_files import reliability, studies
 
 SMALL = made_up.retrieval(queries=20, sets=("covidqa", "cranfield"))
 CELL = ("sets", "covidqa", "methods", "UEC kron", "metrics", "nDCG@10")
@@ -22,21 +21,9 @@ def test_each_kind_is_known(name):
 
 def test_uae_results_of_the_command_and_of_the_benchmark():
     alone = check_result({**made_up.provenance("uae"), **made_up.study()}, "uae.json")
-    [(title, study)] = studies(alone)
+    [(title, study)] = alone.studies
     assert (title, list(study["scopes"])) == ("qasper_dev_evidence", ["corpus", "group"])
-    assert [t for t, _ in studies(check_result(made_up.uae(), "x"))] == ["qasper_dev_evidence, judge SmolLM2"]
-
-
-def test_reliability_is_found_wherever_it_is():
-    group = made_up.reliability()
-    for content, title in (
-        (made_up.calibration(), "stsb_en"),
-        (made_up.sts(pairs=20), "stsb_en"),
-        ({"kind": "calibration", **made_up.provenance(), "calibration": group}, ""),
-    ):
-        found = reliability(check_result(content, "x"))
-        assert found[0][0] == title
-        assert list(found[0][1]) == list(group)
+    assert [t for t, _ in check_result(made_up.uae(), "x").studies] == ["qasper_dev_evidence, judge SmolLM2"]
 
 
 def changed(path, value=None):
@@ -69,7 +56,11 @@ def changed(path, value=None):
         ((*CELL, "difference"), {"mean": 0}, "difference lacks 'low'"),
         ((*CELL[:4], "coefficients", "tools"), "much", "tools is not a number but 'much'"),
         (("sets", "covidqa", "stages", "scores"), [1], "stages: scores is not a number"),
-        (("sets", "covidqa", "abstention", "uniform", "curve", "coverage"), [0.5], "as many values"),
+        (
+            ("sets", "covidqa", "abstention", "uniform", "curve", "coverage"),
+            [0.5],
+            "as many values as coverage",
+        ),
         (("mean", "uniform", "nDCG@10"), {"mean": 1}, "nDCG@10 lacks 'low'"),
         (("tables",), [{"name": "a", "title": "b", "columns": ["x"], "rows": [[1, 2]]}], "has not 1 entries"),
     ],
@@ -81,15 +72,14 @@ def test_what_is_missing_is_named(path, value, words):
     assert words in str(refusal.value)
 
 
-def test_a_calibration_needs_bins():
-    with pytest.raises(InvalidInputError, match="lacks a reliability diagram"):
-        check_result({"kind": "calibration", **made_up.provenance()}, "x")
-
-
-def test_times_are_as_many_as_sizes():
+def test_curves_have_as_many_points_as_places():
     content = made_up.scaling()
-    content["sweeps"]["K"]["milliseconds"]["values"]["dot product"].pop()
-    with pytest.raises(InvalidInputError, match="dot product has not as many values as there are sizes"):
+    content["curves"][0]["panels"]["K, experts"]["lines"]["dot product"] = [1.0]
+    with pytest.raises(InvalidInputError, match="dot product has not as many values as x"):
+        check_result(content, "x")
+    content = made_up.calibration()
+    content["curves"][0]["panels"]["cosine"]["counts"].pop()
+    with pytest.raises(InvalidInputError, match="cosine: counts has not as many values as x"):
         check_result(content, "x")
 
 

@@ -1,4 +1,4 @@
-"""Sentence pairs: scores against naive loops, Spearman against scipy, and the whole study on tiny experts."""
+"""Sentence pairs: Spearman against scipy, and single experts, all alike and UEC on tiny ones."""
 
 import json
 
@@ -7,16 +7,12 @@ import pytest
 from scipy.stats import spearmanr
 
 from tests.evaluation.made_up import tiny_experts, write_pairs
-from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import CorpusError, InvalidInputError
-from uec_retriever.evaluation.fitted import fit_experts, linearise_texts
-from uec_retriever.evaluation.pair_scores import cosines, uec_scores
-from uec_retriever.evaluation.resampling import cells, rank_correlation, resampled, spearman
-from uec_retriever.evaluation.sts import StsOptions, run_sts
-from uec_retriever.evaluation.tables import read_labelled, read_pairs
-from uec_retriever.evaluation.weights import best_weights, simplex
+from uec_retriever.evaluation.bootstrap import compare, resample
+from uec_retriever.evaluation.labelled_texts import read_labelled, read_pairs
+from uec_retriever.evaluation.sts import StsOptions, run_sts, similar_pairs, spearman
 
-SMALL = StsOptions(limit=30, train_pairs=20, calibration_pairs=40)
+SMALL = StsOptions(limit=30, calibration_pairs=40)
 
 
 @pytest.fixture(scope="module")
@@ -26,105 +22,59 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def experts(tmp_path_factory):
-    return tiny_experts(tmp_path_factory.mktemp("models"), "bert", "bert")
-
-
-@pytest.fixture(scope="module")
-def fitted(folder, experts):
-    pairs = read_pairs(folder)
-    calibration = CalibrationPairs(pairs.one, pairs.other)
-    return fit_experts(experts, calibration, "kron", linearise_texts(experts, pairs.one), temperature=0.1)
+    return tiny_experts(tmp_path_factory.mktemp("models"), "bert", "qwen3")
 
 
 @pytest.fixture(scope="module")
 def result(folder, experts):
     told = []
     found = run_sts([folder], experts, SMALL, lambda *what: told.append(what))
-    assert told
+    assert told[0] == ("toy: bert0", 0, 5)
     return found
 
 
-def test_scores_of_a_pair_are_the_naive_loop(fitted):
-    one, other = [0, 1, 2], [3, 4, 4]
-    found = uec_scores(fitted, one, other)
-    pi = fitted.coefficients()
-    np.testing.assert_allclose(pi.sum(axis=1), 1)
-    for n, (a, b) in enumerate(zip(one, other, strict=True)):
-        expected, before = 0.0, 0.0
-        for q, c in ((a, b), (b, a)):
-            m = v = 0.0
-            for k, g in enumerate(fitted.gaussians):
-                m += pi[q, k] * float(g.mean[q] @ g.mean[c])
-                v += float((pi[q, k] * g.mean[q]) ** 2 @ g.variance[c])
-                v += float(pi[q, k] ** 2 * g.variance[q] @ (g.mean[c] ** 2 + g.variance[c]))
-            expected += m / np.sqrt(1 + np.pi * v / 8) / 2
-            before += m / 2
-        assert found.score[n] == pytest.approx(expected, rel=1e-4)
-        assert found.mean[n] == pytest.approx(before, rel=1e-4)
-    swapped = uec_scores(fitted, other, one)
-    np.testing.assert_allclose(found.score, swapped.score, rtol=1e-6)
+def unit(expert, texts):
+    vectors = expert.linearise(texts, "text").embeddings.numpy()
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_without_coefficients_and_similarity_it_is_the_uniform_ensemble(fitted):
-    one, other = list(range(10)), list(range(10, 20))
-    plain = uec_scores(fitted, one, other, similarity=False, adaptive=False)
-    np.testing.assert_allclose(plain.score, cosines(fitted.gaussians, one, other).mean(axis=1), rtol=1e-5)
-    assert plain.kind == "ablation"
-    assert uec_scores(fitted, one, other).kind == "uec"
-    summed = uec_scores(fitted, one, one, layout="sum", similarity=False)
-    np.testing.assert_allclose(summed.score, 1, rtol=1e-5)
-
-
-def test_the_whole_study(result, experts):
-    labels = [e.label for e in experts]
+def test_experts_and_the_uniform_ensemble_are_those_of_plain_cosines(result, folder, experts):
+    test = read_pairs(folder).sample(30, 0)
+    cosines = [(unit(e, test.one) * unit(e, test.other)).sum(axis=1) for e in experts]
     methods = result["sets"]["toy"]["methods"]
-    assert {*labels, "uniform", "weighted", "UEC diag", "UEC kron", "UEC kron sum"} <= set(methods)
-    assert {
-        f"UEC {s}, {a}" for s in ("diag", "kron") for a in ("no similarity", "no coefficients", "neither")
-    } <= set(methods)
-    assert [methods[label]["kind"] for label in (*labels, "uniform", "UEC kron")] == [
-        "single", "single", "ensemble", "uec",
-    ]  # fmt: skip
+    expected = {e.label: c for e, c in zip(experts, cosines, strict=True)} | {
+        "uniform": np.mean(cosines, axis=0)
+    }
+    for label, similarity in expected.items():
+        assert methods[label]["Spearman"]["mean"] == pytest.approx(
+            spearmanr(similarity, test.gold).statistic, abs=2e-3
+        )
+    assert len({methods[label]["Spearman"]["mean"] for label in expected}) == 3
+
+
+def test_the_whole_result(result):
+    methods = result["sets"]["toy"]["methods"]
+    assert {m: v["kind"] for m, v in methods.items()} == {
+        "bert0": "single", "qwen31": "single", "uniform": "ensemble", "UEC diag": "uec", "UEC kron": "uec",
+    }  # fmt: skip
     for method in methods.values():
         cell = method["Spearman"]
-        assert cell["low"] <= cell["mean"] <= cell["high"]
+        assert -1 <= cell["low"] <= cell["mean"] <= cell["high"] <= 1
         assert cell["n"] == 30
     assert methods["uniform"]["Spearman"]["difference"] == {"mean": 0, "low": 0, "high": 0}
-    uniform = methods["uniform"]["Spearman"]["mean"]
-    assert methods["UEC kron, neither"]["Spearman"]["mean"] == pytest.approx(
-        uniform, abs=1e-3
-    )  # ties of rounding
-    assert sum(methods["UEC kron"]["coefficients"].values()) == pytest.approx(1)
     assert result["mean"]["UEC diag"]["Spearman"]["mean"] == methods["UEC diag"]["Spearman"]["mean"]
+    assert result["chosen"]["toy"]["calibration pairs from"].startswith("train pairs")
+    assert 0 < result["chosen"]["toy"]["UEC"]["kron"]["temperature"] <= 5
     json.dumps(result, allow_nan=False)
 
 
-def test_reliability_is_there_before_and_after(result):
-    found = result["sets"]["toy"]["reliability"]
-    assert {
-        "uniform, stated",
-        "uniform, fitted",
-        "UEC kron, stated",
-        "UEC kron, fitted with variance",
-    } <= set(found)
-    assert all(0 <= cell["ECE"] <= 1 for cell in found.values())
-    assert found["uniform, stated"]["Var-ECE"] is None
-    assert found["UEC kron, stated"]["Var-ECE"] > 0
-    told = found["UEC kron, fitted"]["variance predicts error"]
-    assert -1 <= told["low"] <= told["mean"] <= told["high"] <= 1
-
-
-def test_what_was_chosen_is_said(result, folder, experts, tmp_path):
-    chosen = result["chosen"]["toy"]
-    assert chosen["weights from"] == "Spearman on 20 train pairs"
-    assert chosen["calibration pairs from"].startswith("train pairs")
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    (bare / "pairs.tsv").write_text((folder / "pairs.tsv").read_text())
-    alone = run_sts([bare], experts[:1], SMALL)
-    assert alone["chosen"]["bare"]["weights from"] == "held-out calibration pairs"
-    assert alone["chosen"]["bare"]["calibration pairs from"] == "halves"
-    assert "UEC kron sum" not in alone["sets"]["bare"]["methods"]
+def test_calibration_pairs_without_a_train_split(folder):
+    test = read_pairs(folder)
+    assert similar_pairs(test, None, 40, 0).source == "halves"
+    assert (
+        "train pairs" not in similar_pairs(test, read_pairs(folder, "train.tsv").rows([0, 1]), 40, 0).source
+    )
+    assert similar_pairs(test.rows([0]), None, 40, 0).source not in ("halves", "")
 
 
 def test_spearman_is_scipys_and_resampling_is_paired():
@@ -134,31 +84,15 @@ def test_spearman_is_scipys_and_resampling_is_paired():
     np.testing.assert_allclose(
         spearman(scores, truth), [spearmanr(scores[:, k], truth).statistic for k in range(2)]
     )
-    draws = resampled(lambda rows: spearman(scores[rows], truth[rows]), 60, 0)
-    found = cells({"good": 0, "poor": 1}, spearman(scores, truth), draws, 60, "good")
-    assert found["poor"]["difference"]["high"] < 0
-    assert found["good"]["low"] < found["good"]["mean"] < found["good"]["high"]
-    error = (1 - found["good"]["mean"] ** 2) / np.sqrt(60)
-    assert found["good"]["high"] - found["good"]["low"] == pytest.approx(4 * error, rel=0.6)
-
-
-def test_rank_correlation_draws_whole_groups():
-    random = np.random.default_rng(1)
-    one = np.repeat(random.normal(size=30), 20)
-    other = one + np.repeat(random.normal(size=30), 20)
-    alone, grouped = (
-        rank_correlation(one, other, 0),
-        rank_correlation(one, other, 0, np.repeat(np.arange(30), 20)),
-    )
-    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
-    assert rank_correlation(one, np.ones(600), 0) is None
-
-
-def test_weights_are_the_best_on_the_grid():
-    assert len(list(simplex(2))) == 11
-    assert all(w.sum() == pytest.approx(1) for w in simplex(4))
-    assert best_weights(2, lambda w: -((w[0] - 0.3) ** 2)).tolist() == [0.3, 0.7]
-    assert best_weights(3, lambda w: 0.0) == pytest.approx([1 / 3] * 3)
+    draws = resample(lambda rows: spearman(scores[rows], truth[rows]), 60, 0, 500)
+    values = spearman(scores, truth)
+    poor = compare(values[1], draws[:, 1], values[0], draws[:, 0])
+    assert poor["difference"]["high"] < 0
+    good = compare(values[0], draws[:, 0], values[0], draws[:, 0])
+    assert good["low"] < good["mean"] < good["high"]
+    assert good["difference"] == {"mean": 0, "low": 0, "high": 0}
+    error = (1 - good["mean"] ** 2) / np.sqrt(60)
+    assert good["high"] - good["low"] == pytest.approx(4 * error, rel=0.6)
 
 
 def test_what_cannot_be_read_is_said(tmp_path, experts):

@@ -136,6 +136,13 @@ def test_finding_changes_no_weight_and_no_gradient(tiny):
     assert all(torch.equal(before[name], p) and p.grad is None for name, p in model.named_parameters())
 
 
+def test_finding_leaves_the_global_generator_as_it_is(tiny):
+    model = tiny("bert")
+    before = torch.get_rng_state()
+    find_last_layer(model)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 class Gate(Dense):
     def forward(self, features):
         x = self.linear(features["sentence_embedding"])

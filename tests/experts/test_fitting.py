@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from devtools.tiny import tokenizer
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.errors import NumericalError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fitting import fit_posterior
 from uec_retriever.laplace.basis import MAXIMUM_RANK, TOLERANCE
@@ -71,3 +72,13 @@ def test_a_basis_that_misses_its_tolerance_is_told(caplog, tmp_path):
     assert fit.basis_error == pytest.approx(np.quantile(errors, 0.99), rel=1e-3)
     save_posterior(tmp_path / "p", fit.posterior, fit.header)  # the file is one that version 0.1.0 reads
     assert set(asdict(load_posterior(tmp_path / "p")[1])) == HEADER
+
+
+@pytest.mark.parametrize("structure", ["diag", "kron"])
+def test_a_broken_model_is_not_blamed_on_the_pairs(tiny, pairs, structure):
+    model = tiny("bert")
+    token = model.tokenizer.get_vocab()["boundary"]
+    with torch.no_grad():
+        model[0].auto_model.embeddings.word_embeddings.weight[token, 3] = float("nan")
+    with pytest.raises(NumericalError, match=r"expert tiny.* text \d+ has a zero, NaN"):
+        fit_posterior(Expert(model, "tiny"), pairs, structure=structure)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def test_round_trip_is_bit_identical_also_for_variances_of_new_features(tmp_path
     path = tmp_path / "posterior.safetensors"
     posterior = make_posterior(kind)
     if calibrated:
-        posterior = posterior.calibrated(2 / 7, random(2, D))
+        posterior = replace(posterior, scale=2 / 7, basis=random(2, D))
     features = random(9, INPUTS, seed=5)
     expected = posterior.output_variance(features)  # also fills the caches, which must not be stored
     save_posterior(path, posterior, make_header(posterior.structure))
@@ -123,6 +124,17 @@ def test_file_of_something_else_is_corrupt(tmp_path):
     path = tmp_path / "posterior.safetensors"
     path.write_bytes(b"not a posterior at all, but long enough to hold a length")
     with pytest.raises(CorruptFileError):
+        load_posterior(path)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path, _ = saved(tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("uec_retriever.laplace.files.safe_open", refuse)  # root may read anything
+    with pytest.raises(StorageError, match="Permission denied"):
         load_posterior(path)
 
 
@@ -186,7 +198,7 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(StorageError, match="No space left on device"):
-        save_posterior(path, posterior.calibrated(5.0, random(1, D)), make_header())
+        save_posterior(path, replace(posterior, scale=5.0, basis=random(1, D)), make_header())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -228,7 +228,7 @@ def test_variance_is_linear_in_scale_and_quadratic_in_features(make):
     g = numbers(4, INPUTS, seed=3).float()
     variance = make().output_variance(g)
     assert_close(make(scale=7.0).output_variance(g), 7 * variance, **SINGLE)
-    assert_close(make().calibrated(0.1, torch.ones(1, D)).output_variance(g), 0.1 * variance, **SINGLE)
+    assert_close(replace(make(), scale=0.1).output_variance(g), 0.1 * variance, **SINGLE)
     assert_close(make().output_variance(3 * g), 9 * variance, **SINGLE)
 
 

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uec_retriever.cli.common import (
-    DEVICE,
-    JSON,
-    TRUST,
-    errors,
-    finite,
-    load_experts,
-    output,
-    print_json,
-    quiet_libraries,
-    result_table,
-    status,
-)
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.cli.common import DEVICE, JSON, TRUST, load_experts, quiet_libraries, status
+from uec_retriever.cli.eval_options import EXPERT, OUT, QUERIES, SEED, SPLIT, finish, split_labels
 
 if TYPE_CHECKING:
     from uec_retriever.evaluation.collection import Collection
-    from uec_retriever.evaluation.members import Calibration
+    from uec_retriever.evaluation.expert_set import ExpertSet
     from uec_retriever.experts.expert import Expert
 
 _METHODS = "single,uniform,weighted,rrf,merged,diag,kron,sum,ablation,oracle"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `uec eval`."""
-    app.command("retrieval")(retrieval)
-
-
 def retrieval(
     data: Annotated[list[Path], typer.Option(help="BEIR folder. Repeat for more.", show_default=False)],
-    expert: Annotated[
-        list[str],
-        typer.Option(help="A sentence-transformers model as LABEL=PATH. Repeat.", show_default=False),
-    ],
+    expert: EXPERT,
     posterior: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,7 +37,7 @@ def retrieval(
         str,
         typer.Option(help="What to compare, separated by commas; sum and ablation go with diag and kron."),
     ] = _METHODS,
-    split: Annotated[str, typer.Option(help="Which qrels. Choose on train, report on test.")] = "test",
+    split: SPLIT = "test",
     temperature: Annotated[
         str,
         typer.Option(
@@ -73,9 +52,7 @@ def retrieval(
     merge: Annotated[
         bool, typer.Option(help="Ask every set's questions against the merged corpus of all, too.")
     ] = False,
-    queries: Annotated[
-        int | None, typer.Option(min=1, help="At most this many queries of each set, a random sample.")
-    ] = None,
+    queries: QUERIES = None,
     documents: Annotated[
         int | None, typer.Option(min=1, help="At most this many documents, all relevant ones among them.")
     ] = None,
@@ -83,8 +60,8 @@ def retrieval(
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps encodings; the next run continues from there.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for retrieval.json.")] = None,
-    seed: Annotated[int, typer.Option(help="Of samples and bootstrap.")] = 0,
+    out: OUT = None,
+    seed: SEED = 0,
     device: DEVICE = None,
     trust_remote_code: TRUST = False,
     json: JSON = False,
@@ -96,16 +73,16 @@ def retrieval(
 
     Example: `uec eval retrieval --data scifact --expert mini=MODEL --expert static=MODEL --out results`
     """
-    files, others, scopes = (
-        _named(o, s) for o, s in (("posterior", posterior), ("merged", merged), ("scope", scope))
-    )
-    experts = load_experts(expert, device, trust_remote_code)
+    files, others = split_labels("--posterior", posterior), split_labels("--merged", merged)
+    scopes = split_labels("--scope", scope, "SCOPE")
+    experts: Sequence[Expert] = load_experts(expert, device, trust_remote_code)
     with status("Reading the collections"):
         quiet_libraries()
-        from uec_retriever.atomic import write_atomically
-        from uec_retriever.evaluation.encoding import EncodingCache
-        from uec_retriever.evaluation.report import provenance
-        from uec_retriever.evaluation.retrieval import RetrievalOptions, run_retrieval, train_collections
+        from uec_retriever.evaluation.collection import load_collection
+        from uec_retriever.evaluation.encoding_cache import EncodingCache
+        from uec_retriever.evaluation.methods import RetrievalOptions
+        from uec_retriever.evaluation.provenance import provenance
+        from uec_retriever.evaluation.retrieval import run_retrieval, train_collections
         from uec_retriever.experts.expert import Expert
 
         begun = provenance(seed)
@@ -116,53 +93,31 @@ def retrieval(
             pairs=pairs,
             seed=seed,
         )
-        collections = _collections(data, split, queries, documents, seed)
+        collections = [load_collection(f, split).sample(queries, seed).shortened(documents) for f in data]
         keep = EncodingCache(cache)
         experts = [keep.expert(e) for e in experts]
+        loading = {"device": device, "trust_remote_code": trust_remote_code}
         models = {
-            label: keep.expert(
-                Expert.load(paths[-1], label=label, device=device, trust_remote_code=trust_remote_code)
-            )
+            label: keep.expert(Expert.load(paths[-1], label=label, **loading))  # type: ignore[arg-type]
             for label, paths in others.items()
         }
         trains: Mapping[str, Sequence[Collection]] = {}
         if split != "train":
             trains = train_collections(data, collections)
-        calibration = _calibration(experts, files, collections, pairs, seed) if files else None
+        fitted = _load_fitted(experts, files, collections, pairs, seed) if files else None
         if merge:
             collections, trains = _with_merged(collections, trains)
     with status("Evaluating") as spinner:
         result = run_retrieval(
             collections,
-            experts,
+            fitted or experts,
             options,
-            calibration=calibration,
             merged=models,
             train=trains,
             progress=lambda name: spinner.update(name) if spinner else None,
         )
-    full = finite({**begun, "models": {e.label: e.name for e in [*experts, *models.values()]}, **result})
-    if out:
-        text = json_module.dumps(full, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomically(out / "retrieval.json", text.encode())
-        errors.print(f"written to {out / 'retrieval.json'}")
-    if json:
-        print_json(full)
-    else:
-        _show(result)
-
-
-def _named(option: str, specs: Sequence[str] | None) -> dict[str, list[str]]:
-    """Label -> what it stands for, in the order given."""
-    found: dict[str, list[str]] = {}
-    for spec in specs or ():
-        label, separator, value = spec.partition("=")
-        if not (label and separator and value):
-            raise InvalidInputError(
-                f"--{option} {spec!r}: say LABEL={'SCOPE' if option == 'scope' else 'PATH'}"
-            )
-        found.setdefault(label, []).append(value)
-    return found
+    named = {e.label: e.name for e in [*experts, *models.values()]}
+    finish("retrieval", {**begun, "models": named, **result}, out, json)
 
 
 def _temperature(text: str) -> float | str:
@@ -172,27 +127,24 @@ def _temperature(text: str) -> float | str:
         return text  # a way to choose it; the options refuse others
 
 
-def _collections(
-    data: Sequence[Path], split: str, queries: int | None, documents: int | None, seed: int
-) -> list[Collection]:
-    from uec_retriever.evaluation.collection import load_collection
-
-    return [load_collection(folder, split).sample(queries, seed).shortened(documents) for folder in data]
-
-
-def _calibration(
+def _load_fitted(
     experts: Sequence[Expert],
     files: Mapping[str, Sequence[str]],
     collections: Sequence[Collection],
     pairs: int,
     seed: int,
-) -> Calibration:
+) -> ExpertSet:
     """Given posteriors; their references are pseudo-pairs of all collections, as many of each."""
-    from uec_retriever.evaluation.members import Calibration, collection_pairs, join_pairs, load_members
+    from uec_retriever.evaluation.expert_set import (
+        ExpertSet,
+        collection_pairs,
+        join_pairs,
+        load_experts_fitted,
+    )
 
-    members = load_members(experts, {label: [Path(p) for p in paths] for label, paths in files.items()})
+    fitted = load_experts_fitted(experts, {label: [Path(p) for p in paths] for label, paths in files.items()})
     each = max(16, pairs // len(collections))
-    return Calibration(members, join_pairs([collection_pairs(c, each, seed) for c in collections]))
+    return ExpertSet(experts, fitted, join_pairs([collection_pairs(c, each, seed) for c in collections]))
 
 
 def _with_merged(
@@ -206,12 +158,3 @@ def _with_merged(
     labelled = [c for found in trains.values() for c in found]
     tuning = with_queries(whole, labelled).by_domain() if labelled else []
     return [*collections, *parts], {**trains, **{c.name: tuning for c in parts}}
-
-
-def _show(result: Mapping[str, Any]) -> None:
-    from uec_retriever.evaluation.retrieval import retrieval_rows
-
-    columns, rows = retrieval_rows(result)
-    title = f"nDCG@10 [95 % interval], {result['split']} split"
-    output.print(result_table(title, columns, rows))
-    output.print(f"* the paired 95 % interval of the difference to {result['baseline']} leaves out 0")

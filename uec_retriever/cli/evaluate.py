@@ -1,39 +1,112 @@
-"""`uec eval`: evaluation on test collections."""
+"""`uec eval`: evaluation on test collections, and a page of its results."""
 
 from __future__ import annotations
 
-import json as json_module
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from uec_retriever.cli import eval_report, eval_retrieval, eval_similarity
+from uec_retriever.cli import eval_retrieval
 from uec_retriever.cli.common import (
     DEVICE,
     JSON,
     TRUST,
-    errors,
+    load_experts,
     output,
     print_json,
     quiet_libraries,
-    result_table,
     status,
 )
+from uec_retriever.cli.eval_options import EXPERT, OUT, QUERIES, SEED, SPLIT, finish, split_labels
 from uec_retriever.errors import InvalidInputError
 
-if TYPE_CHECKING:
-    from uec_retriever.utility_labeler.judge import Judge
-
+LIMIT = Annotated[
+    int | None,
+    typer.Option(min=1, help="At most this many test texts or pairs of each set, a random sample."),
+]
+PAIRS = Annotated[int, typer.Option(min=16, help="At most this many calibration pairs for the posteriors.")]
+TEMPERATURE = Annotated[
+    float | None, typer.Option(help="T of the coefficients; chosen on held-out calibration pairs if absent.")
+]
 app = typer.Typer(no_args_is_help=True, help="Evaluate on test data: retrieval, similarity, classification.")
-eval_report.register(app)
-eval_retrieval.register(app)
-eval_similarity.register(app)
+app.command("retrieval")(eval_retrieval.retrieval)
 
 
-@app.callback()
-def evaluation() -> None:
-    """Evaluate on test data: retrieval, similarity, classification."""
+@app.command("sts")
+def sts(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder with pairs.tsv (score, sentence, sentence) and perhaps train.tsv. Repeat.",
+            show_default=False,
+        ),
+    ],
+    expert: EXPERT,
+    limit: LIMIT = None,
+    calibration_pairs: PAIRS = 320,
+    temperature: TEMPERATURE = None,
+    out: OUT = None,
+    seed: SEED = 0,
+    device: DEVICE = None,
+    trust_remote_code: TRUST = False,
+    json: JSON = False,
+) -> None:
+    """Spearman correlation of sentence pairs with gold scores: each expert, all of them alike, and UEC.
+
+    Example: `uec eval sts --data stsb --expert mini=MODEL --expert static=MODEL --out results`
+    """
+    experts = load_experts(expert, device, trust_remote_code)
+    from uec_retriever.evaluation.provenance import provenance
+    from uec_retriever.evaluation.sts import StsOptions, run_sts
+
+    begun = provenance(seed)
+    options = StsOptions(limit=limit, calibration_pairs=calibration_pairs, temperature=temperature, seed=seed)
+    with _spinner() as tell:
+        result = run_sts(data, experts, options, tell)
+    finish("sts", {**begun, "models": {e.label: e.name for e in experts}, **result}, out, json)
+
+
+@app.command("classification")
+def classification(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder with train.tsv and test.tsv (label, text). Repeat.",
+            show_default=False,
+        ),
+    ],
+    expert: EXPERT,
+    limit: LIMIT = None,
+    labels: Annotated[int | None, typer.Option(min=2, help="At most this many labels of each set.")] = None,
+    per_label: Annotated[int, typer.Option(min=1, help="Training texts of each label in a round.")] = 8,
+    rounds: Annotated[
+        int,
+        typer.Option(min=1, help="Training samples; figures are means over them, intervals over them too."),
+    ] = 10,
+    calibration_pairs: PAIRS = 320,
+    temperature: TEMPERATURE = None,
+    out: OUT = None,
+    seed: SEED = 0,
+    device: DEVICE = None,
+    trust_remote_code: TRUST = False,
+    json: JSON = False,
+) -> None:
+    """Accuracy and macro F1 of MTEB's logistic probe on the embeddings of each method (extra `mteb`).
+
+    Example: `uec eval classification --data clinc150 --expert mini=MODEL --expert static=MODEL --rounds 3`
+    """
+    experts = load_experts(expert, device, trust_remote_code)
+    from uec_retriever.evaluation.classification import ClassificationOptions, run_classification
+    from uec_retriever.evaluation.provenance import provenance
+
+    begun = provenance(seed)
+    options = ClassificationOptions(limit, labels, per_label, rounds, calibration_pairs, temperature, seed)
+    with _spinner() as tell:
+        result = run_classification(data, experts, options, tell)
+    finish("classification", {**begun, "models": {e.label: e.name for e in experts}, **result}, out, json)
 
 
 @app.command("uae")
@@ -45,7 +118,7 @@ def uae(
             help="A bi-encoder as LABEL=PATH. Repeat; the first is the baseline.", show_default=False
         ),
     ],
-    split: Annotated[str, typer.Option(help="Which qrels. Choose on train, report on test.")] = "test",
+    split: SPLIT = "test",
     scope: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,9 +146,9 @@ def uae(
     max_tokens: Annotated[
         int | None, typer.Option(help="Tokens of its prompts; what the model can read if absent.")
     ] = None,
-    queries: Annotated[int | None, typer.Option(help="At most this many questions, a random sample.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for uae.json.")] = None,
-    seed: Annotated[int, typer.Option(help="Of samples and bootstrap.")] = 0,
+    queries: QUERIES = None,
+    out: OUT = None,
+    seed: SEED = 0,
     device: DEVICE = None,
     trust_remote_code: TRUST = False,
     json: JSON = False,
@@ -86,84 +159,83 @@ def uae(
 
     Example: `uec eval uae --data qasper --model base=MODEL --model uae=my-model --llm JUDGE --answers 100`
     """
-    named = [_named(spec, "--model") for spec in model]
-    crossed = [_named(spec, "--cross-encoder") for spec in cross_encoder or ()]
-    for option, pairs in (("--model", named), ("--cross-encoder", crossed)):
-        if len({label for label, _ in pairs}) < len(pairs):
-            raise InvalidInputError(f"two of {option} have the same label: name them apart")
+    named, crossed = _one_each("--model", model), _one_each("--cross-encoder", cross_encoder)
     if answers and llm is None:
         raise InvalidInputError("--answers needs a language model: give --llm")
     with status("Loading"):
         quiet_libraries()
-        from uec_retriever.evaluation.answers import Answerer
         from uec_retriever.evaluation.collection import load_collection
-        from uec_retriever.evaluation.rankers import CrossEncoderScorer, LikelihoodScorer, PairScorer
-        from uec_retriever.evaluation.report import provenance
-        from uec_retriever.evaluation.study import StudyOptions, run_study
+        from uec_retriever.evaluation.provenance import provenance
+        from uec_retriever.evaluation.rerankers import (
+            Answerer,
+            CrossEncoderReranker,
+            LikelihoodReranker,
+            Reranker,
+        )
+        from uec_retriever.evaluation.uae import UaeOptions, run_uae
         from uec_retriever.experts.loading import load_cross_encoder, load_model
+        from uec_retriever.utility_labeler.local import LocalJudge
 
-        options = StudyOptions(rerank_depth, answers, compose, tuple(scope) if scope else None, seed)
+        options = UaeOptions(rerank_depth, answers, compose, tuple(scope) if scope else None, seed)
         begun = provenance(seed)
         collection = load_collection(data, split).sample(queries, seed)
         loading: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
-        systems = {label: load_model(path, **loading) for label, path in named}
-        rerankers: dict[str, PairScorer] = {
-            label: CrossEncoderScorer(load_cross_encoder(path, **loading)) for label, path in crossed
+        models = {label: load_model(path, **loading) for label, path in named.items()}
+        rerankers: dict[str, Reranker] = {
+            label: CrossEncoderReranker(load_cross_encoder(path, **loading))
+            for label, path in crossed.items()
         }
-        judge = _judge(llm, gguf_file, device, trust_remote_code)
+        judge = LocalJudge.load(llm, gguf_file=gguf_file, **loading) if llm else None
         if judge is not None:
-            rerankers["LLM"] = LikelihoodScorer(judge, max_tokens=max_tokens)
+            rerankers["LLM"] = LikelihoodReranker(judge, max_tokens)
         answerer = Answerer(judge, passages, max_tokens=max_tokens) if judge and answers else None
-    with status("Evaluating") as spinner:
-        result = run_study(
-            collection,
-            systems,
-            options,
-            rerankers=rerankers,
-            answerer=answerer,
-            progress=lambda what, done, total: _tell(spinner, what, done, total),
-        )
-    models = {"models": dict(named), "cross_encoders": dict(crossed)}
-    full = {**begun, **models, "llm": judge.description if judge else None, **result}
-    if out:
-        from uec_retriever.atomic import write_atomically
+    with _spinner() as tell:
+        result = run_uae(collection, models, options, rerankers=rerankers, answerer=answerer, progress=tell)
+    used = {"models": named, "cross_encoders": crossed, "llm": judge.description if judge else None}
+    finish("uae", {**begun, **used, **result}, out, json)
 
-        write_atomically(
-            out / "uae.json", (json_module.dumps(full, indent=1, ensure_ascii=False) + "\n").encode()
-        )
-        errors.print(f"written to {out / 'uae.json'}")
+
+@app.command("report")
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="JSON files that `uec eval` or the benchmarks wrote.",
+            metavar="RESULT.json...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the figures.", show_default=False)],
+    title: Annotated[str, typer.Option(help="Of the page.")] = "uec-retriever: evaluation",
+    json: JSON = False,
+) -> None:
+    """Write one self-contained HTML page, and its figures as PNG files.
+
+    Example: `uec eval report results/retrieval.json results/sts.json --out report`
+    """
+    with status("Drawing"):
+        from uec_retriever.evaluation.report_page import read_results, write_report
+
+        written = write_report(read_results(results), out, title)
     if json:
-        print_json(full)
+        print_json({"page": str(written.page), "figures": [str(f) for f in written.figures]})
         return
-    _show(result)
+    output.print(f"written to {written.page}, and {len(written.figures)} figures beside it", soft_wrap=True)
 
 
-def _named(spec: str, option: str) -> tuple[str, str]:
-    label, separator, path = spec.partition("=")
-    if not (label and separator and path):
-        raise InvalidInputError(f"{option} {spec!r}: say LABEL=PATH")
-    return label, path
+def _one_each(option: str, specs: Sequence[str] | None) -> Mapping[str, str]:
+    named = split_labels(option, specs)
+    if any(len(values) > 1 for values in named.values()):
+        raise InvalidInputError(f"two of {option} have the same label: name them apart")
+    return {label: value for label, [value] in named.items()}
 
 
-def _judge(llm: str | None, gguf_file: str | None, device: str | None, trust: bool) -> Judge | None:
-    if llm is None:
-        return None
-    from uec_retriever.utility_labeler.local import LocalJudge
+@contextmanager
+def _spinner() -> Iterator[Callable[[str, int, int], None]]:
+    with status("Evaluating") as spinner:
 
-    return LocalJudge.load(llm, gguf_file=gguf_file, device=device, trust_remote_code=trust)
+        def tell(what: str, done: int, total: int) -> None:
+            if spinner is not None:
+                spinner.update(f"{what} {done}/{total}" if total else what)
 
-
-def _tell(spinner: Any, what: str, done: int, total: int) -> None:
-    if spinner is not None:
-        spinner.update(f"{what} {done}/{total}" if total else what)
-
-
-def _show(result: dict[str, Any]) -> None:
-    from uec_retriever.evaluation.report import table
-
-    names = {"corpus": "over the whole corpus", "group": "inside each question's group"}
-    for scope in result["scopes"]:
-        columns, rows = table(result, scope)
-        title = f"{result['dataset']} {result['split']}, {result['queries']} questions, {names[scope]}"
-        output.print(result_table(title, columns, rows))
-    output.print(f"* the paired 95 % interval of the difference to {result['baseline']} leaves out 0")
+        yield tell

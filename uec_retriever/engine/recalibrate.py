@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from uec_retriever.convolution import choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.ensemble import Ensemble, Progress, fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.fitting import Reference, measure_reference
 from uec_retriever.gaussian import Array
-from uec_retriever.laplace.calibration import choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.store.manifest import Manifest
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -67,7 +67,7 @@ def recalibrate(
         pairs_source=pairs.source,
         heldout=True,
     )
-    return calibrate(manifest, [r.scaled(r.scale) for r in references], temperature)
+    return calibrate(manifest, [r.scale_variance(r.scale) for r in references], temperature)
 
 
 def _likelihood(manifest: Manifest, references: Sequence[Reference]) -> Array:

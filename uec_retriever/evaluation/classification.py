@@ -1,7 +1,6 @@
-"""Classification by a logistic probe, every method on the same embeddings; out-of-scope texts by uncertainty.
+"""Classification by MTEB's logistic probe (extra `mteb`) on the embeddings of single experts, of all alike, and of UEC.
 
-What the methods are is said in `probe_features`. Calibration pairs of posteriors and temperature: two train texts of one
-label. Fixed weights: accuracy of the nearest neighbour among the train texts themselves.
+Calibration pairs of posteriors and temperature: two train texts of one label.
 """
 
 from __future__ import annotations
@@ -13,21 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.confidence.off_topic import OFF_TOPIC
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.fitted import Progress, fit_experts, linearise_texts
-from uec_retriever.evaluation.metrics import Values, bootstrap, paired_bootstrap
-from uec_retriever.evaluation.out_of_scope import out_of_scope
-from uec_retriever.evaluation.probe import Probe, fit_probe, score_probe, undersample
-from uec_retriever.evaluation.probe_features import BASELINE, neighbour_accuracy, probe_features
-from uec_retriever.evaluation.tables import LabelledTexts, drawn, read_labelled
-from uec_retriever.evaluation.weights import best_weights
+from uec_retriever.evaluation.bootstrap import mean_cell
+from uec_retriever.evaluation.encoding_cache import EncodingCache
+from uec_retriever.evaluation.labelled_texts import LabelledTexts, read_labelled, sample_positions
+from uec_retriever.evaluation.methods import UNIFORM
+from uec_retriever.evaluation.mteb_adapter import UECModel
+from uec_retriever.evaluation.mteb_meta import require_mteb
+from uec_retriever.evaluation.mteb_tasks import classification_task
+from uec_retriever.evaluation.systems import Progress, System, fit_systems
 from uec_retriever.experts.expert import Expert
-from uec_retriever.gaussian import Array
-
-STRUCTURES = ("diag", "kron")
-OUT_OF_SCOPE = "oos_test.tsv"
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class ClassificationOptions:
     """What is measured.
 
     Attributes:
-        limit: at most this many test texts, and out-of-scope texts, of each set.
+        limit: at most this many test texts of each set.
         labels: at most this many labels of each set.
         per_label: training texts of each label in a round (MTEB: 8).
         rounds: how many training samples (MTEB: 10).
@@ -59,134 +54,93 @@ def run_classification(
     options: ClassificationOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure every method on test texts (`train.tsv` and `test.tsv`: label, text; perhaps `oos_test.tsv`).
+    """Measure on test texts (`train.tsv` and `test.tsv`: label, text).
 
     Args:
         folders: one for each set.
-        experts: at least one; they get posteriors.
+        experts: at least one.
         options: defaults if absent.
         progress: called with what is being done, and how much of it.
 
     Returns:
-        What JSON can hold: `sets[name]["methods"][label]` with `accuracy` (interval, paired difference to `uniform`),
-        `macro F1` and `AUROC`; `sets[name]["out_of_scope"]`; and what was `chosen`.
+        What JSON can hold: `sets[name]["methods"][label]` with `accuracy` and `macro F1`, means over the rounds with
+        intervals over them and paired differences to `uniform`; and what was `chosen`.
 
     Raises:
         CorpusError: for a file that cannot be read.
-        InvalidInputError: without experts or sets, or for fewer than two labels.
+        InvalidInputError: without experts or sets, for experts of the same label, or for fewer than two labels.
+        MissingExtraError: without the extra `mteb`.
     """
     options = options or ClassificationOptions()
     if not experts or not folders:
         raise InvalidInputError("give at least one expert and one folder with train.tsv and test.tsv")
+    require_mteb()
+    cache = EncodingCache()  # no text goes through a model twice, whatever the system
+    cached = [cache.expert(e) for e in experts]
     sets: dict[str, Any] = {}
     chosen: dict[str, Any] = {}
     for folder in folders:
+        train, test = read_split_texts(folder, options)
+        pairs = label_pairs(train, options.calibration_pairs, options.seed)
         name = folder.resolve().name
-        sets[name], chosen[name] = _study(folder, experts, options, progress)
+        systems, chosen[name] = fit_systems(cached, pairs, options.temperature)
+        sets[name] = _measure(name, train, test, systems, options, progress)
     return {
         "kind": "classification",
         "split": "test",
         "experts": [e.label for e in experts],
-        "baseline": BASELINE,
+        "baseline": UNIFORM,
         "settings": asdict(options),
         "sets": sets,
         "chosen": chosen,
     }
 
 
-def _study(
-    folder: Path, experts: Sequence[Expert], options: ClassificationOptions, progress: Progress | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    train, test = _read(folder, options)
-    samples = undersample(train.labels, options.per_label, options.rounds, options.seed)
-    used = sorted({i for sample in samples for i in sample})
-    strange = (
-        read_labelled(folder, OUT_OF_SCOPE).sample(options.limit, options.seed).texts
-        if (folder / OUT_OF_SCOPE).is_file()
-        else []
-    )
-    parts = {"train": [train.texts[i] for i in used], "test": test.texts, "strange": strange}
-    if strange:
-        parts["off topic"] = list(OFF_TOPIC)
-    position = {t: i for i, t in enumerate(dict.fromkeys(t for part in parts.values() for t in part))}
-    rows = {name: [position[t] for t in part] for name, part in parts.items()}
-    linearised = linearise_texts(experts, list(position), progress=progress)
-    pairs = _calibration_pairs(train, options)
-    fitted = {
-        s: fit_experts(experts, pairs, s, linearised, temperature=options.temperature, progress=progress)
-        for s in STRUCTURES
-    }
-    weights = best_weights(
-        len(experts),
-        lambda w: neighbour_accuracy(fitted["kron"], w, rows["train"], [train.labels[i] for i in used]),
-    )
-    methods = probe_features(fitted, weights)
-    found: dict[str, tuple[Values, float, float]] = {}
-    probes: dict[str, list[Probe]] = {}
-    at = {i: rows["train"][n] for n, i in enumerate(used)}
-    for number, (label, features) in enumerate(methods.items()):
+def _measure(
+    name: str,
+    train: LabelledTexts,
+    test: LabelledTexts,
+    systems: Sequence[System],
+    options: ClassificationOptions,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    import mteb
+
+    number = {label: i for i, label in enumerate(sorted(set(train.labels)))}
+    parts = ([(t, number[c]) for t, c in zip(p.texts, p.labels, strict=True)] for p in (train, test))
+    learn, ask = parts
+    rounds = options.rounds
+    task = classification_task(name, learn, ask, samples_per_label=options.per_label, experiments=rounds)
+    task.seed = options.seed
+    values: dict[str, dict[str, Any]] = {}
+    for done, system in enumerate(systems):
         if progress:
-            progress(f"probe: {label}", number, len(methods))
-        if features.key not in probes:
-            probes[features.key] = [
-                fit_probe(
-                    features.gaussian.mean[[at[i] for i in sample]],
-                    [train.labels[i] for i in sample],
-                    options.seed,
-                )
-                for sample in samples
-            ]
-        scores = [
-            score_probe(probe, features.probabilities(probe, rows["test"]), test.labels)
-            for probe in probes[features.key]
-        ]
-        found[label] = (
-            np.mean([s.correct for s in scores], axis=0),
-            float(np.mean([s.f1 for s in scores])),
-            float(np.mean([s.auroc for s in scores])),
-        )
-    result: dict[str, Any] = {
-        "train": len(samples[0]),
+            progress(f"{name}: {system.label}", done, len(systems))
+        found = mteb.evaluate(UECModel(system.ensemble), task, cache=None, show_progress_bar=False)
+        [[scores]] = found.task_results[0].scores.values()
+        each = scores["scores_per_experiment"]
+        metrics = {"accuracy": "accuracy", "macro F1": "f1"}
+        values[system.label] = {m: np.array([r[key] for r in each]) for m, key in metrics.items()}
+    baseline = values[UNIFORM]
+    return {
+        "train": options.per_label * len(number),
         "test": len(test),
-        "classes": len(set(train.labels)),
+        "classes": len(number),
         "methods": {
-            label: {
-                "kind": methods[label].kind,
-                "accuracy": {
-                    **asdict(bootstrap(values, options.seed)),
-                    "n": len(values),
-                    "difference": asdict(paired_bootstrap(values, found[BASELINE][0], options.seed)),
-                },
-                "macro F1": f1,
-                "AUROC": None if np.isnan(auroc) else auroc,
-                **_weights_of(experts, methods[label].coefficients),
+            system.label: {
+                "kind": system.kind,
+                **{m: mean_cell(v, baseline[m], options.seed) for m, v in values[system.label].items()},
             }
-            for label, (values, f1, auroc) in found.items()
+            for system in systems
         },
     }
-    if strange:
-        told = {
-            label: {
-                name: features.probabilities(probes[features.key][0], rows[name])
-                for name in ("test", "strange")
-            }
-            for label, features in methods.items()
-        }
-        result["out_of_scope"] = out_of_scope(fitted, rows, told, options.seed)
-        result["out_of_scope_texts"] = len(strange)
-    return result, {
-        "calibration pairs": len(pairs),
-        "calibration pairs from": pairs.source,
-        "weights": _weights_of(experts, weights)["coefficients"],
-        "weights from": "accuracy of the nearest neighbour among the train texts",
-        "UEC": {s: dict(f.chosen()) for s, f in fitted.items()},
-    }
 
 
-def _read(folder: Path, options: ClassificationOptions) -> tuple[LabelledTexts, LabelledTexts]:
+def read_split_texts(folder: Path, options: ClassificationOptions) -> tuple[LabelledTexts, LabelledTexts]:
+    """Train and test texts of the labels that are kept, the test texts a sample."""
     train, test = (read_labelled(folder, f"{split}.tsv") for split in ("train", "test"))
     names = sorted(set(train.labels))
-    kept = {names[i] for i in drawn(len(names), options.labels, options.seed)}
+    kept = {names[i] for i in sample_positions(len(names), options.labels, options.seed)}
     train, test = (
         part.rows([i for i, label in enumerate(part.labels) if label in kept]) for part in (train, test)
     )
@@ -195,22 +149,16 @@ def _read(folder: Path, options: ClassificationOptions) -> tuple[LabelledTexts, 
     return train, test.sample(options.limit, options.seed)
 
 
-def _calibration_pairs(train: LabelledTexts, options: ClassificationOptions) -> CalibrationPairs:
+def label_pairs(train: LabelledTexts, limit: int, seed: int) -> CalibrationPairs:
     """Two texts of one label each, every text at most once, in random order."""
     waiting: dict[str, str] = {}
     found: list[tuple[str, str]] = []
-    for i in np.random.default_rng(options.seed).permutation(len(train)):
+    for i in np.random.default_rng(seed).permutation(len(train)):
         label, text = train.labels[i], train.texts[i]
         if waiting.get(label, text) != text:
             found.append((waiting.pop(label), text))
         else:
             waiting[label] = text
-        if len(found) == options.calibration_pairs:
+        if len(found) == limit:
             break
     return CalibrationPairs([q for q, _ in found], [p for _, p in found], "train texts of one label")
-
-
-def _weights_of(experts: Sequence[Expert], weights: Array | None) -> dict[str, Any]:
-    if weights is None:
-        return {}
-    return {"coefficients": {e.label: float(w) for e, w in zip(experts, weights, strict=True)}}

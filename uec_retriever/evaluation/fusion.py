@@ -1,27 +1,28 @@
-"""Peers of UEC that need no uncertainty: reciprocal rank fusion, and weights chosen on labelled queries."""
+"""Peers of UEC that need no uncertainty: reciprocal rank fusion, and fixed weights that labelled queries like best.
+
+Fusion is ours: the libraries that have it (ranx, and the frameworks' retrievers) weigh more than its few lines.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
+from uec_retriever.evaluation.bootstrap import Values
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.evaluation.encoded import Encoded
-from uec_retriever.evaluation.metrics import Values
-from uec_retriever.evaluation.scoring import Ranked, rank, single
-from uec_retriever.evaluation.weights import best_weights
+from uec_retriever.evaluation.collection_encoder import EncodedCollection
+from uec_retriever.evaluation.exact import DEPTH, Ranking, barred_in, rank
 from uec_retriever.gaussian import Array
 
-RRF_CONSTANT = 60
-POOL = 100  # passages of each expert that a choice of weights looks at
+_POINTS = 300  # of the grid of weights, at most
 
 
 def reciprocal_rank_fusion(
-    rankings: Sequence[Ranked], depth: int, constant: int = RRF_CONSTANT, first_rank: int = 1
-) -> Ranked:
+    rankings: Sequence[Ranking], depth: int = DEPTH, constant: int = 60, first_rank: int = 1
+) -> Ranking:
     """Order by `sum_k 1 / (constant + rank_k)` over the rankings that hold a passage.
 
     Args:
@@ -35,19 +36,17 @@ def reciprocal_rank_fusion(
 
     Source: Cormack, Clarke and Buettcher (2009).
     """
-    queries = len(rankings[0].documents)
-    documents = np.full((queries, depth), -1, dtype=np.int64)
-    scores = np.full((queries, depth), -np.inf)
-    for row in range(queries):
-        found: dict[int, float] = {}
-        for ranking in rankings:
-            for place, document in enumerate(ranking.documents[row].tolist(), start=first_rank):
-                if document >= 0:
-                    found[document] = found.get(document, 0.0) + 1 / (constant + place)
-        best = sorted(found.items(), key=lambda item: -item[1])[:depth]
-        documents[row, : len(best)] = [d for d, _ in best]
-        scores[row, : len(best)] = [s for _, s in best]
-    return Ranked(documents, scores)
+    documents = np.full((len(rankings[0].documents), depth), -1, dtype=np.int64)
+    scores = np.full(documents.shape, -np.inf)
+    for row, found in enumerate(zip(*(ranking.positions() for ranking in rankings), strict=True)):
+        total: dict[int, float] = {}
+        for positions in found:
+            for place, document in enumerate(positions, start=first_rank):
+                total[document] = total.get(document, 0.0) + 1 / (constant + place)
+        best = sorted(total, key=lambda document: -total[document])[:depth]
+        documents[row, : len(best)] = best
+        scores[row, : len(best)] = [total[document] for document in best]
+    return Ranking(documents, scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +60,8 @@ class Pool:
     """
 
     cosines: Array
-    grades: NDArray[np.float64]
-    ideal: NDArray[np.float64]
+    grades: Values
+    ideal: Values
 
     def ndcg(self, weights: Array) -> Values:
         """`[n]` nDCG@10 (linear gains) of `sum_k w_k cos_k` over the pool.
@@ -73,40 +72,71 @@ class Pool:
         used = np.flatnonzero(weights)
         scores = np.tensordot(weights[used], self.cosines[used], axes=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-        gains = np.take_along_axis(self.grades, order, axis=1)
-        return np.asarray((gains / np.log2(np.arange(gains.shape[1]) + 2)).sum(axis=1) / self.ideal)
+        return np.asarray(_dcg(np.take_along_axis(self.grades, order, axis=1)) / self.ideal)
 
 
-def make_pool(encoded: Encoded, collection: Collection, scope: str) -> Pool:
+def pool_candidates(encoded: EncodedCollection, collection: Collection, scope: str) -> Pool:
     """The passages that weights are chosen on: each expert's first 100 for each query, joined."""
-    experts = len(encoded.queries.means)
-    found = rank(encoded, collection, {str(k): single(k) for k in range(experts)}, scope, POOL)
-    joined = [
-        np.array(sorted({int(i) for r in found.values() for i in r.documents[row] if i >= 0}), dtype=np.int64)
-        for row in range(len(collection.queries))
-    ]
-    width = max(len(pool) for pool in joined)
-    cosines = np.full((experts, len(joined), width), -np.inf, dtype=np.float32)
-    grades = np.zeros((len(joined), width))
-    ideal = np.zeros(len(joined))
-    for row, (query, pool) in enumerate(zip(collection.queries, joined, strict=True)):
+    experts = range(len(encoded.queries.means))
+    scorers = {str(k): encoded.cosine_of(k) for k in experts}
+    queries = collection.queries
+    found = rank(scorers, len(queries), len(collection.ids), barred=barred_in(collection, scope))
+    rows = zip(*(ranking.positions() for ranking in found.values()), strict=True)
+    joined = [np.array(sorted({i for positions in row for i in positions}), dtype=np.int64) for row in rows]
+    shape = (len(joined), max(len(pool) for pool in joined))
+    cosines = np.full((len(experts), *shape), -np.inf, dtype=np.float32)
+    grades, ideal = np.zeros(shape), np.zeros((len(joined), 10))
+    for row, (query, pool) in enumerate(zip(queries, joined, strict=True)):
         for k, (q, d) in enumerate(zip(encoded.queries.means, encoded.documents.means, strict=True)):
             cosines[k, row, : len(pool)] = d[pool] @ q[row]
         grades[row, : len(pool)] = [max(0, query.relevance.get(collection.ids[i], 0)) for i in pool]
         best = sorted((g for g in query.relevance.values() if g > 0), reverse=True)[:10]
-        ideal[row] = sum(g / np.log2(place + 2) for place, g in enumerate(best))
-    return Pool(cosines, grades, ideal)
+        ideal[row, : len(best)] = best
+    return Pool(cosines, grades, _dcg(ideal))
 
 
 def choose_weights(pools: Sequence[Pool]) -> Array:
-    """The weights of a grid on the simplex with the highest nDCG@10, averaged over pools (see `best_weights`).
+    """`[K]` weights with the highest nDCG@10, averaged over pools (see `best_weights`).
 
     Args:
         pools: labelled queries, one pool per set; never those that are reported on.
-
-    Returns:
-        `[K]` weights >= 0 summing to 1.
     """
-    return best_weights(
-        len(pools[0].cosines), lambda w: float(np.mean([pool.ndcg(w).mean() for pool in pools]))
-    )
+    experts = len(pools[0].cosines)
+    return best_weights(experts, lambda w: float(np.mean([pool.ndcg(w).mean() for pool in pools])))
+
+
+def best_weights(experts: int, objective: Callable[[Array], float]) -> Array:
+    """`[K]` weights on the simplex with the highest objective; of equals, those nearest to uniform.
+
+    Args:
+        experts: K.
+        objective: weights -> what to maximise, on data that is not reported.
+    """
+
+    def key(weights: Array) -> tuple[float, float]:
+        return round(objective(weights), 9), -float(((weights - 1 / experts) ** 2).sum())
+
+    return max(simplex(experts), key=key)
+
+
+def simplex(experts: int, points: int = _POINTS) -> Iterator[Array]:
+    """Weights `[K]` on a regular grid, each in [0, 1], summing to 1, and the uniform ones.
+
+    Tenths, or coarser if that is more than `points`.
+    """
+    steps = max((s for s in (2, 4, 5, 10) if comb(s + experts - 1, experts - 1) <= points), default=2)
+
+    def parts(left: int, number: int) -> Iterator[list[int]]:
+        if number == 1:
+            yield [left]
+            return
+        for first in range(left + 1):
+            yield from ([first, *rest] for rest in parts(left - first, number - 1))
+
+    if steps % experts:
+        yield np.full(experts, 1 / experts)
+    yield from (np.array(counts) / steps for counts in parts(steps, experts))
+
+
+def _dcg(gains: Values) -> Values:
+    return np.asarray((gains / np.log2(np.arange(gains.shape[1]) + 2)).sum(axis=1))

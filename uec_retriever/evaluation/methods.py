@@ -1,27 +1,31 @@
-"""The methods that are compared: their labels, kinds, and how each scores."""
+"""The methods that are compared: families, labels, kinds, and how each scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from uec_retriever.convolution import LAYOUTS
 from uec_retriever.engine.ensemble import fuse_documents, fuse_queries
+from uec_retriever.engine.recalibrate import TEMPERATURES
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.encoded import Encoded
-from uec_retriever.evaluation.members import STRUCTURES
-from uec_retriever.evaluation.scoring import Scorer, block_scorer, fused_scorer
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.evaluation.collection_encoder import EncodedCollection
+from uec_retriever.evaluation.exact import Scorer
+from uec_retriever.evaluation.expert_set import STRUCTURES
+from uec_retriever.gaussian import Array
+from uec_retriever.similarity import moments, probit_score
 from uec_retriever.store.manifest import Manifest
 
 FAMILIES = (
     "single", "uniform", "weighted", "rrf", "merged", "diag", "kron", "sum", "ablation", "oracle",
 )  # fmt: skip
+TEMPERATURE_CHOICES = ("references", "train")
 UNIFORM, WEIGHTED, RRF = "uniform", "weighted", "RRF"
 ORACLE_DOMAIN, ORACLE_QUERY = "oracle domain", "oracle query"
+# what is left out -> whether the similarity, and whether the coefficients are left
+ABLATIONS = {"no similarity": (False, True), "no coefficients": (True, False), "neither": (False, False)}
 
 
 @dataclass(frozen=True)
@@ -31,19 +35,17 @@ class UEC:
     Attributes:
         structure: of the posteriors, `diag` or `kron`.
         layout: `block` or `sum`.
-        coefficients: False weighs all experts alike.
         similarity: False ranks by E[s], the plain dot product.
+        coefficients: False weighs all experts alike.
         temperature: T; None for the one that is chosen for structure and layout.
-        zero: False leaves out the common zero of the uncertainties.
         prior: False leaves out the prior by held-out likelihood.
     """
 
     structure: str = "kron"
     layout: str = "block"
-    coefficients: bool = True
     similarity: bool = True
+    coefficients: bool = True
     temperature: float | None = None
-    zero: bool = True
     prior: bool = True
 
     def __post_init__(self) -> None:
@@ -59,50 +61,99 @@ class UEC:
         return "uec" if self.coefficients and self.similarity else "ablation"
 
     @property
-    def calibration(self) -> UEC:
-        """What decides zeros, priors and temperature: equal for methods that share them."""
+    def whole(self) -> UEC:
+        """With all its parts: methods with the same share a calibration."""
         return replace(self, coefficients=True, similarity=True)
 
 
-def uec_methods(
-    families: Sequence[str], dimensions: Sequence[int], *, zero: bool = True, prior: bool = True
-) -> dict[str, UEC]:
-    """Label -> method, of the families asked for.
+@dataclass(frozen=True)
+class RetrievalOptions:
+    """What is compared, and how it is chosen.
 
-    Args:
-        families: of `FAMILIES`; `sum` and `ablation` go with `diag` and `kron`.
-        dimensions: of the experts; the sum layout needs equal ones.
-        zero: see `UEC`.
-        prior: see `UEC`.
+    Attributes:
+        methods: families of `FAMILIES`; `sum` and `ablation` go with `diag` and `kron`.
+        temperature: T of UEC; `references` chooses it by the references' likelihood (the package's rule), `train`
+            by nDCG@10 on train queries, where there are any.
+        temperatures: the grid of `train`.
+        scopes: collection name -> `corpus` or `group`; `corpus` if absent.
+        variants: label -> UEC method, beside those of the families.
+        pairs: at most this many pseudo-pairs of a corpus.
+        train_queries: at most this many train queries of a set, a random sample.
+        seed: of samples and bootstrap.
     """
-    found: dict[str, UEC] = {}
-    make = partial(UEC, zero=zero, prior=prior)
-    structures = [s for s in STRUCTURES if s in families]
-    for structure in structures:
-        found[f"UEC {structure}"] = make(structure)
-    if "sum" in families and len(set(dimensions)) == 1:
-        for structure in structures:
-            found[f"UEC {structure} sum"] = make(structure, "sum")
-    if "ablation" in families:
-        for structure in structures:
-            found[f"UEC {structure}, no similarity"] = make(structure, similarity=False)
-            found[f"UEC {structure}, no coefficients"] = make(structure, coefficients=False)
-            found[f"UEC {structure}, neither"] = make(structure, coefficients=False, similarity=False)
-    return found
+
+    methods: Sequence[str] = FAMILIES
+    temperature: float | str = "references"
+    temperatures: Sequence[float] = TEMPERATURES
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, UEC] = field(default_factory=dict)
+    pairs: int = 640
+    train_queries: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if unknown := [m for m in self.methods if m not in FAMILIES]:
+            raise InvalidInputError(
+                f"unknown methods {', '.join(unknown)}: choose from {', '.join(FAMILIES)}"
+            )
+        if isinstance(self.temperature, str) and self.temperature not in TEMPERATURE_CHOICES:
+            raise InvalidInputError(
+                f"temperature is a number or one of {', '.join(TEMPERATURE_CHOICES)}, not {self.temperature!r}"
+            )
+        if unknown := sorted(set(self.scopes.values()) - {"corpus", "group"}):
+            raise InvalidInputError(f"a scope is corpus or group, not {', '.join(unknown)}")
+
+    def structures(self) -> list[str]:
+        """Which posteriors are needed."""
+        wanted = [s for s in STRUCTURES if s in self.methods]
+        return list(dict.fromkeys([*wanted, *(v.structure for v in self.variants.values())]))
+
+    def uec_methods(self, dimensions: Sequence[int]) -> dict[str, UEC]:
+        """Label -> method, of the families and variants; the sum layout needs experts of equal dimensions."""
+        structures = [s for s in STRUCTURES if s in self.methods]
+        found = {f"UEC {s}": UEC(s) for s in structures}
+        if "sum" in self.methods and len(set(dimensions)) == 1:
+            found |= {f"UEC {s} sum": UEC(s, "sum") for s in structures}
+        if "ablation" in self.methods:
+            parts = {
+                (s, name): UEC(s, "block", *left) for s in structures for name, left in ABLATIONS.items()
+            }
+            found |= {f"UEC {s}, {name}": method for (s, name), method in parts.items()}
+        return {**found, **self.variants}
+
+    def kinds(self, experts: Sequence[str], merged: Sequence[str], uec: Mapping[str, UEC]) -> dict[str, str]:
+        """Label -> kind of everything that is reported, in the order of the table."""
+        parts: dict[str, dict[str, str]] = {
+            "single": dict.fromkeys(experts, "single"),
+            "uniform": {UNIFORM: "ensemble"},
+            "weighted": {WEIGHTED: "ensemble"},
+            "rrf": {RRF: "fusion"},
+            "merged": dict.fromkeys(merged, "merged"),
+            "uec": {label: method.kind for label, method in uec.items()},
+            "oracle": {ORACLE_DOMAIN: "oracle", ORACLE_QUERY: "oracle"},
+        }
+        shown = {*self.methods, "uniform", "uec"}  # uniform is the baseline of all differences
+        return {
+            label: kind for part, kinds in parts.items() if part in shown for label, kind in kinds.items()
+        }
 
 
-def check_families(families: Sequence[str]) -> None:
-    """Refuse a family that is not known.
-
-    Raises:
-        InvalidInputError: naming all.
-    """
-    if unknown := [f for f in families if f not in FAMILIES]:
-        raise InvalidInputError(f"unknown methods {', '.join(unknown)}: choose from {', '.join(FAMILIES)}")
+def weighted_cosines(encoded: EncodedCollection, weights: Array) -> Scorer:
+    """`sum_k w_k cos_k`, the same weights `[K]` for every query."""
+    return lambda rows: _combine(encoded.cosines(rows), weights[None])
 
 
-def uec_scorer(method: UEC, manifest: Manifest, encoded: Encoded) -> tuple[Scorer, Array]:
+def merged_cosines(encoded: EncodedCollection, label: str) -> Scorer:
+    """The cosine of a merged model."""
+    queries, documents = encoded.queries.merged[label], encoded.documents.merged[label]
+    return lambda rows: queries[rows] @ documents.T
+
+
+def uec_scorer(method: UEC, manifest: Manifest, encoded: EncodedCollection) -> tuple[Scorer, Array]:
     """How a UEC method scores a collection.
+
+    In the block layout, with query blocks `pi_k mu_k, pi_k^2 Sigma_k` and unweighted documents, `E[s] = sum_k pi_k cos_k`
+    and `Var[s] = sum_k pi_k^2 Var[s_k]`, from parts that every weighting shares.
 
     Args:
         method: which parts of UEC are on.
@@ -112,31 +163,32 @@ def uec_scorer(method: UEC, manifest: Manifest, encoded: Encoded) -> tuple[Score
     Returns:
         The scorer and the queries' `[n, K]` coefficients.
     """
-    queries = encoded.queries.gaussians[method.structure]
     if not method.coefficients:  # infinite temperature and no prior: 1 / K each
         even = tuple(replace(e, prior=1 / len(manifest.experts)) for e in manifest.experts)
         manifest = replace(manifest, temperature=np.inf, experts=even)
-    fused, weights = fuse_queries(queries, manifest)
+    queries, pi = fuse_queries(encoded.queries.gaussians[method.structure], manifest)
     if method.layout == "block":
-        return block_scorer(weights, method.structure if method.similarity else None), weights
-    documents: GaussianEmbedding = fuse_documents(encoded.documents.gaussians[method.structure], manifest)[0]
-    return fused_scorer(fused, documents, similarity=method.similarity), weights
+
+        def score_blocks(rows: slice) -> Array:
+            mean = _combine(encoded.cosines(rows), pi[rows])
+            if not method.similarity:
+                return mean
+            return probit_score(mean, _combine(encoded.variances(rows, method.structure), pi[rows] ** 2))
+
+        return score_blocks, pi
+    documents, _ = fuse_documents(encoded.documents.gaussians[method.structure], manifest)
+
+    def score_sums(rows: slice) -> Array:
+        if not method.similarity:
+            return queries.mean[rows] @ documents.mean.T
+        return probit_score(*moments(queries[rows], documents))
+
+    return score_sums, pi
 
 
-def in_order(
-    labels: Sequence[str], merged: Sequence[str], methods: Mapping[str, UEC], families: Sequence[str]
-) -> Iterator[tuple[str, str]]:
-    """Label and kind of everything that is reported, in the order of the table."""
-    if "single" in families:
-        yield from ((label, "single") for label in labels)
-    yield UNIFORM, "ensemble"  # the baseline of all differences
-    if "weighted" in families:
-        yield WEIGHTED, "ensemble"
-    if "rrf" in families:
-        yield RRF, "fusion"
-    if "merged" in families:
-        yield from ((label, "merged") for label in merged)
-    yield from ((label, method.kind) for label, method in methods.items())
-    if "oracle" in families:
-        yield ORACLE_DOMAIN, "oracle"
-        yield ORACLE_QUERY, "oracle"
+def _combine(parts: Sequence[Array], weights: Array) -> Array:
+    """`sum_k w[:, k] parts_k`, in the precision of the parts."""
+    total = parts[0] * weights[:, :1].astype(parts[0].dtype)
+    for k, part in enumerate(parts[1:], start=1):
+        total += part * weights[:, k : k + 1].astype(part.dtype)
+    return total

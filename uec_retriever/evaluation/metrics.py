@@ -1,4 +1,4 @@
-"""Rank metrics per query (through ir-measures), Token F1, and bootstrap intervals."""
+"""Rank metrics per query (through ir-measures), and Token F1."""
 
 from __future__ import annotations
 
@@ -6,41 +6,21 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from uec_retriever.data.qrels import whole_judgements
 from uec_retriever.errors import MissingExtraError
+from uec_retriever.evaluation.bootstrap import Values
 from uec_retriever.evaluation.collection import Query
 
-Values = NDArray[np.float64]
 HIT, RECALL, MAP, NDCG = "Hit@1", "Recall@1", "MAP", "nDCG@10"
 RANK_METRICS = (HIT, RECALL, MAP, NDCG)
 RECALL_10, RECALL_100, MRR = "Recall@10", "Recall@100", "MRR@10"
 RETRIEVAL_METRICS = (NDCG, RECALL_10, RECALL_100, MAP, MRR)
 TOKEN_F1 = "Token F1"
-_SAMPLES = 2000
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % percentile bootstrap interval over queries.
-
-    Attributes:
-        mean: of the values.
-        low: lower end.
-        high: upper end.
-    """
-
-    mean: float
-    low: float
-    high: float
 
 
 def rank_metrics(
@@ -109,68 +89,3 @@ def _f1(found: list[str], wanted: list[str]) -> float:
         return float(found == wanted)
     shared = (Counter(found) & Counter(wanted)).total()
     return 2 * shared / (len(found) + len(wanted))
-
-
-def bootstrap(values: Values, seed: int = 0) -> Interval:
-    """Interval of a mean.
-
-    Args:
-        values: `[n]`, one of each query, n >= 1.
-        seed: the same for all systems, so that they are resampled alike.
-    """
-    means = _resampled(values, seed)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def paired_bootstrap(values: Values, baseline: Values, seed: int = 0) -> Interval:
-    """Interval of the mean difference to a baseline over the same queries; without 0 in it, a difference is shown.
-
-    Args:
-        values: `[n]`.
-        baseline: `[n]`, query by query.
-        seed: of the resampling.
-    """
-    return bootstrap(values - baseline, seed)
-
-
-def cell(values: Values, baseline: Values, seed: int = 0) -> dict[str, Any]:
-    """A result file's entry: mean and interval, number of queries, paired difference to the baseline.
-
-    Args:
-        values: `[n]`.
-        baseline: `[n]`, query by query.
-        seed: of the resampling.
-    """
-    return {
-        **asdict(bootstrap(values, seed)),
-        "n": len(values),
-        "difference": asdict(paired_bootstrap(values, baseline, seed)),
-    }
-
-
-def macro_bootstrap(values: Sequence[Values], seed: int = 0) -> Interval:
-    """Interval of the mean over sets of each set's mean, queries resampled within each set.
-
-    Args:
-        values: per set, one value of each of its queries.
-        seed: the same for all systems. Sets of equal size are resampled alike, as the same queries over
-            another corpus should be.
-    """
-    means = np.mean([_resampled(v, seed) for v in values], axis=0)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(np.mean([v.mean() for v in values])), float(low), float(high))
-
-
-def _resampled(values: Values, seed: int) -> Values:
-    return np.asarray(_shares(len(values), seed) @ values)
-
-
-@lru_cache(maxsize=4)
-def _shares(number: int, seed: int) -> Values:
-    """`[samples, n]` share of each query in each resample: the same for every system and metric."""
-    generator = np.random.default_rng(seed)
-    chosen = generator.integers(0, number, (_SAMPLES, number))
-    cells = np.arange(_SAMPLES)[:, None] * number + chosen
-    counts = np.bincount(cells.ravel(), minlength=_SAMPLES * number)
-    return np.asarray(counts.reshape(_SAMPLES, number) / number)

@@ -19,19 +19,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from uec_retriever.convolution import check_temperature
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
-from uec_retriever.evaluation.exact_search import ExactIndex
+from uec_retriever.evaluation.mteb_corpus import Corpus
 from uec_retriever.evaluation.mteb_inputs import batch_texts, dataset_texts, encode_pages
 from uec_retriever.evaluation.mteb_meta import model_meta, require_mteb
 from uec_retriever.experts.expert import Expert, Role
@@ -69,15 +67,11 @@ class UECModel:
         uncertainty: bool = True,
         temperature: float | None = None,
     ) -> None:
-        if temperature is not None:
-            if ensemble.manifest.layout == "sum":
-                raise InvalidInputError("the sum layout fixes the temperature when the index is made")
-            check_temperature(temperature)
-            ensemble = Ensemble(ensemble.experts, replace(ensemble.manifest, temperature=temperature))
+        ensemble = ensemble.at_temperature(temperature)
         self.ensemble = ensemble
         self.uncertainty = uncertainty
         self.mteb_model_meta = model_meta(ensemble, name, uncertainty=uncertainty)
-        self._index: ExactIndex | None = None
+        self._corpus: Corpus | None = None
 
     @classmethod
     def open(
@@ -101,7 +95,9 @@ class UECModel:
         require_mteb()
         with Engine.open(path, **options) as engine:
             model = cls(engine.ensemble, name=name, uncertainty=uncertainty, temperature=temperature)
-        known = _reopened({"path": path, "uncertainty": uncertainty, "temperature": temperature, **options})
+        known = _loader_options(
+            {"path": path, "uncertainty": uncertainty, "temperature": temperature, **options}
+        )
         if known is not None:
             model.mteb_model_meta = model_meta(
                 model.ensemble, name, uncertainty=uncertainty, loader=load_model, loader_options=known
@@ -191,10 +187,10 @@ class UECModel:
             num_proc: processes that read the corpus.
             **kwargs: of later versions of MTEB.
         """
-        self._index = None
+        self._corpus = None
         texts = dataset_texts(corpus, "document", task_metadata, num_proc)
         pages = encode_pages(self.ensemble, texts, "document", task_metadata, encode_kwargs)
-        self._index = ExactIndex(self.ensemble, list(corpus["id"]), pages, uncertainty=self.uncertainty)
+        self._corpus = Corpus(self.ensemble, list(corpus["id"]), pages, uncertainty=self.uncertainty)
 
     def search(
         self,
@@ -225,7 +221,7 @@ class UECModel:
         Returns:
             Query id -> document id -> score in [-1, 1], best first.
         """
-        if self._index is None:
+        if self._corpus is None:
             raise InvalidInputError("there is no corpus to search in: call index first")
         ids = list(queries["id"])
         texts = dataset_texts(queries, "query", task_metadata, num_proc)
@@ -233,7 +229,7 @@ class UECModel:
         for page in encode_pages(self.ensemble, texts, "query", task_metadata, encode_kwargs):
             part = ids[len(found) : len(found) + len(page)]
             among = None if top_ranked is None else [list(top_ranked.get(i, ())) for i in part]
-            found += self._index.search(page, top_k, among)
+            found += self._corpus.search(page, top_k, among)
         return dict(zip(ids, found, strict=True))
 
 
@@ -252,10 +248,8 @@ def load_model(name: str, revision: str | None = None, *, path: str, **options: 
     return model
 
 
-def _reopened(options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What opens the index again, for the metadata: nothing secret, and only what JSON can hold."""
-    if any(options.get(secret) is not None for secret in ("headers", "client")):
-        return None
+def _loader_options(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What opens the index again, for the metadata: only what JSON can hold, so no `Location`, which may have secrets."""
     known = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
     try:
         json.dumps(known)

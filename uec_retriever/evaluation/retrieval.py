@@ -1,4 +1,4 @@
-"""Retrieval by every method side by side, on several collections: the result as JSON, and its table."""
+"""Retrieval by every method side by side, on several collections: the result as JSON."""
 
 from __future__ import annotations
 
@@ -7,52 +7,35 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.abstention import risk_coverage
-from uec_retriever.evaluation.collection import Collection, load_collection
-from uec_retriever.evaluation.members import Calibration, collection_pairs, fit_members
-from uec_retriever.evaluation.methods import UNIFORM
-from uec_retriever.evaluation.metrics import (
-    NDCG,
-    RETRIEVAL_METRICS,
-    Values,
-    cell,
-    macro_bootstrap,
-)
-from uec_retriever.evaluation.retrieval_options import Measured, RetrievalOptions
-from uec_retriever.evaluation.retrieval_study import RetrievalStudy
-from uec_retriever.experts.expert import Expert
+import numpy as np
 
-__all__ = [
-    "Measured",
-    "RetrievalOptions",
-    "RetrievalStudy",
-    "retrieval_rows",
-    "run_retrieval",
-    "summarise",
-    "train_collections",
-]
-Progress = Callable[[str], None]
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.evaluation.abstention import abstention
+from uec_retriever.evaluation.bootstrap import compare, mean_cell, resample_means
+from uec_retriever.evaluation.collection import Collection, load_collection
+from uec_retriever.evaluation.expert_set import ExpertSet, fit_on_corpus
+from uec_retriever.evaluation.methods import UNIFORM, RetrievalOptions
+from uec_retriever.evaluation.metrics import NDCG, RETRIEVAL_METRICS
+from uec_retriever.evaluation.retrieval_study import Measured, RetrievalStudy
+from uec_retriever.experts.expert import Expert
 
 
 def run_retrieval(
     collections: Sequence[Collection],
-    experts: Sequence[Expert],
+    experts: Sequence[Expert] | ExpertSet,
     options: RetrievalOptions | None = None,
     *,
-    calibration: Calibration | None = None,
     merged: Mapping[str, Expert] | None = None,
     train: Mapping[str, Sequence[Collection]] | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measure every method on every collection.
 
     Args:
         collections: one split each, with names of their own.
-        experts: preferably of an `EncodingCache`; ignored where a calibration is given.
+        experts: preferably of an `EncodingCache`. Without posteriors, these are fitted for each collection on pseudo-pairs
+            of its corpus, and their held-out part is the reference.
         options: defaults if absent.
-        calibration: experts with posteriors, and references. If absent, posteriors are fitted for each collection on
-            pseudo-pairs of its corpus, and their held-out part is the reference.
         merged: label -> model of merged parameters.
         train: collection name -> labelled queries to choose on (see `RetrievalStudy.measure`).
         progress: called with what is being done.
@@ -67,14 +50,16 @@ def run_retrieval(
     names = [c.name for c in collections]
     if not names or len(set(names)) < len(names):
         raise InvalidInputError(f"collections need names of their own, got {names or 'none'}")
-    common = RetrievalStudy(calibration, options, merged=merged) if calibration else None
+    common = RetrievalStudy(experts, options, merged=merged) if isinstance(experts, ExpertSet) else None
     found = []
     for collection in collections:
         if progress:
             progress(collection.name)
-        study = common or RetrievalStudy(
-            own_calibration(collection, experts, options), options, merged=merged
-        )
+        study = common
+        if not isinstance(experts, ExpertSet):
+            own = fit_on_corpus(collection, experts, options.pairs, options.seed, options.structures())
+            study = RetrievalStudy(own, options, merged=merged)
+        assert study is not None
         found.append(study.measure(collection, (train or {}).get(collection.name, ())))
     return summarise(found, options)
 
@@ -101,100 +86,58 @@ def train_collections(
     return found
 
 
-def own_calibration(
-    collection: Collection, experts: Sequence[Expert], options: RetrievalOptions
-) -> Calibration:
-    """Posteriors fitted on pseudo-pairs of a collection's own corpus; no label is used."""
-    pairs = collection_pairs(collection, options.pairs, options.seed)
-    return Calibration(fit_members(experts, pairs, options.structures()), pairs.split()[1])
-
-
-def summarise(measured: Sequence[Measured], options: RetrievalOptions | None = None) -> dict[str, Any]:
+def summarise(measured: Sequence[Measured], options: RetrievalOptions) -> dict[str, Any]:
     """What JSON can hold: `sets[name]`, `mean`, `chosen`, all with 95 % bootstrap intervals over queries.
 
     Args:
         measured: of collections with the same experts and methods.
         options: that they were measured with.
     """
-    options = options or RetrievalOptions()
-    settings = asdict(options)
-    settings["methods"] = list(options.methods)
-    kinds = measured[0].kinds
     return {
         "kind": "retrieval",
         "split": ", ".join(dict.fromkeys(m.collection.split for m in measured)),
         "experts": list(measured[0].labels),
-        "settings": settings,
+        "settings": {**asdict(options), "methods": list(options.methods)},
         "baseline": UNIFORM,
         "sets": {m.collection.name: _set(m, options.seed) for m in measured},
         "mean": {
-            label: {
-                metric: _mean_cell(
-                    [(m.values[label][metric], m.values[UNIFORM][metric]) for m in measured], options.seed
-                )
-                for metric in RETRIEVAL_METRICS
-            }
-            for label in kinds
+            label: {metric: _mean(measured, label, metric, options.seed) for metric in RETRIEVAL_METRICS}
+            for label in measured[0].kinds
         },
         "chosen": {m.collection.name: dict(m.chosen) for m in measured},
     }
 
 
-def retrieval_rows(result: Mapping[str, Any], metric: str = NDCG) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of one metric: methods against sets, and the mean over sets.
-
-    `*` marks a paired difference to the baseline whose interval leaves out 0.
-    """
-    sets: Mapping[str, Any] = result["sets"]
-    rows = []
-    for label, mean in result["mean"].items():
-        cells = [_shown(s["methods"][label]["metrics"][metric]) for s in sets.values()]
-        rows.append([label, *cells, f"{mean[metric]['mean']:.4f}"])
-    return ["method", *sets, "mean"], rows
-
-
-def _shown(cell: Mapping[str, Any]) -> str:
-    difference = cell["difference"]
-    clear = difference["low"] > 0 or difference["high"] < 0
-    return f"{cell['mean']:.3f}{'*' if clear else ''}\n[{cell['low']:.3f}, {cell['high']:.3f}]"
-
-
 def _set(measured: Measured, seed: int) -> dict[str, Any]:
     collection, values = measured.collection, measured.values
     domains = collection.domains
+    methods: dict[str, dict[str, Any]] = {}
+    for label, kind in measured.kinds.items():
+        cells = {m: mean_cell(v, values[UNIFORM][m], seed) for m, v in values[label].items()}
+        methods[label] = {"kind": kind, "metrics": cells}
+        if label in measured.coefficients:
+            means = measured.coefficients[label].mean(axis=0).tolist()
+            methods[label]["coefficients"] = dict(zip(measured.labels, means, strict=True))
     return {
         "documents": len(collection.ids),
         "queries": len(collection.queries),
         "domain": domains[0] if len(domains) == 1 else collection.name,
         "scope": measured.scope,
-        "methods": {
-            label: {
-                "kind": kind,
-                "metrics": {
-                    metric: cell(v, values[UNIFORM][metric], seed) for metric, v in values[label].items()
-                },
-                **_mean_coefficients(measured, label),
-            }
-            for label, kind in measured.kinds.items()
-        },
+        "methods": methods,
         "abstention": {
-            label: risk_coverage(values[label][NDCG], ranked.confidence).to_json(NDCG)
-            for label, ranked in measured.rankings.items()
+            label: abstention(values[label][NDCG], ranking.scores[:, 0], NDCG)
+            for label, ranking in measured.rankings.items()
         },
         "stages": dict(measured.stages),
     }
 
 
-def _mean_coefficients(measured: Measured, label: str) -> dict[str, dict[str, float]]:
-    if label not in measured.coefficients:
-        return {}
-    means = measured.coefficients[label].mean(axis=0)
-    return {"coefficients": dict(zip(measured.labels, map(float, means), strict=True))}
+def _mean(measured: Sequence[Measured], label: str, metric: str, seed: int) -> dict[str, Any]:
+    """Mean over sets of a method's means, queries resampled within each set."""
 
+    def over_sets(method: str) -> tuple[float, Any]:
+        values = [m.values[method][metric] for m in measured]
+        draws = np.mean([resample_means(v, seed) for v in values], axis=0)
+        return float(np.mean([v.mean() for v in values])), draws
 
-def _mean_cell(sets: Sequence[tuple[Values, Values]], seed: int) -> dict[str, Any]:
-    """Mean over sets of a method's values, and of their paired differences to the baseline's."""
-    return {
-        **asdict(macro_bootstrap([values for values, _ in sets], seed)),
-        "difference": asdict(macro_bootstrap([values - baseline for values, baseline in sets], seed)),
-    }
+    return compare(*over_sets(label), *over_sets(UNIFORM))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,8 +183,13 @@ def _last_used(trace: _Trace) -> tuple[str, nn.Module, Tensor, int]:
 
 
 def _depends(output: Tensor, on: Tensor) -> bool:
-    gradient = _vjp(output, on, torch.randn_like(output))
+    gradient = _vjp(output, on, _weights(output.shape).to(output))
     return gradient is not None and bool((gradient != 0).any())
+
+
+def _weights(shape: Sequence[int]) -> Tensor:
+    """Numbers in [0.5, 1.5], the same every time; the global generator stays as it is."""
+    return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(0)) + 0.5
 
 
 def _vjp(output: Tensor, on: Tensor, cotangent: Tensor) -> Tensor | None:
@@ -197,7 +203,7 @@ def _vjp(output: Tensor, on: Tensor, cotangent: Tensor) -> Tensor | None:
 
 def _require_path(start: Tensor, end: Tensor, start_name: str, end_name: str, activation: Any) -> None:
     """Refuse unless d end / d start is the identity, or the diagonal of an elementwise activation."""
-    v = torch.rand_like(end) + 0.5
+    v = _weights(end.shape).to(end)
     through = _vjp(end, start, v)
     good = through is not None and through.shape == v.shape
     if good and through is not None:
@@ -216,7 +222,7 @@ def _require_path(start: Tensor, end: Tensor, start_name: str, end_name: str, ac
 
 def _require_linear_pooling(trace: _Trace) -> None:
     assert trace.pooling is not None
-    x = torch.randn(*trace.tokens.shape[:2], 1, device=trace.tokens.device)
+    x = _weights((*trace.tokens.shape[:2], 1)).to(trace.tokens.device)
     weights = pooling_weights(trace.pooling, x, trace.pooling_features)
     pooled = pool(trace.pooling, x, trace.pooling_features)
     expected = (weights * x).sum(1)

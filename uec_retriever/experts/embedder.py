@@ -10,10 +10,10 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from uec_retriever.data.texts import check_texts
-from uec_retriever.errors import InvalidInputError, NumericalError
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert, attach_posterior
 from uec_retriever.experts.loading import load_model, model_source, tokenizer_lock
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 
 Role = Literal["query", "document"]
 
@@ -111,19 +111,13 @@ class Embedder:
         options = {"normalize_embeddings": True, "show_progress_bar": False, **self._options[role]}
         with tokenizer_lock(self.model):
             vectors = np.asarray(encode(texts, **{**options, "convert_to_numpy": True}), dtype=np.float32)
-        norms = np.linalg.norm(vectors, axis=1)
-        bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
-        if len(bad):
-            row = int(bad[0])
-            raise NumericalError(
-                f"{self.name}: text {row} has a zero, NaN or infinite embedding: drop the text, or load the "
-                "model in float32",
-                position=row,
-            )
+        lengths(vectors, owner=self.name)
         return vectors
 
     def embed_with_variance(self, texts: Sequence[str], role: Role = "document") -> GaussianEmbedding:
         """Gaussian embeddings of n >= 1 texts: unit means and variances by the posterior.
+
+        Of the options for encoding only `batch_size` counts here.
 
         Args:
             texts: n non-empty strings.

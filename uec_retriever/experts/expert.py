@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from sentence_transformers import SentenceTransformer
 
 from uec_retriever.data.texts import check_texts
-from uec_retriever.errors import InvalidInputError, ModelMismatchError, NumericalError
+from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.last_layer import LastLayer
 from uec_retriever.experts.linearised import Linearised, LinearisedModel
-from uec_retriever.experts.loading import load_model, model_source
+from uec_retriever.experts.loading import lasting_options, load_model, model_source, short_name
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 from uec_retriever.laplace.files import PosteriorHeader, load_posterior
 from uec_retriever.laplace.posterior import Posterior
@@ -30,7 +28,6 @@ _PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
     "text": (),
 }
 _CHUNK = 512
-_NOT_RECORDED = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +70,7 @@ class Expert:
     ) -> None:
         self.linearised_model = model if isinstance(model, LinearisedModel) else LinearisedModel(model)
         self.name = name
-        self.label = label or _label(name)
+        self.label = label or short_name(name)
         self.options = dict(options or {})
         self._check_posterior(posterior)
         self._posterior = posterior
@@ -103,7 +100,7 @@ class Expert:
             UnsupportedModelError: if its last layer cannot be linearised.
         """
         model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
-        return cls(model, model_source(name), label=label, options=_recorded(model_options))
+        return cls(model, model_source(name), label=label, options=lasting_options(model_options))
 
     @property
     def model(self) -> SentenceTransformer:
@@ -203,7 +200,14 @@ class Expert:
         progress: Progress | None = None,
         prompts: Sequence[str] = (),
     ) -> Encoding:
-        """Gaussian embeddings: unit means, variances by the posterior (arguments as `linearise`).
+        """Gaussian embeddings: unit means, variances by the posterior.
+
+        Args:
+            texts: n >= 1 non-empty strings.
+            role: `query`, `document` or, for neither, `text`; decides the prompt.
+            batch_size: texts in one forward pass.
+            progress: called with the number of texts done, after each batch.
+            prompts: names of prompts to prefer to the role's (see `prompt`).
 
         Raises:
             InvalidInputError: for a text that cannot be encoded, or no texts.
@@ -224,27 +228,26 @@ class Expert:
         return Encoding(GaussianEmbedding.concatenate(gaussians), truncated)
 
     def gaussian(self, texts: Linearised, *, first: int = 0) -> GaussianEmbedding:
-        """Unit means and their variances; `first` is the position of the first text, for messages.
+        """Unit means and their variances: `gamma^2 (g^T (x) I) Cov(W) (g (x) I) / |z|^2` (design, step 1).
 
-        `Var(z) = gamma^2 (g^T (x) I) Cov(W) (g (x) I)`, divided by |z|^2 (design, step 1).
+        Args:
+            texts: n texts that went through the model.
+            first: position of the first one, for messages.
+
+        Raises:
+            InvalidInputError: if there is no posterior.
+            NumericalError: for an embedding that is zero, NaN or infinite.
         """
         if self.posterior is None:
             raise InvalidInputError(f"expert {self.label} has no posterior: fit one first")
-        norms = texts.embeddings.norm(dim=1)
-        bad = torch.nonzero(~torch.isfinite(norms) | (norms == 0))
-        if len(bad):
-            row = int(bad[0])
-            raise NumericalError(
-                f"expert {self.label}: text {first + row} has a zero, NaN or infinite embedding: "
-                "drop the text, or load the model in float32",
-                position=first + row,
-            )
-        means, square = texts.embeddings.numpy(), texts.gain**2
+        means, square, owner = texts.embeddings.numpy(), texts.gain**2, f"expert {self.label}"
         factors = self.posterior.variance_factors(texts.features) if square.ndim == 1 else None
         if factors is None:  # also with a gain for each text, as after tanh
-            return normalise(means, (square * self.posterior.output_variance(texts.features)).numpy())
+            dense = square * self.posterior.output_variance(texts.features)
+            return normalise(means, dense.numpy(), owner=owner, first=first)
         coefficients, profiles = factors
-        return normalise(means, FactoredVariance(coefficients.numpy(), (profiles * square).numpy()))
+        kept = FactoredVariance(coefficients.numpy(), (profiles * square).numpy())
+        return normalise(means, kept, owner=owner, first=first)
 
     def _check_posterior(self, posterior: Posterior | None) -> None:
         if posterior is not None and posterior.shape != self.last_layer.shape:
@@ -295,17 +298,3 @@ def _checked(texts: Sequence[str], role: Role) -> list[str]:
     if not checked:
         raise InvalidInputError(f"there are no texts to encode as {role}: give at least one")
     return checked
-
-
-def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that an index may keep: no secrets, nothing that only holds on this machine."""
-    return {
-        key: _recorded(value) if isinstance(value, Mapping) else value
-        for key, value in options.items()
-        if key not in _NOT_RECORDED
-    }
-
-
-def _label(name: str) -> str:
-    parts = [p for p in re.split(r"[/\\]", name) if p]
-    return parts[-1] if parts else name

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 import torch
 
+from uec_retriever.convolution import PairLikelihood, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.experts.expert import Expert, Progress
-from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.experts.expert import Expert, Progress, Role
+from uec_retriever.gaussian import GaussianEmbedding, lengths
 from uec_retriever.laplace.basis import TOLERANCE, variance_basis
-from uec_retriever.laplace.calibration import (
-    PairLikelihood,
-    pair_likelihood,
-    reference_zero,
-    variance_scale,
-)
 from uec_retriever.laplace.curvature import Curvature
 from uec_retriever.laplace.files import PosteriorHeader
 from uec_retriever.laplace.posterior import STRUCTURES, Posterior
+from uec_retriever.laplace.variance_calibration import reference_zero, variance_scale
 
 DEFAULT_TAU = 0.05
 DEFAULT_STRUCTURE = "kron"
@@ -53,7 +50,7 @@ class Reference:
     queries: GaussianEmbedding
     positives: GaussianEmbedding
 
-    def scaled(self, factor: float) -> Reference:
+    def scale_variance(self, factor: float) -> Reference:
         """The same under variances `factor` times as large."""
         return _reference(self.queries.scale_variance(factor), self.positives.scale_variance(factor))
 
@@ -106,20 +103,25 @@ def fit_posterior(
 
     Raises:
         InvalidInputError: for too few or degenerate pairs, or an unknown structure.
+        NumericalError: if the model yields NaN, infinite or zero vectors.
     """
     training, held = pairs.split()
     curvature = Curvature(structure, tau)
     groups = np.array_split(np.arange(len(training)), max(1, round(len(training) / BATCH_PAIRS)))
+    by_role: list[tuple[Sequence[str], Role]] = [
+        (training.queries, "query"),
+        (training.positives, "document"),
+    ]
     for group in groups:
         rows = slice(group[0], group[-1] + 1)
-        queries = expert.linearise(training.queries[rows], "query", batch_size=batch_size, progress=progress)
-        positives = expert.linearise(
-            training.positives[rows], "document", batch_size=batch_size, progress=progress
-        )
-        curvature.update_pairs(
-            (queries.features, queries.embeddings, queries.gain),
-            (positives.features, positives.embeddings, positives.gain),
-        )
+        sides = []
+        for texts, role in by_role:
+            side = expert.linearise(texts[rows], role, batch_size=batch_size, progress=progress)
+            lengths(
+                side.embeddings.numpy(), owner=f"expert {expert.label}, as {role} of pairs", first=rows.start
+            )
+            sides.append((side.features, side.embeddings, side.gain))
+        curvature.update_pairs(*sides)
     squared_norm = float(expert.last_layer.weight.detach().cpu().double().pow(2).sum())
     posterior: Posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
     unscaled_queries, unscaled_positives = _encode_pairs(
@@ -134,7 +136,7 @@ def fit_posterior(
             "index stores are that much off; structure='kron' needs one profile",
             expert.label, len(basis), 100 * error, 100 * TOLERANCE,
         )  # fmt: skip
-    posterior = posterior.calibrated(scale, torch.from_numpy(basis))
+    posterior = replace(posterior, scale=scale, basis=torch.from_numpy(basis))
     reference = _reference(unscaled_queries.scale_variance(scale), unscaled_positives.scale_variance(scale))
     header = PosteriorHeader(
         model=expert.name,
@@ -155,7 +157,14 @@ def fit_posterior(
 def measure_reference(
     expert: Expert, pairs: CalibrationPairs, *, batch_size: int = 32, progress: Progress | None = None
 ) -> Reference:
-    """What an expert with a posterior makes of reference pairs, the same for all experts of an index."""
+    """What an expert makes of reference pairs, the same for all experts of an index.
+
+    Args:
+        expert: with a posterior.
+        pairs: the reference pairs.
+        batch_size: texts in one forward pass.
+        progress: called with the number of texts done; `2 len(pairs)` in all.
+    """
     return _reference(*_encode_pairs(expert, pairs, batch_size, progress))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from uec_retriever.errors import ModelNotFoundError
 
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 _CHOOSING = threading.Lock()
+_PASSING = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only"}
 
 
 def load_model(
@@ -66,6 +68,20 @@ def model_source(name: str) -> str:
     return str(folder.resolve()) if folder.exists() else name
 
 
+def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that an index may keep: no secrets, nothing that only holds on this machine."""
+    return {
+        key: lasting_options(value) if isinstance(value, Mapping) else value
+        for key, value in options.items()
+        if key not in _PASSING
+    }
+
+
+def short_name(name: str) -> str:
+    """The last part of a hub id or path, for people."""
+    return Path(name.replace("\\", "/")).name or name
+
+
 def tokenizer_lock(model: SentenceTransformer) -> threading.Lock:
     """The lock to hold while a model's tokenizer is in use: fast tokenizers are not safe under threads.
 
@@ -83,5 +99,5 @@ def tokenizer_lock(model: SentenceTransformer) -> threading.Lock:
 def _not_found(kind: str, name: str, error: Exception) -> ModelNotFoundError:
     reason = str(error).splitlines()[0] if str(error) else repr(error)
     return ModelNotFoundError(
-        f"cannot load the {kind} {name!r}: give a hub id or a folder that sentence-transformers can load ({reason})"
+        f"cannot load the {kind} {name!r}: {reason}. It takes a hub id or a folder that sentence-transformers can load, and a device that is there"
     )

@@ -16,6 +16,7 @@ from uec_retriever.errors import (
     CorruptFileError,
     FormatVersionError,
     InvalidInputError,
+    StorageError,
 )
 from uec_retriever.laplace.posterior import STRUCTURES, Posterior
 
@@ -70,7 +71,16 @@ def posterior_bytes(posterior: Posterior, header: PosteriorHeader) -> bytes:
 
 
 def save_posterior(path: Path, posterior: Posterior, header: PosteriorHeader) -> None:
-    """Write a posterior file, whole or not at all. Raises StorageError as `write_atomically`."""
+    """Write a posterior file, whole or not at all.
+
+    Args:
+        path: its folder is made if absent.
+        posterior: what `header` describes; its numbers and structure go into the header.
+        header: as `fit_posterior` returns it.
+
+    Raises:
+        StorageError: if the folder cannot be written or the disk is full.
+    """
     write_atomically(path, posterior_bytes(posterior, header))
 
 
@@ -81,6 +91,7 @@ def load_posterior(path: Path) -> tuple[Posterior, PosteriorHeader]:
         InvalidInputError: if there is no such file, or it is no posterior.
         FormatVersionError: if it has another format version.
         CorruptFileError: if it is damaged or was cut off.
+        StorageError: if it cannot be read.
     """
     if not path.is_file():
         raise InvalidInputError(f"no posterior file at {path}: make one with 'uec fit'")
@@ -88,7 +99,9 @@ def load_posterior(path: Path) -> tuple[Posterior, PosteriorHeader]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
         raise CorruptFileError(f"{path} is damaged ({error}): fit it again with 'uec fit'") from error
     if _HEADER not in metadata:
         raise InvalidInputError(f"{path} is a safetensors file, but not a posterior: make one with 'uec fit'")

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from scipy.optimize import brentq
@@ -64,8 +64,8 @@ class Posterior(ABC):
         count: N, the texts that served as anchors.
         prior_precision: lambda > 0.
         tau: temperature of the softmax it was fitted under.
-        scale: multiplies every variance; makes experts comparable (calibration).
-        basis: `[r, D]` in which its variances can be told (see `basis`); None before calibration.
+        scale: multiplies every variance; makes experts comparable (variance calibration).
+        basis: `[r, D]` in which its variances can be told (see `basis`); None before variance calibration.
     """
 
     structure: ClassVar[str]
@@ -94,10 +94,6 @@ class Posterior(ABC):
     def variance_factors(self, features: Tensor) -> tuple[Tensor, Tensor] | None:
         """`output_variance` as `[n, r]` coefficients times `[r, D]` profiles; None where it is no such product."""
         return None
-
-    def calibrated(self, scale: float, basis: Tensor) -> Self:
-        """The same posterior with scale and basis."""
-        return replace(self, scale=scale, basis=basis)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

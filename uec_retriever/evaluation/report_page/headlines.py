@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from uec_retriever.evaluation.report_page import side_by_side
-from uec_retriever.evaluation.report_page.place import is_number
-from uec_retriever.evaluation.report_page.result_files import MAIN_METRIC, Result, reliability, studies
-from uec_retriever.evaluation.report_page.side_by_side import Cell
-from uec_retriever.evaluation.report_page.table import interval, number
+from uec_retriever.evaluation.report_page.results import Result, is_clear
+from uec_retriever.evaluation.report_page.tables import interval, number
 
 _TITLES = {
     "retrieval": "Retrieval",
     "sts": "Semantic textual similarity",
     "classification": "Classification",
-    "calibration": "Calibration",
     "uae": "UAE: embeddings aligned with utility",
-    "scaling": "Efficiency",
     "tables": "Measurements",
 }
-_MOST_READINGS = 4  # in a sentence; of more, the lowest and the highest
 
 
 def heading(result: Result) -> str:
@@ -30,108 +23,80 @@ def heading(result: Result) -> str:
 
 def headline(result: Result) -> list[str]:
     """Sentences that stand first."""
-    if result.kind in MAIN_METRIC:
-        return _of_methods(result)
+    said = _of_methods(result, result.metric) if result.metric else []
     if result.kind == "uae":
-        return [sentence for title, study in studies(result) for sentence in _of_study(title, study)]
-    if result.kind == "calibration":
-        return _of_calibration(result)
-    return []
+        said += _of_studies(result)
+    return [*said, *map(str, result.content.get("headline") or ())]
 
 
 def provenance(result: Result) -> list[tuple[str, str]]:
-    """Command, commit, versions, seed, split and machine, as far as the file says."""
+    """File, command, commit, split, seed, machine and versions, as far as the file says."""
     content = result.content
-    rows = [
-        ("file", result.name),
-        ("command", str(content["command"])),
-        ("commit", str(content["commit"] or "unknown, not run from a checkout")),
-    ]
-    experts = content.get("experts")
-    extra = {
+    experts, versions = content.get("experts"), content["versions"]
+    rows = {
+        "file": result.name,
+        "command": content["command"],
+        "commit": content["commit"] or "unknown, not run from a checkout",
         "split": content.get("split"),
         "experts": ", ".join(map(str, experts)) if isinstance(experts, list) else experts,
         "baseline": content.get("baseline"),
         "seed": content["seed"],
         "processors": content.get("cpus"),
+        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else "",
     }
-    rows += [(name, str(value)) for name, value in extra.items() if value not in (None, "")]
-    versions = content["versions"]
-    if isinstance(versions, dict):
-        rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
-    return rows
+    return [(name, str(value)) for name, value in rows.items() if value not in (None, "")]
 
 
-def _of_methods(result: Result) -> list[str]:
-    metric = MAIN_METRIC[result.kind]
-    kinds = side_by_side.kinds(result)
-    reference = side_by_side.baseline(result)
-    number_of_sets = len(result.content["sets"])
-    where = f"mean over {number_of_sets} sets" if number_of_sets > 1 else next(iter(result.content["sets"]))
-    contestants = [m for m, kind in kinds.items() if kind not in ("oracle", "ablation")]
+def _of_methods(result: Result, metric: str) -> list[str]:
+    names = list(result.sets)
+    where = f"mean over {len(names)} sets" if len(names) > 1 else names[0]
+    contestants = [m for m, kind in result.methods.items() if kind not in ("oracle", "ablation")]
     said = []
     if contestants:
-        best = max(contestants, key=lambda m: side_by_side.average(result, m, metric))
+        best = max(contestants, key=lambda m: result.average(m, metric))
         among = f" of {len(contestants)} methods" if len(contestants) > 1 else ""
-        said.append(f"Highest {metric}{among}, {where}: {best}, {_figure(result, best, metric)}.")
-    for label in (m for m, kind in kinds.items() if kind == "uec" and reference):
-        said.append(_against(result, label, str(reference), metric, where))
+        said.append(f"Highest {metric}{among}, {where}: {best}, {_mean(result, best, metric)}.")
+    if result.baseline:
+        uec = [m for m, kind in result.methods.items() if kind == "uec"]
+        said += [_against(result, label, result.baseline, metric, where) for label in uec]
     return said
 
 
 def _against(result: Result, label: str, reference: str, metric: str, where: str) -> str:
-    sets = result.content["sets"]
-    cells = [c for name in sets if (c := side_by_side.cell(result, name, label, metric)) is not None]
-    better = sum(side_by_side.is_clear(c) and c["difference"]["mean"] > 0 for c in cells)
-    worse = sum(side_by_side.is_clear(c) and c["difference"]["mean"] < 0 for c in cells)
-    change = side_by_side.average(result, label, metric) - side_by_side.average(result, reference, metric)
-    mean = side_by_side.mean_cell(result, label, metric)
-    paired = (mean if len(sets) > 1 else cells[0] if cells else None) or {}
+    columns = result.columns(metric)
+    cells = [cells[label] for name, cells in columns.items() if label in cells and name in result.sets]
+    better, worse = (
+        sum(is_clear(c) and sign * c["difference"]["mean"] > 0 for c in cells) for sign in (1, -1)
+    )
+    change = result.average(label, metric) - result.average(reference, metric)
+    paired = (columns.get("mean", {}) if len(result.sets) > 1 else columns[where]).get(label) or {}
     limits = f" {interval(paired['difference'], '+z')}" if paired.get("difference") else ""
-    if len(sets) > 1:
+    if len(result.sets) > 1:
         clear = f"; clearly better on {better} of {len(cells)} sets, clearly worse on {worse}"
     else:
         clear = "" if better or worse else "; no clear difference"
-    return f"{label}: {change:+z.3f}{limits} against {reference} ({_figure(result, reference, metric)}), {where}{clear}."
+    return f"{label}: {change:+z.3f}{limits} against {reference} ({_mean(result, reference, metric)}), {where}{clear}."
 
 
-def _figure(result: Result, label: str, metric: str) -> str:
-    sets = list(result.content["sets"])
-    cell = side_by_side.mean_cell(result, label, metric)
-    if cell is None and len(sets) == 1:
-        cell = side_by_side.cell(result, sets[0], label, metric)
-    if cell is not None:
-        return _mean(cell)
-    return number(side_by_side.average(result, label, metric))
+def _mean(result: Result, label: str, metric: str) -> str:
+    """A method's mean, with its interval where that is known."""
+    column = next(iter(result.columns(metric).values()))
+    known = label in column and (len(result.sets) == 1 or result.mean_cell(label, metric))
+    return _with_interval(column[label]) if known else number(result.average(label, metric))
 
 
-def _of_study(title: str, study: Mapping[str, Any]) -> list[str]:
-    said = []
-    reference = study["baseline"]
-    for scope, systems in study["scopes"].items():
-        best = max(systems, key=lambda s: systems[s]["MAP"]["mean"])
-        sentence = f"{title}, {scope}: highest MAP {best}, {_mean(systems[best]['MAP'])}"
-        if reference in systems:
-            sentence += f"; the baseline {reference} has {_mean(systems[reference]['MAP'])}"
-        said.append(f"{sentence}.")
-    return said
-
-
-def _mean(cell: Cell) -> str:
+def _with_interval(cell: Any) -> str:
     return f"{number(float(cell['mean']))} {interval(cell)}"
 
 
-def _of_calibration(result: Result) -> list[str]:
+def _of_studies(result: Result) -> list[str]:
     said = []
-    for title, group in reliability(result):
-        errors = {label: one["ECE"] for label, one in group.items() if is_number(one.get("ECE"))}
-        about = f"ECE{f', {title}' if title else ''}"
-        if 0 < len(errors) <= _MOST_READINGS:
-            said.append(f"{about}: {'; '.join(f'{label} {number(e)}' for label, e in errors.items())}.")
-        elif errors:
-            low, high = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
-            said.append(
-                f"{about}: from {number(errors[low])} ({low}) to {number(errors[high])} ({high}), "
-                f"{len(errors)} readings."
-            )
+    for title, study in result.studies:
+        reference = study["baseline"]
+        for scope, systems in study["scopes"].items():
+            best = max(systems, key=lambda s: systems[s]["MAP"]["mean"])
+            sentence = f"{title}, {scope}: highest MAP {best}, {_with_interval(systems[best]['MAP'])}"
+            if reference in systems:
+                sentence += f"; the baseline {reference} has {_with_interval(systems[reference]['MAP'])}"
+            said.append(f"{sentence}.")
     return said

@@ -1,24 +1,19 @@
-"""How figures look: two themes, a colour and a marker for each kind of method, panels, PNG."""
+"""How figures look: two themes, and a figure as an image."""
 
 from __future__ import annotations
 
 import io
-import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uec_retriever.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-PIXELS_PER_INCH = 100  # of the page; the image has twice as many
-_MOST_COLUMNS = 4
+_PIXELS_PER_INCH = 100  # of the page; the image has twice as many
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Theme:
         grid: of the lightest lines.
         surface: of the background.
         kinds: of each kind of method, after Okabe and Ito (2008): told apart by colour-blind readers too.
-        parts: of stages of time, in their order.
+        parts: of what has no kind, in its order.
         ramp: of a heat map, from low to high.
     """
 
@@ -43,30 +38,40 @@ class Theme:
     parts: tuple[str, ...]
     ramp: tuple[str, ...]
 
+    def colour(self, key: str | int) -> str:
+        """Of a kind of method, or of a part by its number; the last is followed by the muted one."""
+        if isinstance(key, str):
+            return self.kinds[key]
+        return self.parts[key] if key < len(self.parts) else self.muted
 
-_LIGHT_KINDS = {
-    "single": "#7a838e", "ensemble": "#0072b2", "fusion": "#009e73", "merged": "#b85c92",
-    "uec": "#d55e00", "ablation": "#d99000", "oracle": "#1b1f24", "other": "#7a838e",
-}  # fmt: skip
-_DARK_KINDS = {
-    "single": "#98a2ae", "ensemble": "#56b4e9", "fusion": "#2bc79a", "merged": "#e29cc4",
-    "uec": "#ff8040", "ablation": "#f0b840", "oracle": "#e6e9ed", "other": "#98a2ae",
-}  # fmt: skip
+    @property
+    def settings(self) -> Any:
+        """For matplotlib."""
+        return {
+            "text.color": self.ink, "text.parse_math": False, "figure.facecolor": self.surface, "savefig.facecolor": "auto",
+            "axes.facecolor": self.surface, "axes.edgecolor": self.grid, "axes.labelcolor": self.muted, "axes.labelsize": 9,
+            "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.titlelocation": "left",
+            "axes.titlesize": 10, "axes.titleweight": "bold", "axes.grid": True, "grid.color": self.grid,
+            **{f"{axis}tick.{part}": value for axis in "xy" for part, value in (
+                ("labelcolor", self.ink), ("labelsize", 9), ("major.size", 0), ("minor.size", 0))},
+            "legend.frameon": False, "legend.fontsize": 9, "legend.handlelength": 1.8, "lines.solid_capstyle": "round",
+        }  # fmt: skip
+
+
 LIGHT = Theme(
-    "#1b1f24", "#5b6470", "#e1e5ea", "#ffffff", _LIGHT_KINDS,
-    ("#332288", "#88ccee", "#117733", "#ddcc77", "#cc6677", "#aa4499", "#999933", "#661100"),
+    "#1b1f24", "#5b6470", "#e1e5ea", "#ffffff",
+    {"single": "#7a838e", "ensemble": "#0072b2", "fusion": "#009e73", "merged": "#b85c92",
+     "uec": "#d55e00", "ablation": "#d99000", "oracle": "#1b1f24", "other": "#7a838e"},
+    ("#332288", "#88ccee", "#117733", "#ddcc77", "#cc6677", "#aa4499", "#999933"),
     ("#f4f8fb", "#9cc9e6", "#2f7fbf", "#0b3c6f"),
 )  # fmt: skip
 DARK = Theme(
-    "#e6e9ed", "#9aa4b0", "#333b45", "#14181d", _DARK_KINDS,
-    ("#8f7fe0", "#88ccee", "#44aa66", "#ddcc77", "#e08090", "#cf7ac0", "#c2c25a", "#b5651d"),
+    "#e6e9ed", "#9aa4b0", "#333b45", "#14181d",
+    {"single": "#98a2ae", "ensemble": "#56b4e9", "fusion": "#2bc79a", "merged": "#e29cc4",
+     "uec": "#ff8040", "ablation": "#f0b840", "oracle": "#e6e9ed", "other": "#98a2ae"},
+    ("#8f7fe0", "#88ccee", "#44aa66", "#ddcc77", "#e08090", "#cf7ac0", "#c2c25a"),
     ("#1b232c", "#1f4e79", "#3f8fd0", "#b7dcf5"),
 )  # fmt: skip
-MARKERS = {
-    "single": "o", "ensemble": "s", "fusion": "^", "merged": "v",
-    "uec": "D", "ablation": "d", "oracle": "*", "other": "o",
-}  # fmt: skip
-STROKES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -88,113 +93,25 @@ class Drawing:
     draw: Callable[[Theme], Figure]
 
 
-def new_figure(width: float, height: float, theme: Theme) -> Figure:
-    """An empty figure, in inches, drawn by Agg; pyplot's state is not touched.
+def to_png(drawing: Drawing, theme: Theme) -> tuple[bytes, tuple[int, int]]:
+    """The image, at twice the page's resolution in 256 colours, and its width and height on the page in pixels.
 
     Raises:
         MissingExtraError: without the extra `report`.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure  # noqa: F401, what the plots need
     except ImportError as error:
         raise MissingExtraError('figures need matplotlib: pip install "uec-retriever[report]"') from error
-    figure = Figure(figsize=(width, height), facecolor=theme.surface, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def panels(
-    number: int,
-    theme: Theme,
-    *,
-    width: float,
-    height: float,
-    left: float = 0,
-    top: float = 0,
-    share: bool = False,
-) -> tuple[Figure, list[Axes]]:
-    """A figure with a grid of axes, each so many inches large.
-
-    Args:
-        number: of axes.
-        theme: of the figure.
-        width: of an axes.
-        height: of an axes.
-        left: room for labels.
-        top: room for a legend.
-        share: whether the vertical axis is that of the first in its row.
-    """
-    across = number if number <= _MOST_COLUMNS else -(-number // -(-number // _MOST_COLUMNS))
-    down = -(-number // across)
-    figure = new_figure(left + across * width, top + down * height, theme)
-    grid = figure.subplots(down, across, squeeze=False, sharey="row" if share else "none")
-    axes = [one for row in grid for one in row]
-    for spare in axes[number:]:
-        spare.set_visible(False)
-    for one in axes[:number]:
-        dress(one, theme)
-    return figure, axes[:number]
-
-
-def dress(axes: Axes, theme: Theme) -> None:
-    """Quiet axes in the theme's colours."""
-    axes.set_facecolor(theme.surface)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(theme.grid)
-    axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=9, length=0)
-    axes.set_axisbelow(True)
-
-
-def title(axes: Axes, text: str, theme: Theme) -> None:
-    """Heading of one panel."""
-    lines = textwrap.wrap(plain(text, 52), 27) or [" "]
-    axes.set_title("\n".join(lines), fontsize=10, color=theme.ink, loc="left", fontweight="bold")
-
-
-def legend(figure: Figure, entries: Sequence[tuple[Artist, str]], theme: Theme) -> None:
-    """Key above the panels: handles and what they stand for."""
-    columns = max(1, int(figure.get_figwidth() // 2.2))
-    figure.legend(
-        [handle for handle, _ in entries],
-        [plain(text).lstrip("_") or " " for _, text in entries],
-        loc="outside upper left",
-        ncols=columns,
-        frameon=False,
-        fontsize=9,
-        labelcolor=theme.ink,
-        handlelength=1.8,
-        handletextpad=0.6,
-        columnspacing=1.4,
-    )
-
-
-def plain(text: str, limit: int = 44) -> str:
-    """A label as it is, on one line: no formulas (`$`), not too long."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    short = line if len(line) <= limit else line[: limit - 1] + "…"
-    return short.replace("$", r"\$")
-
-
-def short_numbers(axis: Axis, most: int = 5) -> None:
-    """Few ticks, and no zeros at their ends."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(lambda value, _: f"{value:.4g}")
-
-
-def to_png(figure: Figure) -> bytes:
-    """The image, at twice the page's resolution; 256 colours, a quarter of the bytes."""
     from PIL import Image  # matplotlib depends on it
 
-    drawn = io.BytesIO()
-    with warnings.catch_warnings():
+    drawn, target = io.BytesIO(), io.BytesIO()
+    with rc_context(theme.settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        figure.savefig(drawn, format="png", dpi=2 * PIXELS_PER_INCH)
+        figure = drawing.draw(theme)
+        figure.savefig(drawn, format="png", dpi=2 * _PIXELS_PER_INCH)
     with Image.open(drawn) as image:
-        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    target = io.BytesIO()
-    few.save(target, format="png", optimize=True)
-    return target.getvalue()
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, format="png", optimize=True)
+    width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
+    return target.getvalue(), (width, height)

@@ -1,0 +1,135 @@
+"""NodeIndex: the half of the retriever that adds, reads and deletes nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.ingestion import run_transformations
+from llama_index.core.schema import BaseNode, Document, IndexNode, TransformComponent
+from llama_index.core.settings import Settings
+from llama_index.core.vector_stores.types import MetadataFilters
+from llama_index.retrievers.uec.content_ids import with_content_ids, with_stable_ids
+from llama_index.retrievers.uec.filters import chroma_filter
+from llama_index.retrievers.uec.nodes import node_of, records_of
+
+from uec_retriever import AddReport, Engine
+from uec_retriever.data.records import SOURCE_KEY, Record
+
+_SOURCES = 500  # in one filter
+
+
+class NodeIndex:
+    """Nodes in an index: adding, reading, deleting them.
+
+    Attributes:
+        engine: the index.
+        object_map: index id -> object of an `IndexNode`.
+    """
+
+    engine: Engine
+    object_map: dict[str, Any]
+
+    def add_nodes(
+        self,
+        nodes: Sequence[BaseNode],
+        *,
+        update: bool = False,
+        content_ids: bool = False,
+        batch_size: int = 32,
+    ) -> AddReport:
+        """Add nodes; those that are there already, word for word, cost nothing.
+
+        Objects of `IndexNode`s are not stored: this retriever remembers them in `object_map`.
+
+        Args:
+            nodes: with text and flat metadata.
+            update: replace nodes whose id is there with other content, instead of refusing.
+            content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
+                process, such as tool nodes. Relationships among the nodes follow.
+            batch_size: texts in one forward pass.
+
+        Raises:
+            InvalidInputError: for a node that cannot be stored; none is, then.
+            IdConflictError: if an id is there with other content and not `update`.
+        """
+        nodes = with_content_ids(nodes) if content_ids else list(nodes)
+        return self._add(nodes, records_of(nodes), update=update, batch_size=batch_size)
+
+    def add_documents(
+        self,
+        documents: Sequence[Document],
+        *,
+        transformations: Sequence[TransformComponent] | None = None,
+        update: bool = False,
+        content_ids: bool = True,
+        batch_size: int = 32,
+    ) -> AddReport:
+        """Split documents into nodes and add these.
+
+        Args:
+            documents: give them ids that last to replace or delete them later.
+            transformations: a node parser and whatever else; those of `Settings` if None.
+            update: replace nodes that changed, and delete those of the same documents that are no more.
+            content_ids: node ids from the content, so that adding a document again changes nothing; documents
+                with a random id get one from their content as well.
+            batch_size: texts in one forward pass.
+
+        Raises:
+            InvalidInputError: for a node that cannot be stored; none is, then.
+            IdConflictError: if an id is there with other content and not `update`.
+        """
+        nodes = split_documents(documents, transformations, content_ids)
+        report = self.add_nodes(nodes, update=update, batch_size=batch_size)
+        if update:
+            self._delete_stale(nodes)
+        return report
+
+    def get_nodes(
+        self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Nodes by id, in that order, absent ones left out; or all that match filters."""
+        records = self.engine.get(node_ids, chroma_filter(filters))
+        return [node_of(r.id, r.text, r.metadata, r.payload) for r in records]
+
+    def delete(self, node_ids: Sequence[str]) -> int:
+        """Delete nodes by id, unknown ones passed over; returns how many."""
+        return self.engine.delete(node_ids)
+
+    def delete_ref_doc(self, ref_doc_id: str) -> int:
+        """Delete the nodes of a document; returns how many."""
+        return self.engine.delete(where={SOURCE_KEY: ref_doc_id})
+
+    def _add(
+        self, nodes: Sequence[BaseNode], records: Sequence[Record], *, update: bool, batch_size: int
+    ) -> AddReport:
+        report = self.engine.add_records(records, update=update, batch_size=batch_size)
+        held = {n.index_id: n.obj for n in nodes if isinstance(n, IndexNode) and n.obj is not None}
+        self.object_map.update(held)
+        return report
+
+    def _delete_stale(self, nodes: Sequence[BaseNode]) -> None:
+        """Delete what is stored of the documents of nodes beside these nodes."""
+        current = {node.node_id for node in nodes}
+        sources = list(dict.fromkeys(node.ref_doc_id for node in nodes if node.ref_doc_id is not None))
+        for start in range(0, len(sources), _SOURCES):
+            there = self.engine.ids({SOURCE_KEY: {"$in": sources[start : start + _SOURCES]}})
+            if stale := [i for i in there if i not in current]:
+                self.engine.delete(stale)
+
+
+def split_documents(
+    documents: Sequence[Document], transformations: Sequence[TransformComponent] | None, content_ids: bool
+) -> list[BaseNode]:
+    """Nodes of documents.
+
+    Args:
+        documents: theirs stay as they are.
+        transformations: a node parser and whatever else; those of `Settings` if None.
+        content_ids: make the ids of nodes, and those of documents that are random, from the content.
+    """
+    documents = with_stable_ids(documents) if content_ids else list(documents)
+    nodes = run_transformations(
+        documents, Settings.transformations if transformations is None else transformations
+    )
+    return with_content_ids(nodes) if content_ids else list(nodes)

@@ -1,0 +1,101 @@
+"""A corpus in memory that MTEB searches exactly: variances coded as an index on disk has them, all texts scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.search import score_coded
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.evaluation.exact import rank
+from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.store.codec import CodedVariances
+
+
+class Corpus:
+    """Documents of an ensemble; their scores equal the `raw_score` of `Engine.search`.
+
+    Args:
+        ensemble: whose `encode_documents` made the documents.
+        ids: n different ids.
+        pages: the n documents, in that order, in pieces of any size.
+        uncertainty: score by the uncertainty-aware similarity; by its mean if False.
+
+    Raises:
+        InvalidInputError: if there are more or fewer documents than ids, or an id twice.
+    """
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        ids: Sequence[str],
+        pages: Iterable[GaussianEmbedding],
+        *,
+        uncertainty: bool = True,
+    ) -> None:
+        self.ids = list(ids)
+        self._ensemble = ensemble
+        self._uncertainty = uncertainty
+        self._rows = {identifier: row for row, identifier in enumerate(self.ids)}
+        self._means = np.empty((len(self.ids), ensemble.manifest.dimension), dtype=np.float32)
+        shape = (len(self.ids), ensemble.codec.rank)
+        self._coded = CodedVariances(np.empty(shape, np.float32), np.empty(shape, np.float32))
+        end = 0
+        for page in pages:
+            rows, end = slice(end, end + len(page)), end + len(page)
+            if end <= len(self.ids):
+                coded = ensemble.codec.code(page)
+                self._means[rows] = page.mean
+                self._coded.coefficients[rows], self._coded.projections[rows] = (
+                    coded.coefficients,
+                    coded.projections,
+                )
+        if not end == len(self.ids) == len(self._rows):
+            raise InvalidInputError(
+                f"{len(self._rows)} different ids for {end} documents: give each document an id of its own"
+            )
+
+    def search(
+        self, queries: GaussianEmbedding, k: int, among: Sequence[Sequence[str]] | None = None
+    ) -> list[dict[str, float]]:
+        """The k best documents of each query.
+
+        Args:
+            queries: n Gaussians in the layout of the ensemble.
+            k: at most so many.
+            among: for each query the ids to rank; all if absent.
+
+        Returns:
+            For each query, id -> score in [-1, 1] (`raw_score`), best first.
+
+        Raises:
+            InvalidInputError: for ids that are not there.
+        """
+        if among is not None and (lost := [i for ids in among for i in ids if i not in self._rows]):
+            raise InvalidInputError(f"the corpus holds no document {lost[0]!r}: rank only what was indexed")
+
+        def score(rows: slice) -> Array:
+            means = queries.mean[rows] @ self._means.T
+            if not self._uncertainty:
+                return np.asarray(means)
+            each = enumerate(means.astype(np.float64), start=rows.start)
+            return np.stack(
+                [score_coded(self._ensemble, queries[i : i + 1], m, self._coded)[0] for i, m in each]
+            )
+
+        def barred(rows: slice) -> NDArray[np.bool_] | None:
+            if among is None:
+                return None
+            hidden = np.ones((rows.stop - rows.start, len(self.ids)), dtype=bool)
+            for row, ids in enumerate(among[rows]):
+                hidden[row, [self._rows[i] for i in ids]] = False
+            return hidden
+
+        found = rank({"": score}, len(queries), len(self.ids), k, barred=barred)[""]
+        return [
+            {self.ids[i]: float(s) for i, s in zip(documents, scores, strict=False)}
+            for documents, scores in zip(found.positions(), found.scores, strict=True)
+        ]
