@@ -54,7 +54,7 @@ def main() -> None:
     found = [score_pairs(data_folder() / name, experts, options, arguments.train) for name in arguments.sets]
     result = summarise_sts(found, [e.label for e in experts], options)
     for one in found:
-        result["sets"][one.test.name]["reliability"] = reliability(one)
+        result["sets"][one.name]["reliability"] = reliability(one)
     result |= probability_report(result["sets"])
     console.print(f"{time.monotonic() - start:.0f} s")
     save_result("sts", result, arguments.out)

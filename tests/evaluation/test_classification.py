@@ -11,7 +11,7 @@ from benchmarks.probe import undersample
 from tests.evaluation.made_up import tiny_experts, write_intents
 from uec_retriever.errors import CorpusError, InvalidInputError, MissingExtraError
 from uec_retriever.evaluation.classification import ClassificationOptions, run_classification
-from uec_retriever.evaluation.labelled_texts import read_labelled
+from uec_retriever.evaluation.tab_separated import read_labelled
 
 pytest.importorskip("mteb")
 SMALL = ClassificationOptions(per_label=4, rounds=3, calibration_pairs=40, seed=5)
@@ -37,13 +37,15 @@ def result(folder, experts):
 
 def accuracies(folder, embed):
     """Of each round, by hand."""
-    train, test = (read_labelled(folder, f"{split}.tsv") for split in ("train", "test"))
-    features, asked = embed(train.texts), embed(test.texts)
+    (labels, texts), (truth, asked) = (
+        zip(*read_labelled(folder / f"{split}.tsv"), strict=True) for split in ("train", "test")
+    )
+    features, embedded = embed(list(texts)), embed(list(asked))
     found = []
-    for rows in undersample(train.labels, SMALL.per_label, SMALL.rounds, SMALL.seed):
+    for rows in undersample(labels, SMALL.per_label, SMALL.rounds, SMALL.seed):
         probe = LogisticRegression(max_iter=100, random_state=SMALL.seed)
-        probe.fit(features[rows], [train.labels[i] for i in rows])
-        found.append(np.mean(probe.predict(asked) == np.array(test.labels)))
+        probe.fit(features[rows], [labels[i] for i in rows])
+        found.append(np.mean(probe.predict(embedded) == np.array(truth)))
     return found
 
 

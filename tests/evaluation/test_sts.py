@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 from tests.evaluation.made_up import tiny_experts, write_pairs
 from uec_retriever.errors import CorpusError, InvalidInputError
 from uec_retriever.evaluation.bootstrap import compare, resample
-from uec_retriever.evaluation.labelled_texts import read_labelled, read_pairs
 from uec_retriever.evaluation.sts import StsOptions, run_sts, similar_pairs, spearman
+from uec_retriever.evaluation.tab_separated import read_labelled, read_pairs, sample
 
 SMALL = StsOptions(limit=30, calibration_pairs=40)
 
@@ -39,15 +39,15 @@ def unit(expert, texts):
 
 
 def test_experts_and_the_uniform_ensemble_are_those_of_plain_cosines(result, folder, experts):
-    test = read_pairs(folder).sample(30, 0)
-    cosines = [(unit(e, test.one) * unit(e, test.other)).sum(axis=1) for e in experts]
+    gold, one, other = zip(*sample(read_pairs(folder / "pairs.tsv"), 30, 0), strict=True)
+    cosines = [(unit(e, list(one)) * unit(e, list(other))).sum(axis=1) for e in experts]
     methods = result["sets"]["toy"]["methods"]
     expected = {e.label: c for e, c in zip(experts, cosines, strict=True)} | {
         "uniform": np.mean(cosines, axis=0)
     }
     for label, similarity in expected.items():
         assert methods[label]["Spearman"]["mean"] == pytest.approx(
-            spearmanr(similarity, test.gold).statistic, abs=2e-3
+            spearmanr(similarity, gold).statistic, abs=2e-3
         )
     assert len({methods[label]["Spearman"]["mean"] for label in expected}) == 3
 
@@ -69,12 +69,11 @@ def test_the_whole_result(result):
 
 
 def test_calibration_pairs_without_a_train_split(folder):
-    test = read_pairs(folder)
-    assert similar_pairs(test, None, 40, 0).source == "halves"
-    assert (
-        "train pairs" not in similar_pairs(test, read_pairs(folder, "train.tsv").rows([0, 1]), 40, 0).source
-    )
-    assert similar_pairs(test.rows([0]), None, 40, 0).source not in ("halves", "")
+    test, train = (read_pairs(folder / f"{name}.tsv") for name in ("pairs", "train"))
+    assert similar_pairs(test, train, 40, 0).source == "train pairs, gold above 80% of the scale"
+    assert similar_pairs(test, [], 40, 0).source == "halves"
+    assert similar_pairs(test, train[:2], 40, 0).source == "halves"
+    assert similar_pairs(test[:1], [], 40, 0).source not in ("halves", "")
 
 
 def test_spearman_is_scipys_and_resampling_is_paired():
@@ -97,15 +96,15 @@ def test_spearman_is_scipys_and_resampling_is_paired():
 
 def test_what_cannot_be_read_is_said(tmp_path, experts):
     with pytest.raises(CorpusError, match="cannot read"):
-        read_pairs(tmp_path)
+        read_pairs(tmp_path / "pairs.tsv")
     (tmp_path / "pairs.tsv").write_text("1.0\ta\tb\n\nhigh\ta\tb\n")
     with pytest.raises(CorpusError, match="line 3: 'high'"):
-        read_pairs(tmp_path)
+        read_pairs(tmp_path / "pairs.tsv")
     (tmp_path / "train.tsv").write_text("label only\n")
     with pytest.raises(CorpusError, match="line 1: expected 2 columns"):
-        read_labelled(tmp_path, "train.tsv")
+        read_labelled(tmp_path / "train.tsv")
     (tmp_path / "train.tsv").write_text("\n")
     with pytest.raises(CorpusError, match="empty"):
-        read_labelled(tmp_path, "train.tsv")
+        read_labelled(tmp_path / "train.tsv")
     with pytest.raises(InvalidInputError, match="at least one expert"):
         run_sts([tmp_path], [])

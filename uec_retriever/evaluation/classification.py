@@ -16,12 +16,12 @@ from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import mean_cell
 from uec_retriever.evaluation.encoding_cache import EncodingCache
-from uec_retriever.evaluation.labelled_texts import LabelledTexts, read_labelled, sample_positions
 from uec_retriever.evaluation.methods import UNIFORM
 from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_meta import require_mteb
 from uec_retriever.evaluation.mteb_tasks import classification_task
 from uec_retriever.evaluation.systems import Progress, System, fit_systems
+from uec_retriever.evaluation.tab_separated import LabelledText, read_labelled, sample
 from uec_retriever.experts.expert import Expert
 
 
@@ -98,17 +98,16 @@ def run_classification(
 
 def _measure(
     name: str,
-    train: LabelledTexts,
-    test: LabelledTexts,
+    train: Sequence[LabelledText],
+    test: Sequence[LabelledText],
     systems: Sequence[System],
     options: ClassificationOptions,
     progress: Progress | None,
 ) -> dict[str, Any]:
     import mteb
 
-    number = {label: i for i, label in enumerate(sorted(set(train.labels)))}
-    parts = ([(t, number[c]) for t, c in zip(p.texts, p.labels, strict=True)] for p in (train, test))
-    learn, ask = parts
+    number = {label: i for i, label in enumerate(sorted({label for label, _ in train}))}
+    learn, ask = ([(text, number[label]) for label, text in part] for part in (train, test))
     rounds = options.rounds
     task = classification_task(name, learn, ask, samples_per_label=options.per_label, experiments=rounds)
     task.seed = options.seed
@@ -136,25 +135,24 @@ def _measure(
     }
 
 
-def read_split_texts(folder: Path, options: ClassificationOptions) -> tuple[LabelledTexts, LabelledTexts]:
+def read_split_texts(
+    folder: Path, options: ClassificationOptions
+) -> tuple[list[LabelledText], list[LabelledText]]:
     """Train and test texts of the labels that are kept, the test texts a sample."""
-    train, test = (read_labelled(folder, f"{split}.tsv") for split in ("train", "test"))
-    names = sorted(set(train.labels))
-    kept = {names[i] for i in sample_positions(len(names), options.labels, options.seed)}
-    train, test = (
-        part.rows([i for i, label in enumerate(part.labels) if label in kept]) for part in (train, test)
-    )
-    if len(kept) < 2 or not len(test):
+    train, test = (read_labelled(folder / f"{split}.tsv") for split in ("train", "test"))
+    kept = set(sample(sorted({label for label, _ in train}), options.labels, options.seed))
+    train, test = ([item for item in part if item[0] in kept] for part in (train, test))
+    if len(kept) < 2 or not test:
         raise InvalidInputError(f"{folder} needs at least two labels in train.tsv, and test texts of them")
-    return train, test.sample(options.limit, options.seed)
+    return train, sample(test, options.limit, options.seed)
 
 
-def label_pairs(train: LabelledTexts, limit: int, seed: int) -> CalibrationPairs:
+def label_pairs(train: Sequence[LabelledText], limit: int, seed: int) -> CalibrationPairs:
     """Two texts of one label each, every text at most once, in random order."""
     waiting: dict[str, str] = {}
     found: list[tuple[str, str]] = []
     for i in np.random.default_rng(seed).permutation(len(train)):
-        label, text = train.labels[i], train.texts[i]
+        label, text = train[i]
         if waiting.get(label, text) != text:
             found.append((waiting.pop(label), text))
         else:

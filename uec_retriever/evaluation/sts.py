@@ -20,9 +20,9 @@ from uec_retriever.data.stdlib_docs import general_pairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Rows, Values, compare, resample
 from uec_retriever.evaluation.encoding_cache import EncodingCache
-from uec_retriever.evaluation.labelled_texts import SentencePairs, read_pairs
 from uec_retriever.evaluation.methods import UNIFORM
 from uec_retriever.evaluation.systems import Progress, System, fit_systems
+from uec_retriever.evaluation.tab_separated import ScoredPair, read_pairs, sample
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 
@@ -74,21 +74,20 @@ def run_sts(
         raise InvalidInputError("give at least one expert and one folder with pairs.tsv")
     cache = EncodingCache()
     cached = [cache.expert(e) for e in experts]
-    scores: dict[str, tuple[SentencePairs, Array]] = {}
+    scores: dict[str, tuple[Array, Array]] = {}
     chosen: dict[str, Any] = {}
     kinds: dict[str, str] = {}
     for folder in folders:
-        test = read_pairs(folder).sample(options.limit, options.seed)
-        train = read_pairs(folder, "train.tsv") if (folder / "train.tsv").is_file() else None
+        name, (test, train) = folder.resolve().name, read_folder(folder, options)
         pairs = similar_pairs(test, train, options.calibration_pairs, options.seed)
-        systems, chosen[test.name] = fit_systems(cached, pairs, options.temperature)
+        systems, chosen[name] = fit_systems(cached, pairs, options.temperature)
         columns = []
         for done, system in enumerate(systems):
             if progress:
-                progress(f"{test.name}: {system.label}", done, len(systems))
+                progress(f"{name}: {system.label}", done, len(systems))
             columns.append(_similarities(system, test))
         kinds = {system.label: system.kind for system in systems}
-        scores[test.name] = (test, np.stack(columns, axis=1))
+        scores[name] = (np.array([gold for gold, _, _ in test]), np.stack(columns, axis=1))
     return {
         "kind": "sts",
         "split": "test",
@@ -101,26 +100,26 @@ def run_sts(
 
 
 def correlate(
-    scores: Mapping[str, tuple[SentencePairs, Array]], kinds: Mapping[str, str], seed: int
+    scores: Mapping[str, tuple[Array, Array]], kinds: Mapping[str, str], seed: int
 ) -> dict[str, Any]:
     """`sets` and `mean` of a result.
 
     Args:
-        scores: set -> its pairs, n of them, and `[n, M]` similarities.
+        scores: set -> `[n]` gold similarities of its pairs, and `[n, M]` similarities.
         kinds: M labels -> their kinds.
         seed: of the bootstrap.
     """
     values, draws, sets = [], [], {}
-    for name, (pairs, columns) in scores.items():
+    for name, (gold, columns) in scores.items():
 
-        def statistic(rows: Rows, columns: Array = columns, gold: Array = pairs.gold) -> Values:
+        def statistic(rows: Rows, columns: Array = columns, gold: Array = gold) -> Values:
             return spearman(columns[rows], gold[rows])
 
-        values.append(spearman(columns, pairs.gold))
-        draws.append(resample(statistic, len(pairs), seed, _SAMPLES))
+        values.append(spearman(columns, gold))
+        draws.append(resample(statistic, len(gold), seed, _SAMPLES))
         cells = _cells(list(kinds), values[-1], draws[-1])
-        shown = {m: {"kind": kinds[m], "Spearman": {**cell, "n": len(pairs)}} for m, cell in cells.items()}
-        sets[name] = {"pairs": len(pairs), "methods": shown}
+        shown = {m: {"kind": kinds[m], "Spearman": {**cell, "n": len(gold)}} for m, cell in cells.items()}
+        sets[name] = {"pairs": len(gold), "methods": shown}
     mean = _cells(list(kinds), np.mean(values, axis=0), np.mean(draws, axis=0))
     return {"sets": sets, "mean": {label: {"Spearman": cell} for label, cell in mean.items()}}
 
@@ -133,27 +132,33 @@ def spearman(scores: Array, truth: Array) -> Values:
         return np.asarray(wanted @ ranks / np.sqrt((ranks**2).sum(axis=0) * (wanted**2).sum()))
 
 
+def read_folder(folder: Path, options: StsOptions) -> tuple[list[ScoredPair], list[ScoredPair]]:
+    """Test pairs, a sample of them, and train pairs, none if there are none."""
+    test = sample(read_pairs(folder / "pairs.tsv"), options.limit, options.seed)
+    return test, read_pairs(folder / "train.tsv") if (folder / "train.tsv").is_file() else []
+
+
 def similar_pairs(
-    test: SentencePairs, train: SentencePairs | None, limit: int, seed: int
+    test: Sequence[ScoredPair], train: Sequence[ScoredPair], limit: int, seed: int
 ) -> CalibrationPairs:
     """Calibration pairs: alike ones of the train pairs, or halves of the test sentences, or general ones."""
-    if train:
-        low, high = float(train.gold.min()), float(train.gold.max())
-        least = low + _ALIKE * (high - low)
-        alike = [i for i, g in enumerate(train.gold) if g >= least and train.one[i] != train.other[i]]
-        sampled = train.rows(alike).sample(limit, seed)
-        if len(sampled) >= MINIMUM_PAIRS:
-            mixed = sampled.rows(np.random.default_rng(seed).permutation(len(sampled)).tolist())
-            source = f"train pairs, gold above {_ALIKE:.0%} of the scale"
-            return CalibrationPairs(mixed.one, mixed.other, source)
+    low, high = (end((gold for gold, _, _ in train), default=0.0) for end in (min, max))
+    least = low + _ALIKE * (high - low)
+    alike = sample([(a, b) for gold, a, b in train if gold >= least and a != b], limit, seed)
+    if len(alike) >= MINIMUM_PAIRS:
+        order = np.random.default_rng(seed).permutation(len(alike))
+        one, other = zip(*(alike[i] for i in order), strict=True)
+        return CalibrationPairs(list(one), list(other), f"train pairs, gold above {_ALIKE:.0%} of the scale")
     try:
-        return pseudo_pairs([*test.one, *test.other], limit=limit, seed=seed)
+        sentences = [a for _, a, _ in test] + [b for _, _, b in test]
+        return pseudo_pairs(sentences, limit=limit, seed=seed)
     except InvalidInputError:
         return general_pairs(limit)
 
 
-def _similarities(system: System, pairs: SentencePairs) -> Array:
-    one, other = (system.ensemble.encode_texts(s).gaussian.mean for s in (pairs.one, pairs.other))
+def _similarities(system: System, pairs: Sequence[ScoredPair]) -> Array:
+    sides = [one for _, one, _ in pairs], [other for _, _, other in pairs]
+    one, other = (system.ensemble.encode_texts(texts).gaussian.mean for texts in sides)
     return np.asarray(np.einsum("nd,nd->n", one, other, dtype=np.float64))
 
 
