@@ -174,6 +174,6 @@ def _fixed_scores(kind: str, similarities: Array, weights: Array) -> PairScores:
 
 def _likelihood(experts: ExpertSet, weights: Array) -> float:
     """Mean held-out log-likelihood of the calibration pairs under fixed weights."""
-    references = experts.measured_under(STRUCTURES[0])
+    references = experts.references_under(STRUCTURES[0])
     queries = np.concatenate([w * r.queries.mean for w, r in zip(weights, references, strict=True)], axis=1)
     return pair_likelihood(queries, np.concatenate([r.positives.mean for r in references], axis=1)).mean

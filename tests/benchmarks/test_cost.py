@@ -79,7 +79,7 @@ def test_growth_exponent_and_its_interval_against_the_formulas():
 
 def test_stopwatch_and_peak():
     watch = Stopwatch(iter(range(100)).__next__)
-    assert [watch.timed("one", lambda v: v, 7) for _ in range(3)] == [7, 7, 7]
+    assert [watch.time("one", lambda v: v, 7) for _ in range(3)] == [7, 7, 7]
     watch.add("one", 5.0)
     watch.add("two", 0.001)
     assert watch.medians() == {"one": 1000, "two": 1}
