@@ -32,7 +32,7 @@ from benchmarks.scaling_report import scaling_report
 from benchmarks.timing import Stopwatch, exponent, growth, peak_bytes, unit_vectors
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
 from uec_retriever.convolution import coefficients, convolve_block
-from uec_retriever.data.stdlib_docs import general_pairs, standard_library_docstrings
+from uec_retriever.data.stdlib_docs import docstring_pairs, standard_library_docstrings
 from uec_retriever.engine.engine import Engine
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -181,7 +181,7 @@ def measure_share(models: tuple[str, ...], sizes: Sequence[int], queries: int) -
     plain = [SentenceTransformer(str(real_model(m)), device="cpu") for m in models]
     with tempfile.TemporaryDirectory() as folder:
         experts = [Expert.load(str(real_model(m)), device="cpu") for m in models]
-        with Engine.create(Path(folder), experts, general_pairs(64)) as engine:
+        with Engine.create(Path(folder), experts, docstring_pairs(64)) as engine:
             ensemble = engine.ensemble
     blocks = [unit_vectors(max(sizes), e.dimension, seed) for seed, e in enumerate(experts)]
     traces = ensemble.codec.code(ensemble.encode_documents(texts).gaussian).coefficients

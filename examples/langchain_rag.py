@@ -72,8 +72,10 @@ def show(result: dict[str, Any]) -> None:
         print(
             f"   {values['uec_score']:.3f} (similarity +- {values['uec_deviation']:.3f})  {document.id}  [{trust}]"
         )
-    confidence = result["documents"][0].metadata["uec_confidence"] if result["documents"] else None
-    print(f"   confidence: {'not calibrated for this index' if confidence is None else f'{confidence:.0%}'}")
+    if result["documents"]:
+        values = result["documents"][0].metadata
+        confidence, reason = values["uec_confidence"], values["uec_confidence_reason"]
+        print(f"   confidence: {reason if confidence is None else f'{confidence:.0%}'}")
 
 
 def main(
@@ -97,10 +99,9 @@ def main(
         [real_model(MINILM), real_model(WORDLLAMA)],
         folder / "index",
         k=3,
-        include=["score", "deviation", "coefficients", "confidence"],
+        include=["score", "deviation", "coefficients", "confidence", "confidence_reason"],
     )
     engine = retriever.engine
-    assert engine is not None
     if engine.manifest.confidence is None and engine.count() >= CALIBRATED_FROM:
         engine.calibrate_confidence(k=retriever.k, limit=200)  # on questions made from the index itself
     print(f"{engine.count()} documentation strings indexed after {time.monotonic() - start:.0f} s")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.models import MINILM, WORDLLAMA, real_model
-from uec_retriever.data.stdlib_docs import general_pairs, standard_library_docstrings
+from uec_retriever.data.stdlib_docs import docstring_pairs, standard_library_docstrings
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_tasks import classification_task, retrieval_task
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "mteb_evaluate"
-MODULES = "[q-z]*.py"  # general_pairs, which the ensemble is calibrated on, come from those before
+MODULES = "[q-z]*.py"  # docstring_pairs, which the ensemble is calibrated on, come from those before
 
 
 def make_tasks(limit: int | None = None) -> list[AbsTask]:
@@ -63,7 +63,7 @@ def main(folder: Path = FOLDER, limit: int | None = None) -> dict[str, dict[str,
 
     start = time.monotonic()
     paths = {name: str(real_model(name)) for name in (MINILM, WORDLLAMA)}
-    ensemble = UECModel.from_experts(list(paths.values()), recipe=Recipe(general_pairs()), device="cpu")
+    ensemble = UECModel.from_experts(list(paths.values()), recipe=Recipe(docstring_pairs()), device="cpu")
     meta = ensemble.mteb_model_meta
     print(
         f"{meta.name}, revision {meta.revision}: {meta.n_parameters:,} parameters, {meta.embed_dim} dimensions"

@@ -17,7 +17,7 @@ from typing import Any
 
 from devtools.chroma import running_chroma
 from devtools.models import MINILM, WORDLLAMA, real_model
-from uec_retriever import Engine
+from uec_retriever import Engine, Location
 from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "two_frameworks"
@@ -35,7 +35,7 @@ def langchain_application(folder: Path, url: str) -> tuple[Callable[[], Any], Ca
 
     from langchain_uec import UECRetriever
 
-    retriever = UECRetriever(index=folder, url=url, k=3, include=["score"], device="cpu")
+    retriever = UECRetriever(index=Location(folder, url), k=3, include=["score"], device="cpu")
 
     def add() -> None:
         retriever.add_documents([Document(id="note of LangChain", page_content=NOTES["LangChain"])])
@@ -52,7 +52,7 @@ def llama_index_application(folder: Path, url: str) -> tuple[Callable[[], Any], 
     from llama_index.core.schema import TextNode
     from llama_index.retrievers.uec import UECRetriever
 
-    retriever = UECRetriever(folder, url=url, similarity_top_k=3, device="cpu")
+    retriever = UECRetriever(Location(folder, url), similarity_top_k=3, device="cpu")
 
     def add() -> None:
         retriever.add_nodes([TextNode(id_="note of LlamaIndex", text=NOTES["LlamaIndex"])])

@@ -40,7 +40,7 @@ def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def documentation(folder: Path) -> Path:
+def write_documentation(folder: Path) -> Path:
     """A BEIR folder of documentation strings: half of them for training, the others' first sentences as test."""
     documents = sorted(dict(standard_library_docstrings("[a-h]*.py")).items())
     training, rest = documents[::2], documents[1::2]
@@ -68,7 +68,7 @@ def main(folder: Path = FOLDER, questions: int = 100, candidates: int = 6) -> No
         data = qasper
         source = ["--data", str(data), "--split", "train", "--skip-unanswered", "--limit", str(questions)]
     else:
-        data = documentation(folder / "documentation")
+        data = write_documentation(folder / "documentation")
         source = ["--data", str(data / "train"), "--generate", str(questions)]
     run("label", *source, "--candidates", str(candidates), "--llm", judge, "--out", str(labels))
     run("label", "inspect", str(labels))

@@ -1,5 +1,7 @@
 """Oracles: formulas by hand, sampled vectors."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,6 +146,16 @@ def test_rows_joins_and_multiples_keep_the_factors(rows):
     assert_same(joined, GaussianEmbedding.concatenate([written[rows], written]))
 
 
+def test_average_is_that_of_independent_vectors():
+    """Var of a mean of n independent ones: their sum over n^2."""
+    kept, written = both()
+    for average in (kept.average(), written.average()):
+        np.testing.assert_allclose(average.mean[0], sum(written.mean) / 4)
+        np.testing.assert_allclose(average.variance[0], sum(written.variance) / 16)
+    assert isinstance(kept.average().spread, FactoredVariance)
+    assert_same(kept[:1].average(), kept[:1])
+
+
 def test_batches_of_different_profiles_are_joined_written_out():
     kept, written = both()
     other = GaussianEmbedding(kept.mean, factors(seed=5))
@@ -161,3 +173,10 @@ def test_factors_are_checked_as_variances_are(part, bad, message):
         GaussianEmbedding(batch()[0], kept)
     with pytest.raises(InvalidInputError):
         GaussianEmbedding(batch(5)[0], factors(4))
+
+
+def test_arguments_have_the_names_of_the_mathematics():
+    both = GaussianEmbedding(mean=np.ones((1, 2)), variance=np.ones((1, 2)))
+    assert both.variance.tolist() == [[1, 1]]
+    with pytest.raises(FrozenInstanceError):
+        both.mean = np.zeros((1, 2))

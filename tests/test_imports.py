@@ -34,7 +34,7 @@ MAY_USE = {
     "convolution": FOUNDATION,
     "similarity": FOUNDATION,
     "confidence": (*FOUNDATION, "data"),
-    "experts": (*FOUNDATION, "data", "laplace"),
+    "experts": (*FOUNDATION, *STEPS, "data"),
     "store": (*FOUNDATION, "data", "convolution"),
     "engine": (*FOUNDATION, *STEPS, "data", "confidence", "experts", "store"),
     "utility_labeler": (*FOUNDATION, "data", "laplace", "engine"),

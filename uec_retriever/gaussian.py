@@ -41,14 +41,17 @@ class FactoredVariance:
         return FactoredVariance(np.asarray(self.coefficients * factor), self.basis)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class GaussianEmbedding:
     """A batch of Gaussian embeddings N(mean, diag(variance)), one row per text.
 
-    Attributes:
+    Args:
         mean: `[n, D]` floating point, finite. Unit length for a single expert.
-        spread: the variance, as it is kept: `[n, D]` floating point, finite and >= 0, in squared units of
-            `mean`, or its factors.
+        variance: `[n, D]` floating point, finite and >= 0, in squared units of `mean`, or its factors.
+
+    Attributes:
+        mean: as given.
+        spread: the variance as given, dense or in factors; `variance` is always dense.
 
     Raises:
         InvalidInputError: if the shapes differ or are not two-dimensional.
@@ -60,15 +63,18 @@ class GaussianEmbedding:
     mean: Array
     spread: Array | FactoredVariance
 
-    def __post_init__(self) -> None:
-        mean, spread = self.mean, self.spread
-        if mean.ndim != 2 or mean.shape != spread.shape:
-            raise InvalidInputError(f"mean {mean.shape} and variance {spread.shape} must both be [n, D]")
-        parts = [spread.coefficients, spread.basis] if isinstance(spread, FactoredVariance) else [spread]
+    def __init__(self, mean: Array, variance: Array | FactoredVariance) -> None:
+        if mean.ndim != 2 or mean.shape != variance.shape:
+            raise InvalidInputError(f"mean {mean.shape} and variance {variance.shape} must both be [n, D]")
+        parts = (
+            [variance.coefficients, variance.basis] if isinstance(variance, FactoredVariance) else [variance]
+        )
         if not all(bool(np.isfinite(values).all()) for values in (mean, *parts)):
             raise NumericalError("mean and variance must be finite")
         if any(bool((values < 0).any()) for values in parts):
             raise NumericalError("variance must not be negative")
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "spread", variance)
 
     def __len__(self) -> int:
         return int(self.mean.shape[0])
@@ -105,6 +111,18 @@ class GaussianEmbedding:
     def scale_variance(self, factor: float) -> GaussianEmbedding:
         """The same means under `factor` >= 0 times the variance."""
         return GaussianEmbedding(self.mean, self.spread * np.float32(factor))
+
+    def average(self) -> GaussianEmbedding:
+        """The mean of the n >= 1 texts, taken as independent, as a batch of one."""
+
+        def over_texts(values: Array) -> Array:
+            return np.asarray(values.mean(axis=0, keepdims=True))
+
+        mean, share = over_texts(self.mean), np.float32(1 / len(self))
+        if isinstance(self.spread, FactoredVariance):
+            coefficients = over_texts(self.spread.coefficients)
+            return GaussianEmbedding(mean, FactoredVariance(coefficients, self.spread.basis) * share)
+        return GaussianEmbedding(mean, over_texts(self.spread) * share)
 
     @staticmethod
     def concatenate(batches: Sequence[GaussianEmbedding]) -> GaussianEmbedding:

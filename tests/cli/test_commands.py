@@ -21,7 +21,8 @@ def test_help_teaches(uec):
     ):  # fmt: skip
         assert command in outcome.out
         explained = uec(command, "--help")
-        assert explained.code == 0 and "--index" in explained.out or command == "fit"
+        assert explained.code == 0
+        assert ("--index" in explained.out) == (command != "fit")
     assert "Exit codes" in outcome.out
 
 
@@ -30,6 +31,7 @@ def test_index_then_a_longer_corpus_adds_only_what_is_new(uec, index, corpus):
     assert more.code == 0, more.err
     assert json.loads(more.out) == {
         "added": 10, "updated": 0, "unchanged": 60, "truncated": {}, "skipped_empty": [], "count": 70,
+        "notes": [],
     }  # fmt: skip
     assert "0 added, 0 updated, 70 unchanged" in uec("index", "--index", index, "--corpus", corpus(70)).out
 
@@ -37,8 +39,11 @@ def test_index_then_a_longer_corpus_adds_only_what_is_new(uec, index, corpus):
 def test_search_for_machines(uec, index):
     outcome = uec("search", "--index", index, "-k", "3", "--json", "wing heat")
     answer = json.loads(outcome.out)
-    assert set(answer) == {"query", "coefficients", "confidence", "hits"}
-    assert answer["confidence"] is None
+    assert set(answer) == {
+        "query", "coefficients", "confidence", "confidence_reason", "truncated", "hits",
+    }  # fmt: skip
+    assert answer["confidence"] is None and "uec calibrate-confidence" in answer["confidence_reason"]
+    assert answer["truncated"] == []
     assert answer["query"] == "wing heat"
     assert set(answer["coefficients"]) == {"one", "two"}
     assert sum(answer["coefficients"].values()) == pytest.approx(1)

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from tests.cli.conftest import WORDS
+
 
 def refused(outcome, *words):
     """Exit code 1, a message with the words, no traceback."""
@@ -43,7 +45,22 @@ def test_another_model_of_equal_dimension(uec, index, corpus, models):
     ("option", "value"), [("--structure", "diag"), ("--layout", "sum"), ("--temperature", "0.123")]
 )
 def test_options_that_the_index_does_not_have(uec, index, corpus, option, value):
-    refused(uec("index", "--index", index, "--corpus", corpus(60), option, value), option, "uec reindex")
+    said = f"{option.removeprefix('--')} {value}"
+    refused(uec("index", "--index", index, "--corpus", corpus(60), option, value), said, "uec reindex")
+
+
+def test_pairs_and_posteriors_that_the_index_does_not_have(uec, index, corpus, models, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"query": f"{word} {i}", "positive": f"the {word} of {i}"} for i, word in enumerate(WORDS * 3)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    add = ("index", "--index", index, "--corpus", corpus(60))
+    refused(uec(*add, "--pairs", pairs), "calibrated on other pairs", "uec recalibrate --pairs")
+    posterior = tmp_path / "other.safetensors"
+    assert uec("fit", "--expert", models["other"], "--pairs", pairs, "--out", posterior).code == 0
+    refused(uec(*add, "--posterior", posterior), "made otherwise than posterior")
+    made = ("index", "--index", tmp_path / "new", "--corpus", corpus(60), "--pairs", pairs)
+    assert uec(*made, "--expert", models["bert"]).code == 0
+    assert "60 unchanged" in uec(*made).out  # as after an interruption
 
 
 def test_unequal_dimensions_in_the_sum_layout(uec, corpus, models, minilm, tmp_path):
@@ -60,9 +77,15 @@ def test_id_reuse_with_new_text(uec, index, corpus):
     assert "60 updated" in uec("index", "--index", index, "--corpus", changed, "--update").out
 
 
-def test_corpus_too_small_to_calibrate_on(uec, corpus, models, tmp_path):
-    outcome = uec("index", "--index", tmp_path / "i", "--corpus", corpus(5), "--expert", models["bert"])
-    refused(outcome, "only 5 calibration pairs", "give pairs of your own")
+def test_a_corpus_too_small_to_calibrate_on_is_indexed_and_said(uec, corpus, models, tmp_path):
+    arguments = ("--index", tmp_path / "i", "--corpus", corpus(5), "--expert", models["bert"], "--json")
+    outcome = uec("index", *arguments)
+    assert outcome.code == 0, outcome.err
+    assert "note: too few texts to calibrate on" in outcome.err
+    [note] = json.loads(outcome.out)["notes"]
+    assert json.loads(uec("info", "--index", tmp_path / "i", "--json").out)["notes"] == [note]
+    assert f"note: {note}" in " ".join(uec("info", "--index", tmp_path / "i").out.split())
+    refused(uec("recalibrate", "--index", tmp_path / "i"), "only 5 calibration pairs", "pairs of your own")
 
 
 def test_documents_without_text_are_skipped_and_told(uec, index, corpus):

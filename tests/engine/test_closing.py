@@ -7,6 +7,7 @@ from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, NumericalError, UECError
+from uec_retriever.experts.expert import Expert
 
 
 def test_a_closed_index_can_be_deleted_and_made_again(experts, tmp_path):
@@ -32,8 +33,9 @@ def test_bad_collection_names_are_refused_before_fitting(experts, tmp_path, name
 
 
 def test_options_that_cannot_be_recorded_are_refused_before_fitting(experts, tmp_path):
-    [expert] = experts("static")
-    expert.options = {"model_kwargs": {"dtype": object()}}
+    [loaded] = experts("static")
+    options = {"model_kwargs": {"dtype": object()}}
+    expert = Expert(loaded.linearised_model, loaded.name, label=loaded.label, options=options)
     with pytest.raises(InvalidInputError, match="cannot be recorded.*'dtype': 'float16'"):
         Engine.create(tmp_path / "index", [expert], pairs())
 
@@ -83,7 +85,7 @@ def test_searching_inside_inference_mode(make):
 
 
 def test_secrets_are_not_recorded():
-    from uec_retriever.experts.expert import _recorded
+    from uec_retriever.experts.loading import lasting_options
 
     options = {"token": "hf_x", "revision": "main", "model_kwargs": {"token": "hf_x", "dtype": "float16"}}
-    assert _recorded(options) == {"revision": "main", "model_kwargs": {"dtype": "float16"}}
+    assert lasting_options(options) == {"revision": "main", "model_kwargs": {"dtype": "float16"}}

@@ -67,8 +67,19 @@ def test_confidence_comes_with_every_search(calibrated):
 def test_it_does_not_depend_on_how_many_hits_are_asked_for(calibrated):
     engine, _ = calibrated
     expected = engine.search(QUERIES[0], 5).confidence
-    for k in (1, 2, 10, 15):
+    for k in (1, 2, 10, 40):
         assert engine.search(QUERIES[0], k).confidence == pytest.approx(expected)
+    assert engine.search(QUERIES[0], 1, candidates=70).confidence == pytest.approx(expected)
+
+
+def test_a_search_for_fewer_hits_than_it_was_calibrated_for_fetches_as_many(make):
+    engine = make("static")
+    engine.add(TEXTS)
+    engine.calibrate_confidence(k=40, limit=64)
+    small, large = engine.search("cat dog", 5), engine.search("cat dog", 40)
+    assert small.confidence == pytest.approx(large.confidence)
+    assert small.hits == large.hits[:5]
+    assert "80 candidates, not 79" in engine.search("cat dog", candidates=79).confidence_reason
 
 
 @pytest.mark.parametrize(
@@ -76,8 +87,7 @@ def test_it_does_not_depend_on_how_many_hits_are_asked_for(calibrated):
     [
         ({"where": {"n": 7}}, "without a filter"),
         ({"where": {"n": -1}}, "without a filter"),
-        ({"candidates": 31}, "30 candidates, not 31"),
-        ({"k": 100}, "30 candidates, not 200"),
+        ({"candidates": 29}, "30 candidates, not 29"),
         ({"k": 1, "candidates": 1}, "30 candidates, not 1"),
         ({"temperature": 0.01}, "the temperature"),
     ],

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from devtools.models import MINILM, WORDLLAMA
-from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.evaluation.collection import Query, load_collection
@@ -43,7 +43,7 @@ def test_metatool_equals_our_metrics_on_what_the_engine_finds(tmp_path, collecti
 def test_stsb_equals_spearman_of_our_embeddings(collections, minilm, wordllama):
     lines = (collections / "stsb_en" / "pairs.tsv").read_text(encoding="utf-8").splitlines()[:100]
     pairs = [(float(gold), a, b) for gold, a, b in (line.split("\t") for line in lines)]
-    model = UECModel.from_experts([minilm, wordllama], recipe=Recipe(general_pairs(64)), device="cpu")
+    model = UECModel.from_experts([minilm, wordllama], recipe=Recipe(docstring_pairs(64)), device="cpu")
     scores = evaluate(model, sts_task("STSBenchmarkSample", pairs))
     left, right = (model.ensemble.encode_texts([p[i] for p in pairs]).gaussian.mean for i in (1, 2))
     expected = spearmanr(np.einsum("nd,nd->n", left, right), [p[0] for p in pairs]).statistic

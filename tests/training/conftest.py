@@ -1,8 +1,15 @@
 """Tiny questions, labels and models for the training tests."""
 
 import pytest
+import torch
 
 from devtools.tiny import tiny_model
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Of made-up labels and utilities."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_static_embeddings_train_too():
         UtilityModulatedInfoNCELoss(model, mini_batch_size=2), model, labels, columns
     )
     assert value > 0
-    assert all(torch.isfinite(g).all() for g in gradient.values())
+    assert gradient and all(torch.isfinite(g).all() for g in gradient.values())
     batch = embed_columns(model, features(model, columns), ~torch.isnan(labels), None)
     assert len(batch.passages) == 7  # nine places, one empty, one passage twice
     expected = model.encode(COLUMNS[2], convert_to_tensor=True)

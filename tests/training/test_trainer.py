@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +149,15 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(trained, base, tmp
         train(base, make_questions(), tmp_path / "m", FAST, progress=killer(1))
     train(base, make_questions(), tmp_path / "m", FAST, resume=True)
     np.testing.assert_array_equal(embeddings(tmp_path / "m"), embeddings(trained[0]))
+
+
+def test_runs_of_version_0_1_0_are_gone_on_with(base, tmp_path, monkeypatch):
+    """The fingerprint of base, data and options is what it was."""
+    monkeypatch.chdir(Path(base).parent)
+    with pytest.raises(Killed):
+        train("tiny", make_questions(4), tmp_path / "m", FAST, progress=killer(1))
+    started = json.loads((tmp_path / "m" / "checkpoints" / "run.json").read_text())
+    assert started == {"fingerprint": "34c193e2fd65fe54988d1b36eb6102b4c8f150e0f0e9f87c4aae2a76b8877dfc"}
 
 
 def test_another_run_s_folder_is_not_touched(trained, base, tmp_path):

@@ -1,7 +1,10 @@
 """A judge without a model, and small data, for tests about everything but likelihoods."""
 
 import hashlib
+import threading
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 from uec_retriever.utility_labeler.questions import Candidate, Pair, Question
@@ -73,16 +76,39 @@ def pairs(number=6, passages=4, answers=1):
     ]
 
 
-def label_slowly(out, pause):
-    """For processes that get killed: fourteen chunks of four pairs."""
-    label_utilities(FakeJudge(pause=pause), pairs(4, passages=14), out, chunk=3)
+def label_without_end(out, moment, reached):
+    """For processes that get killed: all of 14 chunks but the last, and a sign after `moment` of those that are left."""
+
+    def execute(labeler, chunks):
+        for number, chunk in enumerate(chunks[:-1]):
+            if number == moment:
+                reached.set()
+            yield labeler.label(chunk)
+        reached.set()
+        threading.Event().wait()
+
+    label_utilities(FakeJudge(pause=0.002), pairs(4, passages=14), out, chunk=3, execute=execute)
 
 
-class SlowSpec(JudgeSpec):
-    """A judge that takes a while, so that there is time to kill it."""
+@dataclass(frozen=True)
+class GatedSpec(JudgeSpec):
+    """A judge that answers once, and then only when a file is there: a process with it cannot come to the end before.
+
+    Attributes:
+        gate: the file.
+    """
+
+    gate: str = ""
 
     def load(self):
         judge = super().load()
-        quick = judge.log_likelihoods
-        judge.log_likelihoods = lambda sequences: (time.sleep(0.4), quick(sequences))[1]
+        answer, answered = judge.log_likelihoods, []
+
+        def log_likelihoods(sequences):
+            while answered and not Path(self.gate).exists():
+                time.sleep(0.05)
+            answered.append(len(sequences))
+            return answer(sequences)
+
+        judge.log_likelihoods = log_likelihoods
         return judge

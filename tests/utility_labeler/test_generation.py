@@ -78,6 +78,16 @@ def test_a_torn_file_is_continued(passages, tmp_path):
         generate_questions(Labeler(Writer()), passages, path, Generation(20, seed=1))
 
 
+def test_a_question_that_did_not_pass_is_not_tried_again_after_an_interruption(passages, tmp_path):
+    path, judge = tmp_path / "made.jsonl", FakeJudge()  # always writes the same question
+    for _ in range(2):
+        with pytest.raises(InvalidInputError, match="none of 20"):
+            generate_questions(Labeler(judge), passages, path, Generation(20, min_gain=99))
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [row["gain"] is not None for row in rows] == [True] + [False] * 19
+        path.write_text("".join(line + "\n" for line in path.read_text().splitlines()[:8]))
+
+
 def test_equal_questions_are_kept_once_and_none_is_an_error(passages, tmp_path):
     judge = FakeJudge()  # always writes the same question
     found = generate_questions(Labeler(judge), passages, tmp_path / "a.jsonl", Generation(20, min_gain=-9))

@@ -3,14 +3,12 @@
 import os
 import signal
 import sys
-import threading
-import time
 import warnings
 
 import psutil
 import pytest
 
-from tests.utility_labeler.labelling_fakes import SlowSpec, pairs
+from tests.utility_labeler.labelling_fakes import GatedSpec, pairs
 
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "uec-retriever[ray]"')
 
@@ -29,7 +27,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def engine(llama):
+def gate(tmp_path_factory):
+    return tmp_path_factory.mktemp("gate") / "open"
+
+
+@pytest.fixture(scope="module")
+def engine(llama, gate):
     from uec_retriever.utility_labeler.ray_engine import RayEngine
 
     with warnings.catch_warnings():
@@ -41,7 +44,7 @@ def engine(llama):
             object_store_memory=100 * 2**20,
             runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}},
         )
-    yield RayEngine(SlowSpec(str(llama), None, {"device": "cpu"}), workers=2)
+    yield RayEngine(GatedSpec(str(llama), None, {"device": "cpu"}, str(gate)), workers=2)
     ray.shutdown()
 
 
@@ -58,34 +61,26 @@ def workers():
     return found
 
 
-def test_labels_equal_local_ones_and_a_killed_worker_is_survived(engine, judge, tmp_path):
+def test_labels_equal_local_ones_and_a_killed_worker_is_survived(engine, gate, judge, tmp_path):
     made = pairs(12, passages=14)
     label_utilities(judge, made, tmp_path / "local.jsonl")
     expected = {label.key: label.utility for label in read_labels(tmp_path / "local.jsonl")}
-    killed = []
+    killed, after = [], []
 
-    def kill():
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:
-            for pid in workers()[:1]:
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
-            time.sleep(0.05)
-
-    assassin = threading.Thread(target=kill)
-    chunks = []
-
-    def watch(number):
-        chunks.append(number)
-        if len(chunks) == 1:  # in the middle of the job
-            assassin.start()
-            assassin.join()
+    def kill_once(number):
+        """When the first chunk is done, and the gate keeps the others from being."""
+        if killed:
+            after.append(number)
+            return
+        killed.append(workers()[0])
+        os.kill(killed[0], signal.SIGKILL)
+        gate.touch()
 
     out = tmp_path / "ray.jsonl"
-    report = label_utilities(judge, made, out, chunk=12, progress=watch, execute=engine)
+    report = label_utilities(judge, made, out, chunk=12, progress=kill_once, execute=engine)
     found = {label.key: label.utility for label in read_labels(out)}
-    assert killed and killed[0] not in workers()
-    assert len(chunks) - 1 > 8, "the job was over before the kill"
+    assert killed[0] not in workers()
+    assert len(after) == 13  # the kill fell in the middle of the job
     assert report.labelled == len(expected) == len(found)
     assert found == pytest.approx(expected, abs=2e-5)
 

@@ -114,15 +114,18 @@ def test_beyond_a_sliding_window_nothing_is_packed(tmp_path, monkeypatch):
     packed, padded = [], []
     monkeypatch.setattr(
         AnswerHead,
-        "packed",
-        lambda self, layout, places, _f=AnswerHead.packed: (packed.append(layout), _f(self, layout, places))[
-            1
-        ],
+        "score_packed",
+        lambda self, layout, places, _f=AnswerHead.score_packed: (
+            packed.append(layout),
+            _f(self, layout, places),
+        )[1],
     )
     monkeypatch.setattr(
         AnswerHead,
-        "padded",
-        lambda self, rows, places, _f=AnswerHead.padded: (padded.extend(rows), _f(self, rows, places))[1],
+        "score_padded",
+        lambda self, rows, places, _f=AnswerHead.score_padded: (padded.extend(rows), _f(self, rows, places))[
+            1
+        ],
     )
     judge.log_likelihoods([TokenSequence(tuple(range(5, 5 + n)), (7,)) for n in (20, 24, 25, 40)])
     assert [m.positions.max().item() + 1 for m in packed] == [24]

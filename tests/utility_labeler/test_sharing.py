@@ -1,7 +1,7 @@
 """Forests of shared beginnings, and their parts, against naive counts."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uec_retriever.utility_labeler.sharing import forest, parts
@@ -23,6 +23,7 @@ def total(segments):
     return sum(len(s.tokens) for s in segments)
 
 
+@settings(deadline=None)
 @given(SEQUENCES, st.sampled_from([None, 0, 1, 3, 100]))
 def test_every_sequence_is_made_of_segments(sequences, saving):
     segments = forest(sequences, [len(s) - 1 for s in sequences], saving)
@@ -33,6 +34,7 @@ def test_every_sequence_is_made_of_segments(sequences, saving):
         assert len(segments) == len(sequences)
 
 
+@settings(deadline=None)
 @given(SEQUENCES)
 def test_what_may_be_shared_is_run_once(sequences):
     """All but each last token: as many as there are distinct proper beginnings."""
@@ -48,6 +50,7 @@ def test_what_may_not_be_shared_or_saves_little_is_not():
     assert total(forest(sequences, [4, 4, 3], 7)) == 14
 
 
+@settings(deadline=None)
 @given(SEQUENCES, st.integers(1, 30))
 def test_parts_hold_every_sequence_once_within_the_budget(sequences, budget):
     segments = forest(sequences, [len(s) - 1 for s in sequences], 1)

@@ -37,7 +37,7 @@ def standard_library_docstrings(pattern: str = "**/*.py") -> Iterator[tuple[str,
             continue
         module = ".".join(part for part in parts if part != "__init__")
         try:
-            tree = _parsed(file.read_bytes())
+            tree = _parse(file.read_bytes())
         except (SyntaxError, ValueError):
             continue
         for node in tree.body:
@@ -50,7 +50,7 @@ def standard_library_docstrings(pattern: str = "**/*.py") -> Iterator[tuple[str,
                     yield f"{module}.{node.name}", text[:_LONGEST]
 
 
-def _parsed(source: bytes) -> ast.Module:
+def _parse(source: bytes) -> ast.Module:
     """A source's tree; CPython 3.11 fails if garbage is collected meanwhile (its issue 106905): then once more."""
     try:
         return ast.parse(source)
@@ -58,7 +58,7 @@ def _parsed(source: bytes) -> ast.Module:
         return ast.parse(source)
 
 
-def general_pairs(limit: int = 160) -> CalibrationPairs:
+def docstring_pairs(limit: int = 160) -> CalibrationPairs:
     """Calibration pairs for when there is no corpus yet: first sentence and rest of documentation strings.
 
     They say little about the user's domain: recalibrate when there is a corpus.

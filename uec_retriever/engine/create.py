@@ -15,7 +15,7 @@ from pathlib import Path
 from uec_retriever.atomic import write_atomically
 from uec_retriever.convolution import LAYOUTS, check_temperature
 from uec_retriever.data.pairs import CalibrationPairs, PairSampler
-from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.engine.agreement import match_posteriors
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
@@ -117,8 +117,8 @@ def sampled_pairs(sampler: PairSampler) -> CalibrationPairs:
     try:
         pairs = sampler.pairs()
     except InvalidInputError:
-        return general_pairs()
-    return pairs if pairs.can_hold_out else general_pairs()
+        return docstring_pairs()
+    return pairs if pairs.can_hold_out else docstring_pairs()
 
 
 def _check(folder: IndexFolder, experts: Sequence[Expert], recipe: Recipe) -> dict[str, Path]:

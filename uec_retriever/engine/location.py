@@ -35,8 +35,11 @@ class Location:
         client: a synchronous Chroma client of your own, instead of `url`. Never shown.
         collection: name of the Chroma collection.
 
+    In a pydantic model it is serialised as `to_dict` says, and validated from that.
+
     Raises:
-        InvalidInputError: for `url` and `client` together, or credentials in the url, where they would be shown.
+        InvalidInputError: for `url` and `client` together, credentials in the url, where they would be shown, or
+            headers that are no mapping.
     """
 
     path: Path | None = None
@@ -59,15 +62,43 @@ class Location:
             raise InvalidInputError(
                 "there are credentials in the url: give them as headers={'Authorization': ...}, which are not shown"
             )
+        if headers is not None and not isinstance(headers, Mapping):
+            raise InvalidInputError(f"headers are a dictionary, got {type(headers).__name__}")
         folder = None if path is None else Path(path).expanduser().resolve()
         values = {"path": folder, "url": url, "headers": headers, "client": client, "collection": collection}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, place: str | Path | Location | None) -> Location:
-        """A location as it is, a folder as the location of an embedded index."""
+    def of(cls, place: str | Path | Location | Mapping[str, Any] | None) -> Location:
+        """A location as it is, a folder as the location of an embedded index, or what `to_dict` made."""
+        if isinstance(place, Mapping):
+            return cls(**place)
         return place if isinstance(place, Location) else cls(place)
+
+    def to_dict(self) -> dict[str, str | None]:
+        """What may be shown and written: `path`, `url` and `collection`, neither headers nor client."""
+        path = None if self.path is None else str(self.path)
+        return {"path": path, "url": self.url, "collection": self.collection}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema as schema
+
+        keys = schema.typed_dict_schema(
+            {
+                "path": schema.typed_dict_field(schema.nullable_schema(schema.str_schema()), required=False),
+                "url": schema.typed_dict_field(schema.nullable_schema(schema.str_schema()), required=False),
+                "collection": schema.typed_dict_field(schema.str_schema(), required=False),
+            },
+            extra_behavior="forbid",
+        )
+        written = schema.no_info_after_validator_function(cls.of, keys)
+        return schema.json_or_python_schema(
+            written,
+            schema.union_schema([schema.is_instance_schema(cls), written]),
+            serialization=schema.plain_serializer_function_ser_schema(cls.to_dict),
+        )
 
     @property
     def plain_headers(self) -> dict[str, str]:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
 from uec_retriever.data.records import Metadata, Record
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
+
+RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
+Extra = Literal[RescoringExtra, "confidence", "confidence_reason"]
+EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
+"""What the framework packages put into metadata on request, and under which key each."""
+
+
+def check_min_score(min_score: float | None) -> None:
+    """Refuse a lowest score outside [0, 1], where all scores lie."""
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise InvalidInputError(f"a lowest score must be in [0, 1], as scores are, got {min_score}")
 
 
 @dataclass(frozen=True)
@@ -72,11 +85,15 @@ class Rescoring:
         Args:
             n: at most this many.
             min_score: leave out those of a lower score, in [0, 1].
+
+        Raises:
+            InvalidInputError: for a `min_score` outside [0, 1].
         """
+        check_min_score(min_score)
         order = np.argsort(-self.raw_scores, kind="stable")[:n].tolist()
         return [i for i in order if min_score is None or self.scores[i] >= min_score]
 
-    def extras(self, position: int) -> dict[str, float | dict[str, float]]:
+    def extras(self, position: int) -> dict[RescoringExtra, float | dict[str, float]]:
         """What is known of one text: `score`, `raw_score`, `deviation`, and the query's `coefficients`."""
         return {
             "score": float(self.scores[position]),
@@ -117,14 +134,27 @@ class SearchResult:
     def __len__(self) -> int:
         return len(self.hits)
 
-    def extras(self, hit: Hit) -> dict[str, float | dict[str, float] | None]:
-        """What is known of a hit: `score`, `raw_score`, `deviation`, and the query's `coefficients`, `confidence`."""
+    def best(self, min_score: float | None = None) -> list[Hit]:
+        """The hits, best first.
+
+        Args:
+            min_score: leave out those of a lower score, in [0, 1].
+
+        Raises:
+            InvalidInputError: for a `min_score` outside [0, 1].
+        """
+        check_min_score(min_score)
+        return [hit for hit in self.hits if min_score is None or hit.score >= min_score]
+
+    def extras(self, hit: Hit) -> dict[Extra, float | str | dict[str, float] | None]:
+        """What is known of a hit, and of the query: a value for each of `EXTRAS`."""
         return {
             "score": hit.score,
             "raw_score": hit.raw_score,
             "deviation": hit.deviation,
             "coefficients": dict(self.coefficients),
             "confidence": self.confidence,
+            "confidence_reason": self.confidence_reason,
         }
 
 

@@ -35,7 +35,8 @@ class SearchOptions:
     Attributes:
         k: hits, at least 1.
         where: Chroma's metadata filter.
-        candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+        candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence was
+            calibrated with if those are more.
 
     Raises:
         InvalidInputError: for k < 1, fewer candidates than that, or numbers that are not whole.
@@ -81,18 +82,22 @@ def search_encoded(
         encode_seconds: that encoding took, for each.
         no_confidence: why the index's confidence model, if any, says nothing about these queries.
     """
+    model = ensemble.confidence
+    reason = no_confidence or _confidence_reason(model, options)
+    limit = options.limit
+    if model is not None and reason is None:  # it needs as many as it was calibrated with
+        limit = max(limit, model.candidates)
     start = time.perf_counter()
-    candidates = store.query(encoded.gaussian.mean, options.limit, options.where)
+    candidates = store.query(encoded.gaussian.mean, limit, options.where)
     query_seconds = (time.perf_counter() - start) / max(1, len(queries))
-    reason = no_confidence or _confidence_reason(ensemble.confidence, options)
     results = []
     for row, (query, found) in enumerate(zip(queries, candidates, strict=True)):
         start = time.perf_counter()
         raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found)
         hits = _best(found, raw, deviations, options.k)
         confidence = None
-        if reason is None and ensemble.confidence is not None:
-            confidence = _confidence(ensemble.confidence, query, found, raw)
+        if reason is None and model is not None:
+            confidence = _confidence(model, query, found, raw)
         seconds = {
             "encode": encode_seconds,
             "query": query_seconds,
@@ -177,16 +182,21 @@ def _confidence_reason(model: ConfidenceModel | None, options: SearchOptions) ->
         return "not calibrated: 'uec calibrate-confidence' or Engine.calibrate_confidence does it"
     if options.where:
         return "calibrated for searches without a filter"
-    if options.limit != model.candidates:
-        return f"calibrated for {model.candidates} candidates, not {options.limit}"
+    if options.candidates is not None and options.candidates < model.candidates:
+        return f"calibrated for {model.candidates} candidates, not {options.candidates}"
     return None
 
 
 def _confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Array) -> float:
-    """P(a right answer is among the first k); where nothing was found, there is none."""
+    """P(a right answer is among the first k), from the candidates that a search at calibration would have had.
+
+    Where nothing was found, there is none.
+    """
     if not found.records:
         return 0.0
-    return model.probability(abstention_signals(query, [r.text for r in found.records], raw))
+    nearest = slice(model.candidates)
+    texts = [r.text for r in found.records[nearest]]
+    return model.probability(abstention_signals(query, texts, raw[nearest]))
 
 
 def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:

@@ -186,7 +186,7 @@ class Searcher:
         encoded = ensemble.encode_queries(queries)
         assert encoded.coefficients is not None
         together = EncodedTexts(
-            _mean(encoded.gaussian),
+            encoded.gaussian.average(),
             encoded.coefficients.mean(axis=0, keepdims=True),
             np.atleast_2d(encoded.truncated.any(axis=0)),
         )
@@ -271,9 +271,3 @@ class Searcher:
             return ensemble, None
         other = ensemble.at_temperature(temperature)
         return other, f"calibrated for the temperature {ensemble.manifest.temperature:g}"
-
-
-def _mean(texts: GaussianEmbedding) -> GaussianEmbedding:
-    """The mean of n independent Gaussians."""
-    mean = texts.mean.mean(axis=0, keepdims=True)
-    return GaussianEmbedding(mean, texts.variance.mean(axis=0, keepdims=True) / np.float32(len(texts)))

@@ -199,7 +199,7 @@ class Writer(Searcher):
         and other: labels of your own make a better confidence, if they are some hundreds.
 
         Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. It holds for searches
-        without a filter and with as many candidates as for this k; others have none.
+        without a filter and with at least as many candidates as for this k; others have none.
 
         Args:
             pairs: queries and texts that answer them, instead of those made from the index. The texts

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
-from uec_retriever.data.stdlib_docs import general_pairs
+from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Rows, Values, compare, resample
 from uec_retriever.evaluation.encoding_cache import EncodingCache
@@ -153,7 +153,7 @@ def similar_pairs(
         sentences = [a for _, a, _ in test] + [b for _, _, b in test]
         return pseudo_pairs(sentences, limit=limit, seed=seed)
     except InvalidInputError:
-        return general_pairs(limit)
+        return docstring_pairs(limit)
 
 
 def _similarities(system: System, pairs: Sequence[ScoredPair]) -> Array:

@@ -30,7 +30,7 @@ def write_card(path: Path, report: TrainingReport) -> None:
         report: of the run.
     """
     card = path.read_text(encoding="utf-8") if path.is_file() else ""
-    card = card.replace(report.base, shown_name(report.base))
+    card = card.replace(report.base, display_name(report.base))
     front, body = _front_matter(card)
     title, rest = _title(body)
     path.write_text(f"{front}{title}\n{training_section(report)}\n{rest}", encoding="utf-8")
@@ -42,7 +42,7 @@ def training_section(report: TrainingReport) -> str:
     lines = [
         "## Utility-aligned training",
         "",
-        f"- **Base model:** {shown_name(report.base)}",
+        f"- **Base model:** {display_name(report.base)}",
         f"- **Data:** {report.data}: {report.questions} questions with {report.candidates} candidate passages, "
         f"{report.heldout_questions} more questions held out to choose the checkpoint",
         f"- **Judge:** {judge_name(report.judge)}",
@@ -77,11 +77,11 @@ def judge_name(manifest: Mapping[str, Any] | None) -> str:
         return "none recorded"
     judge = manifest.get("judge")
     if isinstance(judge, Mapping) and isinstance(name := judge.get("name"), str):
-        return f"{shown_name(name)} {judge.get('gguf_file') or ''}".strip()
+        return f"{display_name(name)} {judge.get('gguf_file') or ''}".strip()
     return "unnamed in its manifest"
 
 
-def shown_name(model: str) -> str:
+def display_name(model: str) -> str:
     """A hub id as it is; of a path only its last part: a card shows no machine's folders."""
     if Path(model).is_absolute() or PureWindowsPath(model).is_absolute() or Path(model).expanduser().exists():
         return [part for part in re.split(r"[/\\]", model) if part][-1]

@@ -42,13 +42,13 @@ class RunFolder:
         Raises:
             TrainingError: if something else is there, with the option that decides.
         """
-        if overwrite:
-            self._clear()
+        started = self.checkpoints / _RUN
+        if overwrite and (started.is_file() or (self.out / REPORT).is_file()):  # nothing that is no run
+            shutil.rmtree(self.out)
         if self.out.is_file():
             raise TrainingError(f"{self.out} is a file: give a folder for the model")
         if (self.out / REPORT).is_file():
             raise TrainingError(f"{self.out} holds a finished model: give another folder, or overwrite it")
-        started = self.checkpoints / _RUN
         if started.is_file():
             self._require_same_run(started)
             if not resume:
@@ -72,12 +72,6 @@ class RunFolder:
         write_json(self.out / REPORT, report)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
-    def _clear(self) -> None:
-        """Remove an earlier run, and nothing that is not one."""
-        if not ((self.out / REPORT).is_file() or (self.checkpoints / _RUN).is_file()):
-            return
-        shutil.rmtree(self.out)
-
     def _require_same_run(self, started: Path) -> None:
         try:
             known = json.loads(started.read_text(encoding="utf-8"))["fingerprint"]
@@ -93,7 +87,7 @@ class RunFolder:
 def save_trained(model: nn.Module, folder: Path) -> None:
     """Write what training changes: trainable parameters and buffers."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in _trained(model).items()}, folder / _WEIGHTS)
+    save_file({k: v.detach().cpu().contiguous() for k, v in _trained_state(model).items()}, folder / _WEIGHTS)
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
@@ -106,12 +100,12 @@ def load_trained(model: nn.Module, folder: Path) -> None:
         state = load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"the checkpoint {folder} is damaged: overwrite the run to start anew") from error
-    if state.keys() != _trained(model).keys():
+    if state.keys() != _trained_state(model).keys():
         raise TrainingError(f"the checkpoint {folder} is of another model: overwrite the run to start anew")
     model.load_state_dict(state, strict=False)
 
 
-def _trained(model: nn.Module) -> dict[str, torch.Tensor]:
+def _trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
     state = {name: p.data for name, p in model.named_parameters() if p.requires_grad}
     saved = model.state_dict().keys()
     return state | {name: b for name, b in model.named_buffers() if name in saved}

@@ -67,7 +67,7 @@ def questions_from_labels(labels: Iterable[Label]) -> list[GradedQuestion]:
     if not found:
         raise InvalidInputError("there are no labels: make some with 'uec label'")
     return [
-        GradedQuestion(identifier, first.question, _ranked(candidates), first.group)
+        GradedQuestion(identifier, first.question, _by_utility(candidates), first.group)
         for identifier, (first, candidates) in found.items()
     ]
 
@@ -99,7 +99,7 @@ def questions_from_qrels(folder: Path, split: str = "train") -> list[GradedQuest
                 found = GradedPassage(passage, documents[passage].record.text, float(grade), grade)
                 judged.setdefault(query, []).append(found)
     return [
-        GradedQuestion(query, queries[query], _ranked(found), _group(documents[found[0].id]))
+        GradedQuestion(query, queries[query], _by_utility(found), _group(documents[found[0].id]))
         for query, found in judged.items()
     ]
 
@@ -130,7 +130,7 @@ def select_candidates(
     kept, rest = list(question.candidates[:cut]), list(question.candidates[cut:])
     if similarities is not None:
         rest.sort(key=lambda c: -similarities[c.id])
-    return replace(question, candidates=_ranked(kept + rest[: limit - cut]))
+    return replace(question, candidates=_by_utility(kept + rest[: limit - cut]))
 
 
 def useful(questions: Sequence[GradedQuestion], minimum: float | None) -> list[GradedQuestion]:
@@ -220,5 +220,5 @@ def _inseparable(questions: Sequence[GradedQuestion]) -> list[list[int]]:
     return list(parts.values())
 
 
-def _ranked(candidates: Iterable[GradedPassage]) -> tuple[GradedPassage, ...]:
+def _by_utility(candidates: Iterable[GradedPassage]) -> tuple[GradedPassage, ...]:
     return tuple(sorted(candidates, key=lambda c: -c.utility))

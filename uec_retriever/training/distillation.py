@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 import torch.nn.functional as functional
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
-from torch import Tensor, nn
+from torch import Tensor
 
-from uec_retriever.training.columns import embed_columns
-from uec_retriever.training.loss import DEFAULT_TAU, DEFAULT_TAU_U, check_labels, check_temperatures
+from uec_retriever.training.columns import EmbeddedBatch
+from uec_retriever.training.loss import DEFAULT_TAU, DEFAULT_TAU_U, UtilityLoss
 
 
-class PaddedDistillKLDivLoss(nn.Module):
+class PaddedDistillKLDivLoss(UtilityLoss):
     """`DistillKLDivLoss` of the library on lists of different lengths.
 
     Rows with equally many candidates go through the library's loss together; KL(t || p) in nats, with
@@ -27,7 +24,7 @@ class PaddedDistillKLDivLoss(nn.Module):
         model: the student.
         tau: student temperature, in (0, inf).
         tau_u: teacher temperature in nats, in (0, inf).
-        mini_batch_size: as `UtilityModulatedInfoNCELoss`.
+        mini_batch_size: texts whose activations are kept at a time; None keeps all.
 
     Raises:
         InvalidInputError: for a parameter out of its range.
@@ -40,26 +37,15 @@ class PaddedDistillKLDivLoss(nn.Module):
         tau_u: float = DEFAULT_TAU_U,
         mini_batch_size: int | None = None,
     ) -> None:
-        super().__init__()
-        check_temperatures(tau, tau_u, None)
-        self.model = model
-        self.tau = tau
-        self.tau_u = tau_u
-        self.mini_batch_size = mini_batch_size
+        super().__init__(model, tau, tau_u, mini_batch_size)
         self._divergence = DistillKLDivLoss(model, similarity_fct=self._scaled_cosine, temperature=1.0)
 
     def _scaled_cosine(self, queries: Tensor, passages: Tensor) -> Tensor:
         return functional.cosine_similarity(queries.float(), passages.float()) / self.tau
 
-    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor) -> Tensor:
-        """Loss of a batch; arguments as `UtilityModulatedInfoNCELoss.forward`.
-
-        Raises:
-            InvalidInputError: if labels and columns do not fit.
-        """
-        columns = list(sentence_features)
-        present = check_labels(columns, labels)
-        batch = embed_columns(self.model, columns, present, self.mini_batch_size)
+    def loss_of_embeddings(self, batch: EmbeddedBatch, labels: Tensor) -> Tensor:
+        """Loss of texts that are embedded already."""
+        present = ~torch.isnan(labels)
         counts = present.sum(1)
         total = batch.queries.sum() * 0.0
         for count in sorted(set(counts.tolist())):
@@ -71,10 +57,6 @@ class PaddedDistillKLDivLoss(nn.Module):
             embeddings = [batch.queries[rows], *(batch.passages[slots[:, i]] for i in range(count))]
             total = total + len(rows) * self._divergence.compute_loss_from_embeddings(embeddings, utilities)
         return total / (counts >= 2).sum().clamp_min(1)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """Parameters, for the model card."""
-        return {"tau": self.tau, "tau_u": self.tau_u, "mini_batch_size": self.mini_batch_size}
 
     @property
     def citation(self) -> str:

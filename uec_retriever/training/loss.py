@@ -30,7 +30,63 @@ CITATION = """
 """
 
 
-class UtilityModulatedInfoNCELoss(nn.Module):
+class UtilityLoss(nn.Module):
+    """What the losses have in common: temperatures, checks, and embeddings of a batch's columns.
+
+    Args:
+        model: the student.
+        tau: student temperature, in (0, inf).
+        tau_u: teacher temperature in nats, in (0, inf].
+        mini_batch_size: texts whose activations are kept at a time; None keeps all.
+
+    Raises:
+        InvalidInputError: for a parameter out of its range.
+    """
+
+    def __init__(
+        self, model: SentenceTransformer, tau: float, tau_u: float, mini_batch_size: int | None
+    ) -> None:
+        super().__init__()
+        if not 0 < tau < math.inf:
+            raise InvalidInputError(f"tau is {tau}: give a positive temperature, e.g. {DEFAULT_TAU}")
+        if not tau_u > 0:
+            raise InvalidInputError(
+                f"tau_u is {tau_u}: give a positive temperature in nats, e.g. {DEFAULT_TAU_U}"
+            )
+        if mini_batch_size is not None and mini_batch_size < 1:
+            raise InvalidInputError(f"mini_batch_size is {mini_batch_size}: give at least 1, or None")
+        self.model = model
+        self.tau = tau
+        self.tau_u = tau_u
+        self.mini_batch_size = mini_batch_size
+
+    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            sentence_features: of the question column, then of each candidate column.
+            labels: utilities `[batch, n]`, float.
+
+        Returns:
+            Scalar.
+
+        Raises:
+            InvalidInputError: if labels and columns do not fit, or a utility is +inf.
+        """
+        columns = list(sentence_features)
+        batch = embed_columns(self.model, columns, _present(columns, labels), self.mini_batch_size)
+        return self.loss_of_embeddings(batch, labels)
+
+    def loss_of_embeddings(self, batch: EmbeddedBatch, labels: Tensor) -> Tensor:
+        """The same, of texts that are embedded already."""
+        raise NotImplementedError
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Parameters, for the model card."""
+        return {"tau": self.tau, "tau_u": self.tau_u, "mini_batch_size": self.mini_batch_size}
+
+
+class UtilityModulatedInfoNCELoss(UtilityLoss):
     r"""Draws a question towards its passages in proportion to how much they help an LLM answer it.
 
     For a question q with candidates C(q) and their utilities U, the teacher is
@@ -86,33 +142,10 @@ class UtilityModulatedInfoNCELoss(nn.Module):
         margin: float | None = DEFAULT_MARGIN,
         mini_batch_size: int | None = None,
     ) -> None:
-        super().__init__()
-        check_temperatures(tau, tau_u, margin)
-        if mini_batch_size is not None and mini_batch_size < 1:
-            raise InvalidInputError(f"mini_batch_size is {mini_batch_size}: give at least 1, or None")
-        self.model = model
-        self.tau = tau
-        self.tau_u = tau_u
+        super().__init__(model, tau, tau_u, mini_batch_size)
+        if margin is not None and not margin >= 0:
+            raise InvalidInputError(f"margin is {margin}: give 0 or more nats, or None")
         self.margin = margin
-        self.mini_batch_size = mini_batch_size
-
-    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor) -> Tensor:
-        """Loss of a batch.
-
-        Args:
-            sentence_features: of the question column, then of each candidate column.
-            labels: utilities `[batch, n]`, float.
-
-        Returns:
-            Scalar.
-
-        Raises:
-            InvalidInputError: if labels and columns do not fit, or a utility is +inf.
-        """
-        columns = list(sentence_features)
-        present = check_labels(columns, labels)
-        batch = embed_columns(self.model, columns, present, self.mini_batch_size)
-        return self.loss_of_embeddings(batch, labels)
 
     def loss_of_embeddings(self, batch: EmbeddedBatch, labels: Tensor) -> Tensor:
         """The same, of texts that are embedded already."""
@@ -130,12 +163,7 @@ class UtilityModulatedInfoNCELoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """Parameters, for the model card."""
-        return {
-            "tau": self.tau,
-            "tau_u": self.tau_u,
-            "margin": self.margin,
-            "mini_batch_size": self.mini_batch_size,
-        }
+        return {**super().get_config_dict(), "margin": self.margin}
 
     @property
     def citation(self) -> str:
@@ -143,23 +171,7 @@ class UtilityModulatedInfoNCELoss(nn.Module):
         return CITATION
 
 
-def check_temperatures(tau: float, tau_u: float, margin: float | None) -> None:
-    """Refuse parameters out of their range.
-
-    Raises:
-        InvalidInputError: naming the parameter.
-    """
-    if not 0 < tau < math.inf:
-        raise InvalidInputError(f"tau is {tau}: give a positive temperature, e.g. {DEFAULT_TAU}")
-    if not tau_u > 0:
-        raise InvalidInputError(
-            f"tau_u is {tau_u}: give a positive temperature in nats, e.g. {DEFAULT_TAU_U}"
-        )
-    if margin is not None and not margin >= 0:
-        raise InvalidInputError(f"margin is {margin}: give 0 or more nats, or None")
-
-
-def check_labels(columns: list[dict[str, Any]], labels: Tensor | None) -> Tensor:
+def _present(columns: list[dict[str, Any]], labels: Tensor | None) -> Tensor:
     """Where there are candidates, `[batch, n]` bool.
 
     Raises:

@@ -37,11 +37,18 @@ logger = logging.getLogger(__name__)
 def train_on_labels(
     base: str, labels: Path, out: Path, options: TrainingOptions | None = None, **keywords: Any
 ) -> TrainingReport:
-    """Train on a label file of `uec label` (keywords as `train`).
+    """Train on a label file of `uec label`; its name and its judge are noted on the model card.
+
+    Args:
+        base: hub id or folder of a sentence-transformers model.
+        labels: the file.
+        out: folder to write; must not hold anything else.
+        options: defaults if absent.
+        keywords: `heldout`, `resume`, `overwrite`, `device`, `trust_remote_code`, `progress`: handed on to `train`.
 
     Raises:
         LabelError: naming the line that is not a label.
-        InvalidInputError, TrainingError, ModelNotFoundError, MissingExtraError: as `train`.
+        UECError: whatever else `train` refuses.
     """
     questions = questions_from_labels(read_labels(labels))
     return train(base, questions, out, options, data=labels.name, judge=read_manifest(labels), **keywords)
@@ -59,11 +66,19 @@ def train_on_qrels(
     """Train on a BEIR folder's (query, relevant passage) pairs with in-batch negatives: domain fine-tuning.
 
     The same path as labels: grades are the utilities, a query's relevant passages are no negatives of each
-    other, and a held-out part chooses the checkpoint (keywords as `train`).
+    other, and a held-out part chooses the checkpoint.
+
+    Args:
+        base: hub id or folder of a sentence-transformers model.
+        folder: with `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`.
+        out: folder to write; must not hold anything else.
+        options: defaults if absent.
+        split: which qrels.
+        keywords: `heldout`, `resume`, `overwrite`, `device`, `trust_remote_code`, `progress`: handed on to `train`.
 
     Raises:
         CorpusError: for a file that cannot be read.
-        InvalidInputError, TrainingError, ModelNotFoundError, MissingExtraError: as `train`.
+        UECError: whatever else `train` refuses.
     """
     questions = questions_from_qrels(folder, split)
     return train(base, questions, out, options, data=f"{folder.name} {split} qrels", **keywords)
@@ -118,7 +133,7 @@ def train(
     fingerprint = digest([base, options.to_dict(), [asdict(q) for q in (*training, *held)]])
     folder = RunFolder(Path(out), fingerprint)
     checkpoint = folder.prepare(resume=resume, overwrite=overwrite)
-    model = _prepared_model(base, options, device, trust_remote_code)
+    model = _load_base(base, options, device, trust_remote_code)
     own_length = model.max_seq_length
     if options.max_length is not None:
         _limit_length(model, options.max_length)
@@ -169,7 +184,7 @@ def _split(
     return training, held
 
 
-def _prepared_model(
+def _load_base(
     base: str, options: TrainingOptions, device: str | None, trust_remote_code: bool
 ) -> SentenceTransformer:
     set_seed(options.seed)

@@ -94,10 +94,7 @@ class PromptEncoder:
     def _prompt(self, question: str, passage: str | None) -> tuple[int, ...]:
         text = self.prompt.render(question, passage)
         if self.prompt.chat:
-            turns = [{"role": "user", "content": text}]
-            if self.prompt.system is not None:
-                turns.insert(0, {"role": "system", "content": self.prompt.system})
-            text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+            text = chat_text(self._tokenizer, text, self.prompt.system)
         return (*self._beginning, *self._ids(text))
 
     def _ids(self, text: str) -> tuple[int, ...]:
@@ -112,6 +109,14 @@ class PromptEncoder:
             return [end for _, end in encoded["offset_mapping"]]
         number = max(1, len(self._ids(passage)))
         return [len(passage) * (i + 1) // number for i in range(number)]
+
+
+def chat_text(tokenizer: Any, text: str, system: str | None = None) -> str:
+    """A text as a user's turn of the model's chat, up to the answer."""
+    turns = [{"role": "user", "content": text}]
+    if system is not None:
+        turns.insert(0, {"role": "system", "content": system})
+    return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
 
 def beginning(tokenizer: Any) -> tuple[int, ...]:

@@ -20,11 +20,12 @@ from uec_retriever.data.records import content_id
 from uec_retriever.data.rows import check_row
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, LabelError
-from uec_retriever.utility_labeler.encoding import beginning
+from uec_retriever.utility_labeler.encoding import beginning, chat_text
 from uec_retriever.utility_labeler.files import LineFile
 from uec_retriever.utility_labeler.judge import Judge
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.mining import Passages
+from uec_retriever.utility_labeler.prompts import fill
 from uec_retriever.utility_labeler.questions import Candidate, Pair, Question
 
 _ASK = "Passage: {passage}\n\nWrite one short question that this passage answers.\nQuestion:"
@@ -98,7 +99,6 @@ def generate_questions(
         InvalidInputError: if nothing passed.
     """
     run = digest([labeler.run, _ASK, _ANSWER, asdict(options)])[:16]
-    groups = {i: group for group, members in passages.groups.items() for i in members}
     order = np.random.default_rng(options.seed).permutation(len(passages.ids))[: options.questions].tolist()
     file = LineFile(path)
     with file.lock():
@@ -106,11 +106,11 @@ def generate_questions(
         done = {row.passage_id: row for row in _read(path, run)}
         if progress is not None:
             progress(len(done))
-        asked = {row.question for row in done.values() if row.kept}
+        asked = {row.question for row in done.values() if row.gain is not None}
         left = [i for i in order if passages.ids[i] not in done]
         for start in range(0, len(left), _CHUNK):
             chunk = left[start : start + _CHUNK]
-            for row in _generate(labeler, passages, chunk, groups, options.min_gain, asked, run):
+            for row in _generate(labeler, passages, chunk, options.min_gain, asked, run):
                 done[row.passage_id] = row
             file.append(json.dumps(asdict(done[passages.ids[i]]), ensure_ascii=False) for i in chunk)
             if progress is not None:
@@ -123,74 +123,57 @@ def generate_questions(
         )
     return [
         Question(
-            content_id(row.question, {}),
-            row.question,
-            (row.answer,),
-            row.group,
-            {row.passage_id: 1},
-            None,
-            str(path),
+            id=content_id(row.question, {}),
+            text=row.question,
+            answers=(row.answer,),
+            group=row.group,
+            relevance={row.passage_id: 1},
+            place=str(path),
         )
         for row in kept
     ]
 
 
 def _generate(
-    labeler: Labeler,
-    passages: Passages,
-    chunk: Sequence[int],
-    groups: dict[int, str],
-    min_gain: float,
-    asked: set[str],
-    run: str,
+    labeler: Labeler, passages: Passages, chunk: Sequence[int], min_gain: float, asked: set[str], run: str
 ) -> Iterator[Generated]:
     judge = labeler.judge
-    texts = [_shortened(judge, passages.texts[i]) for i in chunk]
-    questions = [_question(t) for t in _complete(judge, [(_ASK, p, "") for p in texts], _QUESTION_TOKENS)]
-    answers = [
-        _first_line(t)
-        for t in _complete(
-            judge, [(_ANSWER, p, q) for p, q in zip(texts, questions, strict=True)], _ANSWER_TOKENS
-        )
-    ]
+    texts = [_shorten(judge, passages.texts[i]) for i in chunk]
+    found = _complete(judge, [fill(_ASK, None, text) for text in texts], _QUESTION_TOKENS)
+    questions = [_question(text) for text in found]
+    filled = [fill(_ANSWER, question, text) for question, text in zip(questions, texts, strict=True)]
+    answers = [_first_line(text) for text in _complete(judge, filled, _ANSWER_TOKENS)]
+    made = list(zip(chunk, questions, answers, strict=True))
     wanted: dict[int, Pair] = {}
-    for i, question, answer in zip(chunk, questions, answers, strict=True):
+    for i, question, answer in made:
         fine = len(question.split()) >= _MIN_WORDS and not text_problem(question) and not text_problem(answer)
         if fine and question not in asked:
             asked.add(question)
             candidate = Candidate(passages.ids[i], passages.texts[i], "gold", 1)
-            wanted[i] = Pair(
-                Question(f"{run}/{passages.ids[i]}", question, (answer,), groups.get(i)), candidate
-            )
+            wanted[i] = Pair(Question(f"{run}/{passages.ids[i]}", question, (answer,)), candidate)
     labels = labeler.label(list(wanted.values()))
     gains = {i: label.utility for i, label in zip(wanted, labels, strict=True)}
-    for i, question, answer in zip(chunk, questions, answers, strict=True):
+    for i, question, answer in made:
         gain = gains.get(i)
         kept = gain is not None and gain > min_gain
-        yield Generated(passages.ids[i], question, answer, gain, kept, groups.get(i), run)
+        yield Generated(passages.ids[i], question, answer, gain, kept, passages.group_names[i], run)
 
 
-def _shortened(judge: Judge, passage: str) -> str:
+def _shorten(judge: Judge, passage: str) -> str:
     """The beginning of a passage; a question can be made from it."""
     room = min(_PASSAGE_TOKENS, judge.context // 2)
     ids = judge.tokenizer(passage, add_special_tokens=False, verbose=False)["input_ids"]
     return passage if len(ids) <= room else passage[: len(passage) * room // len(ids)]
 
 
-def _complete(judge: Judge, filled: Sequence[tuple[str, str, str]], tokens: int) -> list[str]:
-    prompts = []
-    for template, passage, question in filled:
-        head, _, tail = template.partition("{passage}")
-        text = head + passage + tail.replace("{question}", question)
-        if getattr(judge.tokenizer, "chat_template", None):
-            turns = [{"role": "user", "content": text}]
-            text = judge.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-            start: tuple[int, ...] = ()
-        else:
-            start = beginning(judge.tokenizer)
-        ids = judge.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        prompts.append([*start, *ids])
-    return judge.generate(prompts, tokens)
+def _complete(judge: Judge, texts: Sequence[str], tokens: int) -> list[str]:
+    start: tuple[int, ...] = ()
+    if getattr(judge.tokenizer, "chat_template", None):
+        texts = [chat_text(judge.tokenizer, text) for text in texts]
+    else:
+        start = beginning(judge.tokenizer)
+    encoded = (judge.tokenizer(text, add_special_tokens=False, verbose=False) for text in texts)
+    return judge.generate([[*start, *one["input_ids"]] for one in encoded], tokens)
 
 
 def _first_line(text: str) -> str:

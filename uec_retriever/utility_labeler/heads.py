@@ -52,7 +52,7 @@ class AnswerHead:
         self.way: Way = way or self._find_way()
         self.packs = self._can_pack()
 
-    def padded(self, rows: Sequence[Tokens], places: Places) -> Tensor:
+    def score_padded(self, rows: Sequence[Tokens], places: Places) -> Tensor:
         """Log-probabilities in rows that are padded on the right, where a causal model never looks.
 
         Args:
@@ -66,7 +66,7 @@ class AnswerHead:
         ids = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=self.device)
         return self._log_probabilities({"input_ids": ids}, places)
 
-    def packed(self, layout: Layout, places: Places) -> Tensor:
+    def score_packed(self, layout: Layout, places: Places) -> Tensor:
         """The same in one row of many segments, which see only what they go on from.
 
         Args:
@@ -112,8 +112,8 @@ class AnswerHead:
         probe = self._probe()
         places = [(r, c, probe[r][c + 1]) for r, c in ((0, 3), (0, 7), (1, 2), (1, _PROBE - 2))]
         self.way = "full"
-        expected = self.padded(probe, places)
-        if not self._agree(expected, self.padded([row[:-1] for row in probe], places)):
+        expected = self.score_padded(probe, places)
+        if not self._agree(expected, self.score_padded([row[:-1] for row in probe], places)):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} looks at later tokens: a judge must be a causal language model"
             )
@@ -121,7 +121,7 @@ class AnswerHead:
         for way in ways:
             self.way = way
             try:
-                found = self.padded(probe, places)
+                found = self.score_padded(probe, places)
             except _UNABLE as error:
                 logger.debug("%s does not work: %s", way, error)
                 continue
@@ -135,7 +135,7 @@ class AnswerHead:
         one, other = self._probe()
         rows = [one, one[:4] + other[4:], other]
         places = [(r, c, rows[r][c + 1]) for r in range(3) for c in (4, 7, _PROBE - 2)]
-        expected = self.padded(rows, places)
+        expected = self.score_padded(rows, places)
         layout = self.layout(
             [
                 Segment(one[:4], 0, None, None),
@@ -146,7 +146,7 @@ class AnswerHead:
         )
         starts = (layout.starts[1] - 4, layout.starts[2] - 4, layout.starts[3])
         try:
-            found = self.packed(layout, [(0, starts[r] + c, token) for r, c, token in places])
+            found = self.score_packed(layout, [(0, starts[r] + c, token) for r, c, token in places])
         except _UNABLE as error:
             logger.info("%s cannot share beginnings: %s", type(self.model).__name__, error)
             return False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uec_retriever.data.provenance import digest
 from uec_retriever.errors import InvalidInputError
@@ -49,7 +50,7 @@ class Labeler:
             raise InvalidInputError(f"max_tokens is {context}, but the model reads {judge.context} at most")
         self.context = context
         self._encoders = [PromptEncoder(judge.tokenizer, prompt, context) for prompt in self.prompts]
-        self._without: dict[str, dict[tuple[int, int], float]] = {}
+        self._without: dict[str, NDArray[np.float64]] = {}
         self.run = digest({**self.description(), "judge": judge.fingerprint, "format": FORMAT})[:16]
 
     def description(self) -> dict[str, Any]:
@@ -74,20 +75,6 @@ class Labeler:
         except InvalidInputError as error:
             raise InvalidInputError(f"{question.place or f'question {question.id!r}'}: {error}") from error
 
-    def prepare(self, questions: Sequence[Question]) -> None:
-        """Compute what questions' answers are worth without a passage, ahead of `label`.
-
-        Args:
-            questions: those already known are passed over.
-        """
-        fresh = list({q.id: q for q in questions if q.id not in self._without}.values())
-        sequences: list[TokenSequence] = []
-        for question in fresh:
-            self._add(sequences, question, self._baseline)
-        values = iter(zip(sequences, self.judge.log_likelihoods(sequences), strict=True))
-        for question in fresh:
-            self._keep(values, question)
-
     def label(self, pairs: Sequence[Pair]) -> list[Label]:
         """Labels of pairs, in their order.
 
@@ -95,62 +82,52 @@ class Labeler:
             NumericalError: if the model gives a likelihood that is not finite.
             InvalidInputError: if a question does not fit into the context.
         """
-        questions = {p.question.id: p.question for p in pairs}
-        fresh = [q for q in questions.values() if q.id not in self._without]
-        sequences: list[TokenSequence] = []
-        truncated: list[bool] = []
-        for pair in pairs:
-            cut = self._add(sequences, pair.question, pair.candidate.text)
-            truncated.append(cut)
-        for question in fresh:
-            self._add(sequences, question, self._baseline)
-        values = iter(zip(sequences, self.judge.log_likelihoods(sequences), strict=True))
-        scored = [self._take(values, pair.question) for pair in pairs]
-        for question in fresh:
-            self._keep(values, question)
-        return [
-            self._combine(pair, found, cut) for pair, found, cut in zip(pairs, scored, truncated, strict=True)
-        ]
+        asked, tables = self._score(pairs, [pair.question for pair in pairs])
+        return [self._combine(*found) for found in zip(pairs, asked, tables, strict=True)]
+
+    def prepare(self, questions: Sequence[Question]) -> None:
+        """Compute what questions' answers are worth without a passage, ahead of `label`.
+
+        Args:
+            questions: those already known are passed over.
+        """
+        self._score([], questions)
+
+    def _score(
+        self, pairs: Sequence[Pair], questions: Sequence[Question]
+    ) -> tuple[list[_Asked], list[NDArray[np.float64]]]:
+        """What is asked of each pair and its likelihoods; those of new questions without a passage are kept."""
+        fresh = {q.id: q for q in questions if q.id not in self._without}
+        asked = [self._ask(p.question, p.candidate.text) for p in pairs]
+        asked += [self._ask(question, self._baseline) for question in fresh.values()]
+        values = iter(self.judge.log_likelihoods([s for one in asked for s in one.sequences]))
+        tables = [np.array([next(values) for _ in one.sequences]).reshape(one.shape) for one in asked]
+        self._without.update(zip(fresh, tables[len(pairs) :], strict=True))
+        return asked[: len(pairs)], tables[: len(pairs)]
 
     @property
     def _baseline(self) -> str | None:
         return self.options.neutral_passage if self.options.baseline == "neutral" else None
 
-    def _keep(self, values: Any, question: Question) -> None:
-        self._without[question.id] = {key: value for key, (_, value) in self._take(values, question).items()}
-
     def _answers(self, question: Question) -> tuple[str, ...]:
         return question.answers[:1] if self.options.answers == "first" else question.answers
 
-    def _keys(self, question: Question) -> list[tuple[int, int]]:
-        return list(product(range(len(self.prompts)), range(len(self._answers(question)))))
-
-    def _add(self, sequences: list[TokenSequence], question: Question, passage: str | None) -> bool:
-        """Append the sequences of all prompts and answers; whether the passage was cut."""
+    def _ask(self, question: Question, passage: str | None) -> _Asked:
+        """The sequences of all prompts and answers."""
+        sequences: list[TokenSequence] = []
         truncated = False
         for encoder in self._encoders:
             answers = [encoder.answer(answer) for answer in self._answers(question)]
             prompt = encoder.encode(question.text, passage, max(map(len, answers)))
             truncated |= prompt.truncated
             sequences += [TokenSequence(prompt.ids, answer) for answer in answers]
-        return truncated
+        return _Asked(sequences, (len(self.prompts), -1), truncated)
 
-    def _take(self, values: Any, question: Question) -> dict[tuple[int, int], tuple[TokenSequence, float]]:
-        return {key: next(values) for key in self._keys(question)}
-
-    def _combine(
-        self, pair: Pair, found: dict[tuple[int, int], tuple[TokenSequence, float]], truncated: bool
-    ) -> Label:
+    def _combine(self, pair: Pair, asked: _Asked, with_passage: NDArray[np.float64]) -> Label:
         question, candidate = pair.question, pair.candidate
-        without = self._without[question.id]
-        shape = (len(self.prompts), -1)
-        utility = combine(
-            np.array([value for _, value in found.values()]).reshape(shape),
-            np.array([without[key] for key in found]).reshape(shape),
-            np.array([len(sequence.answer) for sequence, _ in found.values()]).reshape(shape),
-            self.options,
-        )
-        shown = found[0, utility.answer][0]
+        tokens = np.array([len(s.answer) for s in asked.sequences]).reshape(asked.shape)
+        utility = combine(with_passage, self._without[question.id], tokens, self.options)
+        shown = asked.sequences[utility.answer]  # with the first prompt
         return Label(
             question_id=question.id,
             passage_id=candidate.passage_id,
@@ -162,9 +139,24 @@ class Labeler:
             utility=utility.value,
             answer_tokens=len(shown.answer),
             prompt_tokens=len(shown.prompt),
-            truncated=truncated,
+            truncated=asked.truncated,
             source=candidate.source,
             relevance=candidate.relevance,
             group=question.group,
             run=self.run,
         )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the judge is asked about a question and a passage.
+
+    Attributes:
+        sequences: of each prompt, one for each answer.
+        shape: of a table of them, `[prompts, answers]`.
+        truncated: whether the passage was cut.
+    """
+
+    sequences: list[TokenSequence]
+    shape: tuple[int, int]
+    truncated: bool

@@ -61,12 +61,15 @@ class Passages:
     def __init__(self, records: Iterable[Record]) -> None:
         self.ids: list[str] = []
         self.texts: list[str] = []
+        self.group_names: list[str | None] = []
         self.groups: dict[str, list[int]] = {}
-        for record in records:
-            if (group := record.metadata.get("group")) is not None:
-                self.groups.setdefault(str(group), []).append(len(self.ids))
+        for position, record in enumerate(records):
             self.ids.append(record.id)
             self.texts.append(record.text)
+            group = record.metadata.get("group")
+            self.group_names.append(None if group is None else str(group))
+            if group is not None:
+                self.groups.setdefault(str(group), []).append(position)
         self.position = {identifier: i for i, identifier in enumerate(self.ids)}
         if not self.ids:
             raise InvalidInputError("the corpus is empty")

@@ -53,9 +53,7 @@ class Prompt:
             question: non-empty.
             passage: may be empty; None for the template without a passage.
         """
-        texts = {"question": question, "passage": passage}
-        template = self.without_passage if passage is None else self.with_passage
-        return _PLACE.sub(lambda match: str(texts[match[1]]), template)
+        return fill(self.without_passage if passage is None else self.with_passage, question, passage)
 
     def to_dict(self) -> dict[str, Any]:
         """For manifest and fingerprint."""
@@ -69,6 +67,12 @@ class Prompt:
             InvalidInputError: for unknown or missing keys, wrong types or places.
         """
         return cls(**check_row(cls, row))
+
+
+def fill(template: str, question: str | None, passage: str | None) -> str:
+    """A template with its places filled, once and for all: braces in the texts are texts."""
+    texts = {"question": question, "passage": passage}
+    return _PLACE.sub(lambda match: str(texts[match[1]]), template)
 
 
 PLAIN = (

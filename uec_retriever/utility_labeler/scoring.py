@@ -58,12 +58,12 @@ class SequenceScorer:
         for number, sequence in enumerate(sequences):
             (short if window is None or len(_input(sequence)) <= window else long).append(number)
         values = [0.0] * len(sequences)
-        for numbers, score in ((short, self._packed), (long, self._padded)):
+        for numbers, score in ((short, self._score_packed), (long, self._score_padded)):
             for position, value in score([sequences[i] for i in numbers]):
                 values[numbers[position]] += value
         return values
 
-    def _packed(self, sequences: list[TokenSequence]) -> Iterator[tuple[int, float]]:
+    def _score_packed(self, sequences: list[TokenSequence]) -> Iterator[tuple[int, float]]:
         order = sorted(range(len(sequences)), key=lambda i: sequences[i].prompt + sequences[i].answer)
         ordered = [sequences[i] for i in order]
         # the last token of a prompt is never shared: it foretells the answer
@@ -77,14 +77,14 @@ class SequenceScorer:
                     sequence = ordered[segment.sequence]
                     places += _places(sequence, 0, start - segment.depth)
                     owners += [order[segment.sequence]] * len(sequence.answer)
-            yield from zip(owners, self.head.packed(layout, places).tolist(), strict=True)
+            yield from zip(owners, self.head.score_packed(layout, places).tolist(), strict=True)
 
-    def _padded(self, sequences: list[TokenSequence]) -> Iterator[tuple[int, float]]:
+    def _score_padded(self, sequences: list[TokenSequence]) -> Iterator[tuple[int, float]]:
         for batch in batches([len(_input(s)) for s in sequences], self.budget.batch_tokens):
             rows = [sequences[i] for i in batch]
             places = [place for row, s in enumerate(rows) for place in _places(s, row, 0)]
             owners = [i for i in batch for _ in sequences[i].answer]
-            found = self.head.padded(list(map(_input, rows)), places)
+            found = self.head.score_padded(list(map(_input, rows)), places)
             yield from zip(owners, found.tolist(), strict=True)
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import ConfigDict
 
-from langchain_uec.documents import METADATA_KEYS, check_threshold
-from langchain_uec.opening import Opening, OpensEngine, made
+from langchain_uec.documents import METADATA_KEYS
+from langchain_uec.engines import UsesEngine, make_engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.results import RescoringExtra, check_min_score
 
 if TYPE_CHECKING:
-    from langchain_uec.opening import Experts
+    from langchain_uec.engines import Experts
+    from uec_retriever import Recipe
 
 
-class UECRescorer(OpensEngine, BaseDocumentCompressor):
+class UECRescorer(UsesEngine, BaseDocumentCompressor):
     """Orders documents of any origin by the uncertainty-aware similarity of the experts of an index.
 
     The documents need not be in the index: what is used of it is its experts and their calibration.
@@ -32,26 +34,32 @@ class UECRescorer(OpensEngine, BaseDocumentCompressor):
         ```
 
     Attributes:
+        index: folder of the index, or a `Location`; or give `engine`.
+        engine: open engine, shared; never serialised.
+        experts: expert label -> where its model is now, if it has moved; or the loaded expert or `UAEEmbedding`.
+        device: torch device of the experts; sentence-transformers' choice if None.
         top_n: keep this many, best first; all if None.
         score_threshold: leave out documents whose score is lower; scores lie in [0, 1], higher is better.
-        include: values to put into the metadata, any of `score`, `deviation` and `coefficients`, under the keys
-            that `UECRetriever` has for them. What stands there already, say by an earlier stage, is replaced.
+        include: values to put into the metadata, any of `score`, `raw_score`, `deviation` and `coefficients`, under
+            the keys of `METADATA_KEYS`. What stands there already, say by an earlier stage, is replaced.
         batch_size: texts in one forward pass.
 
     Raises:
-        InvalidInputError: for an option out of range.
+        InvalidInputError: for an option out of range, or if neither index nor engine is given.
+        NotAnIndexError: if there is no index of ours.
+        ModelMismatchError: if a model is not the one that made the index.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
     top_n: int | None = None
     score_threshold: float | None = None
-    include: Sequence[Literal["score", "deviation", "coefficients"]] = ()
+    include: Sequence[RescoringExtra] = ()
     batch_size: int = 32
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check_threshold(self.score_threshold)
+        check_min_score(self.score_threshold)
         if self.top_n is not None:
             self.engine.check_options(self.top_n)
 
@@ -59,44 +67,30 @@ class UECRescorer(OpensEngine, BaseDocumentCompressor):
     def from_experts(
         cls,
         experts: Experts,
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
         *,
         texts: Iterable[str] = (),
-        pairs: Any = None,
         device: str | None = None,
-        trust_remote_code: bool = False,
-        structure: str | None = None,
-        layout: Literal["block", "sum"] | None = None,
-        temperature: float | None = None,
         **options: Any,
     ) -> Self:
         """Calibrate experts on texts like those to be rescored; nothing is indexed.
 
         Args:
             experts: hub ids, folders, loaded experts or `UAEEmbedding`s.
-            path: folder to keep the calibration in, used again next time; a temporary one if None.
-            texts: what calibration pairs are made from, a few hundred are enough.
-            pairs: calibration pairs of your own, instead.
-            device: torch device of the experts.
-            trust_remote_code: run code that comes with the models. Off unless you say so.
-            structure: of the posteriors, `kron` or `diag`.
-            layout: `block`, or `sum` for experts of one coordinate system.
-            temperature: T of the coefficients; chosen on held-out pairs if None.
-            **options: of the rescorer, e.g. `top_n`.
+            location: folder to keep the calibration in, or a `Location`, used again next time; a temporary folder
+                if None.
+            recipe: calibration pairs and posteriors of your own, structure, layout, temperature.
+            texts: what calibration pairs are made from if the recipe has none, a few hundred are enough.
+            device: torch device of the experts; sentence-transformers' choice if None.
+            **options: `top_n`, `score_threshold`, `include`, `batch_size`.
+
+        Raises:
+            InvalidInputError: for an option out of range, or if what is there was made otherwise than asked.
+            ModelMismatchError: if what is there was made with other experts.
         """
-        unknown = sorted(set(options) - set(cls.model_fields))
-        if unknown:
-            raise TypeError(f"from_experts() got an unexpected keyword argument {unknown[0]!r}")
-        place = None if path is None else Path(path).expanduser().resolve()
-        _, fields = made(
-            experts,
-            texts,
-            Opening(place, device=device, trust_remote_code=trust_remote_code),
-            pairs=pairs,
-            structure=structure,
-            layout=layout,
-            temperature=temperature,
-        )
+        cls._check_names(options, "from_experts")
+        _, fields = make_engine(experts, texts, location, recipe, device=device)
         return cls(**fields, **options)
 
     def compress_documents(
@@ -114,21 +108,13 @@ class UECRescorer(OpensEngine, BaseDocumentCompressor):
         """
         if not documents:
             return []
-        rescored = self.engine.rescore(
-            query, [document.page_content for document in documents], batch_size=self.batch_size
-        )
+        texts = [document.page_content for document in documents]
+        rescored = self.engine.rescore(query, texts, batch_size=self.batch_size)
         kept = []
-        for i in np.argsort(-rescored.scores, kind="stable")[: self.top_n]:
-            score = float(rescored.scores[i])
-            if self.score_threshold is not None and score < self.score_threshold:
-                break
-            values: Mapping[str, Any] = {
-                "score": score,
-                "deviation": float(rescored.deviations[i]),
-                "coefficients": dict(rescored.coefficients),
-            }
-            ours = {METADATA_KEYS[name]: values[name] for name in self.include}
-            kept.append(documents[i].model_copy(update={"metadata": {**documents[i].metadata, **ours}}))
+        for position in rescored.best(self.top_n, self.score_threshold):
+            document, extras = documents[position], rescored.extras(position)
+            ours = {METADATA_KEYS[name]: extras[name] for name in self.include}
+            kept.append(document.model_copy(update={"metadata": {**document.metadata, **ours}}))
         return kept
 
     def as_runnable(self) -> Runnable[dict[str, Any], list[Document]]:

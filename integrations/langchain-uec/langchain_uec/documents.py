@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
+
+from uec_retriever.data import records
+from uec_retriever.engine.results import EXTRAS, Extra
+from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever import Hit, Record, SearchResult
 
-Include = Literal["score", "deviation", "coefficients", "confidence"]
-METADATA_KEYS: dict[Include, str] = {
-    "score": "uec_score",
-    "deviation": "uec_deviation",
-    "coefficients": "uec_coefficients",
-    "confidence": "uec_confidence",
-}
+METADATA_KEYS = EXTRAS
 """Under which metadata key each opt-in value comes: what `include` may name, and where it is then."""
 
 
-def found_documents(
-    result: SearchResult, include: Iterable[Include] = (), score_threshold: float | None = None
+def to_documents(
+    result: SearchResult, include: Iterable[Extra] = (), score_threshold: float | None = None
 ) -> list[Document]:
     """Documents of the hits, best first, with the values of `include` in their metadata.
 
@@ -32,37 +30,19 @@ def found_documents(
         score_threshold: drop hits whose score, in [0, 1], is lower.
 
     Raises:
-        InvalidInputError: if a text's own metadata has one of the keys that `include` asks for.
+        InvalidInputError: for a threshold outside [0, 1], or if a text's own metadata has one of the keys that
+            `include` asks for.
     """
-    include = list(include)
-    return [_annotated(hit, result, include) for hit in good_hits(result, score_threshold)]
+    return [_with_extras(hit, result, include) for hit in result.best(score_threshold)]
 
 
-def good_hits(result: SearchResult, score_threshold: float | None) -> list[Hit]:
-    """Hits whose score is at least the threshold, if there is one.
-
-    Raises:
-        InvalidInputError: for a threshold outside [0, 1].
-    """
-    check_threshold(score_threshold)
-    return [hit for hit in result if score_threshold is None or hit.score >= score_threshold]
-
-
-def check_threshold(score_threshold: float | None) -> None:
-    """Refuse a threshold outside [0, 1], where all scores lie."""
-    if score_threshold is not None and not 0 <= score_threshold <= 1:
-        from uec_retriever.errors import InvalidInputError
-
-        raise InvalidInputError(f"score_threshold must be in [0, 1], as scores are, got {score_threshold}")
-
-
-def plain_document(record: Hit | Record) -> Document:
+def to_document(record: Hit | Record) -> Document:
     """The document that was added: its text, its metadata and its id, nothing of ours."""
     return Document(id=record.id, page_content=record.text, metadata=dict(record.metadata))
 
 
 def make_records(
-    texts: Sequence[str],
+    texts: Iterable[str],
     ids: Sequence[str | None] | None,
     metadatas: Sequence[Mapping[str, Any] | None] | None,
 ) -> tuple[list[Record], list[str]]:
@@ -70,13 +50,15 @@ def make_records(
 
     A text given twice is one record, under one id that is returned twice.
 
+    Args:
+        texts: n non-empty strings.
+        ids: n, if given.
+        metadatas: n, flat, if given.
+
     Raises:
         InvalidInputError: for a bad text, id or metadata value, naming position and fix.
         IdConflictError: if one id stands for two different texts.
     """
-    from uec_retriever.data import records
-    from uec_retriever.errors import InvalidInputError
-
     texts = list(texts)
     checked = records.make_records(texts, list(map(str, range(len(texts)))), metadatas)
     given = [None] * len(texts) if ids is None else list(ids)
@@ -89,21 +71,25 @@ def make_records(
     return records.unique(replace(r, id=i) for r, i in zip(checked, named, strict=True)), named
 
 
-def _annotated(hit: Hit, result: SearchResult, include: Sequence[Include]) -> Document:
-    document = plain_document(hit)
-    values: dict[Include, Any] = {
-        "score": hit.score,
-        "deviation": hit.deviation,
-        "coefficients": result.coefficients,
-        "confidence": result.confidence,
-    }
+def split_documents(
+    documents: Sequence[Document], ids: Sequence[str | None] | None = None
+) -> tuple[list[str], list[str | None], list[dict[str, Any]]]:
+    """Texts, ids (given, or the documents' own) and metadata of documents."""
+    own = [document.id for document in documents]
+    return (
+        [d.page_content for d in documents],
+        own if ids is None else list(ids),
+        [d.metadata for d in documents],
+    )
+
+
+def _with_extras(hit: Hit, result: SearchResult, include: Iterable[Extra]) -> Document:
+    document, extras = to_document(hit), result.extras(hit)
     for name in include:
         key = METADATA_KEYS[name]
         if key in document.metadata:
-            from uec_retriever.errors import InvalidInputError
-
             raise InvalidInputError(
                 f"text {hit.id!r} has metadata {key!r} of its own: rename that, or leave {name!r} out of include"
             )
-        document.metadata[key] = dict(values[name]) if isinstance(values[name], dict) else values[name]
+        document.metadata[key] = extras[name]
     return document

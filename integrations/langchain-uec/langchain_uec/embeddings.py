@@ -86,10 +86,10 @@ class UAEEmbedding(BaseModel, Embeddings):
     @field_validator("model_kwargs")
     @classmethod
     def _hide_tokens(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return _hidden(options)
+        return _hide(options)
 
     @field_serializer("model_kwargs", "encode_kwargs", "query_encode_kwargs", when_used="json")
-    def _written(self, options: dict[str, Any]) -> Any:
+    def _serialise_options(self, options: dict[str, Any]) -> Any:
         return _plain(options)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -105,7 +105,14 @@ class UAEEmbedding(BaseModel, Embeddings):
         return embeddings
 
     def embed_query(self, text: str) -> list[float]:
-        """Embedding of a query, D floats."""
+        """Embedding of a query, D floats.
+
+        Args:
+            text: non-empty.
+
+        Raises:
+            InvalidInputError: for a text that cannot be encoded.
+        """
         embedding: list[float] = self._embedder.embed([text], "query")[0].tolist()
         return embedding
 
@@ -127,7 +134,17 @@ class UAEEmbedding(BaseModel, Embeddings):
         return gaussian.mean.tolist(), gaussian.variance.tolist()
 
     def embed_query_with_variance(self, text: str) -> tuple[list[float], list[float]]:
-        """Mean and variance of a query, D floats each (see `embed_documents_with_variance`)."""
+        """Mean of unit length and variance of a query, which is N(mean, diag(variance)).
+
+        Args:
+            text: non-empty.
+
+        Returns:
+            D floats, and D floats >= 0.
+
+        Raises:
+            InvalidInputError: for a text that cannot be encoded, or if there is no posterior.
+        """
         gaussian = self._embedder.embed_with_variance([text], "query")
         return gaussian.mean[0].tolist(), gaussian.variance[0].tolist()
 
@@ -155,14 +172,14 @@ class UAEEmbedding(BaseModel, Embeddings):
 
     def __reduce__(self) -> Any:
         """Pickle the options; unpickling loads the model again."""
-        return _rebuilt, (type(self), {name: getattr(self, name) for name in self.model_fields_set})
+        return _rebuild, (type(self), {name: getattr(self, name) for name in self.model_fields_set})
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> UAEEmbedding:
         """The model is shared."""
         return self.model_copy()
 
     def _model_options(self) -> dict[str, Any]:
-        given = _revealed(self.model_kwargs)
+        given = _reveal(self.model_kwargs)
         if self.cache_folder is not None:
             given["cache_folder"] = self.cache_folder
         own = {"device": self.device, "trust_remote_code": self.trust_remote_code}
@@ -192,27 +209,27 @@ class IndexEmbeddings(Embeddings):
         return embedding
 
 
-def _rebuilt(cls: type[UAEEmbedding], options: dict[str, Any]) -> UAEEmbedding:
+def _rebuild(cls: type[UAEEmbedding], options: dict[str, Any]) -> UAEEmbedding:
     return cls(**options)
 
 
-def _hidden(options: dict[str, Any]) -> dict[str, Any]:
+def _hide(options: dict[str, Any]) -> dict[str, Any]:
     """Options whose tokens are secrets, those of nested options too."""
     return {
         key: SecretStr(value)
         if key in _SECRETS and isinstance(value, str)
-        else _hidden(value)
+        else _hide(value)
         if isinstance(value, dict)
         else value
         for key, value in options.items()
     }
 
 
-def _revealed(options: dict[str, Any]) -> dict[str, Any]:
+def _reveal(options: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value.get_secret_value()
         if isinstance(value, SecretStr)
-        else _revealed(value)
+        else _reveal(value)
         if isinstance(value, dict)
         else value
         for key, value in options.items()

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import ConfigDict, SecretStr
+from pydantic import ConfigDict
 
-from langchain_uec.documents import Include, check_threshold, found_documents, make_records
-from langchain_uec.opening import Opening, OpensEngine, made, secret_headers
+from langchain_uec.documents import make_records, split_documents, to_documents
+from langchain_uec.engines import UsesEngine, make_engine
+from uec_retriever.engine.location import Location
+from uec_retriever.engine.results import Extra, check_min_score
 
 if TYPE_CHECKING:
-    from langchain_uec.opening import Experts
-    from uec_retriever import CalibrationPairs
-    from uec_retriever.convolution import Layout
+    from langchain_uec.engines import Experts
+    from uec_retriever import Recipe, SearchResult
 
 
-class UECRetriever(OpensEngine, BaseRetriever):
+class UECRetriever(UsesEngine, BaseRetriever):
     """Searches with several embedding models at once, weighted per query by how sure each one is.
 
     `k`, `filter`, `score_threshold`, `fetch_k` and `temperature` can be given for one call too:
@@ -37,22 +38,31 @@ class UECRetriever(OpensEngine, BaseRetriever):
         ```
 
     Attributes:
+        index: folder of the index, or a `Location` (a Chroma server, a client, a collection); or give `engine`.
+        engine: open engine, shared; never serialised.
+        experts: expert label -> where its model is now, if it has moved; or the loaded expert or `UAEEmbedding`, for a
+            model that needs `trust_remote_code` or other options.
+        device: torch device of the experts; sentence-transformers' choice if None.
         k: at most this many documents, best first.
         filter: Chroma's metadata filter.
         score_threshold: leave out documents whose score is lower; scores lie in [0, 1], higher is better.
         fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
-        temperature: T of the coefficients instead of the index's own; low trusts the surest expert alone.
+        temperature: T >= 0 of the coefficients instead of the index's own; low trusts the surest expert alone.
         include: values to add to the metadata, any of
 
             - `score` under `uec_score`: in [0, 1], higher is better;
-            - `deviation` under `uec_deviation`: standard deviation of the similarity, which lies in [-1, 1]
-              (half of it is the score's);
+            - `raw_score` under `uec_raw_score`: the uncertainty-aware similarity, in [-1, 1];
+            - `deviation` under `uec_deviation`: standard deviation of that similarity (half of it is the score's);
             - `coefficients` under `uec_coefficients`: expert label -> share of trust, of the query;
-            - `confidence` under `uec_confidence`: probability that a right answer was found, of the query;
-              None if the index has no calibrated confidence.
+            - `confidence` under `uec_confidence`: probability that a right answer was found, of the query; None
+              where it is not calibrated: under a filter, for another temperature or other candidates;
+            - `confidence_reason` under `uec_confidence_reason`: why there is no confidence; None if there is one.
 
     Raises:
-        InvalidInputError: for a `k`, `fetch_k`, `temperature` or `score_threshold` out of range.
+        InvalidInputError: for a `k`, `fetch_k`, `temperature` or `score_threshold` out of range, or if neither index
+            nor engine is given.
+        NotAnIndexError: if there is no index of ours.
+        ModelMismatchError: if a model is not the one that made the index.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
@@ -62,11 +72,11 @@ class UECRetriever(OpensEngine, BaseRetriever):
     score_threshold: float | None = None
     fetch_k: int | None = None
     temperature: float | None = None
-    include: Sequence[Include] = ()
+    include: Sequence[Extra] = ()
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check_threshold(self.score_threshold)
+        check_min_score(self.score_threshold)
         self.engine.check_options(self.k, candidates=self.fetch_k, temperature=self.temperature)
 
     @classmethod
@@ -74,73 +84,38 @@ class UECRetriever(OpensEngine, BaseRetriever):
         cls,
         texts: Sequence[str],
         experts: Experts | None = None,
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
         *,
         ids: Sequence[str | None] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
-        pairs: CalibrationPairs | None = None,
-        posteriors: Mapping[str, str | Path] | None = None,
-        structure: str | None = None,
-        layout: Layout | None = None,
-        temperature: float | None = None,
         device: str | None = None,
-        trust_remote_code: bool = False,
-        url: str | None = None,
-        headers: Mapping[str, str | SecretStr] | None = None,
-        client: Any = None,
-        collection: str = "uec",
         batch_size: int = 32,
         **options: Any,
     ) -> Self:
-        """Make an index of texts, or add them to the one that is there; what is there already stays as it is.
+        """Make an index of texts, or add them to the one that is there; the same id replaces.
 
         Args:
             texts: non-empty strings.
             experts: hub ids, folders, loaded experts or `UAEEmbedding`s; an index that is there needs none.
-            path: folder of the index; a temporary one, gone with the retriever, if None.
+            location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
+            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
             ids: one for each text; where None, made from text and metadata.
             metadatas: one for each text, flat.
-            pairs: calibration pairs of your own; made from the texts if None.
-            posteriors: expert label -> posterior file, for those not to be fitted here.
-            structure: of fitted posteriors, `kron` or `diag`.
-            layout: `block`, or `sum` for experts of one coordinate system.
-            temperature: T of the index's coefficients; chosen on held-out pairs if None.
-            device: torch device of the experts.
-            trust_remote_code: run code that comes with the models. Off unless you say so.
-            url: of a Chroma server, instead of a database in the folder.
-            headers: for the server.
-            client: a Chroma client of your own, instead of `url`.
-            collection: name of the Chroma collection.
+            device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            **options: of the retriever, e.g. `k`, `filter`, `include`.
+            **options: of the retriever: `k`, `filter`, `score_threshold`, `fetch_k`, `temperature` (of its queries),
+                `include`, and LangChain's `name`, `tags`, `metadata`.
 
         Raises:
-            InvalidInputError: for a bad text, id, metadata or option, or if there is no index and no expert.
+            InvalidInputError: for a bad text, id, metadata or option; if there is no index and no expert, or it was
+                made otherwise than asked.
             ModelMismatchError: if the index that is there was made with other experts.
         """
-        unknown = sorted(set(options) - set(cls.model_fields))
-        if unknown:
-            raise TypeError(f"from_texts() got an unexpected keyword argument {unknown[0]!r}")
+        cls._check_names(options, "from_texts")
         records, _ = make_records(texts, ids, metadatas)
-        opening = Opening(
-            None if path is None else Path(path).expanduser().resolve(),
-            device=device,
-            trust_remote_code=trust_remote_code,
-            url=url,
-            headers=secret_headers(headers),
-            client=client,
-            collection=collection,
-        )
-        engine, fields = made(
-            experts,
-            (record.text for record in records),
-            opening,
-            pairs=pairs,
-            posteriors=posteriors,
-            structure=structure,
-            layout=layout,
-            temperature=temperature,
-            batch_size=batch_size,
+        engine, fields = make_engine(
+            experts, (r.text for r in records), location, recipe, device=device, batch_size=batch_size
         )
         retriever = cls(**fields, **options)
         engine.add_records(records, update=True, batch_size=batch_size)
@@ -151,26 +126,42 @@ class UECRetriever(OpensEngine, BaseRetriever):
         cls,
         documents: Sequence[Document],
         experts: Experts | None = None,
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        device: str | None = None,
+        batch_size: int = 32,
         **options: Any,
     ) -> Self:
-        """Make an index of documents, or add them to the one that is there.
+        """Make an index of documents, or add them to the one that is there; the same id replaces.
 
         Args:
             documents: with or without ids; without, one is made from text and metadata.
-            experts: as `from_texts`.
-            path: as `from_texts`.
+            experts: hub ids, folders, loaded experts or `UAEEmbedding`s; an index that is there needs none.
+            location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
+            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
             ids: instead of the documents' own.
-            **options: as `from_texts`.
+            device: torch device of the experts; sentence-transformers' choice if None.
+            batch_size: texts in one forward pass.
+            **options: of the retriever: `k`, `filter`, `score_threshold`, `fetch_k`, `temperature` (of its queries),
+                `include`, and LangChain's `name`, `tags`, `metadata`.
+
+        Raises:
+            InvalidInputError: for a bad text, id, metadata or option; if there is no index and no expert, or it was
+                made otherwise than asked.
+            ModelMismatchError: if the index that is there was made with other experts.
         """
+        texts, named, metadatas = split_documents(documents, ids)
         return cls.from_texts(
-            [document.page_content for document in documents],
+            texts,
             experts,
-            path,
-            ids=[document.id for document in documents] if ids is None else ids,
-            metadatas=[document.metadata for document in documents],
+            location,
+            recipe,
+            ids=named,
+            metadatas=metadatas,
+            device=device,
+            batch_size=batch_size,
             **options,
         )
 
@@ -190,22 +181,27 @@ class UECRetriever(OpensEngine, BaseRetriever):
         Raises:
             InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
         """
-        records, named = make_records(
-            [document.page_content for document in documents],
-            [document.id for document in documents] if ids is None else ids,
-            [document.metadata for document in documents],
-        )
+        records, named = make_records(*split_documents(documents, ids))
         self.engine.add_records(records, update=True, batch_size=batch_size)
         return named
 
     async def aadd_documents(
         self, documents: Sequence[Document], *, ids: Sequence[str | None] | None = None, batch_size: int = 32
     ) -> list[str]:
-        """`add_documents` in a thread."""
+        """Add documents in a thread, so that the event loop goes on.
+
+        Args:
+            documents: with or without ids; without, one is made from text and metadata.
+            ids: instead of the documents' own.
+            batch_size: texts in one forward pass.
+
+        Returns:
+            The id of each.
+        """
         return await asyncio.to_thread(self.add_documents, documents, ids=ids, batch_size=batch_size)
 
     def delete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
-        """Delete documents by id or by metadata filter; unknown ids are passed over.
+        """Delete documents by id or by Chroma's metadata filter, one of them; unknown ids are passed over.
 
         Returns:
             How many were deleted.
@@ -215,7 +211,11 @@ class UECRetriever(OpensEngine, BaseRetriever):
     async def adelete(
         self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None
     ) -> int:
-        """`delete` in a thread."""
+        """Delete in a thread, by id or by Chroma's metadata filter, one of them.
+
+        Returns:
+            How many were deleted.
+        """
         return await asyncio.to_thread(self.delete, ids, filter=filter)
 
     def _get_relevant_documents(
@@ -230,8 +230,7 @@ class UECRetriever(OpensEngine, BaseRetriever):
         temperature: float | None = None,
     ) -> list[Document]:
         options = self._search_options(k, filter, fetch_k, temperature)
-        threshold = self._threshold(score_threshold)
-        return found_documents(self.engine.search(query, **options), self.include, threshold)
+        return self._to_documents(self.engine.search(query, **options), score_threshold)
 
     async def _aget_relevant_documents(
         self,
@@ -245,8 +244,7 @@ class UECRetriever(OpensEngine, BaseRetriever):
         temperature: float | None = None,
     ) -> list[Document]:
         options = self._search_options(k, filter, fetch_k, temperature)
-        threshold = self._threshold(score_threshold)
-        return found_documents(await self.engine.asearch(query, **options), self.include, threshold)
+        return self._to_documents(await self.engine.asearch(query, **options), score_threshold)
 
     def _search_options(
         self, k: int | None, filter: dict[str, Any] | None, fetch_k: int | None, temperature: float | None
@@ -258,8 +256,9 @@ class UECRetriever(OpensEngine, BaseRetriever):
             "temperature": self.temperature if temperature is None else temperature,
         }
 
-    def _threshold(self, score_threshold: float | None) -> float | None:
-        return self.score_threshold if score_threshold is None else score_threshold
+    def _to_documents(self, result: SearchResult, score_threshold: float | None) -> list[Document]:
+        threshold = self.score_threshold if score_threshold is None else score_threshold
+        return to_documents(result, self.include, threshold)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)

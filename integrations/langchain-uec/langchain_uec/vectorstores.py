@@ -10,16 +10,15 @@ import numpy as np
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
-from pydantic import SecretStr
 
-from langchain_uec.documents import good_hits, make_records, plain_document
+from langchain_uec.documents import make_records, to_document
 from langchain_uec.embeddings import IndexEmbeddings
-from langchain_uec.opening import Opening, made, opened, secret_headers
+from langchain_uec.engines import make_engine, refuse_unknown
+from uec_retriever.engine.location import Location
 
 if TYPE_CHECKING:
-    from langchain_uec.opening import Experts
-    from uec_retriever import CalibrationPairs, Engine
-    from uec_retriever.convolution import Layout
+    from langchain_uec.engines import Experts
+    from uec_retriever import Engine, Recipe
 
 
 class UECVectorStore(VectorStore):
@@ -37,23 +36,15 @@ class UECVectorStore(VectorStore):
         ```
 
     Args:
-        index: folder of the index; a temporary one, gone with the store, if None.
+        index: folder of the index, or a `Location` (a Chroma server, a client, a collection); a temporary folder, gone
+            with the store, if None.
         embedding: one or more experts: hub ids, folders, loaded experts, `UAEEmbedding`s. An index that is
             there needs none.
         engine: open engine, instead of everything else here.
-        texts: what calibration pairs are made from when an index is made. Without texts and pairs they come
-            from documentation of the Python standard library, with a warning in the log.
-        pairs: calibration pairs of your own.
-        posteriors: expert label -> posterior file, for those not to be fitted here.
-        structure: of fitted posteriors, `kron` (if None) or `diag`.
-        layout: `block` (if None), or `sum` for experts of one coordinate system.
-        temperature: T of the index's coefficients; chosen on held-out pairs if None.
-        device: torch device of the experts.
-        trust_remote_code: run code that comes with the models. Off unless you say so.
-        url: of a Chroma server, instead of a database in the folder.
-        headers: for the server, such as a token; kept as secrets.
-        client: a Chroma client of your own (embedded or `HttpClient`), instead of `url`.
-        collection: name of the Chroma collection.
+        recipe: how to make an index: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+        texts: what calibration pairs are made from if the recipe has none; without texts too, documentation of the
+            Python standard library serves, with a warning in the log.
+        device: torch device of the experts; sentence-transformers' choice if None.
 
     Raises:
         InvalidInputError: if there is no index and no expert, or the index was made otherwise than asked.
@@ -62,43 +53,20 @@ class UECVectorStore(VectorStore):
 
     def __init__(
         self,
-        index: str | Path | None = None,
+        index: str | Path | Location | None = None,
         embedding: Experts | None = None,
         *,
         engine: Engine | None = None,
+        recipe: Recipe | None = None,
         texts: Iterable[str] = (),
-        pairs: CalibrationPairs | None = None,
-        posteriors: Mapping[str, str | Path] | None = None,
-        structure: str | None = None,
-        layout: Layout | None = None,
-        temperature: float | None = None,
         device: str | None = None,
-        trust_remote_code: bool = False,
-        url: str | None = None,
-        headers: Mapping[str, str | SecretStr] | None = None,
-        client: Any = None,
-        collection: str = "uec",
     ) -> None:
-        opening = Opening(
-            None if index is None else Path(index).expanduser().resolve(),
-            device=device,
-            trust_remote_code=trust_remote_code,
-            url=url,
-            headers=secret_headers(headers),
-            client=client,
-            collection=collection,
-        )
-        options: dict[str, Any] = {
-            "pairs": pairs,
-            "posteriors": posteriors,
-            "structure": structure,
-            "layout": layout,
-            "temperature": temperature,
-        }
         if engine is None:
-            self.engine, _ = made(embedding, texts, opening, **options)
+            self.engine, _ = make_engine(embedding, texts, index, recipe, device=device)
         else:
-            self.engine = opened(engine, opening, embedding=embedding, **options)
+            from uec_retriever.engine.choice import choose_engine
+
+            self.engine = choose_engine(engine, index, embedding=embedding, recipe=recipe, device=device)
 
     def __repr__(self) -> str:
         return f"UECVectorStore(experts={self.engine.ensemble.labels})"
@@ -111,24 +79,37 @@ class UECVectorStore(VectorStore):
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        index: str | Path | Location | None = None,
+        engine: Engine | None = None,
+        recipe: Recipe | None = None,
+        device: str | None = None,
         batch_size: int = 32,
-        **options: Any,
+        **unknown: Any,
     ) -> Self:
-        """Make an index of texts, or add them to the one that is there.
+        """Make an index of texts, or add them to the one that is there; the same id replaces.
 
         Args:
-            texts: non-empty strings; calibration pairs are made from them too.
-            embedding: the experts, as the class.
+            texts: non-empty strings; calibration pairs are made from them if the recipe has none.
+            embedding: one or more experts: hub ids, folders, loaded experts, `UAEEmbedding`s. An index that is
+                there needs none.
             metadatas: one for each text, flat.
             ids: one for each text; where None, made from text and metadata.
+            index: folder of the index, or a `Location`; a temporary folder, gone with the store, if None.
+            engine: open engine to add to, instead of index, embedding and recipe.
+            recipe: how to make an index; one that is there must agree.
+            device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            **options: as the class, e.g. `index`.
+            **unknown: refused.
 
         Raises:
-            InvalidInputError: for a bad text, id or metadata; nothing is made then.
+            InvalidInputError: for a bad text, id or metadata; nothing is made then. If there is no index and no
+                expert, or it was made otherwise than asked.
+            ModelMismatchError: if the index was made with other experts.
         """
-        records, _ = make_records(list(texts), ids, metadatas)
-        store = cls(embedding=embedding, texts=(record.text for record in records), **options)
+        refuse_unknown(unknown, "from_texts")
+        records, _ = make_records(texts, ids, metadatas)
+        known = (record.text for record in records)
+        store = cls(index, embedding, engine=engine, recipe=recipe, texts=known, device=device)
         store.engine.add_records(records, update=True, batch_size=batch_size)
         return store
 
@@ -162,8 +143,8 @@ class UECVectorStore(VectorStore):
             InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
             IdConflictError: if one id stands for two different texts of the call.
         """
-        _refuse(unknown, "add_texts")
-        records, named = make_records(list(texts), ids, metadatas)
+        refuse_unknown(unknown, "add_texts")
+        records, named = make_records(texts, ids, metadatas)
         self.engine.add_records(records, update=True, batch_size=batch_size)
         return named
 
@@ -175,18 +156,26 @@ class UECVectorStore(VectorStore):
         Raises:
             InvalidInputError: if neither or both are given: nothing deletes everything.
         """
-        _refuse(unknown, "delete")
+        refuse_unknown(unknown, "delete")
         self.engine.delete(ids, filter)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Documents by id, in that order; those that are not there are left out."""
-        return [plain_document(record) for record in self.engine.get(ids)]
+        return [to_document(record) for record in self.engine.get(ids)]
 
     def similarity_search(
         self, query: str, k: int = 4, filter: Mapping[str, Any] | None = None, **options: Any
     ) -> list[Document]:
-        """The k best documents (arguments as `similarity_search_with_score`)."""
+        """The k best documents for a query.
+
+        Args:
+            query: non-empty.
+            k: at least 1.
+            filter: Chroma's metadata filter.
+            **options: `score_threshold`, lowest score in [0, 1]; `fetch_k`, candidates to fetch from Chroma and
+                rescore; `temperature`, T of the coefficients instead of the index's own.
+        """
         return [document for document, _ in self.similarity_search_with_score(query, k, filter, **options)]
 
     def similarity_search_with_score(
@@ -216,7 +205,7 @@ class UECVectorStore(VectorStore):
             InvalidInputError: for an empty query, an option out of range, or a filter Chroma cannot apply.
         """
         result = self.engine.search(query, k, where=filter, candidates=fetch_k, temperature=temperature)
-        return [(plain_document(hit), hit.score) for hit in good_hits(result, score_threshold)]
+        return [(to_document(hit), hit.score) for hit in result.best(score_threshold)]
 
     def similarity_search_by_vector(
         self,
@@ -235,15 +224,15 @@ class UECVectorStore(VectorStore):
             embedding: D floats.
             k: at least 1.
             filter: Chroma's metadata filter.
-            fetch_k: as `similarity_search_with_score`.
+            fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
             **unknown: refused.
 
         Raises:
             InvalidInputError: for another dimension than the index's.
         """
-        _refuse(unknown, "similarity_search_by_vector")
+        refuse_unknown(unknown, "similarity_search_by_vector")
         result = self.engine.search_embedding(embedding, k, where=filter, candidates=fetch_k)
-        return [plain_document(hit) for hit in result]
+        return [to_document(hit) for hit in result]
 
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **options: Any
@@ -269,18 +258,22 @@ class UECVectorStore(VectorStore):
         filter: Mapping[str, Any] | None = None,
         **unknown: Any,
     ) -> list[Document]:
-        """As `max_marginal_relevance_search`, for an embedding that `embeddings.embed_query` made."""
-        _refuse(unknown, "max_marginal_relevance_search_by_vector")
+        """K documents that match a query embedding that `embeddings.embed_query` made, and differ from each other.
+
+        Args:
+            embedding: D floats.
+            k: at least 1.
+            fetch_k: best documents to choose from.
+            lambda_mult: from 0, most different, to 1, best match.
+            filter: Chroma's metadata filter.
+            **unknown: refused.
+        """
+        refuse_unknown(unknown, "max_marginal_relevance_search_by_vector")
         self.engine.check_options(k)
         hits = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter).hits
         vectors = list(self.engine.vectors([hit.id for hit in hits]))
         chosen = maximal_marginal_relevance(np.asarray(embedding), vectors, lambda_mult, k)
-        return [plain_document(hits[i]) for i in chosen]
+        return [to_document(hits[i]) for i in chosen]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda score: score
-
-
-def _refuse(unknown: Mapping[str, Any], function: str) -> None:
-    if unknown:
-        raise TypeError(f"{function}() got an unexpected keyword argument {next(iter(unknown))!r}")

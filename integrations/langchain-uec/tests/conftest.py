@@ -6,12 +6,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["LANGSMITH_TRACING"] = "false"
 
-import contextlib
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -19,8 +13,9 @@ import torch
 from chromadb.api.fastapi import FastAPI
 from langchain_small import documents, pairs, static_model
 
+from devtools.chroma import running_chroma
 from devtools.models import MINILM, SMOLLM2, WORDLLAMA, real_llm, real_model
-from uec_retriever import Engine, Expert, fit_posterior
+from uec_retriever import Engine, Expert, Recipe, fit_posterior
 from uec_retriever.laplace.files import save_posterior
 
 
@@ -46,9 +41,8 @@ def index(tmp_path_factory, models):
     folder = tmp_path_factory.mktemp("shared") / "index"
     found = documents()
     texts, ids = [d.page_content for d in found], [d.id for d in found]
-    Engine.from_texts(
-        texts, models, folder, ids=ids, metadatas=[d.metadata for d in found], pairs=pairs(), device="cpu"
-    )
+    metadatas = [d.metadata for d in found]
+    Engine.from_texts(texts, models, folder, Recipe(pairs()), ids=ids, metadatas=metadatas, device="cpu")
     return folder
 
 
@@ -67,7 +61,7 @@ def posterior(models, tmp_path_factory):
     return path
 
 
-def _found(locate, name):
+def _locate(locate, name):
     try:
         return str(locate(name))
     except ModuleNotFoundError as error:
@@ -76,17 +70,17 @@ def _found(locate, name):
 
 @pytest.fixture(scope="session")
 def minilm():
-    return _found(real_model, MINILM)
+    return _locate(real_model, MINILM)
 
 
 @pytest.fixture(scope="session")
 def wordllama():
-    return _found(real_model, WORDLLAMA)
+    return _locate(real_model, WORDLLAMA)
 
 
 @pytest.fixture(scope="session")
 def smollm2():
-    return _found(real_llm, SMOLLM2)
+    return _locate(real_llm, SMOLLM2)
 
 
 @pytest.fixture(autouse=True)
@@ -106,29 +100,9 @@ def sockets_are_closed(monkeypatch):
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """Host and port of a real `chroma run`: use your own collection name."""
-    path = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
-    with (path / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--path", str(path)], stdout=log, stderr=log, cwd=path)
-    try:
-        for _ in range(300):
-            with (
-                contextlib.suppress(OSError),
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/heartbeat", timeout=1),
-            ):
-                break
-            assert process.poll() is None, (path / "server.log").read_text()
-            time.sleep(0.1)
-        else:
-            pytest.fail("chroma run did not come up")
-        yield "127.0.0.1", port
-    finally:
-        process.kill()
-        process.wait()
+    """Address of a real `chroma run`: use your own collection name."""
+    with running_chroma(tmp_path_factory.mktemp("server") / "chroma") as running:
+        yield running.url
 
 
 @pytest.fixture(scope="session")

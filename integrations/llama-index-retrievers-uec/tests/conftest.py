@@ -24,7 +24,7 @@ from llama_index.retrievers.uec import UECRetriever
 
 from devtools.chroma import running_chroma
 from tests.engine.small import bert_model, load, pairs, static_model
-from uec_retriever import Engine, fit_posterior
+from uec_retriever import Engine, Recipe, fit_posterior
 from uec_retriever.laplace.files import save_posterior
 
 
@@ -57,36 +57,38 @@ def li_fitted(li_models, tmp_path_factory):
 
 
 @pytest.fixture
-def making(li_fitted):
-    """Arguments of `Engine.create`, for a quick index."""
-    posteriors, experts = li_fitted
-    return {"experts": experts, "pairs": pairs(), "posteriors": posteriors}
+def experts(li_fitted):
+    return li_fitted[1]
+
+
+@pytest.fixture(scope="session")
+def recipe(li_fitted):
+    """For an index that is quickly made."""
+    return Recipe(pairs(), li_fitted[0])
 
 
 @pytest.fixture
-def engine(tmp_path, making):
+def engine(tmp_path, experts, recipe):
     """An empty index."""
-    return Engine.create(tmp_path / "index", **making)
+    return Engine.create(tmp_path / "index", experts, recipe)
 
 
 @pytest.fixture
 def retriever(engine):
     """`retriever(nodes, **options)` over a fresh index."""
 
-    def made(nodes=(), **options):
+    def make(nodes=(), **options):
         result = UECRetriever(engine=engine, **options)
         result.add_nodes(list(nodes))
         return result
 
-    return made
+    return make
 
 
 @pytest.fixture(scope="session")
-def filled(li_fitted, tmp_path_factory):
+def filled(li_fitted, recipe, tmp_path_factory):
     """An index for tests that only read and add nothing of their own."""
-    posteriors, experts = li_fitted
-    folder = tmp_path_factory.mktemp("shared")
-    return Engine.create(folder / "index", experts, pairs(), posteriors=posteriors)
+    return Engine.create(tmp_path_factory.mktemp("shared") / "index", li_fitted[1], recipe)
 
 
 @pytest.fixture(scope="session")

@@ -8,17 +8,18 @@ from llama_index.retrievers.uec import UECRetriever
 from uec_retriever.errors import InvalidInputError, NotAnIndexError
 
 
-def test_arguments_that_cannot_be_used(engine, tmp_path, making):
+def test_arguments_that_cannot_be_used(engine, tmp_path, experts):
     filters = MetadataFilters(filters=[MetadataFilter(key="a", value="b", operator="text_match")])
     for options, says in [
         ({}, "one of them"),
         ({"index": tmp_path, "engine": engine}, "one of them"),
         ({"engine": "index"}, "engine is a str"),
-        ({"engine": engine, "device": "cpu"}, "'device'"),
+        ({"engine": engine, "device": "cpu"}, "leave out device"),
         ({"engine": engine, "filters": filters}, "'text_match'"),
         ({"engine": engine, "filters": {"a": 1}}, "MetadataFilters"),
         ({"engine": engine, "include": "score"}, r"\['score'\]"),
         ({"engine": engine, "include": ["variance"]}, "'variance'"),
+        ({"engine": engine, "similarity_cutoff": 1.5}, r"\[0, 1\]"),
     ]:
         with pytest.raises(InvalidInputError, match=says):
             UECRetriever(**options)
@@ -28,13 +29,15 @@ def test_arguments_that_cannot_be_used(engine, tmp_path, making):
         UECRetriever(tmp_path / "nowhere")
     for bad, error in [
         ({"colour": 1}, TypeError),
+        ({"url": "http://localhost"}, TypeError),
+        ({"similarity_cutoff": -1.0}, InvalidInputError),
         ({"filters": filters}, InvalidInputError),
         ({"include": ["x"]}, InvalidInputError),
     ]:
         with pytest.raises(error):
-            UECRetriever.from_nodes([TextNode(text="the wing")], making["experts"], tmp_path / "none", **bad)
+            UECRetriever.from_nodes([TextNode(text="the wing")], experts, tmp_path / "none", **bad)
     with pytest.raises(InvalidInputError, match="text 0 is empty"):
-        UECRetriever.from_nodes([TextNode(text="")], making["experts"], tmp_path / "none")
+        UECRetriever.from_nodes([TextNode(text="")], experts, tmp_path / "none")
     assert not (tmp_path / "none").exists()
     for options, says in [({"similarity_top_k": 0}, "k must be"), ({"candidates": 1}, "candidates must be")]:
         with pytest.raises(InvalidInputError, match=says):
@@ -42,6 +45,5 @@ def test_arguments_that_cannot_be_used(engine, tmp_path, making):
 
 
 async def test_errors_reach_the_user_as_they_are(engine):
-    made = UECRetriever(engine=engine)
     with pytest.raises(InvalidInputError, match="query 0 is empty"):
-        await made.aretrieve("")
+        await UECRetriever(engine=engine).aretrieve("")

@@ -19,10 +19,10 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def real_models():
     for name in (MINILM, WORDLLAMA):
-        _made(name)
+        _make(name)
 
 
-def _made(name):
+def _make(name):
     try:
         real_model(name)
     except ModuleNotFoundError as error:
@@ -30,7 +30,7 @@ def _made(name):
 
 
 def test_query_engine(tmp_path, capsys):
-    _made(SMOLLM2)
+    _make(SMOLLM2)
     llama_index_query_engine.main(tmp_path / "index", limit=40)
     shown = capsys.readouterr().out
     assert shown.count("SmolLM2: ") == 2

@@ -93,17 +93,13 @@ def means(filters, metadata):
 
 
 @pytest.fixture(scope="module")
-def found(li_fitted, tmp_path_factory):
+def found(li_fitted, recipe, tmp_path_factory):
     """`found(filters)`: positions in RECORDS."""
-    from tests.engine.small import pairs
-
-    posteriors, experts = li_fitted
     retriever = UECRetriever.from_nodes(
         [TextNode(id_=str(i), text=f"text {i}", metadata=m) for i, m in enumerate(RECORDS)],
-        experts,
+        li_fitted[1],
         tmp_path_factory.mktemp("filters"),
-        pairs=pairs(),
-        posteriors=posteriors,
+        recipe,
     )
 
     def search(filters):

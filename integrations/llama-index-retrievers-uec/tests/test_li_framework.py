@@ -1,6 +1,7 @@
 """LlamaIndex's own engines, retrievers and agents on top of the retriever."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 from llama_index.core import StorageContext, VectorStoreIndex
@@ -84,6 +85,7 @@ def test_auto_merging(retriever):
     parents = {n.node_id for n in parsed} - {n.node_id for n in leaves}
     assert parents
     assert {n.node_id for n in found} <= parents
+    assert found
     assert all(0 < n.score <= 1 for n in found)
 
 
@@ -120,14 +122,11 @@ def test_index_nodes_lead_on(retriever, nodes):
 
 @pytest.mark.parametrize("use_async", [False, True])
 async def test_the_score_0_of_an_index_node_stays_so(retriever, monkeypatch, use_async):
-    from uec_retriever.engine.results import Hit
-
     target = TextNode(id_="target", text="red bird")
     base = retriever([IndexNode(id_="i", text="the wing", index_id="a")], object_map={"a": target})
     result = base.engine.search("the wing", 1)
-    worst = Hit(**{**vars(result.hits[0]), "score": 0.0, "raw_score": -1.0})
-    object.__setattr__(result, "hits", [worst])
-    monkeypatch.setattr(base.engine, "search_together", lambda *args, **options: result)
+    worst = replace(result, hits=[replace(result.hits[0], score=0.0, raw_score=-1.0)])
+    monkeypatch.setattr(base.engine, "search_together", lambda *args, **options: worst)
     [found] = await base.aretrieve("the wing") if use_async else base.retrieve("the wing")
     assert found.node == target
     assert found.score == pytest.approx(0)

@@ -8,7 +8,8 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, Te
 from llama_index.postprocessor.uec import UECRescorer
 from pydantic import ValidationError
 
-from tests.engine.small import pairs, sentences
+from tests.engine.small import sentences
+from uec_retriever import Location
 from uec_retriever.errors import InvalidInputError, NotAnIndexError
 
 TEXTS = list(dict.fromkeys(sentences(20, seed=3, words=14)))
@@ -72,17 +73,19 @@ def test_in_a_query_engine(filled, retriever, found):
     assert len(engine.query(QUERY).source_nodes) == 2
 
 
-def test_from_experts_needs_no_index_and_from_an_index_serialises(tmp_path, making, found):
-    made = UECRescorer.from_experts(
-        making["experts"], tmp_path / "kept", pairs=pairs(), posteriors=making["posteriors"], top_n=4
-    )
-    opened = UECRescorer(tmp_path / "kept", top_n=4, device="cpu", headers={"token": "hush"})
+def test_from_experts_needs_no_index_and_from_an_index_serialises(tmp_path, experts, recipe, found):
+    made = UECRescorer.from_experts(experts, tmp_path / "kept", recipe, top_n=4)
+    place = Location(tmp_path / "kept", headers={"token": "hush"})
+    opened = UECRescorer(place, top_n=4, device="cpu")
     expected = made.postprocess_nodes(found, query_str=QUERY)
     assert len(expected) == 4
     state = opened.to_dict()
     assert "hush" not in str(state)
     assert "hush" not in repr(opened)
-    for other in (opened, UECRescorer.from_dict(state)):
+    assert state["index"] == place.to_dict()
+    plain = UECRescorer(tmp_path / "kept", top_n=4, device="cpu")
+    restored = [UECRescorer.from_dict(state), UECRescorer.from_json(opened.to_json())]
+    for other in (opened, plain, *restored, UECRescorer.from_dict(plain.to_dict())):
         result = other.postprocess_nodes(found, query_str=QUERY)
         assert [n.node_id for n in result] == [n.node_id for n in expected]
         assert [n.score for n in result] == pytest.approx([n.score for n in expected])
@@ -101,6 +104,10 @@ def test_bad_arguments(filled, found, tmp_path):
         UECRescorer()
     with pytest.raises(InvalidInputError, match="confidence"):
         UECRescorer(engine=filled, include=["confidence"])
+    with pytest.raises(InvalidInputError, match="engine is a str"):
+        UECRescorer(engine="index")
+    with pytest.raises(InvalidInputError, match=r"\[0, 1\]"):
+        UECRescorer(engine=filled, similarity_cutoff=2)
     with pytest.raises(NotAnIndexError):
         UECRescorer(tmp_path / "nowhere")
     with pytest.raises(ValidationError, match="top_k"):

@@ -6,7 +6,7 @@ from langchain_core.runnables import ConfigurableField
 from langchain_small import pairs, shown
 
 from langchain_uec import UECRetriever
-from uec_retriever import Engine
+from uec_retriever import Engine, Location, Recipe
 from uec_retriever.errors import InvalidInputError
 
 QUERY = "what flow has the large wing"
@@ -19,7 +19,7 @@ def retriever(engine):
 
 @pytest.fixture
 def openings(monkeypatch):
-    """Folders whose indexes are opened from now on."""
+    """Locations of the indexes that are opened from now on."""
     seen = []
     real = Engine.open.__func__
 
@@ -39,13 +39,13 @@ def test_configurable_fields_do_not_open_the_index_again(index, openings):
     assert shown(configurable.invoke(QUERY, config)) == expected
     assert len(configurable.invoke(QUERY)) == 4
     assert shown(configurable.with_config(config).invoke(QUERY)) == expected
-    assert openings == [index.resolve()]
+    assert openings == [Location(index)]
     with pytest.raises(InvalidInputError, match="k must be at least 1"):
         configurable.invoke(QUERY, {"configurable": {"k": 0}})
 
 
 def test_a_configurable_index_is_another_index(index, models, tmp_path, openings):
-    UECRetriever.from_texts(["the only wing"], models, tmp_path / "other", pairs=pairs(), device="cpu")
+    UECRetriever.from_texts(["the only wing"], models, tmp_path / "other", Recipe(pairs()), device="cpu")
     retriever = UECRetriever(index=index, device="cpu").configurable_fields(index=ConfigurableField("index"))
     found = retriever.invoke(QUERY, {"configurable": {"index": str(tmp_path / "other")}})
     assert [d.page_content for d in found] == ["the only wing"]

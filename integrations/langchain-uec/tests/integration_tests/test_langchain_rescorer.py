@@ -15,7 +15,7 @@ from uec_retriever.errors import InvalidInputError
 QUERY = "what flow has the large wing"
 
 
-def expected(engine, given):
+def best_ids(engine, given):
     scores = engine.rescore(QUERY, [d.page_content for d in given]).scores
     return [d.id for _, d in sorted(zip(scores, given, strict=True), key=lambda pair: -pair[0])]
 
@@ -24,9 +24,9 @@ async def test_best_first_and_unchanged_otherwise(engine, index):
     given = documents()
     rescorer = UECRescorer(index=index, device="cpu", top_n=7)
     found = rescorer.compress_documents(given, QUERY)
-    assert [d.id for d in found] == expected(engine, given)[:7]
+    assert [d.id for d in found] == best_ids(engine, given)[:7]
     by_id = {d.id: d for d in given}
-    assert all(d == by_id[d.id] for d in found)
+    assert found == [by_id[d.id] for d in found]
     assert given == documents()
     assert await rescorer.acompress_documents(given, QUERY) == found
     assert rescorer.compress_documents([], QUERY) == []
@@ -53,7 +53,7 @@ def test_in_the_compression_retriever_over_another_store(engine, models):
     retriever = ContextualCompressionRetriever(
         base_compressor=UECRescorer(engine=engine, top_n=5), base_retriever=base
     )
-    assert [d.id for d in retriever.invoke(QUERY)] == expected(engine, base.invoke(QUERY))[:5]
+    assert [d.id for d in retriever.invoke(QUERY)] == best_ids(engine, base.invoke(QUERY))[:5]
     store.delete_collection()
 
 

@@ -1,11 +1,14 @@
 """UECRetriever: what comes back, per-call options, bad input, changing the index."""
 
+import shutil
+
 import pytest
 from langchain_core.documents import Document
 from langchain_small import documents, pairs, shown
 from pydantic import ValidationError
 
-from langchain_uec import METADATA_KEYS, UECRetriever
+from langchain_uec import METADATA_KEYS, UAEEmbedding, UECRetriever
+from uec_retriever import Expert, Recipe
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError, NotAnIndexError
 
 QUERY = "what flow has the large wing"
@@ -19,8 +22,7 @@ def retriever(engine):
 def test_documents_come_back_as_they_were_added(retriever, engine):
     there = {d.id: d for d in documents()}
     found = retriever.invoke(QUERY)
-    assert [d.id for d in found] == [hit.id for hit in engine.search(QUERY, 4)]
-    assert all(d == there[d.id] for d in found)
+    assert found == [there[hit.id] for hit in engine.search(QUERY, 4)]
 
 
 async def test_invoke_ainvoke_batch_and_abatch_agree(retriever):
@@ -31,16 +33,18 @@ async def test_invoke_ainvoke_batch_and_abatch_agree(retriever):
 
 
 def test_nothing_of_the_variance_is_in_the_metadata(engine):
-    for document in UECRetriever(engine=engine, include=list(METADATA_KEYS)).invoke(QUERY):
-        assert set(document.metadata) == {"n", "even", *METADATA_KEYS.values()}
+    found = UECRetriever(engine=engine, include=list(METADATA_KEYS)).invoke(QUERY)
+    assert [set(d.metadata) for d in found] == [{"n", "even", *METADATA_KEYS.values()}] * 4
 
 
 def test_values_on_request(engine):
     result = engine.search(QUERY, 3)
-    found = UECRetriever(engine=engine, k=3, include=["score", "deviation", "coefficients"]).invoke(QUERY)
+    include = ["score", "raw_score", "deviation", "coefficients"]
+    found = UECRetriever(engine=engine, k=3, include=include).invoke(QUERY)
     for document, hit in zip(found, result, strict=True):
         assert document.metadata["uec_score"] == hit.score
         assert 0 <= hit.score <= 1
+        assert document.metadata["uec_raw_score"] == hit.raw_score
         assert document.metadata["uec_deviation"] == hit.deviation
         assert document.metadata["uec_coefficients"] == result.coefficients
         assert "uec_confidence" not in document.metadata
@@ -50,7 +54,7 @@ def test_values_on_request(engine):
 
 def test_a_users_own_key_is_not_overwritten(models):
     retriever = UECRetriever.from_texts(
-        ["the wing"], models, metadatas=[{"uec_score": "mine"}], pairs=pairs(), include=["score"]
+        ["the wing"], models, None, Recipe(pairs()), metadatas=[{"uec_score": "mine"}], include=["score"]
     )
     with pytest.raises(InvalidInputError, match=r"'uec_score' of its own.*rename"):
         retriever.invoke("wing")
@@ -59,7 +63,7 @@ def test_a_users_own_key_is_not_overwritten(models):
 
 def test_what_can_be_said_in_a_call(retriever, engine):
     assert len(retriever.invoke(QUERY, k=7)) == 7
-    assert all(d.metadata["even"] for d in retriever.invoke(QUERY, filter={"even": True}))
+    assert [d.metadata["even"] for d in retriever.invoke(QUERY, filter={"even": True})] == [True] * 4
     best = engine.search(QUERY, 10).hits
     found = retriever.invoke(QUERY, k=10, score_threshold=best[4].score)
     assert [d.id for d in found] == [h.id for h in best[:5]]
@@ -128,8 +132,10 @@ def test_bad_constructor_arguments(tmp_path, index, engine, models):
         UECRetriever()
     with pytest.raises(InvalidInputError, match="Engine"):
         UECRetriever(engine="idx")
-    with pytest.raises(InvalidInputError, match="open already"):
+    with pytest.raises(InvalidInputError, match="one of them"):
         UECRetriever(engine=engine, index=tmp_path)
+    with pytest.raises(InvalidInputError, match="open already: leave out device"):
+        UECRetriever(engine=engine, device="cpu")
     with pytest.raises(NotAnIndexError, match="uec index"):
         UECRetriever(index=tmp_path)
     with pytest.raises(InvalidInputError, match=r"no expert \['third'\]"):
@@ -140,24 +146,35 @@ def test_bad_constructor_arguments(tmp_path, index, engine, models):
         UECRetriever(engine=engine).index = "other"
 
 
-def test_a_moved_model(index, models, tmp_path):
-    moved = tmp_path / "moved"
-    moved.symlink_to(models[0])
-    retriever = UECRetriever(index=str(index), experts={"first": str(moved)}, device="cpu")
-    assert len(retriever.invoke(QUERY)) == 4
+@pytest.mark.parametrize("kind", ["folder", "expert", "embedding"])
+def test_a_moved_model(index, models, tmp_path, retriever, kind):
+    moved = shutil.copytree(models[0], tmp_path / "moved")
+    if kind == "folder":
+        given = str(moved)
+    elif kind == "expert":
+        given = Expert.load(str(moved), device="cpu")
+    else:
+        given = UAEEmbedding(model_name=str(moved), device="cpu")
+    again = UECRetriever(index=str(index), experts={"first": given}, device="cpu")
+    assert shown(again.invoke(QUERY)) == shown(retriever.invoke(QUERY))
+    assert again.model_dump()["experts"] == {"first": str(moved)}
+    assert again.engine.experts[0].name == str(moved)
+    assert again.engine.ensemble.labels == ["first", "second"]
 
 
 def test_from_documents_keeps_ids_and_makes_the_others(models, tmp_path):
     given = [Document(page_content="the wing", id="7"), Document(page_content="the flow", metadata={"n": 1})]
-    retriever = UECRetriever.from_documents(given, models, tmp_path / "index", pairs=pairs(), k=2)
+    retriever = UECRetriever.from_documents(given, models, tmp_path / "index", Recipe(pairs()), k=2)
     by_text = {d.page_content: d for d in retriever.invoke("wing")}
     assert by_text["the wing"] == given[0]
     assert by_text["the flow"].metadata == {"n": 1}
     assert len(by_text["the flow"].id) == 32
     assert given[1].id is None
-    again = UECRetriever.from_documents(given, path=tmp_path / "index")
+    again = UECRetriever.from_documents(given, location=tmp_path / "index")
     assert again.engine.count() == 2
-    numbered = UECRetriever.from_texts(["the heat"], path=tmp_path / "index", ids=["h"], layout="block")
+    numbered = UECRetriever.from_texts(
+        ["the heat"], None, tmp_path / "index", Recipe(layout="block"), ids=["h"]
+    )
     assert [d.id for d in numbered.invoke("heat", k=1)] == ["h"]
 
 
@@ -166,18 +183,16 @@ def test_options_of_the_index(models, tmp_path, posterior):
         ["the wing"],
         models,
         tmp_path / "index",
-        pairs=pairs(),
-        posteriors={"first": posterior},
-        structure="diag",
-        temperature=2.0,
+        Recipe(pairs(), {"first": posterior}, structure="diag", temperature=2.0),
+        temperature=0.5,
         k=1,
     )
     manifest = retriever.engine.manifest
     assert [e.structure for e in manifest.experts] == ["kron", "diag"]
     assert manifest.temperature == 2.0
-    assert retriever.temperature is None
+    assert retriever.temperature == 0.5
     with pytest.raises(InvalidInputError, match="layout"):
-        UECRetriever.from_texts(["the flow"], path=tmp_path / "index", layout="sum")
+        UECRetriever.from_texts(["the flow"], location=tmp_path / "index", recipe=Recipe(layout="sum"))
 
 
 def test_nothing_is_made_of_bad_input(models, tmp_path):
@@ -193,12 +208,12 @@ def test_nothing_is_made_of_bad_input(models, tmp_path):
     with pytest.raises(InvalidInputError, match="metadata 0, key 'n'"):
         UECRetriever.from_documents([Document(page_content="x", metadata={"n": None})], models, folder)
     with pytest.raises(InvalidInputError, match="experts="):
-        UECRetriever.from_texts(["good"], path=folder)
+        UECRetriever.from_texts(["good"], location=folder)
     assert not folder.exists()
 
 
 async def test_adding_and_deleting(models, tmp_path):
-    retriever = UECRetriever.from_texts(["the wing"], models, tmp_path / "i", ids=["a"], pairs=pairs())
+    retriever = UECRetriever.from_texts(["the wing"], models, tmp_path / "i", Recipe(pairs()), ids=["a"])
     assert retriever.add_documents([Document(page_content="cat dog", id="b")]) == ["b"]
     assert await retriever.aadd_documents([Document(page_content="bird red")], ids=["c"]) == ["c"]
     assert retriever.add_documents([Document(page_content="blue cat", id="b")]) == ["b"]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from langchain_core.load import dumpd, dumps
 from langchain_small import documents, pairs, shown
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever, UECVectorStore
-from uec_retriever import Embedder, Expert
+from uec_retriever import Embedder, Expert, Location, Recipe
 from uec_retriever.errors import InvalidInputError, StorageError
 
 QUERY = "what flow has the large wing"
@@ -23,14 +23,14 @@ HEADERS = {"Authorization": f"Bearer {SECRET}"}
 @pytest.fixture(params=["retriever", "rescorer", "store", "embedding"])
 def thing(request, index, models, engine):
     if request.param == "store":
-        return UECVectorStore(index, models, headers=HEADERS, device="cpu")
+        return UECVectorStore(Location(index, headers=HEADERS), models, device="cpu")
     if request.param == "embedding":
         nested = {"dtype": torch.float32, "token": SECRET}
         return UAEEmbedding(
             model_name=models[0], device="cpu", model_kwargs={"token": SECRET, "processor_kwargs": nested}
         )
     cls = UECRetriever if request.param == "retriever" else UECRescorer
-    return cls(index=index, headers=HEADERS, device="cpu", experts={"first": models[0]})
+    return cls(index=Location(index, headers=HEADERS), device="cpu", experts={"first": models[0]})
 
 
 def test_no_secret_comes_out(thing):
@@ -45,9 +45,18 @@ def test_no_secret_comes_out(thing):
         assert SECRET not in text
 
 
-def test_the_secret_is_used(index):
-    retriever = UECRetriever(index=index, headers=HEADERS, device="cpu")
-    assert retriever._opening().options()["headers"] == HEADERS
+@pytest.mark.parametrize("token", [SECRET, SecretStr(SECRET)])
+def test_the_secret_reaches_chroma(index, monkeypatch, token):
+    seen = []
+
+    def connect(path, url, headers):
+        seen.append((url, headers))
+        raise StorageError("no server")
+
+    monkeypatch.setattr("uec_retriever.engine.folder.connect", connect)
+    with pytest.raises(StorageError, match="no server"):
+        UECRetriever(index=Location(index, "http://127.0.0.1:9", {"X-Chroma-Token": token}))
+    assert seen == [("http://127.0.0.1:9", {"X-Chroma-Token": SECRET})]
 
 
 def test_the_token_is_used(models, monkeypatch):
@@ -66,7 +75,9 @@ def test_the_token_is_used(models, monkeypatch):
 
 def test_engine_and_client_are_not_serialised(index, models, tmp_path):
     client = chromadb.PersistentClient(str(tmp_path / "chroma"))
-    retriever = UECRetriever.from_texts(["the wing"], models, tmp_path / "i", pairs=pairs(), client=client)
+    retriever = UECRetriever.from_texts(
+        ["the wing"], models, Location(tmp_path / "i", client=client), Recipe(pairs())
+    )
     for text in (dumps(retriever), repr(retriever), str(retriever.model_dump()), retriever.model_dump_json()):
         assert "Client" not in text
         assert "Engine" not in text
@@ -80,18 +91,21 @@ def test_loaded_experts_are_serialised_by_name(index, models):
 
 
 def test_no_secret_in_errors(index, tmp_path):
-    with pytest.raises(ValidationError) as wrong:
-        UECRetriever(index=index, headers=f"Authorization: {SECRET}")
+    with pytest.raises(InvalidInputError) as wrong:
+        Location(index, headers=f"Authorization: {SECRET}")
     with pytest.raises(InvalidInputError, match="headers=") as in_url:
+        Location(index, f"http://me:{SECRET}@localhost:8000")
+    with pytest.raises(ValidationError, match="url") as old:
         UECRetriever(index=index, url=f"http://me:{SECRET}@localhost:8000")
     with pytest.raises(StorageError) as unreachable:
-        UECRetriever(index=index, url="http://127.0.0.1:9", headers=HEADERS)
-    for error in (wrong, in_url, unreachable):
+        UECRetriever(index=Location(index, "http://127.0.0.1:9", HEADERS))
+    for error in (wrong, in_url, old, unreachable):
         assert SECRET not in str(error.value)
 
 
 def test_copies_share_the_engine(index, models):
-    retriever = UECRetriever(index=index, device="cpu", experts={"first": models[0]}, filter={"even": True})
+    place = Location(index, headers=HEADERS)
+    retriever = UECRetriever(index=place, device="cpu", experts={"first": models[0]}, filter={"even": True})
     for copied in (copy.copy(retriever), copy.deepcopy(retriever), retriever.model_copy(update={"k": 2})):
         assert copied.engine is retriever.engine
         assert shown(copied.invoke(QUERY)) == shown(retriever.invoke(QUERY))[: copied.k]
@@ -101,18 +115,34 @@ def test_copies_share_the_engine(index, models):
 
 
 def test_pickling_opens_the_index_again(index):
-    retriever = UECRetriever(index=index, device="cpu", k=3, headers=HEADERS)
+    retriever = UECRetriever(index=Location(index, headers=HEADERS), device="cpu", k=3)
     restored = pickle.loads(pickle.dumps(retriever))
     assert restored.engine is not retriever.engine
+    assert restored.index.plain_headers == HEADERS
     assert restored == retriever.model_copy(update={"engine": restored.engine})
     assert shown(restored.invoke(QUERY)) == shown(retriever.invoke(QUERY))
     rescorer = pickle.loads(pickle.dumps(UECRescorer(index=index, device="cpu", top_n=3)))
     assert len(rescorer.compress_documents(documents(), QUERY)) == 3
 
 
-def test_what_cannot_be_pickled_says_so(engine, models):
-    passing = UECRetriever.from_texts(["the wing"], models, pairs=pairs())
-    for retriever in (UECRetriever(engine=engine), passing):
+def test_json_opens_the_index_again(index):
+    place = Location(index, headers=HEADERS)
+    for given in (index, str(index), place):
+        retriever = UECRetriever(index=given, device="cpu", k=3, filter={"even": True})
+        written = json.loads(retriever.model_dump_json())
+        restored = UECRetriever(**written)
+        assert UECRetriever.model_validate(written).index == restored.index
+        assert shown(restored.invoke(QUERY)) == shown(retriever.invoke(QUERY))
+    assert written["index"] == {"path": str(index), "url": None, "collection": "uec"}
+    with pytest.raises(ValidationError, match="headers"):
+        UECRetriever(index={"path": str(index), "headers": {}})
+
+
+def test_what_cannot_be_pickled_says_so(engine, models, tmp_path):
+    passing = UECRetriever.from_texts(["the wing"], models, recipe=Recipe(pairs()))
+    place = Location(tmp_path, client=chromadb.EphemeralClient(), collection="no-pickle")
+    of_client = UECRetriever.from_texts(["the wing"], models, place, Recipe(pairs()))
+    for retriever in (UECRetriever(engine=engine), passing, of_client):
         with pytest.raises(InvalidInputError, match="index="):
             pickle.dumps(retriever)
 

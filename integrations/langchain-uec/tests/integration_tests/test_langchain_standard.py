@@ -9,6 +9,7 @@ from langchain_tests.integration_tests import (
 )
 
 from langchain_uec import UAEEmbedding, UECRetriever, UECVectorStore
+from uec_retriever import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ class TestUAEEmbedding(EmbeddingsIntegrationTests):
 class TestUECVectorStore(VectorStoreIntegrationTests):
     @pytest.fixture
     def vectorstore(self, tmp_path, models):
-        store = UECVectorStore(tmp_path / "index", models, pairs=pairs(), device="cpu")
+        store = UECVectorStore(tmp_path / "index", models, recipe=Recipe(pairs()), device="cpu")
         yield store
         store.engine.close()
 
@@ -70,7 +71,7 @@ class TestUECVectorStoreOneExpertSumLayout(VectorStoreIntegrationTests):
     @pytest.fixture
     def vectorstore(self, models):
         embedding = UAEEmbedding(model_name=models[0], device="cpu")
-        store = UECVectorStore(embedding=embedding, pairs=pairs(), layout="sum", structure="diag")
+        store = UECVectorStore(embedding=embedding, recipe=Recipe(pairs(), structure="diag", layout="sum"))
         yield store
         store.engine.close()
 

@@ -1,5 +1,6 @@
 """UECVectorStore beyond LangChain's own suite: scores, vectors, diversity, LangChain's indexing."""
 
+import hashlib
 import logging
 
 import numpy as np
@@ -10,8 +11,9 @@ from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_small import documents, pairs, sentences, shown
 
 from langchain_uec import UAEEmbedding, UECVectorStore
-from uec_retriever import Expert
+from uec_retriever import Expert, Recipe, fit_posterior
 from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismatchError
+from uec_retriever.laplace.files import save_posterior
 
 QUERY = "what flow has the large wing"
 
@@ -43,7 +45,8 @@ def test_score_threshold(store):
 
 
 def test_filter_and_options(store):
-    assert all(d.metadata["even"] for d in store.similarity_search(QUERY, 10, filter={"even": True}))
+    found = store.similarity_search(QUERY, 10, filter={"even": True})
+    assert [d.metadata["even"] for d in found] == [True] * 10
     assert store.as_retriever(search_kwargs={"k": 3, "filter": {"n": 5}}).invoke(QUERY)[0].id == "d5"
     assert len(store.similarity_search(QUERY, k=2, fetch_k=60, temperature=0.1)) == 2
     with pytest.raises(InvalidInputError, match="k must be"):
@@ -73,7 +76,7 @@ def test_document_embeddings_are_what_is_stored(store, engine):
 
 async def test_diversity(models):
     texts = ["the large wing", "the large wing wing", "wing the large", "flow heat pressure", "cat dog bird"]
-    store = UECVectorStore.from_texts(texts, models, pairs=pairs())
+    store = UECVectorStore.from_texts(texts, models, recipe=Recipe(pairs()))
     plain = store.similarity_search("the large wing", k=3)
     assert {d.page_content for d in plain} == set(texts[:3])
     diverse = store.max_marginal_relevance_search("the large wing", k=3, lambda_mult=0.1)
@@ -88,14 +91,16 @@ async def test_diversity(models):
 
 
 def test_diversity_in_an_empty_store(models):
-    assert UECVectorStore(embedding=models, pairs=pairs()).max_marginal_relevance_search("wing") == []
+    assert (
+        UECVectorStore(embedding=models, recipe=Recipe(pairs())).max_marginal_relevance_search("wing") == []
+    )
 
 
 def test_adding_again_replaces(models):
     store = UECVectorStore.from_documents(
         [Document(page_content="cat", id="a", metadata={"old": 1}), Document(page_content="dog")],
         models,
-        pairs=pairs(),
+        recipe=Recipe(pairs()),
     )
     assert store.add_texts(["cat cat"], [{"new": 2}], ids=["a"]) == ["a"]
     assert store.get_by_ids(["a"]) == [Document(page_content="cat cat", id="a", metadata={"new": 2})]
@@ -106,6 +111,8 @@ def test_adding_again_replaces(models):
         store.add_texts(["one", "two"], ids=["x", "x"])
     with pytest.raises(TypeError, match="batchsize"):
         store.add_texts(["one"], batchsize=3)
+    with pytest.raises(TypeError, match=r"from_texts\(\).*'pairs'"):
+        UECVectorStore.from_texts(["one"], models, pairs=pairs())
     assert store.delete(filter={"new": 2})
     assert store.get_by_ids(["a"]) == []
     with pytest.raises(InvalidInputError, match="ids or a filter"):
@@ -113,7 +120,7 @@ def test_adding_again_replaces(models):
 
 
 def test_langchains_indexing(models):
-    store = UECVectorStore(embedding=models, pairs=pairs())
+    store = UECVectorStore(embedding=models, recipe=Recipe(pairs()))
     manager = InMemoryRecordManager("uec")
     manager.create_schema()
     given = [
@@ -130,7 +137,7 @@ def test_langchains_indexing(models):
 
 
 def test_the_index_is_opened_again(models, tmp_path):
-    UECVectorStore(tmp_path / "index", models, pairs=pairs()).add_texts(["the wing"])
+    UECVectorStore(tmp_path / "index", models, recipe=Recipe(pairs())).add_texts(["the wing"])
     assert UECVectorStore(tmp_path / "index").similarity_search("wing")[0].page_content == "the wing"
     assert UECVectorStore(tmp_path / "index", models).engine.count() == 1
     with pytest.raises(ModelMismatchError, match="leave the experts out"):
@@ -146,15 +153,28 @@ def test_without_texts_and_pairs_it_is_calibrated_on_general_ones(models, caplog
 
 def test_experts_of_many_kinds(models, posterior):
     uae = UAEEmbedding(model_name=models[0], posterior=posterior, device="cpu")
+    recipe = Recipe(pairs(), structure="diag")
     store = UECVectorStore.from_texts(
-        ["the wing"], [uae, Expert.load(models[1], device="cpu")], pairs=pairs()
+        ["the wing"], [uae, Expert.load(models[1], device="cpu")], recipe=recipe
     )
-    assert store.engine.ensemble.labels == ["first", "second"]
-    other = UECVectorStore.from_texts(["the wing"], store.embeddings, pairs=pairs())
-    assert [e.fingerprint for e in other.engine.manifest.experts] == [
-        e.fingerprint for e in store.engine.manifest.experts
-    ]
+    made_of = store.engine.manifest.experts
+    assert [(e.label, e.structure) for e in made_of] == [("first", "kron"), ("second", "diag")]
+    other = UECVectorStore.from_texts(["the wing"], store.embeddings, recipe=Recipe(pairs()))
+    assert [e.fingerprint for e in other.engine.manifest.experts] == [e.fingerprint for e in made_of]
     assert repr(other) == "UECVectorStore(experts=['first', 'second'])"
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_posteriors_of_embeddings_join_those_of_the_recipe(models, posterior, tmp_path, labelled):
+    fit = fit_posterior(Expert.load(models[1], device="cpu"), pairs(), structure="diag")
+    save_posterior(tmp_path / "second", fit.expert.posterior, fit.header)
+    own = {"second": tmp_path / "second"} if labelled else [tmp_path / "second"]
+    uae = UAEEmbedding(model_name=models[0], posterior=posterior, device="cpu")
+    store = UECVectorStore(embedding=[uae, models[1]], recipe=Recipe(pairs(), own))
+    found = [(e.structure, e.posterior) for e in store.engine.manifest.experts]
+    files = (posterior, tmp_path / "second")
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert found == [("kron", digests[0]), ("diag", digests[1])]
 
 
 def test_embeddings_that_cannot_be_experts(models, tmp_path, engine):
@@ -167,7 +187,7 @@ def test_embeddings_that_cannot_be_experts(models, tmp_path, engine):
         UECVectorStore(embedding=prompted)
     with pytest.raises(InvalidInputError, match="leave out embedding"):
         UECVectorStore(embedding=models, engine=engine)
-    with pytest.raises(InvalidInputError, match="open already"):
+    with pytest.raises(InvalidInputError, match="one of them"):
         UECVectorStore(tmp_path, engine=engine)
     with pytest.raises(InvalidInputError, match="experts="):
         UECVectorStore(tmp_path)

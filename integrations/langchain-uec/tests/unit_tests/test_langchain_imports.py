@@ -11,7 +11,7 @@ import langchain_uec
 HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "uec_retriever.engine.engine")
 
 
-def imported(code):
+def heavy_imports(code):
     """Heavy modules that a fresh Python has after running the code."""
     path = [str(Path(langchain_uec.__file__).parent.parent), *sys.path]
     program = (
@@ -35,11 +35,11 @@ def test_public_names():
 
 
 def test_importing_loads_no_model_library():
-    assert imported("import langchain_uec") == []
+    assert heavy_imports("import langchain_uec") == []
 
 
 def test_the_test_above_can_fail():
-    assert "chromadb" in imported("import langchain_uec, chromadb")
+    assert "chromadb" in heavy_imports("import langchain_uec, chromadb")
 
 
 @pytest.mark.parametrize("name", ["UECRetriever", "UAEEmbedding"])

@@ -147,10 +147,10 @@ class _Loading:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., _Loading], tuple[dict[str, Any]]]:
-        return _unpickled, (self._options,)
+        return _unpickle, (self._options,)
 
 
-def _unpickled(options: dict[str, Any]) -> _Loading:
+def _unpickle(options: dict[str, Any]) -> _Loading:
     return _Loading(**options)
 
 

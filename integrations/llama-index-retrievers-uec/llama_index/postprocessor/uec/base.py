@@ -5,98 +5,93 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
-from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from llama_index.retrievers.uec.extras import annotated, check_include
-from llama_index.retrievers.uec.options import revealed
+from llama_index.retrievers.uec.annotate import annotate, check_include
 
-from uec_retriever import CalibrationPairs, Engine, Expert
+from uec_retriever import Engine, Expert, Location, Recipe
+from uec_retriever.engine.choice import choose_engine
+from uec_retriever.engine.results import RescoringExtra, check_min_score
 from uec_retriever.errors import InvalidInputError
-
-_EXTRAS = ("score", "raw_score", "deviation", "coefficients")
 
 
 class UECRescorer(BaseNodePostprocessor):
     """Rescores nodes with the experts of an index, best first; the nodes need not be in the index.
 
-    Give `engine` or `index`; `from_experts` makes one for those who have no index of ours. Scores lie in
-    [0, 1], higher is better, and replace the retriever's.
+    Give `index` or `engine`; `from_experts` makes one for those who have no index of ours. Scores lie in
+    [0, 1], higher is better, and replace the retriever's. Serialised, it holds neither the headers nor the client of
+    its `Location`.
+
+    Args:
+        index: folder of an index, or a `Location` (a Chroma server, a client, a collection).
+        engine: an open index: `Engine.open` takes models that have moved, or that bring code of their own.
+        top_n: how many nodes to keep; all if None.
+        similarity_cutoff: drop nodes of a lower score, in [0, 1].
+        include: any of `score`, `raw_score`, `deviation` and `coefficients`: put into the metadata of returned nodes
+            as `uec_score` and so on, hidden from LLM and embedding model.
+        batch_size: texts in one forward pass.
+        device: torch device for the experts; sentence-transformers' choice if None.
 
     Raises:
-        InvalidInputError: for arguments that cannot be used.
-        UECError: as `Engine.open`.
+        InvalidInputError: for arguments that cannot be used, or unless one of index and engine is given.
+        NotAnIndexError: if there is no index of ours.
+        ModelNotFoundError: if a model is gone.
+        ModelMismatchError: if a model is not the one that made the index.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    index: str | None = Field(default=None, description="Folder of an index.")
+    index: str | Location | None = Field(default=None, description="Folder of an index, or its location.")
     top_n: int | None = Field(default=None, ge=1, description="How many nodes to keep; all if None.")
     similarity_cutoff: float | None = Field(default=None, description="Drop nodes of a lower score.")
-    include: list[str] = Field(
-        default_factory=list,
-        description="Any of 'score', 'raw_score', 'deviation', 'coefficients': put into the metadata of returned "
-        "nodes as 'uec_score' and so on, hidden from LLM and embedding model.",
+    include: list[RescoringExtra] = Field(
+        default_factory=list, description="Extras to put into the metadata of returned nodes."
     )
     batch_size: int = Field(default=32, ge=1, description="Texts in one forward pass.")
     device: str | None = Field(default=None, description="Torch device for the experts.")
-    trust_remote_code: bool = Field(default=False, description="Run code that comes with the models.")
-    url: str | None = Field(default=None, description="Of a Chroma server; embedded in the folder if None.")
-    headers: dict[str, SecretStr] | None = Field(default=None, exclude=True, description="For the server.")
-    collection: str = Field(default="uec", description="Name of the Chroma collection.")
     _engine: Engine = PrivateAttr()
 
     def __init__(
-        self, index: str | Path | None = None, *, engine: Engine | None = None, **fields: Any
+        self,
+        index: str | Path | Location | Mapping[str, Any] | None = None,
+        *,
+        engine: Engine | None = None,
+        **fields: Any,
     ) -> None:
-        if (index is None) == (engine is None):
-            raise InvalidInputError("give the folder of an index or an engine, one of them")
-        check_include(fields.get("include", ()), _EXTRAS)
-        super().__init__(**{"index": None if index is None else str(index), **fields})
-        if engine is None:
-            assert index is not None
-            engine = Engine.open(
-                index,
-                device=self.device,
-                trust_remote_code=self.trust_remote_code,
-                url=self.url,
-                headers=revealed(self.headers),
-                collection=self.collection,
-            )
-        self._engine = engine
+        check_include(fields.get("include", ()), get_args(RescoringExtra))
+        check_min_score(fields.get("similarity_cutoff"))
+        super().__init__(**{"index": str(index) if isinstance(index, Path) else index, **fields})
+        self._engine = choose_engine(engine, self.index, device=self.device)
 
     @classmethod
     def from_experts(
         cls,
         experts: Sequence[Expert | str | Path],
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
         *,
         texts: Iterable[str] = (),
-        pairs: CalibrationPairs | None = None,
-        posteriors: Mapping[str, str | Path] | None = None,
+        device: str | None = None,
         **fields: Any,
     ) -> UECRescorer:
         """A rescorer without an index: fits the experts, or takes those that were fitted before.
 
         Args:
             experts: loaded, or by hub id or folder.
-            path: where to keep what was fitted; temporary if None.
-            texts: of your corpus, to calibrate on; documentation of the Python standard library if too few.
-            pairs: calibration pairs of your own.
-            posteriors: expert label -> posterior file, for those not to be fitted here.
-            **fields: as the class.
+            location: folder to keep what was fitted in, or a `Location`; a temporary folder if None.
+            recipe: calibration pairs and posteriors of your own, structure, layout, temperature.
+            texts: of your corpus, to calibrate on if the recipe has no pairs; documentation of the Python standard
+                library if too few.
+            device: torch device for the experts; sentence-transformers' choice if None.
+            **fields: `top_n`, `similarity_cutoff`, `include`, `batch_size`.
+
+        Raises:
+            InvalidInputError: for arguments that cannot be used, or if what is there was made otherwise than asked.
+            ModelMismatchError: if what is there was made with other experts.
         """
-        engine = Engine.open_or_create(
-            path,
-            experts,
-            texts=texts,
-            pairs=pairs,
-            posteriors=posteriors,
-            device=fields.get("device"),
-            trust_remote_code=fields.get("trust_remote_code", False),
-        )
+        engine = Engine.open_or_create(location, experts, recipe, texts=texts, device=device)
         return cls(engine=engine, **fields)
 
     @classmethod
@@ -114,18 +109,9 @@ class UECRescorer(BaseNodePostprocessor):
         texts = [n.node.get_content(metadata_mode=MetadataMode.EMBED) for n in nodes]
         result = self._engine.rescore(query_bundle.query_str, texts, batch_size=self.batch_size)
         rescored = []
-        for row in np.argsort(-result.raw_scores, kind="stable")[: self.top_n]:
-            score = float(result.scores[row])
-            if self.similarity_cutoff is not None and score < self.similarity_cutoff:
-                break
-            known: dict[str, Any] = {
-                "score": score,
-                "raw_score": float(result.raw_scores[row]),
-                "deviation": float(result.deviations[row]),
-                "coefficients": result.coefficients,
-            }
-            node = annotated(nodes[row].node, {name: known[name] for name in self.include})
-            rescored.append(NodeWithScore(node=node, score=score))
+        for position in result.best(self.top_n, self.similarity_cutoff):
+            node = annotate(nodes[position].node, result.extras(position), self.include)
+            rescored.append(NodeWithScore(node=node, score=float(result.scores[position])))
         return rescored
 
     async def _apostprocess_nodes(

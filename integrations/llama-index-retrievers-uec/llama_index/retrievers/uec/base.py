@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,16 +22,16 @@ from llama_index.core.schema import (
     TransformComponent,
 )
 from llama_index.core.vector_stores.types import MetadataFilters
-from llama_index.retrievers.uec.changing import NodeIndex, split
+from llama_index.retrievers.uec.annotate import annotate, check_include
 from llama_index.retrievers.uec.content_ids import with_content_ids
-from llama_index.retrievers.uec.extras import annotated, check_include
 from llama_index.retrievers.uec.filters import chroma_filter
+from llama_index.retrievers.uec.node_index import NodeIndex, split_documents
 from llama_index.retrievers.uec.nodes import node_of, records_of
-from llama_index.retrievers.uec.options import BuildOptions, RetrieverOptions, revealed, split_options
-from pydantic import SecretStr
+from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options
 
-from uec_retriever import Engine, Expert, SearchResult
-from uec_retriever.errors import InvalidInputError
+from uec_retriever import Engine, Expert, Location, Recipe, SearchResult
+from uec_retriever.engine.choice import choose_engine
+from uec_retriever.engine.results import check_min_score
 
 logger = logging.getLogger(__name__)
 _SAME = 0.999  # cosine above which two embeddings are one
@@ -44,37 +44,35 @@ class UECRetriever(NodeIndex, BaseRetriever):
     unless `include` asks for it.
 
     Args:
-        index: folder of an index; or give `engine`.
-        engine: an open index.
+        index: folder of an index, or a `Location` (a Chroma server, a client, a collection); or give `engine`.
+        engine: an open index: `Engine.open` takes models that have moved, or that bring code of their own.
         similarity_top_k: how many nodes to retrieve.
         filters: on metadata, see `chroma_filter`.
-        candidates: how many to fetch and rescore; `max(30, 2 similarity_top_k)` if None.
-        similarity_cutoff: drop nodes of a lower score.
-        temperature: T of the coefficients for every query, instead of the index's.
-        include: any of `score`, `raw_score`, `deviation`, `coefficients`, `confidence`: put into the metadata of
+        candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None.
+        similarity_cutoff: drop nodes of a lower score, in [0, 1].
+        temperature: T >= 0 of the coefficients for every query, instead of the index's.
+        include: any of `score`, `raw_score`, `deviation`, `coefficients`, `confidence` (None where it is not
+            calibrated, as under filters) and `confidence_reason` (why there is none): put into the metadata of
             returned nodes as `uec_score` and so on, hidden from LLM and embedding model.
         trust_query_embedding: search with the embedding in a `QueryBundle` if it has the index's dimension,
             instead of encoding its text.
-        experts: expert label -> where its model is now, or a loaded expert.
-        device: torch device for the experts.
-        trust_remote_code: passed to the models. Off unless you say so.
-        url: of a Chroma server; embedded in the folder if absent.
-        headers: for the server.
-        client: a Chroma client of your own, instead of `url`.
-        collection: name of the Chroma collection.
+        device: torch device for the experts; sentence-transformers' choice if None.
         callback_manager: of LlamaIndex.
         object_map: index id -> object, for retrieved `IndexNode`s to lead on to.
         objects: `IndexNode`s that hold such objects, instead of `object_map`.
         verbose: print what recursive retrieval does.
 
     Raises:
-        InvalidInputError: for arguments that cannot be used, a filter that Chroma cannot express.
-        UECError: as `Engine.open`.
+        InvalidInputError: for arguments that cannot be used, a filter that Chroma cannot express, or unless one of
+            index and engine is given.
+        NotAnIndexError: if there is no index of ours.
+        ModelNotFoundError: if a model is gone.
+        ModelMismatchError: if a model is not the one that made the index.
     """
 
     def __init__(
         self,
-        index: str | Path | None = None,
+        index: str | Path | Location | None = None,
         *,
         engine: Engine | None = None,
         similarity_top_k: int = 2,
@@ -84,13 +82,7 @@ class UECRetriever(NodeIndex, BaseRetriever):
         temperature: float | None = None,
         include: Sequence[str] = (),
         trust_query_embedding: bool = False,
-        experts: Mapping[str, str | Path | Expert] | None = None,
         device: str | None = None,
-        trust_remote_code: bool = False,
-        url: str | None = None,
-        headers: Mapping[str, str | SecretStr] | None = None,
-        client: Any = None,
-        collection: str | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
@@ -104,18 +96,8 @@ class UECRetriever(NodeIndex, BaseRetriever):
         self.include = check_include(include)
         self.trust_query_embedding = trust_query_embedding
         chroma_filter(filters)
-        opening: dict[str, Any] = {
-            "experts": experts,
-            "device": device,
-            "trust_remote_code": trust_remote_code,
-            "url": url,
-            "headers": revealed(headers),
-            "client": client,
-            "collection": collection,
-        }
-        self.engine = _engine(
-            index, engine, {name: v for name, v in opening.items() if v not in (None, False)}
-        )
+        check_min_score(similarity_cutoff)
+        self.engine = choose_engine(engine, index, device=device)
         self.engine.check_options(similarity_top_k, candidates=candidates, temperature=temperature)
         self._said: set[str] = set()
         super().__init__(callback_manager, object_map, objects, verbose)
@@ -130,34 +112,49 @@ class UECRetriever(NodeIndex, BaseRetriever):
         cls,
         nodes: Sequence[BaseNode],
         experts: Sequence[Expert | str | Path] | None = None,
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
         *,
         update: bool = False,
         content_ids: bool = False,
-        **options: Unpack[BuildOptions],
+        device: str | None = None,
+        batch_size: int = 32,
+        **options: Unpack[RetrieverOptions],
     ) -> UECRetriever:
         """Make an index of nodes, or add them to the one that is there.
 
         Args:
-            nodes: see `add_nodes`.
+            nodes: with text and flat metadata.
             experts: loaded, or by hub id or folder. An index that is there needs none.
-            path: folder of the index; a temporary one, gone with the retriever, if None.
-            update: as `add_nodes`.
-            content_ids: as `add_nodes`.
-            **options: as the class and `Engine.open_or_create`; `temperature` is the class's.
+            location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
+            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+            update: replace nodes whose id is there with other content, instead of refusing.
+            content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
+                process, such as tool nodes. Relationships among the nodes follow.
+            device: torch device for the experts; sentence-transformers' choice if None.
+            batch_size: texts in one forward pass.
+            **options: of the retriever: `similarity_top_k`, `filters`, `candidates`, `similarity_cutoff`,
+                `temperature` (of its queries), `include`, `trust_query_embedding`, and LlamaIndex's own.
 
         Raises:
-            InvalidInputError: for a node that cannot be stored, before anything is made.
-            UECError: as `Engine.open_or_create`.
+            InvalidInputError: for a node that cannot be stored, before anything is made; if there is no index and no
+                expert, or it was made otherwise than asked.
+            ModelMismatchError: if the index that is there was made with other experts.
+            IdConflictError: if an id is there with other content and not `update`.
         """
-        searching, making = split_options(options)
-        check_include(searching.get("include", ()))
-        chroma_filter(searching.get("filters"))
+        check_options("from_nodes", options)
         nodes = with_content_ids(nodes) if content_ids else list(nodes)
         records = records_of(nodes)
-        engine = Engine.open_or_create(path, experts, texts=(r.text for r in records), **making)
-        retriever = cls(engine=engine, **searching)
-        retriever._add(nodes, records, update=update, batch_size=options.get("batch_size", 32))
+        engine = Engine.open_or_create(
+            location,
+            experts,
+            recipe,
+            texts=(r.text for r in records),
+            device=device,
+            batch_size=batch_size,
+        )
+        retriever = cls(engine=engine, **options)
+        retriever._add(nodes, records, update=update, batch_size=batch_size)
         return retriever
 
     @classmethod
@@ -165,59 +162,79 @@ class UECRetriever(NodeIndex, BaseRetriever):
         cls,
         documents: Sequence[Document],
         experts: Sequence[Expert | str | Path] | None = None,
-        path: str | Path | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
         *,
         transformations: Sequence[TransformComponent] | None = None,
         update: bool = False,
         content_ids: bool = True,
-        **options: Unpack[BuildOptions],
+        device: str | None = None,
+        batch_size: int = 32,
+        **options: Unpack[RetrieverOptions],
     ) -> UECRetriever:
-        """Make an index of documents, or add them to the one that is there.
+        """Split documents into nodes and make an index of these, or add them to the one that is there.
 
         Args:
-            documents: see `add_documents`.
-            experts: as `from_nodes`.
-            path: as `from_nodes`.
-            transformations: as `add_documents`.
-            update: as `add_documents`.
-            content_ids: as `add_documents`.
-            **options: as `from_nodes`.
+            documents: give them ids that last to replace or delete them later.
+            experts: loaded, or by hub id or folder. An index that is there needs none.
+            location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
+            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+            transformations: a node parser and whatever else; those of `Settings` if None.
+            update: replace nodes that changed, and delete those of the same documents that are no more.
+            content_ids: node ids from the content, so that adding a document again changes nothing; documents
+                with a random id get one from their content as well.
+            device: torch device for the experts; sentence-transformers' choice if None.
+            batch_size: texts in one forward pass.
+            **options: of the retriever: `similarity_top_k`, `filters`, `candidates`, `similarity_cutoff`,
+                `temperature` (of its queries), `include`, `trust_query_embedding`, and LlamaIndex's own.
+
+        Raises:
+            InvalidInputError: for a node that cannot be stored, before anything is made; if there is no index and no
+                expert, or it was made otherwise than asked.
+            ModelMismatchError: if the index that is there was made with other experts.
+            IdConflictError: if an id is there with other content and not `update`.
         """
-        nodes = split(documents, transformations, content_ids)
-        retriever = cls.from_nodes(nodes, experts, path, update=update, **options)
+        check_options("from_documents", options)
+        nodes = split_documents(documents, transformations, content_ids)
+        retriever = cls.from_nodes(
+            nodes,
+            experts,
+            location,
+            recipe,
+            update=update,
+            device=device,
+            batch_size=batch_size,
+            **options,
+        )
         if update:
             retriever._delete_stale(nodes)
         return retriever
 
     def with_options(self, **options: Unpack[RetrieverOptions]) -> UECRetriever:
-        """A retriever over the same engine with some arguments changed, say, `filters` for one request."""
-        searching, other = split_options(options)
-        if other:
-            raise TypeError(f"{next(iter(other))!r} belongs to the index: make another retriever")
+        """A retriever over the same engine with some options changed, say, `filters` for one request.
+
+        Args:
+            **options: `similarity_top_k`, `filters`, `candidates`, `similarity_cutoff`, `temperature`, `include`,
+                `trust_query_embedding`, and LlamaIndex's own.
+
+        Raises:
+            TypeError: for anything else: what belongs to the index needs another retriever.
+        """
+        check_options("with_options", options)
         changed = copy.copy(self)
-        current = {
-            name: getattr(self, name) for name in RetrieverOptions.__annotations__ if hasattr(self, name)
+        current: Any = {
+            name: vars(self)[name] for name in RetrieverOptions.__annotations__ if name in vars(self)
         }
-        UECRetriever.__init__(
-            changed, engine=self.engine, **{**current, "verbose": self._verbose, **searching}
-        )
+        merged: RetrieverOptions = {**current, "verbose": self._verbose, **options}
+        UECRetriever.__init__(changed, engine=self.engine, **merged)
         return changed
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         result = self._search(query_bundle)
         found = []
-        for hit in result:
-            if self.similarity_cutoff is not None and hit.score < self.similarity_cutoff:
-                continue
-            known: dict[str, Any] = {
-                "score": hit.score,
-                "raw_score": hit.raw_score,
-                "deviation": hit.deviation,
-                "coefficients": result.coefficients,
-                "confidence": result.confidence,
-            }
+        for hit in result.best(self.similarity_cutoff):
             node = node_of(hit.id, hit.text, hit.metadata, hit.payload)
-            node = annotated(node, {name: known[name] for name in self.include})
+            node = annotate(node, result.extras(hit), self.include)
             # LlamaIndex takes 0.0 for no score at all, and that for 1.0, where an IndexNode leads on
             score = max(hit.score, sys.float_info.min) if isinstance(node, IndexNode) else hit.score
             found.append(NodeWithScore(node=node, score=score))
@@ -254,19 +271,6 @@ class UECRetriever(NodeIndex, BaseRetriever):
                 self.engine.manifest.dimension,
             )
         return result
-
-
-def _engine(index: str | Path | None, engine: Engine | None, opening: dict[str, Any]) -> Engine:
-    if (index is None) == (engine is None):
-        raise InvalidInputError("give the folder of an index or an engine, one of them")
-    if index is not None:
-        return Engine.open(index, **opening)
-    assert engine is not None
-    if not isinstance(engine, Engine):
-        raise InvalidInputError(f"engine is a {type(engine).__name__}: give a uec_retriever.Engine")
-    if opening:
-        raise InvalidInputError(f"the engine is open already: leave {sorted(opening)[0]!r} out")
-    return engine
 
 
 def _is_same(one: Any, other: Sequence[float]) -> bool:

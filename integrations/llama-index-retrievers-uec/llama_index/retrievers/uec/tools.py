@@ -55,5 +55,5 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
         return [self._named[name] for name in names if name in self._named]
 
     async def aretrieve(self, str_or_query_bundle: str | QueryBundle) -> list[BaseTool]:
-        """As `retrieve`, in a thread."""
+        """The tools for a request, or the one of that name; in a thread, so that the event loop goes on."""
         return await asyncio.to_thread(self.retrieve, str_or_query_bundle)

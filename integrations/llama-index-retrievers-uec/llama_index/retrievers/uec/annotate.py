@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from llama_index.core.schema import BaseNode
 
+from uec_retriever.engine.results import EXTRAS, Extra
 from uec_retriever.errors import InvalidInputError
 
-EXTRAS = ("score", "raw_score", "deviation", "coefficients", "confidence")
-PREFIX = "uec_"
 
+def check_include(include: Sequence[Any], possible: Collection[str] = EXTRAS) -> tuple[Extra, ...]:
+    """The extras asked for, each once.
 
-def check_include(include: Sequence[str], possible: Sequence[str] = EXTRAS) -> tuple[str, ...]:
-    """The extras asked for.
+    Args:
+        include: names of extras.
+        possible: those that there are.
 
     Raises:
         InvalidInputError: for one that does not exist.
@@ -26,7 +28,7 @@ def check_include(include: Sequence[str], possible: Sequence[str] = EXTRAS) -> t
     return tuple(dict.fromkeys(include))
 
 
-def annotated(node: BaseNode, extras: Mapping[str, Any]) -> BaseNode:
+def annotate(node: BaseNode, extras: Mapping[Any, Any], include: Sequence[Extra]) -> BaseNode:
     """A node with extras under keys such as `uec_score`, which neither LLM nor embedding model gets to see.
 
     Extras of an earlier step are replaced.
@@ -34,27 +36,29 @@ def annotated(node: BaseNode, extras: Mapping[str, Any]) -> BaseNode:
     Args:
         node: left as it is.
         extras: name -> value.
+        include: names of those to take.
 
     Raises:
         InvalidInputError: if such a key is the user's own.
     """
-    if not extras:
+    if not include:
         return node
-    ours = {PREFIX + name: value for name, value in extras.items()}
+    ours = {EXTRAS[name]: extras[name] for name in include}
     hidden = set(node.excluded_llm_metadata_keys) & set(node.excluded_embed_metadata_keys)
-    if taken := [key for key in ours if key in node.metadata and key not in hidden]:
-        raise InvalidInputError(
-            f"node {node.node_id!r} has a metadata key {taken[0]!r} of its own: "
-            f"rename it, or leave {taken[0].removeprefix(PREFIX)!r} out of include"
-        )
+    for name in include:
+        if EXTRAS[name] in node.metadata and EXTRAS[name] not in hidden:
+            raise InvalidInputError(
+                f"node {node.node_id!r} has a metadata key {EXTRAS[name]!r} of its own: "
+                f"rename it, or leave {name!r} out of include"
+            )
     return node.model_copy(
         update={
             "metadata": {**node.metadata, **ours},
-            "excluded_llm_metadata_keys": _joined(node.excluded_llm_metadata_keys, ours),
-            "excluded_embed_metadata_keys": _joined(node.excluded_embed_metadata_keys, ours),
+            "excluded_llm_metadata_keys": _union(node.excluded_llm_metadata_keys, ours),
+            "excluded_embed_metadata_keys": _union(node.excluded_embed_metadata_keys, ours),
         }
     )
 
 
-def _joined(keys: Sequence[str], more: Mapping[str, Any]) -> list[str]:
+def _union(keys: Sequence[str], more: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*keys, *more]))

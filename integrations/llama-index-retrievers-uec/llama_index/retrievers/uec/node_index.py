@@ -1,4 +1,4 @@
-"""NodeIndex: the writing half of the retriever."""
+"""NodeIndex: the half of the retriever that adds, reads and deletes nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llama_index.retrievers.uec.nodes import node_of, records_of
 from uec_retriever import AddReport, Engine
 from uec_retriever.data.records import SOURCE_KEY, Record
 
-_PAGE = 500
+_SOURCES = 500  # in one filter
 
 
 class NodeIndex:
@@ -74,8 +74,12 @@ class NodeIndex:
             content_ids: node ids from the content, so that adding a document again changes nothing; documents
                 with a random id get one from their content as well.
             batch_size: texts in one forward pass.
+
+        Raises:
+            InvalidInputError: for a node that cannot be stored; none is, then.
+            IdConflictError: if an id is there with other content and not `update`.
         """
-        nodes = split(documents, transformations, content_ids)
+        nodes = split_documents(documents, transformations, content_ids)
         report = self.add_nodes(nodes, update=update, batch_size=batch_size)
         if update:
             self._delete_stale(nodes)
@@ -108,15 +112,22 @@ class NodeIndex:
         """Delete what is stored of the documents of nodes beside these nodes."""
         current = {node.node_id for node in nodes}
         sources = list(dict.fromkeys(node.ref_doc_id for node in nodes if node.ref_doc_id is not None))
-        for start in range(0, len(sources), _PAGE):
-            there = self.engine.get(where={SOURCE_KEY: {"$in": sources[start : start + _PAGE]}})
-            self.engine.delete([r.id for r in there if r.id not in current])
+        for start in range(0, len(sources), _SOURCES):
+            there = self.engine.ids({SOURCE_KEY: {"$in": sources[start : start + _SOURCES]}})
+            if stale := [i for i in there if i not in current]:
+                self.engine.delete(stale)
 
 
-def split(
+def split_documents(
     documents: Sequence[Document], transformations: Sequence[TransformComponent] | None, content_ids: bool
 ) -> list[BaseNode]:
-    """Nodes of documents, see `NodeIndex.add_documents`."""
+    """Nodes of documents.
+
+    Args:
+        documents: theirs stay as they are.
+        transformations: a node parser and whatever else; those of `Settings` if None.
+        content_ids: make the ids of nodes, and those of documents that are random, from the content.
+    """
     documents = with_stable_ids(documents) if content_ids else list(documents)
     nodes = run_transformations(
         documents, Settings.transformations if transformations is None else transformations

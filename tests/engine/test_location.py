@@ -1,0 +1,84 @@
+"""Where an index is, in pydantic models too; and engines that are open already."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
+
+from tests.engine.small import pairs
+from uec_retriever import Engine, Location, Recipe
+from uec_retriever.engine.choice import choose_engine
+from uec_retriever.errors import InvalidInputError
+
+SECRET = "hunter2-is-my-password"
+HEADERS = {"plain": SECRET, "secret": SecretStr(SECRET)}
+
+
+class Model(BaseModel):
+    """One of a framework."""
+
+    place: str | Path | Location | None = None
+
+
+def test_a_location_in_a_pydantic_model_shows_no_secret(tmp_path):
+    location = Location(tmp_path, "http://localhost:8000", HEADERS, collection="mine")
+    model = Model(place=location)
+    assert model.place is location
+    written = model.model_dump_json()
+    for text in (written, repr(model), str(model.model_dump()), repr(location), str(location)):
+        assert SECRET not in text
+        assert "localhost" in text
+    restored = Model.model_validate_json(written)
+    assert restored.place == Location(tmp_path, "http://localhost:8000", collection="mine")
+    assert Model(**model.model_dump()) == restored
+    assert pickle.loads(pickle.dumps(model)).place.plain_headers == {"plain": SECRET, "secret": SECRET}
+
+
+def test_what_is_no_location_is_refused(tmp_path):
+    assert Model(place=str(tmp_path)).place == str(tmp_path)
+    assert Model(place=tmp_path).place == tmp_path
+    for wrong in ({"headers": {}}, {"path": 3}, {"url": f"http://me:{SECRET}@localhost"}):
+        with pytest.raises(ValidationError):
+            Model(place=wrong)
+    with pytest.raises(ValidationError):
+        TypeAdapter(Location).validate_python(str(tmp_path))
+    assert set(TypeAdapter(Location).json_schema()["properties"]) == {"path", "url", "collection"}
+
+
+def test_to_dict_and_back(tmp_path):
+    location = Location(tmp_path, collection="mine")
+    assert location.to_dict() == {"path": str(tmp_path), "url": None, "collection": "mine"}
+    assert Location.of(location.to_dict()) == location == Location.of(location)
+    assert Location().to_dict()["path"] is None
+
+
+def test_headers_are_a_dictionary():
+    with pytest.raises(InvalidInputError, match="got str") as error:
+        Location(headers=f"Authorization: {SECRET}")
+    assert SECRET not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def index(models, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chosen") / "index"
+    Engine.from_texts(["the wing"], [models["static"]], folder, Recipe(pairs()), device="cpu").close()
+    return folder
+
+
+def test_an_engine_or_an_index(index):
+    opened = choose_engine(None, index, experts=None, device="cpu")
+    assert opened.count() == 1
+    assert choose_engine(None, Location(index), device="cpu").count() == 1
+    assert choose_engine(opened, None, device=None) is opened
+
+
+def test_one_of_them_and_nothing_to_open_for_an_engine(index):
+    engine = Engine.open(index, device="cpu")
+    for given in ((None, None), (engine, index)):
+        with pytest.raises(InvalidInputError, match="one of them"):
+            choose_engine(*given)
+    with pytest.raises(InvalidInputError, match="engine is a str"):
+        choose_engine("index", None)
+    with pytest.raises(InvalidInputError, match="leave out experts and device"):
+        choose_engine(engine, None, experts={}, device="cpu")
