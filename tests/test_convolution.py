@@ -43,6 +43,7 @@ def test_coefficients_match_naive_formula(uncertainty, zero, prior, temperature)
         np.testing.assert_allclose(got[n], np.array(odds) / sum(odds), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Values in x were outside bounds")  # SLSQP of SciPy 1.11
 @pytest.mark.parametrize("prior", [None, PRIOR])
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
 def test_coefficients_minimise_the_entropy_regularised_objective(prior, temperature):

@@ -1,11 +1,12 @@
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import pytest
 
 from uec_retriever.data.corpus import Columns, Corpus, read_pairs, read_queries
 from uec_retriever.errors import CorpusError, InvalidInputError
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
 def write_jsonl(path, *rows):
