@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.classification_data import ClassificationOptions, label_pairs, read_split_texts
 from benchmarks.out_of_scope import out_of_scope
 from benchmarks.probe import Probe, ProbeScores, fit_probe, score_probe, undersample
+from benchmarks.tab_separated import LabelledText, read_labelled, sample
 from uec_retriever.confidence.off_topic import OFF_TOPIC
 from uec_retriever.convolution import convolve_block
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.bootstrap import mean_cell
-from uec_retriever.evaluation.classification import ClassificationOptions, label_pairs, read_split_texts
 from uec_retriever.evaluation.collection_encoder import EncodedTexts, encode_texts
 from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
 from uec_retriever.evaluation.fusion import best_weights
 from uec_retriever.evaluation.methods import ABLATIONS, UNIFORM, WEIGHTED
-from uec_retriever.evaluation.tab_separated import LabelledText, read_labelled, sample
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.manifest import Manifest

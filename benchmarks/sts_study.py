@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.sts_data import StsOptions, correlate, read_folder, similar_pairs, spearman
+from benchmarks.tab_separated import ScoredPair, read_pairs, sample
 from uec_retriever.convolution import convolve_block, convolve_sum, pair_likelihood
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.bootstrap import Values
@@ -22,8 +24,6 @@ from uec_retriever.evaluation.collection_encoder import EncodedTexts, encode_tex
 from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
 from uec_retriever.evaluation.fusion import best_weights
 from uec_retriever.evaluation.methods import ABLATIONS, UEC, UNIFORM, WEIGHTED
-from uec_retriever.evaluation.sts import StsOptions, correlate, read_folder, similar_pairs, spearman
-from uec_retriever.evaluation.tab_separated import ScoredPair, read_pairs, sample
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.similarity import paired_moments, probit_score

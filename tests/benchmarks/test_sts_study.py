@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.sts_data import StsOptions
 from benchmarks.sts_study import cosines, score_pairs, summarise_sts, uec_scores
+from benchmarks.tab_separated import read_pairs
 from tests.evaluation.made_up import tiny_experts, write_pairs
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.collection_encoder import encode_texts
 from uec_retriever.evaluation.expert_set import ExpertSet, fit_experts
 from uec_retriever.evaluation.methods import UEC
-from uec_retriever.evaluation.sts import StsOptions
-from uec_retriever.evaluation.tab_separated import read_pairs
 
 SMALL = StsOptions(limit=30, calibration_pairs=40)
 

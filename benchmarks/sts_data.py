@@ -1,4 +1,4 @@
-"""Semantic textual similarity: Spearman correlation of dot products of embeddings with gold scores.
+"""Sentence pairs with gold scores, their calibration pairs, and the rank correlation with them.
 
 Where a folder has `train.tsv`, its pairs with a gold score in the upper fifth of the scale are the calibration pairs of
 posteriors, zeros, priors and temperature. Where it has none, halves of the test sentences themselves are, or, where those
@@ -8,22 +8,19 @@ are too few, general texts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
+from benchmarks.tab_separated import ScoredPair, read_pairs, sample
 from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, pseudo_pairs
 from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Rows, Values, compare, resample
-from uec_retriever.evaluation.encoding_cache import EncodingCache
 from uec_retriever.evaluation.methods import UNIFORM
-from uec_retriever.evaluation.systems import Progress, System, fit_systems
-from uec_retriever.evaluation.tab_separated import ScoredPair, read_pairs, sample
-from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 
 _ALIKE = 0.8  # of the scale: a gold score that makes a calibration pair
@@ -45,58 +42,6 @@ class StsOptions:
     calibration_pairs: int = 320
     temperature: float | None = None
     seed: int = 0
-
-
-def run_sts(
-    folders: Sequence[Path],
-    experts: Sequence[Expert],
-    options: StsOptions | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Measure on test pairs (`pairs.tsv`: score, sentence, sentence).
-
-    Args:
-        folders: one for each set.
-        experts: at least one.
-        options: defaults if absent.
-        progress: called with what is being done, and how much of it.
-
-    Returns:
-        What JSON can hold: `sets[name]["methods"][label]["Spearman"]` with a bootstrap interval and the paired
-        difference to `uniform`, the macro-average `mean`, and what was `chosen`.
-
-    Raises:
-        CorpusError: for a file that cannot be read.
-        InvalidInputError: without experts or sets, or for experts of the same label.
-    """
-    options = options or StsOptions()
-    if not experts or not folders:
-        raise InvalidInputError("give at least one expert and one folder with pairs.tsv")
-    cache = EncodingCache()
-    cached = [cache.expert(e) for e in experts]
-    scores: dict[str, tuple[Array, Array]] = {}
-    chosen: dict[str, Any] = {}
-    kinds: dict[str, str] = {}
-    for folder in folders:
-        name, (test, train) = folder.resolve().name, read_folder(folder, options)
-        pairs = similar_pairs(test, train, options.calibration_pairs, options.seed)
-        systems, chosen[name] = fit_systems(cached, pairs, options.temperature)
-        columns = []
-        for done, system in enumerate(systems):
-            if progress:
-                progress(f"{name}: {system.label}", done, len(systems))
-            columns.append(_similarities(system, test))
-        kinds = {system.label: system.kind for system in systems}
-        scores[name] = (np.array([gold for gold, _, _ in test]), np.stack(columns, axis=1))
-    return {
-        "kind": "sts",
-        "split": "test",
-        "experts": [e.label for e in experts],
-        "baseline": UNIFORM,
-        "settings": asdict(options),
-        **correlate(scores, kinds, options.seed),
-        "chosen": chosen,
-    }
 
 
 def correlate(
@@ -154,12 +99,6 @@ def similar_pairs(
         return pseudo_pairs(sentences, limit=limit, seed=seed)
     except InvalidInputError:
         return docstring_pairs(limit)
-
-
-def _similarities(system: System, pairs: Sequence[ScoredPair]) -> Array:
-    sides = [one for _, one, _ in pairs], [other for _, _, other in pairs]
-    one, other = (system.ensemble.encode_texts(texts).gaussian.mean for texts in sides)
-    return np.asarray(np.einsum("nd,nd->n", one, other, dtype=np.float64))
 
 
 def _cells(labels: Sequence[str], values: Values, draws: Values) -> dict[str, dict[str, Any]]:
