@@ -1,11 +1,13 @@
 """One state, read once a call and swapped whole; several engines, threads and processes on one index."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import chromadb
 import pytest
+from chromadb.api.client import SharedSystemClient
 from filelock import FileLock
 
 from tests.engine.small import (
@@ -21,7 +23,15 @@ from tests.engine.small import (
 )
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
-from uec_retriever.errors import IndexBusyError, ModelMismatchError
+from uec_retriever.engine.recipe import Recipe
+from uec_retriever.errors import (
+    IndexBusyError,
+    InvalidInputError,
+    ModelMismatchError,
+    NotAnIndexError,
+    StorageError,
+    UECError,
+)
 from uec_retriever.store import locks
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
@@ -234,12 +244,95 @@ def test_writers_of_a_server_change_its_manifest_one_after_the_other(make, serve
     assert not ChromaStore.exists(made.store.client, "counted.lock")
 
 
+def leave_lock(client, name, **metadata):
+    client.create_collection(name, metadata=metadata or {"uec:lock": "killed"}, embedding_function=None)
+
+
 def test_a_lock_that_a_killed_client_left_is_broken(make, server, monkeypatch):
     engine = make("static", url=server, collection="left")
     client = engine.store.client
-    client.create_collection("left.lock", metadata={"owner": "killed"}, embedding_function=None)
+    leave_lock(client, "left.lock")
     monkeypatch.setattr(locks, "PATIENCE", 0.2)
     with server_lock(client, "left"):
-        assert client.get_collection("left.lock", embedding_function=None).metadata["owner"] != "killed"
+        held = client.get_collection("left.lock", embedding_function=None).metadata
+        assert held["uec:lock"] != "killed"
     assert not ChromaStore.exists(client, "left.lock")
     assert engine.recalibrate(pairs(seed=5)).generation == 1
+
+
+def test_a_lock_is_broken_once_however_many_wait(make, server, monkeypatch):
+    """The second to break it deletes nothing but the lock that it saw, not the one that took its place."""
+    client = make("static", url=server, collection="waited").store.client
+    leave_lock(client, "waited.lock")
+    stale = client.get_collection("waited.lock", embedding_function=None)
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    with server_lock(client, "waited"):
+        locks._discard(client, stale)
+        assert ChromaStore.exists(client, "waited.lock")
+
+
+def test_a_collection_that_is_no_lock_is_left_alone(make, server, monkeypatch):
+    engine = make("static", url=server, collection="guest")
+    leave_lock(engine.store.client, "guest.lock", theirs=1)
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    with pytest.raises(StorageError, match="'guest.lock' that is none of ours.*rename it"):
+        engine.recalibrate(far_pairs())
+    assert ChromaStore.exists(engine.store.client, "guest.lock")
+    with pytest.raises(InvalidInputError, match="'.lock' at the end"):
+        make("static", url=server, collection="other.lock")
+
+
+def test_threads_of_one_engine_on_a_server_take_turns(make, server):
+    engine = make("static", url=server, collection="turns")
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(engine.recalibrate, pairs(seed=seed)) for seed in range(3)]
+        assert sorted(job.result().generation for job in jobs) == [1, 2, 3]
+    assert engine.manifest.generation == engine.store.read_manifest().generation == 3
+
+
+def test_one_database_has_one_lock_however_it_is_spelled(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = chromadb.PersistentClient(str(tmp_path / "elsewhere"))
+    other = chromadb.PersistentClient("elsewhere")
+    with write_lock(one), write_lock(other):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_holds_nothing_of_its_parents(make):
+    client = make("static").store.client
+    with write_lock(client):
+        child = os.fork()
+        if child == 0:
+            os._exit(int(bool(locks._held or locks._mutexes)))
+        assert os.waitpid(child, 0)[1] == 0
+    assert locks._held
+
+
+def test_a_closed_index_and_one_that_is_gone_say_so(make):
+    engine = make("static")
+    engine.add(["one"])
+    engine.store.client.delete_collection("uec")
+    for call in (lambda: engine.search("one"), engine.count, lambda: engine.get(["x"])):
+        with pytest.raises(NotAnIndexError, match="gone.*open it again"):
+            call()
+    engine.close()
+    with pytest.raises(StorageError, match="the index is closed: open it again"):
+        engine.count()
+
+
+def test_what_fails_to_open_or_be_made_is_closed(make, experts, tmp_path):
+    def clients():
+        return dict(SharedSystemClient._identifier_to_refcount)
+
+    engine = make("static")
+    path, before = engine._folder.path, clients()
+    for fail in (
+        lambda: Engine.open(path, experts={"static": experts("other")[0]}),
+        lambda: Engine.from_texts(["text"], experts("other"), path),
+        lambda: Engine.from_texts(["text"], location=path, recipe=Recipe(structure="diag")),
+        lambda: make("static"),
+    ):
+        with pytest.raises(UECError):
+            fail()
+    assert clients() == before

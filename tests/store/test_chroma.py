@@ -362,3 +362,10 @@ def test_several_collections_in_one_database(client):
     stores = [ChromaStore.create(client, f"uec{i}", MANIFEST) for i in range(2)]
     put(stores[0], records(3))
     assert [s.count() for s in stores] == [3, 0]
+
+
+def test_a_variance_that_0_1_0_wrote_over_one_in_parts(store):
+    """It keeps long ones whole under one key, and does not know of the others."""
+    store.put(records(1), vectors(1), ["n" * 1500])
+    store.collection.update(ids=["id000"], metadatas=[{"uec:v": "o" * 1300}])
+    assert store.query(vectors(1), 1)[0].variances == ["o" * 1300]
