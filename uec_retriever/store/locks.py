@@ -32,9 +32,6 @@ _OWNER = "uec:lock"
 _mutexes: dict[str, Any] = {}  # database -> reentrant lock among the threads of this process
 _held: dict[str, int] = {}  # database -> how many times over the lock's thread holds it
 
-    after_in_child=lambda: (_mutexes.clear(), _held.clear())
-)  # a child holds nothing of its parent's
-
 
 def _forget() -> None:
     """A forked child holds nothing of its parent's."""
