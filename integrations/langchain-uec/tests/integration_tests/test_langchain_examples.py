@@ -63,7 +63,7 @@ def test_the_agents_model_sees_five_tools(
 
 async def test_the_agent_works_asynchronously(langgraph_tools, tmp_path, minilm, wordllama, monkeypatch):
     monkeypatch.delenv("UEC_DATA", raising=False)
-    tools = langgraph_tools.load_tools(12)[1]
+    tools = langgraph_tools.load_tools(40)[1]
     picker = langgraph_tools.PickTools(langgraph_tools.make_retriever(tools, tmp_path, k=2))
     agent = langgraph_tools.create_agent(langgraph_tools.FirstToolModel(), tools, middleware=[picker])
     state = await agent.ainvoke({"messages": [("user", "Decode base64.")]})
