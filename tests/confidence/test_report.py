@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from tests.confidence.small import fit, outcomes
 from uec_retriever.confidence.fit import (
     expected_calibration_error,
 )

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
+from tests.training.killed import Killed, embeddings, killer
 from tests.training.made_up import make_questions
 from uec_retriever.errors import MissingExtraError
 from uec_retriever.experts.expert import Expert

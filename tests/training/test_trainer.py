@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from devtools.tiny import tiny_model
+from tests.training.killed import Killed, embeddings, killer
 from tests.training.made_up import make_questions, write_labels
 from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelNotFoundError, TrainingError
 from uec_retriever.experts.expert import Expert
@@ -21,20 +21,9 @@ TEXTS = ["a wing of the aircraft", "cat", "what is heat flow to the boundary lay
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    tiny_model(folder / "made", prompts={"query": "what ", "document": ""}).save(str(folder / "tiny"))
-    return str(folder / "tiny")
-
-
-@pytest.fixture(scope="module")
 def trained(base, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "model"
     return out, train(base, make_questions(), out, FAST)
-
-
-def embeddings(path):
-    return SentenceTransformer(str(path), device="cpu").encode_query(TEXTS)
 
 
 def test_the_folder_is_a_plain_model_and_an_expert(trained, base):
@@ -101,18 +90,6 @@ def test_the_same_seed_gives_the_same_model(trained, base, tmp_path):
     out, _ = trained
     train(base, make_questions(), tmp_path / "again", FAST)
     np.testing.assert_array_equal(embeddings(out), embeddings(tmp_path / "again"))
-
-
-class Killed(BaseException):
-    """Ends a run wherever it is, as a kill does."""
-
-
-def killer(at):
-    def progress(step, total, metrics):
-        if step == at and not metrics:
-            raise Killed
-
-    return progress
 
 
 def test_a_killed_run_goes_on_to_the_same_model(trained, base, tmp_path):
