@@ -47,7 +47,7 @@ from uec_retriever.convolution import convolve_block
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.collection_encoder import CollectionEncoder, EncodedCollection
-from uec_retriever.evaluation.exact import barred_in, rank
+from uec_retriever.evaluation.exact import mask_passages, rank
 from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
 from uec_retriever.evaluation.methods import weighted_cosines
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
@@ -76,7 +76,7 @@ def main() -> None:
     results = {}
     for name in arguments.sets:
         start = time.monotonic()
-        collection = load_set(name, arguments.split, queries=arguments.limit).shortened(arguments.documents)
+        collection = load_set(name, arguments.split, queries=arguments.limit).shorten(arguments.documents)
         results[name] = evaluate(collection, experts, arguments.pairs, arguments.temperature)
         console.print(f"{name}: {time.monotonic() - start:.0f} s")
     _tables(results)
@@ -101,7 +101,7 @@ def evaluate(
     encoded = CollectionEncoder(fitted, STRUCTURES).encode(collection)
     uniform = weighted_cosines(encoded, np.full(len(experts), 1 / len(experts)))
     sizes = (len(collection.queries), len(collection.ids))
-    ranking = rank({"": uniform}, *sizes, CANDIDATES, barred=barred_in(collection, "corpus"))[""]
+    ranking = rank({"": uniform}, *sizes, CANDIDATES, barred=mask_passages(collection, "corpus"))[""]
     query, place = np.nonzero(ranking.documents >= 0)
     candidate = ranking.documents[query, place]
     grades = [q.relevance for q in collection.queries]

@@ -4,7 +4,7 @@
     python -m benchmarks.classification --labels 10 --limit 100 --rounds 1
 
 Posteriors, temperature and fixed weights come from train texts; what the methods are is said in
-`benchmarks.classification_study`. `uec eval classification` measures less, on any data.
+`benchmarks.classification_study`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import time
 from dataclasses import asdict
 
+from benchmarks.classification_data import ClassificationOptions
 from benchmarks.classification_study import study_classification
 from benchmarks.common import (
     PROVENANCE,
@@ -25,7 +26,6 @@ from benchmarks.common import (
     save_result,
 )
 from uec_retriever.cli.eval_options import show_tables
-from uec_retriever.evaluation.classification import ClassificationOptions
 from uec_retriever.evaluation.methods import UNIFORM
 
 SETS = ("banking77", "clinc150")

@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.classification_data import ClassificationOptions, label_pairs, read_split_texts
 from benchmarks.out_of_scope import out_of_scope
 from benchmarks.probe import Probe, ProbeScores, fit_probe, score_probe, undersample
+from benchmarks.tab_separated import LabelledText, read_labelled, sample
 from uec_retriever.confidence.off_topic import OFF_TOPIC
 from uec_retriever.convolution import convolve_block
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.bootstrap import mean_cell
-from uec_retriever.evaluation.classification import ClassificationOptions, label_pairs, read_split_texts
 from uec_retriever.evaluation.collection_encoder import EncodedTexts, encode_texts
 from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
 from uec_retriever.evaluation.fusion import best_weights
-from uec_retriever.evaluation.labelled_texts import LabelledTexts, read_labelled
 from uec_retriever.evaluation.methods import ABLATIONS, UNIFORM, WEIGHTED
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -65,8 +65,8 @@ class Features:
 class _Task:
     """The texts of one folder: positions of each part among all of them, and the training samples."""
 
-    train: LabelledTexts
-    test: LabelledTexts
+    train: list[LabelledText]
+    test: list[LabelledText]
     samples: list[list[int]]
     texts: list[str]
     rows: Mapping[str, list[int]]
@@ -98,7 +98,7 @@ def _measure(
         if features.key not in probes:
             probes[features.key] = [_fit(features, task, sample, options.seed) for sample in task.samples]
         scores[label] = [
-            score_probe(p, features.probabilities(p, task.rows["test"]), task.test.labels)
+            score_probe(p, features.probabilities(p, task.rows["test"]), [label for label, _ in task.test])
             for p in probes[features.key]
         ]
     baseline = np.mean([s.correct for s in scores[UNIFORM]], axis=0)
@@ -112,7 +112,7 @@ def _measure(
         }
         if (mean := methods[label].coefficients) is not None:
             rows[label]["coefficients"] = dict(zip(fitted.labels, map(float, mean), strict=True))
-    classes = len(set(task.train.labels))
+    classes = len({label for label, _ in task.train})
     sizes = {"train": len(task.samples[0]), "test": len(task.test), "classes": classes}
     result: dict[str, Any] = {**sizes, "methods": rows}
     if task.rows["strange"]:
@@ -132,7 +132,7 @@ def _measure(
 def _fit(features: Features, task: _Task, sample: Sequence[int], seed: int) -> Probe:
     at = dict(zip(sorted({i for s in task.samples for i in s}), task.rows["train"], strict=True))
     rows = [at[i] for i in sample]
-    return fit_probe(features.gaussian.mean[rows], [task.train.labels[i] for i in sample], seed)
+    return fit_probe(features.gaussian.mean[rows], [task.train[i][0] for i in sample], seed)
 
 
 def probe_features(
@@ -185,12 +185,13 @@ def _neighbour_accuracy(
 
 def _read(folder: Path, options: ClassificationOptions) -> _Task:
     train, test = read_split_texts(folder, options)
-    samples = undersample(train.labels, options.per_label, options.rounds, options.seed)
-    used = sorted({i for sample in samples for i in sample})
-    parts = {"train": [train.texts[i] for i in used], "test": test.texts, "strange": list[str]()}
+    samples = undersample([label for label, _ in train], options.per_label, options.rounds, options.seed)
+    used = sorted({i for rows in samples for i in rows})
+    parts = {"train": [train[i][1] for i in used], "test": [t for _, t in test], "strange": list[str]()}
     if (folder / OUT_OF_SCOPE).is_file():
-        parts["strange"] = read_labelled(folder, OUT_OF_SCOPE).sample(options.limit, options.seed).texts
+        strange = sample(read_labelled(folder / OUT_OF_SCOPE), options.limit, options.seed)
+        parts["strange"] = [text for _, text in strange]
         parts["off topic"] = list(OFF_TOPIC)
     position = {t: i for i, t in enumerate(dict.fromkeys(t for part in parts.values() for t in part))}
     rows = {name: [position[t] for t in part] for name, part in parts.items()}
-    return _Task(train, test, samples, list(position), rows, [train.labels[i] for i in used])
+    return _Task(train, test, samples, list(position), rows, [train[i][0] for i in used])

@@ -105,7 +105,7 @@ def evaluate(
     engine: Engine, collection: Collection, foreign: Sequence[str], train: int, pseudo: int
 ) -> dict[str, Any]:
     """Every signal and calibrator on one collection."""
-    outcomes = _search(engine, _labelled(collection))
+    outcomes = _search(engine, _label_queries(collection))
     generator = np.random.default_rng(SEED)
     chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
     off_topic = _search(engine, [LabelledQuery(foreign[i], (), off_topic=True) for i in chosen])
@@ -137,7 +137,7 @@ def evaluate(
     }
 
 
-def _labelled(collection: Collection) -> list[LabelledQuery]:
+def _label_queries(collection: Collection) -> list[LabelledQuery]:
     """Queries of a collection with their right texts."""
     texts = dict(zip(collection.ids, collection.texts, strict=True))
     right = {q.text: [d for d, grade in q.relevance.items() if grade > 0] for q in collection.queries}
@@ -158,7 +158,7 @@ def _calibrators(
     except CorpusError:
         console.print(f"{name} has no train labels")
     else:
-        questions["train labels"] = _labelled(labelled)
+        questions["train labels"] = _label_queries(labelled)
     models: dict[str, ConfidenceModel] = {}
     reports: dict[str, Any] = {}
     for source, asked in questions.items():

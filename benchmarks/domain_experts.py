@@ -109,7 +109,7 @@ def _train_score(
     model.max_seq_length = arguments.max_length
     values = []
     for collection in trains:
-        small = collection.sample(arguments.merging_queries, SEED).shortened(1)
+        small = collection.sample(arguments.merging_queries, SEED).shorten(1)
         scope = "group" if collection.name in GROUPED else "corpus"
         ranking = search(model, small, embed_corpus(model, small), scope).ranking
         values.append(float(rank_metrics(small.queries, ranking.ids(small), [NDCG])[NDCG].mean()))

@@ -102,7 +102,7 @@ def _collections(
             train = load_collection(data_folder() / name, "train")
             fresh = [q for q in train.queries if f"{name}/{q.id}" not in seen[DOMAIN_OF[name]]]
             unseen = list(replace(train, queries=fresh).sample(arguments.train_queries, SEED).queries)
-        both = replace(test, queries=[*test.queries, *unseen]).shortened(arguments.documents)
+        both = replace(test, queries=[*test.queries, *unseen]).shorten(arguments.documents)
         tests.append(replace(both, queries=test.queries))
         if unseen:
             trains.append(replace(both, split="train", queries=unseen))

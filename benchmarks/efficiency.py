@@ -121,19 +121,19 @@ def measure_queries(engine: Engine, models: tuple[str, ...], queries: list[str])
 
     include: Any = ["documents", "metadatas", "distances"]
     for query in [*queries[:5], *queries]:  # the first ones warm up
-        vector = np.concatenate(watch.timed("plain encode", encode, query), axis=1)
+        vector = np.concatenate(watch.time("plain encode", encode, query), axis=1)
         for number in (10, DEFAULT_CANDIDATES):
-            watch.timed(
+            watch.time(
                 f"plain Chroma, {number}",
                 collection.query,
                 query_embeddings=vector,
                 n_results=number,
                 include=include,
             )
-        found = watch.timed("UEC, whole", engine.search, query, 10)
+        found = watch.time("UEC, whole", engine.search, query, 10)
         for stage, seconds in found.seconds.items():
             watch.add(f"UEC {stage}", seconds)
-        hundred = watch.timed("UEC, whole, 100 candidates", engine.search, query, 10, candidates=100)
+        hundred = watch.time("UEC, whole, 100 candidates", engine.search, query, 10, candidates=100)
         watch.add("UEC rescore, 100 candidates", hundred.seconds["rescore"])
     milliseconds = watch.medians(skip=5)
     same = milliseconds["plain encode"] + milliseconds[f"plain Chroma, {DEFAULT_CANDIDATES}"]
@@ -156,7 +156,7 @@ def measure_disk(records: int) -> list[dict[str, Any]]:
             engine = _engine(root, (MINILM, WORDLLAMA), _sentences(640))
             vectors, texts = _synthetic(number, 640)
             collection = _plain_collection(str(root / "plain"))
-            variances = engine.ensemble.codec.to_strings(_coded(engine, number))
+            variances = engine.ensemble.codec.to_strings(_random_codes(engine, number))
             from uec_retriever.data.records import Record
 
             for first in range(0, number, 1000):
@@ -237,7 +237,7 @@ def _synthetic(number: int, dimension: int) -> tuple[Array, list[str]]:
     ]
 
 
-def _coded(engine: Engine, number: int) -> Any:
+def _random_codes(engine: Engine, number: int) -> Any:
     from uec_retriever.store.codec import CodedVariances
 
     generator = np.random.default_rng(SEED)

@@ -24,14 +24,14 @@ from uec_retriever.utility_labeler.utility import LabelOptions
 
 def measure_precision(name: str, judge_name: str, judge: LocalJudge, pairs: list[Pair]) -> dict[str, Any]:
     """Cheaper numbers: speed against float32, error and rank correlation of the labels."""
-    reference, base = _timed(Labeler(judge), pairs)
+    reference, base = _time_labels(Labeler(judge), pairs)
     expected = np.array([x.utility for x in reference])
     rows: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {"int8": {"quantize": "int8"}, "bfloat16": {"dtype": "bfloat16"}}
     for variant, options in variants.items():
         with console.status(f"{name}: {variant}"):
             other = LocalJudge.load(str(real_llm(judge_name)), device="cpu", **options)
-            labels, seconds = _timed(Labeler(other), pairs)
+            labels, seconds = _time_labels(Labeler(other), pairs)
         error = np.abs(np.array([x.utility for x in labels]) - expected)
         rows[variant] = {
             "ratio": base / seconds,
@@ -71,7 +71,7 @@ def measure_noise(name: str, local: LocalJudge, pairs: list[Pair]) -> dict[str, 
     labels: dict[str, list[Label]] = {}
     for variant, (used, options) in variants.items():
         with console.status(f"{name}: {variant}"):
-            labels[variant], _ = _timed(Labeler(local, used, options), pairs)
+            labels[variant], _ = _time_labels(Labeler(local, used, options), pairs)
     ranks = np.mean([_ranks(found) for found in labels.values()], axis=0)
     rows: dict[str, Any] = {}
     for variant, found in labels.items():
@@ -102,7 +102,7 @@ def measure_noise(name: str, local: LocalJudge, pairs: list[Pair]) -> dict[str, 
     return {"questions": questions, "pairs": len(pairs), "variants": rows}
 
 
-def _timed(labeler: Labeler, pairs: list[Pair]) -> tuple[list[Label], float]:
+def _time_labels(labeler: Labeler, pairs: list[Pair]) -> tuple[list[Label], float]:
     """Labels in the order of the pairs, and seconds."""
     start = time.perf_counter()
     found = {label.key: label for chunk in make_chunks(pairs, 64) for label in labeler.label(chunk)}

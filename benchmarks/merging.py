@@ -35,7 +35,7 @@ def weighted_average(models: Sequence[Model], weights: Sequence[float] | None = 
     if len(shares) != len(models) or not all(0 <= w < math.inf for w in shares) or sum(shares) == 0:
         raise InvalidInputError(f"{len(models)} models need as many weights >= 0, not all 0; got {shares}")
     total = sum(shares)
-    return _merged(models, models[0], [w / total for w in shares], keep=0.0)
+    return _merge(models, models[0], [w / total for w in shares], keep=0.0)
 
 
 def task_arithmetic(base: Model, models: Sequence[Model], scale: float) -> Model:
@@ -56,10 +56,10 @@ def task_arithmetic(base: Model, models: Sequence[Model], scale: float) -> Model
         raise InvalidInputError("there is no model to merge: give at least one")
     if not math.isfinite(scale):
         raise InvalidInputError(f"the scale is {scale}: give a finite number, e.g. {1 / len(models):.2f}")
-    return _merged(models, base, [scale] * len(models), keep=1 - scale * len(models))
+    return _merge(models, base, [scale] * len(models), keep=1 - scale * len(models))
 
 
-def _merged(models: Sequence[Model], pattern: Model, weights: Sequence[float], keep: float) -> Model:
+def _merge(models: Sequence[Model], pattern: Model, weights: Sequence[float], keep: float) -> Model:
     """`keep * pattern + sum_k weights_k * models_k` in the pattern's clothes, added up in float64."""
     states = [model.state_dict() for model in models]
     own = pattern.state_dict()

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.logistic_map import cross_fit
+from benchmarks.sts_data import spearman
 from uec_retriever.confidence.fit import expected_calibration_error
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Interval, Rows, interval, resample
-from uec_retriever.evaluation.sts import spearman
 from uec_retriever.gaussian import Array
 
 BINS = 10

@@ -36,7 +36,7 @@ from uec_retriever.evaluation.expert_set import fit_on_corpus
 from uec_retriever.evaluation.methods import FAMILIES, RRF, UEC, RetrievalOptions
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.retrieval import summarise, train_collections
-from uec_retriever.evaluation.retrieval_study import Measured, RetrievalStudy
+from uec_retriever.evaluation.retrieval_study import Measurements, RetrievalStudy
 
 SETS = (
     "cranfield", "scifact_partial", "covidqa", "metatool", "pubmedqa", "qasper_dev_evidence", "policyqa", "techqa_130",
@@ -67,11 +67,11 @@ def main() -> None:
         pairs=arguments.max_pairs,
         seed=SEED,
     )
-    measured: list[Measured] = []
+    measured: list[Measurements] = []
     seconds: dict[str, float] = {}
     for name in arguments.sets:
         start = time.monotonic()
-        collection = load_set(name, arguments.split, queries=arguments.queries).shortened(arguments.documents)
+        collection = load_set(name, arguments.split, queries=arguments.queries).shorten(arguments.documents)
         train = {} if arguments.split == "train" else train_collections([data_folder() / name], [collection])
         fitted = fit_on_corpus(collection, experts, options.pairs, SEED, options.structures())
         study = RetrievalStudy(fitted, options)
@@ -91,7 +91,7 @@ def main() -> None:
     save_result(arguments.name, result, arguments.out)
 
 
-def framework_fusion(measured: Measured) -> dict[str, float]:
+def framework_fusion(measured: Measurements) -> dict[str, float]:
     """nDCG@10 of our fusion and of the frameworks' own, on the same rankings of the single experts."""
     collection = measured.collection
     rankings = [measured.rankings[label].documents for label in measured.labels]

@@ -115,7 +115,7 @@ def measure_case(experts: int, dimension: int, candidates: int, repeats: int) ->
     watch = Stopwatch(time.process_time)
     for _ in range(repeats + 1):  # the first one warms up
         for stage, run in runs.items():
-            watch.timed(stage, run)
+            watch.time(stage, run)
     return {
         "milliseconds": watch.medians(skip=1),
         "bytes kept": kept,
@@ -201,11 +201,11 @@ def measure_share(models: tuple[str, ...], sizes: Sequence[int], queries: int) -
 
     watch = Stopwatch(time.process_time)
     for query in [*asked[:2], *asked]:  # the first ones warm up
-        watch.timed("plain encoding", encode_plainly, query)
-        fused = watch.timed("encoding", ensemble.encode_queries, [query]).gaussian
+        watch.time("plain encoding", encode_plainly, query)
+        fused = watch.time("encoding", ensemble.encode_queries, [query]).gaussian
         for size, part in parts.items():
             for stage, run in similarities(fused, *part, ensemble.codec).items():
-                watch.timed(f"{stage}, {size}", run)
+                watch.time(f"{stage}, {size}", run)
     milliseconds = watch.medians(skip=2)
     return {
         "dimension": ensemble.manifest.dimension,

@@ -4,7 +4,7 @@
     python -m benchmarks.sts --limit 200 --sets stsb_en
 
 Posteriors, temperature and fixed weights come from `train.tsv`, no test pair is used; see
-`benchmarks.sts_study` for how the two sentences of a pair are treated alike. `uec eval sts` measures less, on any data. `reliability` reads similarities
+`benchmarks.sts_study` for how the two sentences of a pair are treated alike. `reliability` reads similarities
 against gold scores brought to [0, 1], before (uniform cosines) and after the variances count (`benchmarks.probability`).
 """
 
@@ -26,11 +26,11 @@ from benchmarks.common import (
 )
 from benchmarks.probability import readings
 from benchmarks.probability_report import probability_report
+from benchmarks.sts_data import StsOptions
 from benchmarks.sts_study import StsSet, score_pairs, summarise_sts
 from uec_retriever.cli.eval_options import show_tables
 from uec_retriever.evaluation.expert_set import STRUCTURES
 from uec_retriever.evaluation.methods import UNIFORM
-from uec_retriever.evaluation.sts import StsOptions
 
 SETS = ("stsb_en", "sick_r")
 
@@ -54,7 +54,7 @@ def main() -> None:
     found = [score_pairs(data_folder() / name, experts, options, arguments.train) for name in arguments.sets]
     result = summarise_sts(found, [e.label for e in experts], options)
     for one in found:
-        result["sets"][one.test.name]["reliability"] = reliability(one)
+        result["sets"][one.name]["reliability"] = reliability(one)
     result |= probability_report(result["sets"])
     console.print(f"{time.monotonic() - start:.0f} s")
     save_result("sts", result, arguments.out)

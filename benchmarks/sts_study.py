@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.sts_data import StsOptions, correlate, read_folder, similar_pairs, spearman
+from benchmarks.tab_separated import ScoredPair, read_pairs, sample
 from uec_retriever.convolution import convolve_block, convolve_sum, pair_likelihood
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.bootstrap import Values
 from uec_retriever.evaluation.collection_encoder import EncodedTexts, encode_texts
 from uec_retriever.evaluation.expert_set import STRUCTURES, ExpertSet, fit_experts
 from uec_retriever.evaluation.fusion import best_weights
-from uec_retriever.evaluation.labelled_texts import SentencePairs, read_pairs
 from uec_retriever.evaluation.methods import ABLATIONS, UEC, UNIFORM, WEIGHTED
-from uec_retriever.evaluation.sts import StsOptions, correlate, similar_pairs, spearman
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.similarity import paired_moments, probit_score
@@ -53,7 +53,7 @@ class PairScores:
 class StsSet:
     """Every method on the test pairs of one folder, and what was chosen without them; `gold` in [0, 1]."""
 
-    test: SentencePairs
+    name: str
     gold: Values
     methods: Mapping[str, PairScores]
     chosen: Mapping[str, Any]
@@ -61,23 +61,22 @@ class StsSet:
 
 def score_pairs(folder: Path, experts: Sequence[Expert], options: StsOptions, train_pairs: int) -> StsSet:
     """Every method on the test pairs of a folder."""
-    whole = read_pairs(folder)
-    test = whole.sample(options.limit, options.seed)
-    every = read_pairs(folder, "train.tsv") if (folder / "train.tsv").is_file() else None
+    test, every = read_folder(folder, options)
     pairs = similar_pairs(test, every, options.calibration_pairs, options.seed)
-    train = every.sample(train_pairs, options.seed) if every else None
-    sentences = [*test.one, *test.other, *(train.one + train.other if train else ())]
-    position = {text: i for i, text in enumerate(dict.fromkeys(sentences))}
+    train = sample(every, train_pairs, options.seed)
+    position = {
+        text: i for i, text in enumerate(dict.fromkeys(t for _, *texts in (*test, *train) for t in texts))
+    }
     fitted = ExpertSet(experts, fit_experts(experts, pairs), pairs.split()[1])
     texts = encode_texts(fitted, list(position), "query", STRUCTURES)
     manifests = {s: fitted.calibrate(s, options.temperature) for s in STRUCTURES}
 
-    def rows(part: SentencePairs) -> tuple[list[int], list[int]]:
-        return [position[t] for t in part.one], [position[t] for t in part.other]
+    def rows(part: Sequence[ScoredPair]) -> tuple[list[int], list[int]]:
+        return [position[one] for _, one, _ in part], [position[other] for _, _, other in part]
 
     if train:
-        known = cosines(texts, *rows(train))
-        weights = best_weights(len(experts), lambda w: float(spearman((known @ w)[:, None], train.gold)[0]))
+        known, wanted = cosines(texts, *rows(train)), np.array([gold for gold, _, _ in train])
+        weights = best_weights(len(experts), lambda w: float(spearman((known @ w)[:, None], wanted)[0]))
     else:
         weights = best_weights(len(experts), lambda w: _likelihood(fitted, w))
     alike = cosines(texts, *rows(test))
@@ -100,14 +99,15 @@ def score_pairs(folder: Path, experts: Sequence[Expert], options: StsOptions, tr
         "weights from": f"Spearman on {len(train)} train pairs" if train else "held-out calibration pairs",
         "UEC": {s: fitted.describe(m, s) for s, m in manifests.items()},
     }
-    gold = (test.gold - whole.gold.min()) / max(float(np.ptp(whole.gold)), 1e-12)
-    return StsSet(test, gold, methods, chosen)
+    scale = np.array([gold for gold, _, _ in read_pairs(folder / "pairs.tsv")])
+    gold = (np.array([gold for gold, _, _ in test]) - scale.min()) / max(float(np.ptp(scale)), 1e-12)
+    return StsSet(folder.resolve().name, gold, methods, chosen)
 
 
 def summarise_sts(found: Sequence[StsSet], experts: Sequence[str], options: StsOptions) -> dict[str, Any]:
     """Spearman of all methods on all sets, as JSON."""
     scores = {
-        one.test.name: (one.test, np.stack([m.score for m in one.methods.values()], axis=1)) for one in found
+        one.name: (one.gold, np.stack([m.score for m in one.methods.values()], axis=1)) for one in found
     }
     kinds = {label: method.kind for label, method in found[0].methods.items()}
     result = {
@@ -117,13 +117,13 @@ def summarise_sts(found: Sequence[StsSet], experts: Sequence[str], options: StsO
         "baseline": UNIFORM,
         "settings": asdict(options),
         **correlate(scores, kinds, options.seed),
-        "chosen": {one.test.name: dict(one.chosen) for one in found},
+        "chosen": {one.name: dict(one.chosen) for one in found},
     }
     for one in found:
         for label, method in one.methods.items():
             if method.coefficients is not None:
                 weights = dict(zip(experts, map(float, method.coefficients), strict=True))
-                result["sets"][one.test.name]["methods"][label]["coefficients"] = weights
+                result["sets"][one.name]["methods"][label]["coefficients"] = weights
     return result
 
 
@@ -174,6 +174,6 @@ def _fixed_scores(kind: str, similarities: Array, weights: Array) -> PairScores:
 
 def _likelihood(experts: ExpertSet, weights: Array) -> float:
     """Mean held-out log-likelihood of the calibration pairs under fixed weights."""
-    references = experts.measured_under(STRUCTURES[0])
+    references = experts.references_under(STRUCTURES[0])
     queries = np.concatenate([w * r.queries.mean for w, r in zip(weights, references, strict=True)], axis=1)
     return pair_likelihood(queries, np.concatenate([r.positives.mean for r in references], axis=1)).mean

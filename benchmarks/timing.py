@@ -29,7 +29,7 @@ class Stopwatch:
     clock: Callable[[], float] = time.perf_counter
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
 
-    def timed(self, stage: str, run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def time(self, stage: str, run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Call, add the time that it took, and return what it returned."""
         start = self.clock()
         outcome = run(*arguments, **options)

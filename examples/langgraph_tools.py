@@ -87,7 +87,7 @@ class PickTools(AgentMiddleware):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Call the model with fewer tools."""
-        return handler(_with_tools(request, self.retriever.invoke(_asked(request.messages))))
+        return handler(_with_tools(request, self.retriever.invoke(_last_request(request.messages))))
 
     async def awrap_model_call(
         self,
@@ -95,10 +95,12 @@ class PickTools(AgentMiddleware):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """Call the model with fewer tools."""
-        return await handler(_with_tools(request, await self.retriever.ainvoke(_asked(request.messages))))
+        return await handler(
+            _with_tools(request, await self.retriever.ainvoke(_last_request(request.messages)))
+        )
 
 
-def _asked(messages: Sequence[BaseMessage]) -> str:
+def _last_request(messages: Sequence[BaseMessage]) -> str:
     return str([message for message in messages if isinstance(message, HumanMessage)][-1].text)
 
 

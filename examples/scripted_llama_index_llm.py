@@ -49,13 +49,13 @@ class ScriptedLLM(FunctionCallingLLM):
         return ChatResponse(message=message)
 
     async def achat(self, messages: Sequence[ChatMessage], **options: Any) -> ChatResponse:
-        """As `chat`."""
+        """A tool call, or the result of one."""
         return self.chat(messages, **options)
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **options: Any
     ) -> AsyncGenerator[ChatResponse, None]:
-        """As `chat`, in one piece."""
+        """A tool call, or the result of one, streamed in one piece."""
 
         async def stream() -> AsyncGenerator[ChatResponse, None]:
             yield self.chat(messages, **options)

@@ -87,7 +87,7 @@ def coefficients(
 
 def check_temperature(temperature: float) -> None:
     """Refuse a T that is not >= 0."""
-    if not temperature >= 0:
+    if isinstance(temperature, bool) or not (isinstance(temperature, int | float) and temperature >= 0):
         raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
 
 

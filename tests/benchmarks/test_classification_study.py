@@ -11,11 +11,11 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
+from benchmarks.classification_data import ClassificationOptions
 from benchmarks.classification_study import study_classification
 from benchmarks.out_of_scope import auroc, jensen_shannon
 from benchmarks.probe import fit_probe, score_probe, undersample
 from tests.evaluation.made_up import tiny_experts, write_intents
-from uec_retriever.evaluation.classification import ClassificationOptions
 
 SMALL = ClassificationOptions(per_label=4, rounds=2, calibration_pairs=40)
 

@@ -17,18 +17,24 @@ from devtools.models import SMOLLM2, real_llm
 def test_efficiency_measures_both_sides(run):
     result = run("efficiency")
     for ensemble in ("MiniLM", "MiniLM + WordLlama"):
-        assert 0.2 < result[ensemble]["indexing"]["ratio"] < 5
-        assert 0 < result[ensemble]["query"]["rescoring_share_of_100"] < 1
+        indexing, query = result[ensemble]["indexing"], result[ensemble]["query"]
+        assert indexing["ratio"] == pytest.approx(indexing["ours_per_s"] / indexing["plain_per_s"])
+        milliseconds = query["milliseconds"]
+        parts = milliseconds["plain encode"] + milliseconds["plain Chroma, 10"]
+        assert query["ratio_to_plain_10"] == pytest.approx(milliseconds["UEC, whole"] / parts)
+        assert query["rescoring_share_of_100"] < 1
     assert all(row["ratio"] > 1 for row in result["disk"])
     assert all(row["uec_mb"] > 100 for row in result["memory"])
 
 
 @pytest.mark.data
 @pytest.mark.models
-def test_closed_form_curvature_equals_the_loop_and_is_faster(run):
+def test_closed_form_curvature_equals_the_loop(run):
     result = run("fitting")
     assert result["loop"]["relative_difference"] < 1e-4
-    assert result["loop"]["ratio"] > 1
+    assert [row[:2] for row in result["growth"]["rows"]] == [
+        [s, n] for s in ("diag", "kron") for n in (4, 8, 16, 32)
+    ]
 
 
 @pytest.mark.models
@@ -38,14 +44,19 @@ def test_scaling_measures_every_stage_against_every_size(run):
     for sweep in result["sweeps"].values():
         times = sweep["milliseconds"]["values"]
         assert set(times) == {*STAGES}
-        assert all(len(v) == len(sweep["sizes"]) and min(v) > 0 for v in times.values())
+        assert {len(v) for v in times.values()} == {len(sweep["sizes"])}
     kept = result["sweeps"]["N"]["bytes kept"]
     assert kept["growth"]["means"]["exponent"] == pytest.approx(1)
     assert kept["values"]["means"] == [200 * 64 * 4, 2000 * 64 * 4]
     assert kept["values"]["variances, coded"] == [200 * 2 * 2 * 4, 2000 * 2 * 2 * 4]
-    shares = result["share"]["WordLlama"]["candidates"]
-    assert list(shares) == ["30", "100", "200", "2000"]
-    assert all(0 <= share < 1 for found in shares.values() for share in found.values())
+    found = result["share"]["WordLlama"]
+    assert list(found["candidates"]) == ["30", "100", "200", "2000"]
+    milliseconds = found["milliseconds"]
+    similarity = milliseconds["similarity, coded, 2000"]
+    share = found["candidates"]["2000"]["coded: similarity of the query"]
+    assert share == pytest.approx(similarity / (milliseconds["encoding"] + similarity))
+    assert [t["name"] for t in result["tables"]][:2] == ["growth", "share"]
+    assert result["curves"][0]["panels"]["N, candidates"]["x"] == [200, 2000]
 
 
 def test_growth_exponent_and_its_interval_against_the_formulas():
@@ -68,7 +79,7 @@ def test_growth_exponent_and_its_interval_against_the_formulas():
 
 def test_stopwatch_and_peak():
     watch = Stopwatch(iter(range(100)).__next__)
-    assert [watch.timed("one", lambda v: v, 7) for _ in range(3)] == [7, 7, 7]
+    assert [watch.time("one", lambda v: v, 7) for _ in range(3)] == [7, 7, 7]
     watch.add("one", 5.0)
     watch.add("two", 0.001)
     assert watch.medians() == {"one": 1000, "two": 1}
@@ -98,4 +109,5 @@ def test_labels_equal_those_of_the_plain_loop(monkeypatch, tmp_path, collections
     result = json.loads((tmp_path / "labels.json").read_text())
     ways = result["sets"]["qasper_dev_evidence"]["speed"]["ways"]
     assert ways["and shared beginnings"]["largest_difference"] < 1e-3
-    assert all(way["ratio"] > 0.5 for way in ways.values())  # too few pairs to tell more
+    for way in ways.values():
+        assert way["ratio"] == pytest.approx(ways["plain loop"]["seconds"] / way["seconds"])

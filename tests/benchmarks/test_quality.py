@@ -29,11 +29,11 @@ def test_retrieval_puts_every_method_beside_the_others(run):
 @pytest.mark.models
 def test_confidence_is_measured_with_and_without_answers(run):
     scores = run("confidence")["sets"]["metatool"]["scores"]
-    assert {"signal: top", "signal: lexical", "signal: query trace"} <= set(scores)
+    assert {"signal: top", "signal: margin_10", "signal: lexical"} <= set(scores)
     calibrated = [name for name in scores if name.startswith(("pseudo", "train labels"))]
     assert len(calibrated) > 3
     for name in calibrated:
-        assert 0 <= scores[name]["ece_mixed"] <= 1
+        assert 0 < scores[name]["ece_mixed"] < 0.5
         assert 0 < scores[name]["brier_mixed"] < 0.5
         assert scores[name]["auroc_mixed"] > 0.5
     assert all(s["nauc_interval"][0] <= s["nauc"] <= s["nauc_interval"][1] for s in scores.values())
@@ -65,7 +65,7 @@ def test_calibration_of_similarity_and_variance(run):
         found["reliability"]
     )
     assert found["reliability"]["uniform, fitted"]["ECE"] < found["reliability"]["uniform, stated"]["ECE"]
+    assert len(found["pairs"]) == 4  # two experts, two structures
     for pairs in found["pairs"].values():
         assert pairs["Var-ECE"] < pairs["Var-ECE before"]
-        assert 0.2 < pairs["mean variance"] / pairs["mean squared distance"] < 5
     assert set(found["queries predict"]) == set(found["pairs"])

@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.sts_data import StsOptions
 from benchmarks.sts_study import cosines, score_pairs, summarise_sts, uec_scores
+from benchmarks.tab_separated import read_pairs
 from tests.evaluation.made_up import tiny_experts, write_pairs
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.collection_encoder import encode_texts
 from uec_retriever.evaluation.expert_set import ExpertSet, fit_experts
-from uec_retriever.evaluation.labelled_texts import read_pairs
 from uec_retriever.evaluation.methods import UEC
-from uec_retriever.evaluation.sts import StsOptions
 
 SMALL = StsOptions(limit=30, calibration_pairs=40)
 
@@ -31,10 +31,10 @@ def experts(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fitted(folder, experts):
     """Gaussians of the first sentences, and their calibration."""
-    sentences = read_pairs(folder)
-    pairs = CalibrationPairs(sentences.one, sentences.other)
+    _, one, other = map(list, zip(*read_pairs(folder / "pairs.tsv"), strict=True))
+    pairs = CalibrationPairs(one, other)
     known = ExpertSet(experts, fit_experts(experts, pairs, ["kron"]), pairs.split()[1])
-    return encode_texts(known, sentences.one, "query", ["kron"]), known.calibrate("kron", 0.1)
+    return encode_texts(known, one, "query", ["kron"]), known.calibrate("kron", 0.1)
 
 
 def study(folder, experts):

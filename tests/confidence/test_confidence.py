@@ -7,13 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from tests.confidence.small import fit, outcomes
 from uec_retriever.confidence.fit import (
     Kind,
-    Outcomes,
-    expected_calibration_error,
-    fit_confidence,
 )
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel, abstention_signals, read_confidence
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError
@@ -44,21 +41,6 @@ def model(**changes):
         "source": "pairs: title",
     }
     return ConfidenceModel(**{**fields, **changes})
-
-
-def outcomes(number=120, seed=0, *, off_topic=20, flip=1.0):
-    """Signals that speak for success when it comes, but for noise; and one, by `flip`, as one likes."""
-    generator = np.random.default_rng(seed)
-    kinds = np.array([Kind.ANSWERABLE, Kind.LEFT_OUT] * number + [Kind.OFF_TOPIC] * off_topic)
-    hits = (kinds == Kind.ANSWERABLE) & (generator.random(len(kinds)) < 0.7)
-    table = generator.normal(size=(len(kinds), 3)) + hits[:, None] * np.array([0.5, 1.5, flip])
-    queries = np.concatenate([np.repeat(np.arange(number), 2), number + np.arange(off_topic)])
-    return Outcomes([dict(zip(SIGNALS, row, strict=True)) for row in table.tolist()], hits, kinds, queries)
-
-
-def fit(made, **changes):
-    options = {"k": 10, "candidates": 30, "records": 99, "source": "test"}
-    return fit_confidence(made, **{**options, **changes})
 
 
 def test_signals_by_hand():
@@ -236,23 +218,6 @@ def test_a_constant_signal_is_no_obstacle():
     assert math.isfinite(fitted.probability({"top": 0.1, "margin_10": 0.2, "lexical": 0.9}))
 
 
-def test_the_report_is_of_unseen_queries():
-    """On pure noise, a fit would shine on its own data; the report must not."""
-    generator = np.random.default_rng(1)
-    made = outcomes(32, off_topic=0)
-    noise = [dict(zip(SIGNALS, generator.normal(size=3), strict=True)) for _ in made.signals]
-    _, report = fit(replace(made, signals=noise))
-    assert report.auroc < 0.6
-    _, telling = fit(outcomes(400))
-    assert telling.queries == 400
-    assert telling.auroc > 0.85
-    assert telling.auroc_answerable > 0.85
-    assert telling.ece < 0.1
-    assert telling.brier < 0.8 * telling.brier_constant
-    assert telling.hit_rate == pytest.approx(0.7, abs=0.06)
-    assert telling.positives == pytest.approx(telling.hit_rate / 2)
-
-
 def test_the_same_seed_gives_the_same():
     assert fit(outcomes(), seed=3) == fit(outcomes(), seed=3)
     assert fit(outcomes(), seed=3)[1] != fit(outcomes(), seed=4)[1]
@@ -282,25 +247,3 @@ def test_refusals():
     for bad in (1.0, -0.1, math.nan):
         with pytest.raises(InvalidInputError, match="unanswerable must be"):
             fit(made, unanswerable=bad)
-
-
-def test_report_against_sklearn():
-    """With one query in each part, the figures can be recomputed from the predictions alone."""
-    labels = np.array([0, 0, 1, 1, 1, 0])
-    probabilities = np.array([0.05, 0.35, 0.38, 0.95, 1.0, 0.0])
-    weights = np.array([1.0, 2.0, 1.0, 1.0, 1.0, 2.0])
-    # bins [0, .1): .05 and 0 against 0; [.3, .4): .35, .38 against 0, 1; [.9, 1]: .95, 1 against 1
-    expected = (abs(0.05) + abs(0.35 * 2 + 0.38 - 1) + abs(0.95 + 1 - 2)) / 8
-    assert expected_calibration_error(labels, probabilities, weights) == pytest.approx(expected)
-    assert expected_calibration_error(labels, labels.astype(float)) == 0
-    assert expected_calibration_error(labels, 1.0 - labels) == 1
-    made = outcomes(200)
-    fitted, report = fit(made)
-    resubstituted = np.array([fitted.probability(row) for row in made.signals])
-    weights = made.weights(0.5)
-    assert report.auroc == pytest.approx(
-        roc_auc_score(made.hits, resubstituted, sample_weight=weights), abs=0.02
-    )
-    assert report.brier == pytest.approx(
-        brier_score_loss(made.hits, resubstituted, sample_weight=weights), abs=0.01
-    )

@@ -119,3 +119,17 @@ def test_whole_judgements(judgements, expected):
     found = whole_judgements({str(i): value for i, value in enumerate(judgements)})
     assert list(found.values()) == expected
     assert {type(value) for value in found.values()} == {int}
+
+
+@pytest.mark.parametrize("cell", ["nan", "inf"])
+def test_a_first_line_whose_judgement_is_no_finite_number_is_no_header(tmp_path, cell):
+    path = tmp_path / "qrels.tsv"
+    path.write_text(f"q\td\t{cell}\nq\te\t1\n")
+    with pytest.raises(CorpusError, match="line 1"):
+        read_qrels(path)
+
+
+def test_quotes_are_part_of_ids(tmp_path):
+    path = tmp_path / "qrels.tsv"
+    path.write_text('"q\td"\t1\n')
+    assert read_qrels(path) == {'"q': {'d"': 1}}

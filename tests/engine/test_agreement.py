@@ -78,6 +78,7 @@ def test_too_few_pairs_to_hold_any_out_are_reported_and_kept(make, reopen, tmp_p
     [note] = engine.manifest.notes
     assert "none could be held out" in note and "at least 32" in note
     assert reopen(tmp_path / "index").manifest.notes == [note]
+    assert engine.recalibrate(few_pairs()).notes == [note]
     assert engine.recalibrate(far_pairs()).notes == []
     assert make("static", folder="enough").manifest.notes == []
 
@@ -144,6 +145,16 @@ def test_a_basis_that_misses_its_tolerance_is_reported(make, monkeypatch, caplog
     [note] = engine.manifest.notes
     assert f"{entry.basis_error:.0%}" in note and "'static'" in note
     assert note in caplog.text
+    [file] = (engine._folder.path / "posteriors").iterdir()
+    for other in (make("static", folder="given", posteriors=[file]), resumed(make, file)):
+        assert other.manifest.experts[0].basis_error == pytest.approx(entry.basis_error, rel=0.01)
+
+
+def resumed(make, fitted):
+    """An index whose making was interrupted after its expert had been fitted."""
+    engine = make("static", folder="resumed", posteriors=[fitted])
+    engine.store.client.delete_collection("uec")
+    return make("static", folder="resumed", structure="diag")
 
 
 def test_more_candidates_than_the_search_is_wide(make):
@@ -220,3 +231,21 @@ def test_an_index_of_version_0_1_0_can_be_changed(old_index, caplog):
     assert "does not tell on which pairs" in caplog.text
     assert engine.recalibrate(far_pairs()).generation == 1
     assert engine.delete(ids) == 40
+
+
+def test_pairs_alone_are_a_recipe_and_anything_else_is_refused(experts, tmp_path):
+    engine = Engine.from_texts(TEXTS, experts("static"), tmp_path / "index", pairs())
+    assert engine.manifest.pairs_digest == pairs().digest
+    with pytest.raises(InvalidInputError, match="recipe is a str"):
+        Engine.open_or_create(tmp_path / "index", recipe="kron")
+    with pytest.raises(InvalidInputError, match="needs calibration pairs"):
+        Engine.create(tmp_path / "other", experts("static"), None)
+
+
+def test_only_held_out_pairs_judge_what_the_rest_was_fitted_on(make, encoded):
+    engine = make("static")
+    texts = encoded(engine)
+    manifest = engine.recalibrate(pairs())
+    held = pairs().split()[1]
+    assert sorted(texts) == sorted([*held.queries, *held.positives])
+    assert manifest.reference.startswith(f"{len(held)} pairs") and manifest.heldout

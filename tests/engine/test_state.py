@@ -4,15 +4,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import chromadb
 import pytest
-from filelock import FileLock
+from chromadb.api.client import SharedSystemClient
 
 from tests.engine.small import (
     answers,
     contents,
     far_pairs,
-    hold_lock,
     numbered,
     pairs,
     recalibrate_index,
@@ -21,11 +19,14 @@ from tests.engine.small import (
 )
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
-from uec_retriever.errors import IndexBusyError, ModelMismatchError
-from uec_retriever.store import locks
-from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.connection import connect
-from uec_retriever.store.locks import LOCK_FILE, server_lock, write_lock
+from uec_retriever.engine.recipe import Recipe
+from uec_retriever.errors import (
+    IndexBusyError,
+    ModelMismatchError,
+    NotAnIndexError,
+    StorageError,
+    UECError,
+)
 
 TEXTS = telling(120)
 QUERIES = sentences(6, 2, 5)
@@ -147,43 +148,6 @@ def test_an_engine_does_not_write_into_an_index_made_anew(make, experts):
             write()
 
 
-def test_the_lock_lies_with_the_database_of_a_client_of_ones_own(make, processes, tmp_path):
-    client = chromadb.PersistentClient(str(tmp_path / "elsewhere"))
-    engine = make("static", client=client)
-    engine.add(["one"])
-    ours, theirs = processes.Pipe()
-    lock = tmp_path / "elsewhere" / LOCK_FILE
-    child = processes.Process(target=hold_lock, args=(str(lock), theirs), daemon=True)
-    child.start()
-    try:
-        assert ours.poll(60)
-        with pytest.raises(IndexBusyError, match="another process is writing to .*elsewhere"):
-            engine.add(["two"])
-        ours.send("let go")
-        child.join(60)
-    finally:
-        child.kill()
-        child.join()
-    assert engine.add(["two"]).added == 1
-    assert not (tmp_path / "index" / "chroma").exists()
-
-
-def test_the_lock_is_held_and_given_back_by_every_thread(make, tmp_path):
-    client = make("static").store.client
-    held = threading.Lock()
-
-    def take():
-        with write_lock(client), write_lock(client):
-            assert held.acquire(blocking=False), "two threads hold it"
-            held.release()
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda _: take(), range(100)))
-    with FileLock(tmp_path / "index" / "chroma" / LOCK_FILE, timeout=0):
-        pass
-
-
 def test_engines_on_a_server_do_not_undo_each_other(make, server, tmp_path):
     first = make("static", url=server, collection="many")
     first.add(TEXTS)
@@ -208,38 +172,38 @@ def test_engines_on_a_server_do_not_undo_each_other(make, server, tmp_path):
     assert second.recalibrate(far_pairs()).generation == stored.generation + 1
 
 
-def test_writers_of_a_server_change_its_manifest_one_after_the_other(make, server):
-    made = make("static", url=server, collection="counted")
-    changes = 6
-
-    def change(number):
-        store, manifest = ChromaStore.open(connect(url=server), "counted")
-        done = 0
-        while done < changes:
-            try:
-                manifest = store.save_manifest(
-                    replace(manifest, reference=f"{manifest.reference} {number}"), replacing=manifest
-                )
-                done += 1
-            except IndexBusyError:
-                manifest = store.read_manifest()
-        return done
-
-    with ThreadPoolExecutor(4) as pool:
-        assert sum(pool.map(change, range(4))) == 4 * changes
-    stored = made.store.read_manifest()
-    assert stored.generation == 4 * changes
-    added = stored.reference.removeprefix(made.manifest.reference).split()
-    assert sorted(added) == sorted(str(n) for n in range(4) for _ in range(changes))
-    assert not ChromaStore.exists(made.store.client, "counted.lock")
+def test_threads_of_one_engine_on_a_server_take_turns(make, server):
+    engine = make("static", url=server, collection="turns")
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(engine.recalibrate, pairs(seed=seed)) for seed in range(3)]
+        assert sorted(job.result().generation for job in jobs) == [1, 2, 3]
+    assert engine.manifest.generation == engine.store.read_manifest().generation == 3
 
 
-def test_a_lock_that_a_killed_client_left_is_broken(make, server, monkeypatch):
-    engine = make("static", url=server, collection="left")
-    client = engine.store.client
-    client.create_collection("left.lock", metadata={"owner": "killed"}, embedding_function=None)
-    monkeypatch.setattr(locks, "PATIENCE", 0.2)
-    with server_lock(client, "left"):
-        assert client.get_collection("left.lock", embedding_function=None).metadata["owner"] != "killed"
-    assert not ChromaStore.exists(client, "left.lock")
-    assert engine.recalibrate(pairs(seed=5)).generation == 1
+def test_a_closed_index_and_one_that_is_gone_say_so(make):
+    engine = make("static")
+    engine.add(["one"])
+    engine.store.client.delete_collection("uec")
+    for call in (lambda: engine.search("one"), engine.count, lambda: engine.get(["x"])):
+        with pytest.raises(NotAnIndexError, match="gone.*open it again"):
+            call()
+    engine.close()
+    with pytest.raises(StorageError, match="the index is closed: open it again"):
+        engine.count()
+
+
+def test_what_fails_to_open_or_be_made_is_closed(make, experts, tmp_path):
+    def clients():
+        return dict(SharedSystemClient._identifier_to_refcount)
+
+    engine = make("static")
+    path, before = engine._folder.path, clients()
+    for fail in (
+        lambda: Engine.open(path, experts={"static": experts("other")[0]}),
+        lambda: Engine.from_texts(["text"], experts("other"), path),
+        lambda: Engine.from_texts(["text"], location=path, recipe=Recipe(structure="diag")),
+        lambda: make("static"),
+    ):
+        with pytest.raises(UECError):
+            fail()
+    assert clients() == before

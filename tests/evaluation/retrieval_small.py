@@ -6,7 +6,7 @@ import numpy as np
 
 from uec_retriever.evaluation.collection import Collection, Query
 from uec_retriever.evaluation.collection_encoder import EncodedCollection, EncodedTexts
-from uec_retriever.evaluation.exact import barred_in, rank
+from uec_retriever.evaluation.exact import mask_passages, rank
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
@@ -59,7 +59,7 @@ def random_collection(seed=0, queries=7, documents=23, **changes):
 
 def rank_all(scorers, collection, scope="corpus", **options):
     sizes = (len(collection.queries), len(collection.ids))
-    return rank(scorers, *sizes, barred=barred_in(collection, scope), **options)
+    return rank(scorers, *sizes, barred=mask_passages(collection, scope), **options)
 
 
 def manifest(structure="kron", layout="block", temperature=0.3, zeros=(0.1, -0.2), priors=(0.6, 0.4), size=4):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.abstention import abstention, nauc, retained
+from uec_retriever.evaluation.abstention import abstention, abstention_curve, nauc
 
 
 def area(curve):
@@ -48,7 +48,7 @@ def test_against_the_definition(seed, number):
     found = abstention(metric, confidence, "nDCG@10")
     assert found["AUC@10"] == pytest.approx(auc)
     assert found["curve"]["nDCG@10"] == pytest.approx(curve)
-    assert retained(metric, confidence).tolist() == found["curve"]["nDCG@10"]
+    assert abstention_curve(metric, confidence).tolist() == found["curve"]["nDCG@10"]
     if not math.isnan(
         nauc(metric, confidence)
     ):  # no share of the queries cuts those of different worth apart
@@ -93,7 +93,9 @@ def test_landmarks():
 def test_the_order_of_equally_sure_queries_does_not_matter():
     metric, confidence = with_ties(3, 50)
     order = np.random.default_rng(0).permutation(50)
-    assert retained(metric[order], confidence[order]) == pytest.approx(retained(metric, confidence))
+    assert abstention_curve(metric[order], confidence[order]) == pytest.approx(
+        abstention_curve(metric, confidence)
+    )
 
 
 def test_what_json_holds():

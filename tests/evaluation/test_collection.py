@@ -41,7 +41,7 @@ def test_a_judged_passage_without_text_counts_as_never_found(folder):
     found = load_collection(folder, "test")
     assert "p6" not in found.ids
     assert found.queries[2].relevance == {"p2": 1, "p6": 1}
-    assert found.shortened(3).ids == ["p0", "p1", "p2", "p3", "p4"]  # all that is relevant stays
+    assert found.shorten(3).ids == ["p0", "p1", "p2", "p3", "p4"]  # all that is relevant stays
 
 
 def test_a_merged_corpus_keeps_sets_apart(folder, tmp_path):

@@ -184,12 +184,8 @@ def test_reranking_ranks_only_the_candidates(model):
     task = retrieval_task("LocalReranking", CORPUS, QUERIES, RELEVANCE, candidates=candidates)
     assert evaluate(model, task)["recall_at_5"] == 1
     split = task.dataset["default"]["test"]
-    options = {
-        "task_metadata": task.metadata,
-        "hf_split": "test",
-        "hf_subset": "default",
-        "encode_kwargs": {},
-    }
+    place = {"task_metadata": task.metadata, "hf_split": "test", "hf_subset": "default"}
+    options = {**place, "encode_kwargs": {}}
     found = model.search(split["queries"], top_k=2, top_ranked=split["top_ranked"], **options)
     everything = model.search(split["queries"], top_k=40, **options)
     for query, ranking in found.items():

@@ -189,6 +189,6 @@ def test_options_that_do_not_fit(experts, data):
             RetrievalOptions(**wrong)
     with pytest.raises(InvalidInputError, match="names of their own"):
         run_retrieval([collection, collection], experts)
-    assert len(collection.shortened(10).ids) == 10
-    kept = set(collection.shortened(10).ids)
+    assert len(collection.shorten(10).ids) == 10
+    kept = set(collection.shorten(10).ids)
     assert all(p in kept for q in collection.queries for p in q.relevance)

@@ -1,26 +1,13 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from tests.store.small import codes, put, records, vectors
 from uec_retriever.data.records import Record, same_content
 from uec_retriever.errors import (
-    FormatVersionError,
-    IndexBusyError,
     InvalidInputError,
-    NotAnIndexError,
     StorageError,
 )
-from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.connection import connect
-from uec_retriever.store.manifest import ExpertEntry, Manifest
 
-MANIFEST = Manifest(
-    experts=(ExpertEntry("a", "/a", "f", 4, "kron", "p", -1.0, -2.0, 1.0),),
-    layout="block",
-    temperature=0.5,
-    reference="none",
-)
 KINDS = {
     "string": "word",
     "empty": "",
@@ -52,35 +39,6 @@ def listed(candidates):
 
 def matching(store, where=None):
     return [record for page in store.pages(where) for record in page]
-
-
-@pytest.fixture
-def client(tmp_path):
-    return connect(tmp_path)
-
-
-@pytest.fixture
-def store(client, monkeypatch):
-    made = ChromaStore.create(client, "uec", MANIFEST)
-    monkeypatch.setattr(made, "_batch", 3)
-    return made
-
-
-def vectors(n, seed=0):
-    drawn = np.random.default_rng(seed).normal(size=(n, 4))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
-
-
-def records(n, start=0, **metadata):
-    return [Record(f"id{i:03}", f"text {i}", {"n": i, **metadata}) for i in range(start, start + n)]
-
-
-def codes(items):
-    return [f"v{r.id}" for r in items]
-
-
-def put(store, items, seed=0):
-    store.put(items, vectors(len(items), seed), codes(items))
 
 
 def test_put_and_get_over_several_batches(store):
@@ -248,32 +206,6 @@ def test_filters_that_chroma_refuses_are_named(store, bad):
     assert store.count() == 2
 
 
-def test_manifest_is_scalar_collection_metadata_and_survives(client, store):
-    metadata = client.get_collection("uec", embedding_function=None).metadata
-    assert {type(v) for v in metadata.values()} <= {str, int, float, bool}
-    assert ChromaStore.open(client, "uec")[1] == MANIFEST
-
-
-def test_a_saved_manifest_replaces_the_old_one(client, store, tmp_path):
-    put(store, records(3))
-    changed = Manifest(MANIFEST.experts, "block", 2.5, "other")
-    saved = store.save_manifest(changed, replacing=MANIFEST)
-    assert saved == store.read_manifest() == changed
-    assert (saved.generation, store.read_manifest().generation) == (1, 1)
-    reopened, manifest = ChromaStore.open(client, "uec")
-    assert manifest == changed
-    assert reopened.count() == 3
-
-
-def test_a_manifest_is_not_saved_over_one_that_was_not_seen(client, store):
-    other, _ = ChromaStore.open(client, "uec")
-    theirs = other.save_manifest(replace(MANIFEST, temperature=2.5), replacing=MANIFEST)
-    with pytest.raises(IndexBusyError, match="nothing was changed"):
-        store.save_manifest(replace(MANIFEST, temperature=9.0), replacing=MANIFEST)
-    assert store.read_manifest() == theirs
-    assert store.save_manifest(replace(theirs, temperature=9.0), replacing=theirs).generation == 2
-
-
 def test_pages_lose_nothing_while_others_delete(store):
     put(store, records(60))
     seen = []
@@ -321,44 +253,14 @@ def test_what_fails_in_our_own_code_is_no_fault_of_chroma(store):
     assert store.count() == 0
 
 
-def test_collections_that_are_not_ours(client):
-    foreign = client.create_collection("things", embedding_function=None, metadata={"a": 1})
-    client.create_collection("bare", embedding_function=None)
-    for name in ("things", "bare"):
-        assert ChromaStore.exists(client, name)
-        with pytest.raises(NotAnIndexError, match=f"{name!r} was not made by uec-retriever"):
-            ChromaStore.open(client, name)
-        with pytest.raises(StorageError):
-            ChromaStore.create(client, name, MANIFEST)
-    assert foreign.metadata == {"a": 1}
-
-
-def test_absent_collection(client):
-    assert not ChromaStore.exists(client, "uec")
-    with pytest.raises(NotAnIndexError, match="no collection 'uec'"):
-        ChromaStore.open(client, "uec")
-
-
-def test_another_format_version(client):
-    client.create_collection(
-        "old", embedding_function=None, metadata={**MANIFEST.to_metadata(), "uec:format": 99}
-    )
-    with pytest.raises(FormatVersionError, match="format 99"):
-        ChromaStore.open(client, "old")
-
-
 def test_a_record_of_someone_else_is_a_clear_error(store):
     store.collection.add(ids=["x"], embeddings=vectors(1), documents=["text"])
     with pytest.raises(StorageError, match="'x'.*something else wrote"):
         store.query(vectors(1), 1)
 
 
-def test_a_bad_collection_name(client):
-    with pytest.raises(StorageError, match="create the collection"):
-        ChromaStore.create(client, "?", MANIFEST)
-
-
-def test_several_collections_in_one_database(client):
-    stores = [ChromaStore.create(client, f"uec{i}", MANIFEST) for i in range(2)]
-    put(stores[0], records(3))
-    assert [s.count() for s in stores] == [3, 0]
+def test_a_variance_that_0_1_0_wrote_over_one_in_parts(store):
+    """It keeps long ones whole under one key, and does not know of the others."""
+    store.put(records(1), vectors(1), ["n" * 1500])
+    store.collection.update(ids=["id000"], metadatas=[{"uec:v": "o" * 1300}])
+    assert store.query(vectors(1), 1)[0].variances == ["o" * 1300]

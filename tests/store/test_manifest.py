@@ -5,7 +5,7 @@ import math
 import pytest
 
 from uec_retriever.data.pairs import STANDARD_LIBRARY
-from uec_retriever.errors import FormatVersionError, NotAnIndexError
+from uec_retriever.errors import CorruptFileError, FormatVersionError, NotAnIndexError
 from uec_retriever.store.manifest import FORMAT_VERSION, ExpertEntry, Manifest
 
 
@@ -136,3 +136,9 @@ def test_notes_say_what_is_poor_about_a_calibration():
     rough = manifest(experts=(entry(basis_error=0.04),))
     assert "exact to 4%" in rough.notes[0]
     assert Manifest.from_metadata(rough.to_metadata(), "uec") == rough
+
+
+@pytest.mark.parametrize("damage", ["{", '{"experts": [{"label": "a", "newer": 1}]}', '{"layout": "block"}'])
+def test_a_manifest_that_cannot_be_read_is_named(damage):
+    with pytest.raises(CorruptFileError, match="'uec' says of itself what this version cannot read"):
+        Manifest.from_metadata({**manifest().to_metadata(), "uec:manifest": damage}, "uec")

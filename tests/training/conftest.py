@@ -17,3 +17,10 @@ def student(tmp_path):
     model = tiny_model(tmp_path / "tiny")
     model.eval()  # no dropout: gradients are to be compared
     return model
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    tiny_model(folder / "made", prompts={"query": "what ", "document": ""}).save(str(folder / "tiny"))
+    return str(folder / "tiny")

@@ -1,19 +1,15 @@
 """Whole training runs of tiny models: better, loadable, repeatable, resumable."""
 
 import json
-import re
-import sys
 from dataclasses import replace
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
-from devtools.tiny import tiny_model
+from tests.training.killed import Killed, embeddings, killer
 from tests.training.made_up import make_questions, write_labels
 from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelNotFoundError, TrainingError
 from uec_retriever.experts.expert import Expert
@@ -25,20 +21,9 @@ TEXTS = ["a wing of the aircraft", "cat", "what is heat flow to the boundary lay
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    tiny_model(folder / "made", prompts={"query": "what ", "document": ""}).save(str(folder / "tiny"))
-    return str(folder / "tiny")
-
-
-@pytest.fixture(scope="module")
 def trained(base, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "model"
     return out, train(base, make_questions(), out, FAST)
-
-
-def embeddings(path):
-    return SentenceTransformer(str(path), device="cpu").encode_query(TEXTS)
 
 
 def test_the_folder_is_a_plain_model_and_an_expert(trained, base):
@@ -107,18 +92,6 @@ def test_the_same_seed_gives_the_same_model(trained, base, tmp_path):
     np.testing.assert_array_equal(embeddings(out), embeddings(tmp_path / "again"))
 
 
-class Killed(BaseException):
-    """Ends a run wherever it is, as a kill does."""
-
-
-def killer(at):
-    def progress(step, total, metrics):
-        if step == at and not metrics:
-            raise Killed
-
-    return progress
-
-
 def test_a_killed_run_goes_on_to_the_same_model(trained, base, tmp_path):
     out, whole = trained
     target = tmp_path / "m"
@@ -185,26 +158,6 @@ def test_baselines_go_the_same_way(base, tmp_path, loss):
     assert not np.allclose(embeddings(tmp_path / "m"), embeddings(base), atol=1e-4)
 
 
-def test_lora_is_merged_into_a_plain_model(base, tmp_path):
-    if problem := extras.lora_problem():
-        pytest.skip(problem)
-    options = TrainingOptions(epochs=2, learning_rate=1e-2, batch_size=8, lora_rank=2)
-    with pytest.raises(Killed):
-        train(base, make_questions(), tmp_path / "m", options, progress=killer(4))
-    train(base, make_questions(), tmp_path / "m", options, resume=True)
-    saved = load_file(tmp_path / "m" / "model.safetensors")
-    original = load_file(f"{base}/model.safetensors")
-    assert saved.keys() == original.keys()
-    changed = {name for name in saved if not np.array_equal(saved[name], original[name])}
-    assert changed
-    assert all("weight" in name and "embeddings" not in name and "LayerNorm" not in name for name in changed)
-    Expert.load(str(tmp_path / "m"), device="cpu")
-    train(base, make_questions(), tmp_path / "whole", options)
-    np.testing.assert_allclose(
-        embeddings(tmp_path / "m"), embeddings(tmp_path / "whole"), rtol=1e-4, atol=1e-5
-    )
-
-
 def test_a_shorter_length_holds_for_the_training_only(base, tmp_path):
     options = TrainingOptions(epochs=1, batch_size=8, max_length=6, heldout=0.0)
     report = train(base, make_questions(), tmp_path / "m", options)
@@ -255,43 +208,6 @@ def test_a_missing_extra_names_the_command(base, tmp_path, monkeypatch):
     with pytest.raises(MissingExtraError, match=r'pip install "uec-retriever\[lora\]"'):
         train(base, make_questions(), tmp_path / "m", replace(FAST, lora_rank=2))
     assert not (tmp_path / "m").exists()
-
-
-def test_lora_is_refused_only_where_an_adapter_fails(base):
-    """Whatever pair is installed: a refusal must not come from the small model that is tried."""
-    model = SentenceTransformer(base, device="cpu")
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-
-        inject_adapter_in_model(LoraConfig(r=2, target_modules="all-linear"), model[0].auto_model)
-        model.encode(TEXTS)
-        works = True
-    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError):
-        works = False
-    assert (extras.lora_problem() is None) == works
-
-
-def test_a_peft_that_does_not_go_with_transformers_is_refused_before_work_begins(base, tmp_path, monkeypatch):
-    """An old one imports what transformers has no more."""
-    folder = tmp_path / "site"
-    (folder / "peft-0.1.2.dist-info").mkdir(parents=True)
-    (folder / "peft-0.1.2.dist-info" / "METADATA").write_text("Name: peft\nVersion: 0.1.2\n")
-    (folder / "peft.py").write_text("from transformers import NoSuchModel\n")
-    for name in [n for n in sys.modules if n.partition(".")[0] == "peft"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.syspath_prepend(folder)
-    words = (
-        f"peft 0.1.2 and transformers {version('transformers')} do not work together (cannot import name "
-        f"'NoSuchModel' from 'transformers'"
-    )
-    with pytest.raises(MissingExtraError, match=re.escape(words)) as refused:
-        train(base, make_questions(), tmp_path / "m", replace(FAST, lora_rank=2))
-    assert (
-        f'pip install --upgrade peft, or, if there is no newer one, "transformers<{version("transformers")}"'
-        in str(refused.value)
-    )
-    assert not (tmp_path / "m").exists()
-    train(base, make_questions(), tmp_path / "m", FAST)  # without adapters nothing is asked of peft
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ QUERIES = Annotated[
 ]
 OUT = Annotated[Path | None, typer.Option(help="Folder for the JSON, a file with the name of the command.")]
 SEED = Annotated[int, typer.Option(help="Of samples and bootstrap.")]
-_SHOWN = {"retrieval": 1, "sts": 1}  # tables; of other results all but those of settings
+_SHOWN = {"retrieval": 1}  # tables; of other results all but those of settings
 
 
 def split_labels(option: str, specs: Sequence[str] | None, value: str = "PATH") -> dict[str, list[str]]:

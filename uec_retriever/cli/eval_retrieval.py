@@ -93,7 +93,7 @@ def retrieval(
             pairs=pairs,
             seed=seed,
         )
-        collections = [load_collection(f, split).sample(queries, seed).shortened(documents) for f in data]
+        collections = [load_collection(f, split).sample(queries, seed).shorten(documents) for f in data]
         keep = EncodingCache(cache)
         experts = [keep.expert(e) for e in experts]
         loading = {"device": device, "trust_remote_code": trust_remote_code}

@@ -14,99 +14,16 @@ from uec_retriever.cli.common import (
     DEVICE,
     JSON,
     TRUST,
-    load_experts,
     output,
     print_json,
     quiet_libraries,
     status,
 )
-from uec_retriever.cli.eval_options import EXPERT, OUT, QUERIES, SEED, SPLIT, finish, split_labels
+from uec_retriever.cli.eval_options import OUT, QUERIES, SEED, SPLIT, finish, split_labels
 from uec_retriever.errors import InvalidInputError
 
-LIMIT = Annotated[
-    int | None,
-    typer.Option(min=1, help="At most this many test texts or pairs of each set, a random sample."),
-]
-PAIRS = Annotated[int, typer.Option(min=16, help="At most this many calibration pairs for the posteriors.")]
-TEMPERATURE = Annotated[
-    float | None, typer.Option(help="T of the coefficients; chosen on held-out calibration pairs if absent.")
-]
-app = typer.Typer(no_args_is_help=True, help="Evaluate on test data: retrieval, similarity, classification.")
+app = typer.Typer(no_args_is_help=True, help="Evaluate on test collections, and draw what was found.")
 app.command("retrieval")(eval_retrieval.retrieval)
-
-
-@app.command("sts")
-def sts(
-    data: Annotated[
-        list[Path],
-        typer.Option(
-            help="Folder with pairs.tsv (score, sentence, sentence) and perhaps train.tsv. Repeat.",
-            show_default=False,
-        ),
-    ],
-    expert: EXPERT,
-    limit: LIMIT = None,
-    calibration_pairs: PAIRS = 320,
-    temperature: TEMPERATURE = None,
-    out: OUT = None,
-    seed: SEED = 0,
-    device: DEVICE = None,
-    trust_remote_code: TRUST = False,
-    json: JSON = False,
-) -> None:
-    """Spearman correlation of sentence pairs with gold scores: each expert, all of them alike, and UEC.
-
-    Example: `uec eval sts --data stsb --expert mini=MODEL --expert static=MODEL --out results`
-    """
-    experts = load_experts(expert, device, trust_remote_code)
-    from uec_retriever.evaluation.provenance import provenance
-    from uec_retriever.evaluation.sts import StsOptions, run_sts
-
-    begun = provenance(seed)
-    options = StsOptions(limit=limit, calibration_pairs=calibration_pairs, temperature=temperature, seed=seed)
-    with _spinner() as tell:
-        result = run_sts(data, experts, options, tell)
-    finish("sts", {**begun, "models": {e.label: e.name for e in experts}, **result}, out, json)
-
-
-@app.command("classification")
-def classification(
-    data: Annotated[
-        list[Path],
-        typer.Option(
-            help="Folder with train.tsv and test.tsv (label, text). Repeat.",
-            show_default=False,
-        ),
-    ],
-    expert: EXPERT,
-    limit: LIMIT = None,
-    labels: Annotated[int | None, typer.Option(min=2, help="At most this many labels of each set.")] = None,
-    per_label: Annotated[int, typer.Option(min=1, help="Training texts of each label in a round.")] = 8,
-    rounds: Annotated[
-        int,
-        typer.Option(min=1, help="Training samples; figures are means over them, intervals over them too."),
-    ] = 10,
-    calibration_pairs: PAIRS = 320,
-    temperature: TEMPERATURE = None,
-    out: OUT = None,
-    seed: SEED = 0,
-    device: DEVICE = None,
-    trust_remote_code: TRUST = False,
-    json: JSON = False,
-) -> None:
-    """Accuracy and macro F1 of MTEB's logistic probe on the embeddings of each method (extra `mteb`).
-
-    Example: `uec eval classification --data clinc150 --expert mini=MODEL --expert static=MODEL --rounds 3`
-    """
-    experts = load_experts(expert, device, trust_remote_code)
-    from uec_retriever.evaluation.classification import ClassificationOptions, run_classification
-    from uec_retriever.evaluation.provenance import provenance
-
-    begun = provenance(seed)
-    options = ClassificationOptions(limit, labels, per_label, rounds, calibration_pairs, temperature, seed)
-    with _spinner() as tell:
-        result = run_classification(data, experts, options, tell)
-    finish("classification", {**begun, "models": {e.label: e.name for e in experts}, **result}, out, json)
 
 
 @app.command("uae")
@@ -211,7 +128,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page, and its figures as PNG files.
 
-    Example: `uec eval report results/retrieval.json results/sts.json --out report`
+    Example: `uec eval report results/retrieval.json results/uae.json --out report`
     """
     with status("Drawing"):
         from uec_retriever.evaluation.report_page import read_results, write_report

@@ -136,3 +136,5 @@ def recalibrate(
         return
     priors = ", ".join(f"{e.label} {e.prior:.0%}" for e in manifest.experts)
     output.print(f"temperature {short(manifest.temperature)}; prior trust: {priors}; on {manifest.reference}")
+    for note in manifest.notes:
+        errors.print(f"note: {note}")

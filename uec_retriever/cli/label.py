@@ -11,7 +11,8 @@ import typer
 from uec_retriever.cli.common import JSON, TRUST, errors, output, print_json, quiet_libraries, status
 from uec_retriever.cli.labelling import PairSource, Style, choose_prompts, label_bar, show_inspection
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.utility_labeler.judge_spec import Dtype, JudgeSpec, Quantize
+from uec_retriever.utility_labeler.judge import Dtype, Quantize
+from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 from uec_retriever.utility_labeler.utility import Answers, Baseline, LabelOptions, Normalise
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")

@@ -90,14 +90,14 @@ def whole_judgements(judgements: Mapping[str, float]) -> dict[str, int]:
 def _rows(path: Path) -> Iterator[tuple[str, str, float]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter="\t")
+            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             header_may_come = True
             for row in reader:
                 cells = row if len(row) > 1 else "".join(row).split()
                 if not any(cell.strip() for cell in cells):
                     continue
                 judgement = _number(cells[-1])
-                is_header = judgement is None and header_may_come
+                is_header = header_may_come and not _is_number(cells[-1])
                 header_may_come = False
                 if is_header:
                     continue
@@ -111,9 +111,15 @@ def _rows(path: Path) -> Iterator[tuple[str, str, float]]:
         raise CorpusError(f"cannot read {path}: {error}") from error
 
 
-def _number(cell: str) -> float | None:
+def _is_number(cell: str) -> bool:
+    """NaN and infinity are numbers, though no judgements."""
     try:
-        value = float(cell)
+        float(cell)
     except ValueError:
-        return None
+        return False
+    return True
+
+
+def _number(cell: str) -> float | None:
+    value = float(cell) if _is_number(cell) else math.nan
     return value if math.isfinite(value) else None

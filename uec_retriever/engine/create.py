@@ -30,13 +30,15 @@ from uec_retriever.experts.fitting import (
     fit_posterior,
     measure_reference,
 )
-from uec_retriever.laplace.basis import TOLERANCE
+from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.laplace.basis import TOLERANCE, basis_error
 from uec_retriever.laplace.files import load_posterior, posterior_bytes
 from uec_retriever.laplace.posterior import STRUCTURES
 from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.locks import LOCK_SUFFIX, LONGEST_NAME
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
-_COLLECTION = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
+_COLLECTION = re.compile(rf"[a-zA-Z0-9][a-zA-Z0-9._-]{{1,{LONGEST_NAME - 2}}}[a-zA-Z0-9]")
 _LIMIT = 640  # pairs made from a corpus
 _logger = logging.getLogger(__name__)
 Progress = Callable[[int], None]
@@ -137,10 +139,10 @@ def _check(folder: IndexFolder, experts: Sequence[Expert], recipe: Recipe) -> di
     if recipe.temperature is not None:
         check_temperature(recipe.temperature)
     name = folder.location.collection
-    if not _COLLECTION.fullmatch(name):
+    if not _COLLECTION.fullmatch(name) or name.endswith(LOCK_SUFFIX):
         raise InvalidInputError(
-            f"the collection name {name!r} is none that Chroma takes: use 3 to 512 of a-z, A-Z, 0-9, "
-            "'.', '_' and '-', with a letter or digit at both ends"
+            f"the collection name {name!r} is none that Chroma takes: use 3 to {LONGEST_NAME} of a-z, A-Z, 0-9, "
+            f"'.', '_' and '-', with a letter or digit at both ends and no {LOCK_SUFFIX!r} at the end"
         )
     if ChromaStore.exists(folder.client(), name):
         raise StorageError(
@@ -186,7 +188,6 @@ class _Builder:
     def member(self, expert: Expert, given: Path | None) -> _Member:
         """Give an expert its posterior and the folder a copy of it."""
         given = given or self._earlier_fit(expert)
-        basis_error = None
         if given is None:
             fit = fit_posterior(
                 expert,
@@ -198,13 +199,14 @@ class _Builder:
             expert, header, reference = fit.expert, fit.header, fit.reference
             assert expert.posterior is not None
             data = posterior_bytes(expert.posterior, header)
-            if fit.basis_error > TOLERANCE:
-                basis_error = fit.basis_error
         else:
             expert, header = attach_posterior(expert, given)
             data = given.read_bytes()
             held = self.pairs.split()[1]
             reference = measure_reference(expert, held, batch_size=self.batch_size, progress=self.progress)
+        error = basis_error(
+            GaussianEmbedding.concatenate([reference.queries, reference.positives]), expert.variance_basis
+        )
         digest = hashlib.sha256(data).hexdigest()
         write_atomically(self.folder.posterior_file(digest), data)
         entry = ExpertEntry(
@@ -218,7 +220,7 @@ class _Builder:
             document_zero=0.0,
             prior=1.0,
             options=expert.options,
-            basis_error=basis_error,
+            basis_error=error if error > TOLERANCE else None,
         )
         return _Member(expert, reference, entry)
 

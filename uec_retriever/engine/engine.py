@@ -57,13 +57,14 @@ class Engine(Writer):
             IndexBusyError: if another process writes to the folder.
             StorageError: if there is an index already, or the folder cannot be written.
         """
-        recipe = Recipe(recipe) if isinstance(recipe, CalibrationPairs) else recipe
+        recipe = Recipe.of(recipe)
         if recipe.pairs is None:
             raise InvalidInputError("a new index needs calibration pairs: Recipe(pairs=pseudo_pairs(texts))")
         folder = IndexFolder(Location.of(location))
-        ensemble = build_ensemble(folder, experts, recipe, batch_size=batch_size, progress=progress)
-        with folder.write_lock():
-            store = ChromaStore.create(folder.client(), folder.location.collection, ensemble.manifest)
+        with folder.closing_on_errors():
+            ensemble = build_ensemble(folder, experts, recipe, batch_size=batch_size, progress=progress)
+            with folder.write_lock():
+                store = ChromaStore.create(folder.client(), folder.location.collection, ensemble.manifest)
         return cls(ensemble, store, folder)
 
     @classmethod
@@ -90,9 +91,10 @@ class Engine(Writer):
             ModelMismatchError: if a model is not the one that made the index.
         """
         folder, store, manifest = open_store(Location.of(location))
-        ensemble = load_ensemble(
-            folder, manifest, experts or {}, device=device, trust_remote_code=trust_remote_code
-        )
+        with folder.closing_on_errors():
+            ensemble = load_ensemble(
+                folder, manifest, experts or {}, device=device, trust_remote_code=trust_remote_code
+            )
         return cls(ensemble, store, folder)
 
     @classmethod
@@ -100,7 +102,7 @@ class Engine(Writer):
         cls,
         location: str | Path | Location | None = None,
         experts: Sequence[Expert | str | Path] | None = None,
-        recipe: Recipe | None = None,
+        recipe: Recipe | CalibrationPairs | None = None,
         *,
         texts: Iterable[str] = (),
         device: str | None = None,
@@ -113,7 +115,7 @@ class Engine(Writer):
         Args:
             location: folder of the index, or a `Location`; a temporary folder, gone with the engine, if None.
             experts: loaded, or by hub id or folder. An index that is there needs none.
-            recipe: how to make it; one that is there must agree.
+            recipe: how to make it, or pairs alone; one that is there must agree.
             texts: what pairs are made from if there are none. Where that is too little, documentation of
                 the Python standard library serves; `engine.manifest.notes` tells.
             device: torch device for the experts; sentence-transformers' choice if None.
@@ -125,15 +127,16 @@ class Engine(Writer):
             InvalidInputError: if there is no index and no expert, or it was made otherwise than asked.
             ModelMismatchError: if the index was made with other experts.
         """
-        location, recipe = Location.of(location), recipe or Recipe()
+        location, recipe = Location.of(location), Recipe.of(recipe)
         given = load_experts(experts or [], device=device, trust_remote_code=trust_remote_code)
         if location.path is not None and cls.exists(location):
             folder, store, manifest = open_store(location)
-            named = check_same_experts(manifest, given, str(location))
-            check_agreement(manifest, recipe, str(location))
-            ensemble = load_ensemble(
-                folder, manifest, named, device=device, trust_remote_code=trust_remote_code
-            )
+            with folder.closing_on_errors():
+                named = check_same_experts(manifest, given, str(location))
+                check_agreement(manifest, recipe, str(location))
+                ensemble = load_ensemble(
+                    folder, manifest, named, device=device, trust_remote_code=trust_remote_code
+                )
             return cls(ensemble, store, folder)
         if not given:
             raise InvalidInputError(
@@ -149,7 +152,7 @@ class Engine(Writer):
         texts: Sequence[str],
         experts: Sequence[Expert | str | Path] | None = None,
         location: str | Path | Location | None = None,
-        recipe: Recipe | None = None,
+        recipe: Recipe | CalibrationPairs | None = None,
         *,
         ids: Sequence[str] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
@@ -166,7 +169,7 @@ class Engine(Writer):
             texts: non-empty strings; calibration pairs are made from them if the recipe has none.
             experts: loaded, or by hub id or folder. An index that is there needs none.
             location: folder of the index, or a `Location`; a temporary folder, gone with the engine, if None.
-            recipe: how to make it; one that is there must agree.
+            recipe: how to make it, or pairs alone; one that is there must agree.
             ids: one each; made from text and metadata if absent.
             metadatas: one each, flat.
             update: replace texts whose id is there with other content, instead of refusing.
@@ -193,7 +196,8 @@ class Engine(Writer):
             batch_size=batch_size,
             progress=progress,
         )
-        engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
+        with engine._folder.closing_on_errors():
+            engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
         return engine
 
     @classmethod

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import threading
 import weakref
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 from uec_retriever.engine.location import Location
@@ -31,6 +32,7 @@ class IndexFolder:
         self.location = location
         self._client: ClientAPI | None = None if location.client is None else check_client(location.client)
         self._mutex = threading.Lock()
+        self._writing = threading.RLock()  # threads of one engine take turns, on a server too
         if location.path is not None:
             self.path = location.path
             return
@@ -52,6 +54,15 @@ class IndexFolder:
         if self.location.client is None and self._client is not None:
             self._client.close()  # type: ignore[attr-defined]
             self._client = None
+
+    @contextlib.contextmanager
+    def closing_on_errors(self) -> Iterator[None]:
+        """Close the client, unless it is the user's, if what is done inside fails."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def can_hold_index(self) -> bool:
         """Whether there is a server, a client or a database: something that may hold a collection."""
@@ -93,14 +104,16 @@ class IndexFolder:
                 self._client = connect(self.database, self.location.url, self.location.plain_headers)
             return self._client
 
-    def write_lock(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def write_lock(self) -> Iterator[None]:
         """Hold the index for writing; what that means for many writers, `Location` says.
 
         Raises:
             IndexBusyError: if another process holds it.
             StorageError: if the folder cannot be written.
         """
-        return write_lock(self.client())
+        with self._writing, write_lock(self.client()):
+            yield
 
     def _make(self) -> None:
         try:

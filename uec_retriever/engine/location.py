@@ -23,10 +23,11 @@ class Location:
 
     - **A folder, or a `PersistentClient`**: one process writes at a time, any number of its threads and engines take
       turns; another process is refused with `IndexBusyError`.
-    - **A server**: any number of processes add, update and delete at once; each batch is stored whole or not at all,
-      and of two writers of one id the last wins. Calibration (`Engine.recalibrate`,
-      `Engine.calibrate_confidence`) is saved one after the other, and never over one that the writer has not
-      seen: then `IndexBusyError` is raised, nothing is changed, and the call can be repeated.
+    - **A server**: any number of processes add, update and delete at once; each batch is stored whole or not at all. Of
+      two that write one id at the same moment, text and embedding are the last one's, metadata may be of both.
+      Calibration (`Engine.recalibrate`, `Engine.calibrate_confidence`) is saved one after the other, and never over
+      one that the writer has not seen: then `IndexBusyError` is raised, nothing is changed, and the call can be
+      repeated. A writer that the server keeps waiting for ten seconds while it saves is taken for dead.
 
     Attributes:
         path: folder of the index; a temporary one, gone with the engine, if None.
@@ -109,4 +110,5 @@ class Location:
         }
 
     def __str__(self) -> str:
-        return self.url or str(self.path or "a temporary folder")
+        own = None if self.client is None else "a client of your own"
+        return self.url or own or str(self.path or "a temporary folder")

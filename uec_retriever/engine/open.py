@@ -24,7 +24,8 @@ def open_store(location: Location) -> tuple[IndexFolder, ChromaStore, Manifest]:
         StorageError: if Chroma cannot be reached.
     """
     folder = IndexFolder(location)
-    return folder, *ChromaStore.open(folder.client(existing=True), location.collection)
+    with folder.closing_on_errors():
+        return folder, *ChromaStore.open(folder.client(existing=True), location.collection)
 
 
 def load_ensemble(

@@ -44,7 +44,7 @@ def recalibrate(
 
     Args:
         ensemble: in the block layout.
-        pairs: common calibration pairs.
+        pairs: common calibration pairs; of those that the index was made with, only the held-out ones count.
         temperature: T; chosen on the pairs if None.
         progress: called with texts done; `2 len(pairs)` per expert.
 
@@ -54,18 +54,21 @@ def recalibrate(
     manifest = ensemble.manifest
     if manifest.layout == "sum":
         raise InvalidInputError("the sum layout stores fused documents: use reindex instead")
-    references = [measure_reference(e, pairs, progress=progress) for e in ensemble.experts]
+    judged, heldout = pairs, True
+    if pairs.digest == manifest.pairs_digest:  # posteriors were fitted on the rest of them
+        judged, heldout = pairs.split()[1], pairs.can_hold_out
+    references = [measure_reference(e, judged, progress=progress) for e in ensemble.experts]
     entries = tuple(
         replace(entry, variance_factor=r.scale) for entry, r in zip(manifest.experts, references, strict=True)
     )
     manifest = replace(
         manifest,
         experts=entries,
-        reference=f"{len(pairs)} pairs: {pairs.source} (recalibrated)",
+        reference=f"{len(judged)} pairs: {pairs.source} (recalibrated)",
         confidence=None,
         pairs_digest=pairs.digest,
         pairs_source=pairs.source,
-        heldout=True,
+        heldout=heldout,
     )
     return calibrate(manifest, [r.scale_variance(r.scale) for r in references], temperature)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from uec_retriever.convolution import Layout
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,18 @@ class Recipe:
     structure: str | None = None
     layout: Layout | None = None
     temperature: float | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe | CalibrationPairs | None) -> Recipe:
+        """A recipe as it is, pairs alone as one, and one that leaves all open for None.
+
+        Raises:
+            InvalidInputError: for anything else.
+        """
+        if recipe is None or isinstance(recipe, CalibrationPairs):
+            return cls(recipe)
+        if not isinstance(recipe, cls):
+            raise InvalidInputError(
+                f"recipe is a {type(recipe).__name__}: give Recipe(pairs=..., structure=..., ...)"
+            )
+        return recipe

@@ -47,10 +47,10 @@ class SearchOptions:
     candidates: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("k", self.k), ("candidates", self.limit)):
-            if not isinstance(value, int):
+        for name, value in (("k", self.k), ("candidates", self.candidates)):
+            if isinstance(value, bool) or not isinstance(value, int | None):
                 raise InvalidInputError(f"{name} must be a whole number, got {value!r}")
-        if self.k < 1:
+        if self.k is None or self.k < 1:
             raise InvalidInputError(f"k must be at least 1, got {self.k}")
         if self.limit < self.k:
             raise InvalidInputError(f"candidates must be at least k = {self.k}, got {self.limit}")
@@ -83,7 +83,7 @@ def search_encoded(
         no_confidence: why the index's confidence model, if any, says nothing about these queries.
     """
     model = ensemble.confidence
-    reason = no_confidence or _confidence_reason(model, options)
+    reason = (model and no_confidence) or _confidence_reason(model, options)
     limit = options.limit
     if model is not None and reason is None:  # it needs as many as it was calibrated with
         limit = max(limit, model.candidates)

@@ -105,7 +105,7 @@ class Searcher:
             query: non-empty.
             k: at least 1; more than there are texts gives them all.
             where: Chroma's metadata filter.
-            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+            candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
             temperature: T for this query, instead of the index's (block layout only).
 
         Raises:
@@ -128,7 +128,7 @@ class Searcher:
             queries: n non-empty texts; none gives no results.
             k: at least 1; more than there are texts gives them all.
             where: Chroma's metadata filter.
-            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+            candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
             temperature: T for these queries, instead of the index's (block layout only).
 
         Raises:
@@ -172,7 +172,7 @@ class Searcher:
             queries: at least one, non-empty.
             k: at least 1; more than there are texts gives them all.
             where: Chroma's metadata filter.
-            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+            candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
             temperature: T for this query, instead of the index's (block layout only).
 
         Raises:
@@ -214,7 +214,7 @@ class Searcher:
             embedding: `[D]` in the layout of the index, finite.
             k: at least 1; more than there are texts gives them all.
             where: Chroma's metadata filter.
-            candidates: how many to fetch and rescore, at least k; `max(30, 2 k)` if None.
+            candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
 
         Raises:
             InvalidInputError: for another dimension than the index's, NaN or infinity.

@@ -52,7 +52,7 @@ class Writer(Searcher):
                 raise ModelMismatchError(
                     f"the index {self._folder.location} has been made anew with other experts or posteriors: open it again"
                 )
-            if stored != self.manifest or stored.generation != self.manifest.generation:
+            if stored != self.manifest or stored.generation > self.manifest.generation:
                 self._ensemble = self._ensemble.with_manifest(stored)
             yield self._ensemble
 

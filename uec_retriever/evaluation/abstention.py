@@ -17,7 +17,7 @@ from uec_retriever.evaluation.bootstrap import Values
 _RATES = np.linspace(0, 1, 11)[:-1]  # shares of the queries that are left out, as in MTEB
 
 
-def retained(values: Values, confidence: Values) -> Values:
+def abstention_curve(values: Values, confidence: Values) -> Values:
     """`[10]` mean metric of what is kept when 0, .1, ..., .9 of n queries are left out, the least confident first.
 
     Where queries of equal confidence are cut apart, each counts with their mean metric: what a random order among them
@@ -50,7 +50,7 @@ def nauc(values: Values, confidence: Values) -> float:
 
     Source: MTEB's `nauc` (2.26), after Gisserot-Boukhlef et al., arXiv 2402.12997.
     """
-    area, best = (trapezoid(retained(values, by), _RATES) for by in (confidence, values))
+    area, best = (trapezoid(abstention_curve(values, by), _RATES) for by in (confidence, values))
     flat = values.mean() * (_RATES[-1] - _RATES[0])
     return float("nan") if np.isclose(best, flat) else float((area - flat) / (best - flat))
 
@@ -61,7 +61,7 @@ def abstention(values: Values, confidence: Values, metric: str) -> dict[str, Any
     Source of AUC@10, the area over its width: the UEC paper, whose own code takes it from similarities alone, whatever is
     relevant; not so here.
     """
-    curve, area = retained(values, confidence), nauc(values, confidence)
+    curve, area = abstention_curve(values, confidence), nauc(values, confidence)
     return {
         "nAUC": None if np.isnan(area) else area,
         "AUC@10": float(trapezoid(curve, _RATES) / (_RATES[-1] - _RATES[0])),

@@ -105,7 +105,7 @@ class Collection:
         chosen = sorted(random.Random(seed).sample(range(len(self.queries)), number))
         return replace(self, queries=[self.queries[i] for i in chosen])
 
-    def shortened(self, number: int | None) -> Collection:
+    def shorten(self, number: int | None) -> Collection:
         """At most `number` passages where its queries' relevant ones allow: these, and the first others."""
         if number is None or number >= len(self.ids):
             return self
@@ -203,7 +203,7 @@ def with_queries(merged: Collection, collections: Sequence[Collection]) -> Colle
     Raises:
         CorpusError: if none of a query's passages is in the merged corpus.
     """
-    queries = [_renamed(q, c.name) for c in collections for q in c.queries]
+    queries = [_rename(q, c.name) for c in collections for q in c.queries]
     for query in queries:
         if merged.positions.keys().isdisjoint(query.relevance):
             raise CorpusError(
@@ -213,7 +213,7 @@ def with_queries(merged: Collection, collections: Sequence[Collection]) -> Colle
     return replace(merged, split=split, queries=queries)
 
 
-def _renamed(query: Query, name: str) -> Query:
+def _rename(query: Query, name: str) -> Query:
     return replace(
         query,
         id=f"{name}/{query.id}",

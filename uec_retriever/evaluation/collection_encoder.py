@@ -142,7 +142,7 @@ def encode_texts(
         parts: dict[str, list[GaussianEmbedding]] = {s: [] for s in structures}
         units: list[Array] = []
         for start in range(0, len(texts), SHARD):
-            with _timed(expert, role, watch):
+            with _time_encoding(expert, role, watch):
                 chunk = expert.linearise(list(texts[start : start + SHARD]), role)
             units.append(_unit(chunk, expert, start))
             for structure in structures:
@@ -173,7 +173,7 @@ def _unit(texts: Linearised, expert: Expert, first: int) -> Array:
 
 
 @contextmanager
-def _timed(expert: Expert, role: Role, watch: Stopwatch) -> Iterator[None]:
+def _time_encoding(expert: Expert, role: Role, watch: Stopwatch) -> Iterator[None]:
     """Time forward passes: now, or when a cache made them."""
     stage = "encode queries" if role == "query" else "encode documents"
     if not isinstance(expert, CachedExpert):

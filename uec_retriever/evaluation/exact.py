@@ -106,7 +106,7 @@ def top(scores: Array, depth: int) -> tuple[NDArray[np.int64], Values]:
     return np.where(np.isneginf(values), -1, found).astype(np.int64), values
 
 
-def barred_in(collection: Collection, scope: str) -> Mask:
+def mask_passages(collection: Collection, scope: str) -> Mask:
     """Passages excluded for a query and, in the scope `group`, those of other groups.
 
     Raises:

@@ -57,7 +57,7 @@ class ExpertSet:
             )
         return self.fitted[structure]
 
-    def measured_under(self, structure: str) -> list[Reference]:
+    def references_under(self, structure: str) -> list[Reference]:
         """What each expert makes of the references."""
         if structure not in self._measured:
             self._measured[structure] = [measure_reference(e, self.references) for e in self.under(structure)]
@@ -76,7 +76,7 @@ class ExpertSet:
         """
         if temperature is not None:
             check_temperature(temperature)
-        references = self.measured_under(structure)
+        references = self.references_under(structure)
         if not prior:
             references = [replace(r, likelihood=references[0].likelihood) for r in references]
         share = 1 / len(self.experts)

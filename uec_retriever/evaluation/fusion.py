@@ -14,7 +14,7 @@ import numpy as np
 from uec_retriever.evaluation.bootstrap import Values
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.collection_encoder import EncodedCollection
-from uec_retriever.evaluation.exact import DEPTH, Ranking, barred_in, rank
+from uec_retriever.evaluation.exact import DEPTH, Ranking, mask_passages, rank
 from uec_retriever.gaussian import Array
 
 _POINTS = 300  # of the grid of weights, at most
@@ -80,7 +80,7 @@ def pool_candidates(encoded: EncodedCollection, collection: Collection, scope: s
     experts = range(len(encoded.queries.means))
     scorers = {str(k): encoded.cosine_of(k) for k in experts}
     queries = collection.queries
-    found = rank(scorers, len(queries), len(collection.ids), barred=barred_in(collection, scope))
+    found = rank(scorers, len(queries), len(collection.ids), barred=mask_passages(collection, scope))
     rows = zip(*(ranking.positions() for ranking in found.values()), strict=True)
     joined = [np.array(sorted({i for positions in row for i in positions}), dtype=np.int64) for row in rows]
     shape = (len(joined), max(len(pool) for pool in joined))

@@ -27,6 +27,7 @@ import torch
 
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.location import Location
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.evaluation.mteb_corpus import Corpus
@@ -67,16 +68,15 @@ class UECModel:
         uncertainty: bool = True,
         temperature: float | None = None,
     ) -> None:
-        ensemble = ensemble.at_temperature(temperature)
-        self.ensemble = ensemble
+        self.ensemble = ensemble.at_temperature(temperature)
         self.uncertainty = uncertainty
-        self.mteb_model_meta = model_meta(ensemble, name, uncertainty=uncertainty)
+        self.mteb_model_meta = model_meta(self.ensemble, name, uncertainty=uncertainty)
         self._corpus: Corpus | None = None
 
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        location: str | Path | Location,
         *,
         name: str | None = None,
         uncertainty: bool = True,
@@ -86,19 +86,18 @@ class UECModel:
         """The ensemble of an index; what the index holds does not matter.
 
         Args:
-            path: folder of the index.
-            name: as the class.
-            uncertainty: as the class.
-            temperature: as the class.
-            **options: as `Engine.open`.
+            location: folder of the index, or a `Location`.
+            name: `organisation/model`; made of the labels of the experts if None.
+            uncertainty: search by the uncertainty-aware similarity; by its mean if False.
+            temperature: T of the coefficients, instead of the manifest's (block layout only).
+            **options: `experts`, `device` and `trust_remote_code` of `Engine.open`.
         """
         require_mteb()
-        with Engine.open(path, **options) as engine:
+        with Engine.open(location, **options) as engine:
             model = cls(engine.ensemble, name=name, uncertainty=uncertainty, temperature=temperature)
-        known = _loader_options(
-            {"path": path, "uncertainty": uncertainty, "temperature": temperature, **options}
-        )
-        if known is not None:
+        place = str(location) if isinstance(location, Path) else location
+        known = {"location": place, "uncertainty": uncertainty, "temperature": temperature, **options}
+        if _is_json(known):  # no `Location`, which may have secrets, and no loaded experts
             model.mteb_model_meta = model_meta(
                 model.ensemble, name, uncertainty=uncertainty, loader=load_model, loader_options=known
             )
@@ -122,8 +121,8 @@ class UECModel:
             texts: a corpus that calibration pairs are made from, if the recipe has no pairs; never the
                 evaluated queries. Without either, documentation of the Python standard library serves.
             recipe: how to calibrate them.
-            name: as the class.
-            uncertainty: as the class.
+            name: `organisation/model`; made of the labels of the experts if None.
+            uncertainty: search by the uncertainty-aware similarity; by its mean if False.
             **options: `device`, `trust_remote_code`, `batch_size` and `progress` of `Engine.open_or_create`.
         """
         require_mteb()
@@ -233,29 +232,27 @@ class UECModel:
         return dict(zip(ids, found, strict=True))
 
 
-def load_model(name: str, revision: str | None = None, *, path: str, **options: Any) -> UECModel:
+def load_model(name: str, revision: str | None = None, *, location: str, **options: Any) -> UECModel:
     """What `mteb_model_meta.load_model()` calls for a model of `UECModel.open`.
 
     Raises:
         ModelMismatchError: if the index is not the one that the revision stands for.
     """
-    model = UECModel.open(path, name=name, **options)
+    model = UECModel.open(location, name=name, **options)
     if revision not in (None, model.mteb_model_meta.revision):
         raise ModelMismatchError(
-            f"the index {path} is another one by now than revision {revision} of {name}: open it anew with "
+            f"the index {location} is another one by now than revision {revision} of {name}: open it anew with "
             "UECModel.open"
         )
     return model
 
 
-def _loader_options(options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What opens the index again, for the metadata: only what JSON can hold, so no `Location`, which may have secrets."""
-    known = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+def _is_json(value: Any) -> bool:
     try:
-        json.dumps(known)
+        json.dumps(value)
     except TypeError:
-        return None
-    return known
+        return False
+    return True
 
 
 def _rows(embeddings: Any) -> torch.Tensor:

@@ -86,7 +86,7 @@ class Corpus:
                 [score_coded(self._ensemble, queries[i : i + 1], m, self._coded)[0] for i, m in each]
             )
 
-        def barred(rows: slice) -> NDArray[np.bool_] | None:
+        def mask(rows: slice) -> NDArray[np.bool_] | None:
             if among is None:
                 return None
             hidden = np.ones((rows.stop - rows.start, len(self.ids)), dtype=bool)
@@ -94,7 +94,7 @@ class Corpus:
                 hidden[row, [self._rows[i] for i in ids]] = False
             return hidden
 
-        found = rank({"": score}, len(queries), len(self.ids), k, barred=barred)[""]
+        found = rank({"": score}, len(queries), len(self.ids), k, barred=mask)[""]
         return [
             {self.ids[i]: float(s) for i, s in zip(documents, scores, strict=False)}
             for documents, scores in zip(found.positions(), found.scores, strict=True)

@@ -71,7 +71,7 @@ def encode_pages(
     batch_size = options.get("batch_size", _BATCH_SIZE)
     page: list[str] = []
     for text in texts:
-        page.append(_cleaned(text))
+        page.append(_clean(text))
         if len(page) == PAGE:
             yield _encode(ensemble, page, role, prompts, batch_size)
             page = []
@@ -114,6 +114,6 @@ def _gaussians(
     return encode(texts, batch_size=batch_size, prompts=prompts).gaussian
 
 
-def _cleaned(text: str) -> str:
+def _clean(text: str) -> str:
     """Without what no model can read: NUL characters and lone surrogates."""
     return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")

@@ -16,7 +16,7 @@ from uec_retriever.evaluation.collection import Collection, load_collection
 from uec_retriever.evaluation.expert_set import ExpertSet, fit_on_corpus
 from uec_retriever.evaluation.methods import UNIFORM, RetrievalOptions
 from uec_retriever.evaluation.metrics import NDCG, RETRIEVAL_METRICS
-from uec_retriever.evaluation.retrieval_study import Measured, RetrievalStudy
+from uec_retriever.evaluation.retrieval_study import Measurements, RetrievalStudy
 from uec_retriever.experts.expert import Expert
 
 
@@ -86,7 +86,7 @@ def train_collections(
     return found
 
 
-def summarise(measured: Sequence[Measured], options: RetrievalOptions) -> dict[str, Any]:
+def summarise(measured: Sequence[Measurements], options: RetrievalOptions) -> dict[str, Any]:
     """What JSON can hold: `sets[name]`, `mean`, `chosen`, all with 95 % bootstrap intervals over queries.
 
     Args:
@@ -108,7 +108,7 @@ def summarise(measured: Sequence[Measured], options: RetrievalOptions) -> dict[s
     }
 
 
-def _set(measured: Measured, seed: int) -> dict[str, Any]:
+def _set(measured: Measurements, seed: int) -> dict[str, Any]:
     collection, values = measured.collection, measured.values
     domains = collection.domains
     methods: dict[str, dict[str, Any]] = {}
@@ -132,7 +132,7 @@ def _set(measured: Measured, seed: int) -> dict[str, Any]:
     }
 
 
-def _mean(measured: Sequence[Measured], label: str, metric: str, seed: int) -> dict[str, Any]:
+def _mean(measured: Sequence[Measurements], label: str, metric: str, seed: int) -> dict[str, Any]:
     """Mean over sets of a method's means, queries resampled within each set."""
 
     def over_sets(method: str) -> tuple[float, Any]:

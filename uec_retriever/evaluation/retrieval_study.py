@@ -13,7 +13,7 @@ from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Values
 from uec_retriever.evaluation.collection import Collection, Query
 from uec_retriever.evaluation.collection_encoder import CollectionEncoder, EncodedCollection
-from uec_retriever.evaluation.exact import Ranking, Scorer, barred_in, rank
+from uec_retriever.evaluation.exact import Ranking, Scorer, mask_passages, rank
 from uec_retriever.evaluation.expert_set import ExpertSet, collection_pairs
 from uec_retriever.evaluation.fusion import choose_weights, pool_candidates, reciprocal_rank_fusion
 from uec_retriever.evaluation.methods import (
@@ -38,7 +38,7 @@ Metrics = Mapping[str, Values]  # metric of `RETRIEVAL_METRICS` -> `[n]`
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measurements:
     """Every method on one collection, query by query.
 
     Attributes:
@@ -90,7 +90,7 @@ class RetrievalStudy:
         self._trains: dict[int, Sequence[Collection]] = {}  # keeps them alive, so that their ids stay theirs
         self._watch = Stopwatch()
 
-    def measure(self, collection: Collection, train: Sequence[Collection] = ()) -> Measured:
+    def measure(self, collection: Collection, train: Sequence[Collection] = ()) -> Measurements:
         """Every method on a collection.
 
         Args:
@@ -131,7 +131,7 @@ class RetrievalStudy:
         values |= oracles(collection, {label: values[label] for label in labels})
         for stage, seconds in self._watch.seconds.items():
             encoded.watch.add(stage, seconds)
-        return Measured(
+        return Measurements(
             collection,
             self._scope(collection),
             labels,
@@ -146,7 +146,7 @@ class RetrievalStudy:
     def _rank(
         self, encoded: EncodedCollection, collection: Collection, scorers: Mapping[str, Scorer]
     ) -> dict[str, Ranking]:
-        barred = barred_in(collection, self._scope(collection))
+        barred = mask_passages(collection, self._scope(collection))
         sizes = (len(collection.queries), len(collection.ids))
         return rank(scorers, *sizes, barred=barred, watch=encoded.watch)
 

@@ -12,7 +12,7 @@ import numpy as np
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Values, mean_cell
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.evaluation.exact import Ranking, barred_in, rank
+from uec_retriever.evaluation.exact import Ranking, mask_passages, rank
 from uec_retriever.evaluation.metrics import TOKEN_F1, rank_metrics, token_f1
 from uec_retriever.evaluation.rerankers import Answerer, Reranker
 from uec_retriever.gaussian import Array
@@ -152,7 +152,7 @@ def search(model: BiEncoder, collection: Collection, documents: Array, scope: st
         return _unit(model.encode_query(queries[rows], show_progress_bar=False)) @ documents.T
 
     start = time.perf_counter()
-    found = rank({"": score}, len(queries), len(documents), barred=barred_in(collection, scope), block=1)
+    found = rank({"": score}, len(queries), len(documents), barred=mask_passages(collection, scope), block=1)
     return System(found[""], _per_query(start, collection))
 
 

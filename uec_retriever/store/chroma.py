@@ -20,11 +20,11 @@ from uec_retriever.gaussian import Array
 from uec_retriever.store.connection import Where, connect, connects_to, forget, guard
 from uec_retriever.store.entries import (
     Candidates,
-    keeping,
     to_candidates,
     to_metadata,
     to_record,
     variance_metadata,
+    with_predecessor,
 )
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.locks import server_lock
@@ -49,6 +49,7 @@ class ChromaStore:
         self._dimension = dimension
         self._batch = int(client.get_max_batch_size())
         self._stuck = False
+        self._closed = False
         self._reconnecting = threading.Lock()
 
     @property
@@ -70,9 +71,15 @@ class ChromaStore:
 
         Around calls to Chroma and nothing else: what fails in our own code is no fault of Chroma's.
         """
+        if self._closed:
+            raise StorageError("the index is closed: open it again")
         try:
             with guard(action, where):
                 yield
+        except NotFoundError as error:
+            raise NotAnIndexError(
+                f"the collection of the index is gone, so Chroma could not {action}: open it again"
+            ) from error
         except StorageError as error:
             settings = self.client.get_settings()
             if settings.is_persistent and isinstance(error.__cause__, InternalError | OSError):
@@ -114,6 +121,7 @@ class ChromaStore:
 
     def close(self) -> None:
         """Close the client, if it is of a kind that can be."""
+        self._closed = True
         close = getattr(self.client, "close", None)
         if close is not None:
             close()
@@ -242,7 +250,9 @@ class ChromaStore:
         for start in range(0, len(records), self._batch):
             part = records[start : start + self._batch]
             ids = [r.id for r in part]
-            metadatas: list[Any] = [to_metadata(keeping(r, replaced[r.id]), replaced[r.id]) for r in part]
+            metadatas: list[Any] = [
+                to_metadata(with_predecessor(r, replaced[r.id]), replaced[r.id]) for r in part
+            ]
             with self._guarded("write"):
                 self.collection.update(ids, metadatas=metadatas)
 

@@ -59,7 +59,7 @@ def to_record(identifier: str, text: str, metadata: Mapping[str, Any] | None) ->
     return Record(identifier, text, own, *ours)
 
 
-def keeping(record: Record, old: Record) -> Record:
+def with_predecessor(record: Record, old: Record) -> Record:
     """A record with the payload and source of its predecessor where it has none."""
     return replace(record, payload=record.payload or old.payload, source=record.source or old.source)
 
@@ -83,6 +83,8 @@ def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
     parts: list[str] = []
     while isinstance(part := metadata.get(f"{_VARIANCE}{len(parts) or ''}"), str):
         parts.append(part)
+        if len(part) != _LONGEST:  # 0.1.0 writes long ones whole, and leaves further parts as they are
+            break
     if not parts:
         raise StorageError(
             f"record {identifier!r} has no variance: something else wrote into this collection, delete that record"

@@ -21,7 +21,7 @@ from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.connection import Where
 
 Condition = dict[str, Any]
-_JOINED = ("$and", "$or")
+_JOINS = ("$and", "$or")
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
@@ -38,17 +38,17 @@ def chroma_where(where: Where | None) -> Condition | None:
         raise InvalidInputError(
             f"a filter is a dictionary such as {{'year': {{'$gte': 2020}}}}, got {where!r}"
         )
-    return _rewritten(where) if where else None
+    return _rewrite(where) if where else None
 
 
-def _rewritten(where: Where) -> Condition:
+def _rewrite(where: Where) -> Condition:
     if len(where) != 1:
         return dict(where)
     [(key, condition)] = where.items()
-    if key in _JOINED:
+    if key in _JOINS:
         if not isinstance(condition, list | tuple):
             return dict(where)
-        return {key: [_rewritten(part) if isinstance(part, Mapping) else part for part in condition]}
+        return {key: [_rewrite(part) if isinstance(part, Mapping) else part for part in condition]}
     if not isinstance(condition, Mapping):
         condition = {"$eq": condition}
     if len(condition) != 1:
@@ -59,14 +59,14 @@ def _rewritten(where: Where) -> Condition:
 
 
 def _equal(key: str, operator: str, value: Any) -> Condition:
-    value = _fitting(value)
+    value = _within_64_bits(value)
     if _is_exact(value):
         return {key: {"$eq": value}}
     return {"$and": [{key: {"$eq": value}}, {key: {"$ne": _cut(value)}}]}
 
 
 def _unequal(key: str, operator: str, value: Any) -> Condition:
-    value = _fitting(value)
+    value = _within_64_bits(value)
     if _is_exact(value):
         return {key: {"$ne": value}}
     return {"$or": [{key: {"$ne": value}}, {key: {"$eq": _cut(value)}}]}
@@ -79,16 +79,16 @@ def _of_list(key: str, operator: str, values: Any) -> Condition:
     one, join = (_equal, "$or") if operator == "$in" else (_unequal, "$and")
     exact: dict[type, list[Any]] = {}
     parts: list[Condition] = []
-    for value in map(_fitting, values):
+    for value in map(_within_64_bits, values):
         if _is_exact(value):
             exact.setdefault(type(value), []).append(value)
         else:
             parts.append(one(key, operator, value))
-    return _joined(join, [*({key: {operator: same}} for same in exact.values()), *parts])
+    return _join(join, [*({key: {operator: same}} for same in exact.values()), *parts])
 
 
 def _range(key: str, operator: str, value: Any) -> Condition:
-    value = _fitting(value)
+    value = _within_64_bits(value)
     if _is_exact(value):
         return {key: {operator: value}}
     parts: list[Condition] = [{key: {operator.rstrip("e"): value}}]
@@ -96,17 +96,17 @@ def _range(key: str, operator: str, value: Any) -> Condition:
         parts.append({key: {"$eq": _cut(value)}})
     if operator.endswith("e"):
         parts.append(_equal(key, operator, value))
-    return _joined("$or", parts)
+    return _join("$or", parts)
 
 
 def _contains(key: str, operator: str, value: Any) -> Condition:
-    value = _fitting(value)
+    value = _within_64_bits(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return {key: {operator: value}}
     forms: list[Any] = [float(value)]
     if _is_exact(value):
         forms.append(int(value))
-    return _joined("$or" if operator == "$contains" else "$and", [{key: {operator: form}} for form in forms])
+    return _join("$or" if operator == "$contains" else "$and", [{key: {operator: form}} for form in forms])
 
 
 _OPERATORS: dict[str, Callable[[str, str, Any], Condition]] = {
@@ -120,7 +120,7 @@ _OPERATORS: dict[str, Callable[[str, str, Any], Condition]] = {
 }
 
 
-def _joined(word: str, parts: Iterable[Condition]) -> Condition:
+def _join(word: str, parts: Iterable[Condition]) -> Condition:
     parts = list(parts)
     return parts[0] if len(parts) == 1 else {word: parts}  # Chroma wants at least two
 
@@ -137,7 +137,7 @@ def _cut(value: float) -> int:
     return max(_SMALLEST, min(_LARGEST, math.trunc(value)))
 
 
-def _fitting(value: Any) -> Any:
+def _within_64_bits(value: Any) -> Any:
     """An integer of more than 64 bits as a float that is no closer to 0, anything else as it is."""
     if not isinstance(value, int) or _SMALLEST <= value <= _LARGEST:
         return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chromadb.api import ClientAPI
+from chromadb.api.models.Collection import Collection
 from chromadb.errors import NotFoundError
 from filelock import FileLock, Timeout
 
@@ -18,10 +20,26 @@ from uec_retriever.errors import IndexBusyError, StorageError
 from uec_retriever.store.connection import connects_to, guard
 
 LOCK_FILE = "uec-write.lock"
-PATIENCE = 10.0  # seconds; who holds a server's lock for longer was killed, since a change takes milliseconds
+LOCK_SUFFIX = ".lock"
+LONGEST_NAME = (
+    470  # characters of a collection's name, so that those of its locks are short enough for Chroma
+)
+PATIENCE = (
+    10.0  # seconds; who holds a server's lock for longer is taken for dead, since a change takes milliseconds
+)
 _POLL = 0.05
+_OWNER = "uec:lock"
 _mutexes: dict[str, Any] = {}  # database -> reentrant lock among the threads of this process
 _held: dict[str, int] = {}  # database -> how many times over the lock's thread holds it
+
+
+def _forget() -> None:
+    """A forked child holds nothing of its parent's."""
+    _mutexes.clear()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 @contextlib.contextmanager
@@ -39,7 +57,7 @@ def write_lock(client: ClientAPI) -> Iterator[None]:
     if kind == "server":
         yield
         return
-    database = client.get_settings().persist_directory if kind == "folder" else ""
+    database = str(Path(client.get_settings().persist_directory).resolve()) if kind == "folder" else ""
     with _mutexes.setdefault(database, threading.RLock()):
         outermost = not _held.get(database)
         lock = FileLock(Path(database) / LOCK_FILE) if database and outermost else None
@@ -71,52 +89,63 @@ def server_lock(client: ClientAPI, name: str) -> Iterator[None]:
     """Exclude other clients of a server for the few milliseconds that a change of collection metadata takes.
 
     Making a collection is the one step that a server does for a single client only, so the lock is an empty one,
-    called `NAME.lock`. One that a killed client left behind is broken after `PATIENCE` seconds.
+    called `NAME.lock`. One whose holder does nothing for `PATIENCE` seconds is broken.
 
     Args:
         client: of the server.
         name: of the collection whose metadata is to change.
 
     Raises:
-        StorageError: if the server does not answer.
+        StorageError: if the server does not answer, or a collection that is no lock of ours has that name.
     """
-    lock, owner = f"{name}.lock", uuid.uuid4().hex
+    lock, owner = f"{name}{LOCK_SUFFIX}", uuid.uuid4().hex
     seen, since = "", time.monotonic()
-    while not _take(client, lock, owner):
-        holder = _holder(client, lock)
+    while (ours := _take(client, lock, owner)) is None:
+        theirs = _find(client, lock)
+        holder = "" if theirs is None else _owner(theirs, lock)
         if holder != seen:
             seen, since = holder, time.monotonic()
-        elif time.monotonic() - since > PATIENCE:
-            _drop(client, lock, holder)
+        elif theirs is not None and time.monotonic() - since > PATIENCE:
+            _discard(client, theirs)
         time.sleep(_POLL)
     try:
         yield
     finally:
-        _drop(client, lock, owner)
+        _discard(client, ours)
 
 
-def _take(client: ClientAPI, lock: str, owner: str) -> bool:
+def _take(client: ClientAPI, lock: str, owner: str) -> Collection | None:
     try:
         with guard("lock the index"):
-            client.create_collection(lock, embedding_function=None, metadata={"owner": owner})
+            return client.create_collection(lock, embedding_function=None, metadata={_OWNER: owner})
     except StorageError as error:
         if "already exists" not in str(error):
             raise
-        return False
-    return True
+        return None
 
 
-def _holder(client: ClientAPI, lock: str) -> str:
-    """Who holds a lock; nobody if it was given back meanwhile."""
+def _find(client: ClientAPI, lock: str) -> Collection | None:
+    """The lock that somebody holds; none if it was given back meanwhile."""
     try:
         with guard("lock the index"):
-            found = client.get_collection(lock, embedding_function=None)
+            return client.get_collection(lock, embedding_function=None)
     except NotFoundError:
-        return ""
-    return str((found.metadata or {}).get("owner", "?"))
+        return None
 
 
-def _drop(client: ClientAPI, lock: str, owner: str) -> None:
-    if _holder(client, lock) == owner:
-        with contextlib.suppress(NotFoundError), guard("unlock the index"):
-            client.delete_collection(lock)
+def _owner(held: Collection, lock: str) -> str:
+    owner = (held.metadata or {}).get(_OWNER)
+    if not isinstance(owner, str):
+        raise StorageError(
+            f"the server has a collection {lock!r} that is none of ours, but that name is needed to change the index: "
+            "rename it"
+        )
+    return owner
+
+
+def _discard(client: ClientAPI, lock: Collection) -> None:
+    """Delete this very lock, not one that has taken its name meanwhile: renaming goes by id, deleting by name."""
+    broken = f"{lock.name}.{uuid.uuid4().hex}"
+    with contextlib.suppress(NotFoundError), guard("unlock the index"):
+        lock.modify(name=broken)
+        client.delete_collection(broken)

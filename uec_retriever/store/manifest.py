@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from uec_retriever.data.pairs import MINIMUM_PAIRS, STANDARD_LIBRARY
-from uec_retriever.errors import FormatVersionError, NotAnIndexError
+from uec_retriever.errors import CorruptFileError, FormatVersionError, NotAnIndexError
 
 FORMAT_VERSION = 1
 _FORMAT, _MANIFEST, _FINGERPRINT = "uec:format", "uec:manifest", "uec:fingerprint"
@@ -149,6 +149,7 @@ class Manifest:
         Raises:
             NotAnIndexError: if the collection is not ours.
             FormatVersionError: if another format version wrote it.
+            CorruptFileError: if it is damaged, or of a newer version.
         """
         metadata = metadata or {}
         if _FORMAT not in metadata or _MANIFEST not in metadata:
@@ -161,11 +162,13 @@ class Manifest:
                 f"the index {name!r} has format {metadata[_FORMAT]}, this version reads {FORMAT_VERSION}: "
                 "index the corpus anew into another folder"
             )
-        fields = json.loads(metadata[_MANIFEST])
-        later = json.loads(metadata.get(_CALIBRATION, "{}"))
-        return cls(
-            experts=tuple(ExpertEntry(**entry) for entry in fields.pop("experts")),
-            confidence=metadata.get(_CONFIDENCE),
-            **later,
-            **fields,
-        )
+        try:
+            fields = json.loads(metadata[_MANIFEST])
+            later = json.loads(metadata.get(_CALIBRATION, "{}"))
+            experts = tuple(ExpertEntry(**entry) for entry in fields.pop("experts"))
+            return cls(experts=experts, confidence=metadata.get(_CONFIDENCE), **later, **fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptFileError(
+                f"the index {name!r} says of itself what this version cannot read ({error}): open it with the version "
+                "that wrote it, or index the corpus anew"
+            ) from error

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]  # precision of a local judge
+Quantize = Literal["none", "int8"]
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from uec_retriever.utility_labeler.judge import Judge
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Quantize = Literal["none", "int8"]
 
 
 @dataclass(frozen=True)

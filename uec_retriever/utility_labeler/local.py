@@ -22,8 +22,7 @@ from uec_retriever.errors import (
 )
 from uec_retriever.utility_labeler.encoding import tokenizer_fingerprint
 from uec_retriever.utility_labeler.heads import AnswerHead
-from uec_retriever.utility_labeler.judge import TokenSequence
-from uec_retriever.utility_labeler.judge_spec import Dtype, Quantize
+from uec_retriever.utility_labeler.judge import Dtype, Quantize, TokenSequence
 from uec_retriever.utility_labeler.quantized import quantize_int8
 from uec_retriever.utility_labeler.scoring import Budget, SequenceScorer
 

@@ -45,11 +45,13 @@ def _methods(result: Result, metric: str) -> Drawing:
     if reference:
         alt += f"; the baseline {reference} has {result.average(reference, metric):.3f}"
         note += f" The dashed line is the baseline, {reference}. {_INTERVALS}"
-    draw = partial(dots, _headed(result, metric), rows, kinds, reference=reference or "", named=KIND_NAMES)
+    draw = partial(
+        dots, _with_headings(result, metric), rows, kinds, reference=reference or "", named=KIND_NAMES
+    )
     return Drawing(metric_name(metric), f"{metric} by method and set", f"{alt}.", note, draw)
 
 
-def _headed(result: Result, metric: str) -> dict[str, Mapping[str, Any]]:
+def _with_headings(result: Result, metric: str) -> dict[str, Mapping[str, Any]]:
     return {"mean over sets" if n == "mean" else n: c for n, c in result.columns(metric).items()}
 
 
@@ -58,7 +60,7 @@ def _ablation(result: Result, metric: str) -> Drawing | None:
     rows = result.ablations
     columns = {
         name: {m: cells[m]["difference"] for m in rows if cells.get(m, {}).get("difference")}
-        for name, cells in _headed(result, metric).items()
+        for name, cells in _with_headings(result, metric).items()
     }
     columns = {name: cells for name, cells in columns.items() if cells}
     if not columns or result.baseline is None:

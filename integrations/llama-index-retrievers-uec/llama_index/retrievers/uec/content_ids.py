@@ -33,7 +33,7 @@ def with_content_ids(nodes: Sequence[BaseNode]) -> list[BaseNode]:
         )
         new[node.node_id] = content if not alike[content] else _digest(content, alike[content])
         alike[content] += 1
-    return [_renamed(node, new) for node in nodes]
+    return [_rename(node, new) for node in nodes]
 
 
 def with_stable_ids(documents: Sequence[Document]) -> list[Document]:
@@ -46,15 +46,17 @@ def with_stable_ids(documents: Sequence[Document]) -> list[Document]:
     ]
 
 
-def _renamed(node: BaseNode, new: Mapping[str, str]) -> BaseNode:
+def _rename(node: BaseNode, new: Mapping[str, str]) -> BaseNode:
     relationships = {
-        kind: [_related(r, new) for r in related] if isinstance(related, list) else _related(related, new)
+        kind: [_rename_relation(r, new) for r in related]
+        if isinstance(related, list)
+        else _rename_relation(related, new)
         for kind, related in node.relationships.items()
     }
     return node.model_copy(update={"id_": new[node.node_id], "relationships": relationships})
 
 
-def _related(info: RelatedNodeInfo, new: Mapping[str, str]) -> RelatedNodeInfo:
+def _rename_relation(info: RelatedNodeInfo, new: Mapping[str, str]) -> RelatedNodeInfo:
     return info.model_copy(update={"node_id": new.get(info.node_id, info.node_id)})
 
 

@@ -77,7 +77,7 @@ def node_of(identifier: str, text: str, metadata: Mapping[str, Any], payload: st
     try:
         fields = dict(kept["node"])
         restored = _metadata(metadata, kept["keys"], kept["values"])
-        cls = _class_named(kept["class"], kept["base"])
+        cls = _find_class(kept["class"], kept["base"])
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"record {identifier!r} has a damaged payload: {error!r}") from error
     if issubclass(cls, Node):
@@ -159,7 +159,7 @@ def _is_near(one: object, other: object) -> bool:
     return isinstance(one, float) and isinstance(other, float) and math.isclose(one, other, rel_tol=1e-15)
 
 
-def _class_named(name: str, base: str) -> type[BaseNode]:
+def _find_class(name: str, base: str) -> type[BaseNode]:
     known = {cls.__name__: cls for cls in _KNOWN}
     if name in known:
         return known[name]
