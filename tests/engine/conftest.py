@@ -76,7 +76,6 @@ def reopen():
     """`reopen(folder)`: open an index with nothing left in memory: models and database from disk."""
 
     def open_anew(folder, **place):
-        _systems.extend(SharedSystemClient._identifier_to_system.values())
         SharedSystemClient.clear_system_cache()
         return Engine.open(Location(folder, **place), device="cpu")
 
@@ -116,17 +115,19 @@ def import_ahead(request):
         forkserver.ensure_running()
 
 
-_systems = []
-
-
 @pytest.fixture(autouse=True)
-def sockets_are_closed():
-    """Chroma's client never closes the connections to its server, not even in `close()`."""
+def sockets_are_closed(monkeypatch):
+    """Chroma's clients never close the connections to their server, not even in `close()`."""
+    clients, real = [], FastAPI.__init__
+
+    def init(self, *args):
+        clients.append(self)
+        real(self, *args)
+
+    monkeypatch.setattr(FastAPI, "__init__", init)
     yield
-    for system in [*_systems, *SharedSystemClient._identifier_to_system.values()]:
-        for component in system._instances.values():
-            if isinstance(component, FastAPI):
-                component._session.close()
+    for client in clients:
+        client._session.close()
 
 
 @pytest.fixture(scope="session")
