@@ -1,5 +1,6 @@
 """Indexes of two tiny real experts under LlamaIndex."""
 
+import asyncio
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,6 +27,13 @@ from devtools.chroma import running_chroma
 from tests.engine.small import bert_model, load, pairs, static_model
 from uec_retriever import Engine, Recipe, fit_posterior
 from uec_retriever.laplace.files import save_posterior
+
+
+@pytest.fixture(autouse=True)
+def li_loops_are_closed(request):
+    """LlamaIndex's synchronous calls make an event loop and never close it, unless there can be none."""
+    if not asyncio.iscoroutinefunction(request.function):
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session", autouse=True)
