@@ -71,8 +71,7 @@ class ChromaStore:
 
         Around calls to Chroma and nothing else: what fails in our own code is no fault of Chroma's.
         """
-        if self._closed:
-            raise StorageError("the index is closed: open it again")
+        self._check_open()
         try:
             with guard(action, where):
                 yield
@@ -126,12 +125,13 @@ class ChromaStore:
         if close is not None:
             close()
 
-    def read_manifest(self) -> Manifest:
-        """The manifest as it is stored now.
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError("the index is closed: open it again")
 
-        Raises:
-            NotAnIndexError: if the index is gone.
-        """
+    def read_manifest(self) -> Manifest:
+        """The manifest as it is stored now; raises NotAnIndexError if the index is gone."""
+        self._check_open()
         return _read(self.client, self.collection.name)[1]
 
     def save_manifest(self, manifest: Manifest, replacing: Manifest) -> Manifest:
