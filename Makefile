@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-uae test test-oldest test-newest test-ranges coverage lint constraints benchmark clean
+.PHONY: demo demo-uae test test-random test-oldest test-newest test-ranges coverage lint constraints benchmark clean
 # tested versions; with CONSTRAINTS=/dev/null pip takes the newest that the ranges of pyproject.toml allow
 TESTED := $(shell $(PYTHON) -m devtools.constraints file)
 CONSTRAINTS ?= $(TESTED)
@@ -16,7 +16,8 @@ PIP := $(BIN)/pip install --quiet
 INSTALL = $(PIP) $(foreach file,$(CONSTRAINTS),--constraint $(file) --build-constraint $(file))
 CORE_TESTS := tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine \
 	tests/test_gaussian.py tests/test_convolution.py tests/test_similarity.py
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+ORDER ?= -p no:randomly
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ORDER)
 
 # torch first and by itself, so that nothing else chooses it; a CPU build suffices, where your index has one:
 # make TORCH="torch --extra-index-url https://download.pytorch.org/whl/cpu"
@@ -49,6 +50,11 @@ demo-uae: $(VENV)/installed-test
 
 test: $(VENV)/installed-test
 	$(PYTEST)
+
+# in an order whose seed is printed; SEED=N repeats one
+SEED ?=
+test-random:
+	$(MAKE) test ORDER="$(if $(SEED),--randomly-seed=$(SEED))"
 
 coverage: $(VENV)/installed-test
 	$(PYTEST) --cov

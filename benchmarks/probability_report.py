@@ -104,7 +104,7 @@ def _further_tables(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str,
 
 def _table(name: str, title: str, first: str, lines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     heads = list(dict.fromkeys(k for line in lines.values() for k, v in line.items() if _is_figure(v)))
-    rows = [[label, *(_shown(line.get(h)) for h in heads)] for label, line in lines.items()]
+    rows = [[label, *(_show_value(line.get(h)) for h in heads)] for label, line in lines.items()]
     return {"name": name, "title": title, "columns": [first, *heads], "rows": rows}
 
 
@@ -112,5 +112,5 @@ def _is_figure(value: object) -> bool:
     return value is None or is_number(value) or (isinstance(value, Mapping) and is_number(value.get("mean")))
 
 
-def _shown(value: Any) -> Any:
+def _show_value(value: Any) -> Any:
     return f"{number(float(value['mean']))} {interval(value)}" if isinstance(value, Mapping) else value

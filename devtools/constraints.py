@@ -78,7 +78,7 @@ def frozen() -> dict[str, str]:
     return {name: version for name, version in parse(output.splitlines()).items() if name not in IGNORED}
 
 
-def installed() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
     """Name -> version of what can be imported here, whatever brought it."""
     return {normalise(d.metadata["Name"]): d.version.split("+")[0] for d in distributions()}
 
@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> int:
         case ["check"]:
             file = constraints_file()
             problems = departures(
-                parse(file.read_text(encoding="utf-8").splitlines()), installed(), own_names()
+                parse(file.read_text(encoding="utf-8").splitlines()), installed_packages(), own_names()
             )
             for problem in problems:
                 print(problem)

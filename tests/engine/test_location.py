@@ -82,3 +82,40 @@ def test_one_of_them_and_nothing_to_open_for_an_engine(index):
         choose_engine("index", None)
     with pytest.raises(InvalidInputError, match="leave out experts and device"):
         choose_engine(engine, None, experts={}, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("Bearer SEKRET\n", "line break"),
+        ("SEKR\u00c9T", "HTTP cannot carry"),
+        (b"SEKRET", "bytes"),
+        (None, "NoneType"),
+    ],
+)
+def test_headers_that_http_cannot_carry_are_refused_unseen(value, message):
+    with pytest.raises(InvalidInputError, match=message) as refusal:
+        Location("idx", url="http://localhost:8000", headers={"Authorization": value})
+    assert "SEKR" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://localhost",
+        "http://localhost:99999",
+        "http://localhost:8000/api",
+        "http://localhost?token=x",
+    ],
+)
+def test_urls_of_no_chroma_server_are_refused(url):
+    with pytest.raises(InvalidInputError, match="none of a Chroma server"):
+        Location("idx", url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost", "localhost:8000", "http://localhost:8000/", "https://chroma.example"]
+)
+def test_urls_of_chroma_servers(url):
+    assert Location("idx", url=url).url == url

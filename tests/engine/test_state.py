@@ -180,16 +180,27 @@ def test_threads_of_one_engine_on_a_server_take_turns(make, server):
     assert engine.manifest.generation == engine.store.read_manifest().generation == 3
 
 
-def test_a_closed_index_and_one_that_is_gone_say_so(make):
+def test_an_index_that_is_gone_says_so(make):
     engine = make("static")
     engine.add(["one"])
     engine.store.client.delete_collection("uec")
     for call in (lambda: engine.search("one"), engine.count, lambda: engine.get(["x"])):
         with pytest.raises(NotAnIndexError, match="gone.*open it again"):
             call()
+
+
+def test_a_closed_index_says_so_whatever_is_asked_of_it(make):
+    engine = make("static")
+    engine.add(["one"])
     engine.close()
-    with pytest.raises(StorageError, match="the index is closed: open it again"):
-        engine.count()
+    for call in (
+        engine.count,
+        lambda: engine.search("one"),
+        lambda: engine.add(["x"]),
+        lambda: engine.recalibrate(pairs()),
+    ):
+        with pytest.raises(StorageError, match="the index is closed: open it again"):
+            call()
 
 
 def test_what_fails_to_open_or_be_made_is_closed(make, experts, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.utility_labeler.labelling_fakes import WORDS
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.utility_labeler.encoding import beginning
+from uec_retriever.utility_labeler.encoding import beginning_tokens
 from uec_retriever.utility_labeler.judge import TokenSequence
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.prompts import Prompt, default_prompts
@@ -133,7 +133,7 @@ def test_what_a_label_says(judge):
 
 
 def test_beginning_of_text_tokens_are_kept_and_endings_not(judge):
-    assert beginning(judge.tokenizer) == (2,)
+    assert beginning_tokens(judge.tokenizer) == (2,)
 
 
 def test_long_passages_are_cut_and_said_to_be_question_and_answer_stay_whole(judge, plain_loop):

@@ -156,7 +156,9 @@ class Ensemble:
             prompts: names of prompts to prefer to the experts' prompts for queries, where they have them.
         """
         encodings = [e.encode(texts, "query", batch_size=batch_size, prompts=prompts) for e in self.experts]
-        return EncodedTexts(*fuse_queries(self._calibrated(encodings), self.manifest), _truncated(encodings))
+        return EncodedTexts(
+            *fuse_queries(self._scale_variances(encodings), self.manifest), _truncation_flags(encodings)
+        )
 
     def encode_documents(
         self,
@@ -179,7 +181,7 @@ class Ensemble:
             for e in self.experts
         ]
         fused = fuse_documents([e.gaussian for e in encodings], self.manifest)
-        return EncodedTexts(*fused, _truncated(encodings))
+        return EncodedTexts(*fused, _truncation_flags(encodings))
 
     def encode_texts(
         self, texts: Sequence[str], *, batch_size: int = 32, prompts: Sequence[str] = ()
@@ -192,14 +194,16 @@ class Ensemble:
             prompts: names of prompts to put before them, where the experts have them.
         """
         encodings = [e.encode(texts, "text", batch_size=batch_size, prompts=prompts) for e in self.experts]
-        return EncodedTexts(*fuse_texts(self._calibrated(encodings), self.manifest), _truncated(encodings))
+        return EncodedTexts(
+            *fuse_texts(self._scale_variances(encodings), self.manifest), _truncation_flags(encodings)
+        )
 
-    def _calibrated(self, encodings: Sequence[Encoding]) -> list[GaussianEmbedding]:
+    def _scale_variances(self, encodings: Sequence[Encoding]) -> list[GaussianEmbedding]:
         return [
             e.gaussian.scale_variance(entry.variance_factor)
             for e, entry in zip(encodings, self.manifest.experts, strict=True)
         ]
 
 
-def _truncated(encodings: Sequence[Encoding]) -> NDArray[np.bool_]:
+def _truncation_flags(encodings: Sequence[Encoding]) -> NDArray[np.bool_]:
     return np.stack([e.truncated for e in encodings], axis=1)

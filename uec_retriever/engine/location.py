@@ -39,8 +39,8 @@ class Location:
     In a pydantic model it is serialised as `to_dict` says, and validated from that.
 
     Raises:
-        InvalidInputError: for `url` and `client` together, credentials in the url, where they would be shown, or
-            headers that are no mapping.
+        InvalidInputError: for `url` and `client` together, a url that is none of a Chroma server or has credentials,
+            which would be shown, or headers that HTTP cannot carry.
     """
 
     path: Path | None = None
@@ -59,12 +59,10 @@ class Location:
     ) -> None:
         if url is not None and client is not None:
             raise InvalidInputError("give the url of a Chroma server or a client, one of them")
-        if url is not None and "@" in urlparse(url if "//" in url else f"//{url}").netloc:
-            raise InvalidInputError(
-                "there are credentials in the url: give them as headers={'Authorization': ...}, which are not shown"
-            )
-        if headers is not None and not isinstance(headers, Mapping):
-            raise InvalidInputError(f"headers are a dictionary, got {type(headers).__name__}")
+        if url is not None:
+            _check_url(url)
+        if headers is not None:
+            _check_headers(headers)
         folder = None if path is None else Path(path).expanduser().resolve()
         values = {"path": folder, "url": url, "headers": headers, "client": client, "collection": collection}
         for name, value in values.items():
@@ -104,11 +102,42 @@ class Location:
     @property
     def plain_headers(self) -> dict[str, str]:
         """Headers as the server wants them, secrets revealed."""
-        return {
-            key: value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
-            for key, value in (self.headers or {}).items()
-        }
+        return {key: _reveal(value) for key, value in (self.headers or {}).items()}
 
     def __str__(self) -> str:
         own = None if self.client is None else "a client of your own"
         return self.url or own or str(self.path or "a temporary folder")
+
+
+def _check_url(url: str) -> None:
+    parts = urlparse(url if "//" in url else f"http://{url}")
+    if "@" in parts.netloc:
+        raise InvalidInputError(
+            "there are credentials in the url: give them as headers={'Authorization': ...}, which are not shown"
+        )
+    try:
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:  # a port out of range
+        whole = False
+    if not whole or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidInputError(
+            f"the url {url!r} is none of a Chroma server: give one such as http://localhost:8000"
+        )
+
+
+def _check_headers(headers: Mapping[str, Any]) -> None:
+    """Before a client of HTTP would refuse them, and show their values."""
+    if not isinstance(headers, Mapping):
+        raise InvalidInputError(f"headers are a dictionary, got {type(headers).__name__}")
+    for key, value in headers.items():
+        revealed = _reveal(value)
+        if not isinstance(revealed, str):
+            raise InvalidInputError(f"the header {key!r} is {type(revealed).__name__}, not a string")
+        if not (revealed.isascii() and revealed.isprintable()):
+            raise InvalidInputError(
+                f"the header {key!r} has a character that HTTP cannot carry, such as a line break at its end: strip it"
+            )
+
+
+def _reveal(value: Any) -> Any:
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else value

@@ -162,7 +162,9 @@ class Writer(Searcher):
         Only pairs are encoded. In the sum layout documents carry coefficients, so there only
         `reindex` helps; another structure or curvature needs `reindex` in either layout, because
         stored variances cannot tell a text's features. Scores change, so a calibrated confidence is
-        dropped: call `calibrate_confidence` again. Searches meanwhile are calibrated the old way throughout.
+        dropped: call `calibrate_confidence` again. Searches meanwhile are calibrated the old way throughout; other engines
+        that are open stay as they are until they write or are opened again. From now on the index is one of these
+        pairs: a recipe with others no longer agrees with it.
 
         Args:
             pairs: common calibration pairs, broad.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.utility_labeler.encoding import PromptEncoder, beginning
+from uec_retriever.utility_labeler.encoding import PromptEncoder, beginning_tokens
 from uec_retriever.utility_labeler.judge import Judge, TokenSequence
 from uec_retriever.utility_labeler.prompts import default_prompts
 
@@ -65,7 +65,7 @@ class LikelihoodReranker:
     ) -> None:
         self._judge = judge
         self._context = min(max_tokens or judge.context, judge.context)
-        self._head = (*beginning(judge.tokenizer), *self._ids("Passage:"))
+        self._head = (*beginning_tokens(judge.tokenizer), *self._ids("Passage:"))
         self._instruction = self._ids(instruction)
 
     def score(self, question: str, passages: Sequence[str]) -> list[float]:

@@ -179,7 +179,7 @@ class Expert:
         Raises:
             InvalidInputError: for a text that cannot be encoded, or no texts.
         """
-        texts = _checked(texts, role)
+        texts = _check_some(texts, role)
         self.model.eval()  # a training step elsewhere may have switched dropout on
         prompt = self.prompt(role, prompts)
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
@@ -213,7 +213,7 @@ class Expert:
             InvalidInputError: for a text that cannot be encoded, or no texts.
             NumericalError: if the model yields NaN, infinite or zero vectors.
         """
-        texts = _checked(texts, role)
+        texts = _check_some(texts, role)
         gaussians, truncated = [], []
         for start in range(0, len(texts), _CHUNK):
             chunk = self.linearise(
@@ -293,7 +293,7 @@ def check_fingerprint(expert: Expert, fingerprint: str, claim: str) -> None:
         )
 
 
-def _checked(texts: Sequence[str], role: Role) -> list[str]:
+def _check_some(texts: Sequence[str], role: Role) -> list[str]:
     checked = check_texts(texts, role)
     if not checked:
         raise InvalidInputError(f"there are no texts to encode as {role}: give at least one")

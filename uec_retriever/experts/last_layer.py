@@ -85,7 +85,7 @@ class LastLayer:
         elif self.pooling is None:
             features = capture.inputs[0].float()
         else:
-            features = self._pooled(capture)
+            features = self._pool_features(capture)
         for norm in self.text_norms:
             scale = capture.scales[norm.name]
             features = features * (1 / scale) if not features.is_sparse else _scale_rows(features, 1 / scale)
@@ -100,7 +100,7 @@ class LastLayer:
             gain = gain * derivative(self.activation, capture.output)[:, : self.dimension].cpu()
         return gain
 
-    def _pooled(self, capture: Capture) -> Tensor:
+    def _pool_features(self, capture: Capture) -> Tensor:
         assert self.pooling is not None
         tokens = capture.inputs[0]
         inverse = torch.ones((), device=tokens.device)

@@ -94,7 +94,7 @@ class LinearisedModel:
         """
         with tokenizer_lock(self.model):
             features = self.model.preprocess(texts, prompt=prompt)
-            truncated = self._truncated(texts, features, prompt)
+            truncated = self._truncation_flags(texts, features, prompt)
         with self._recorder.capture() as capture:
             self.model(batch_to_device(features, self.model.device))
         assert capture.embedding is not None
@@ -105,7 +105,7 @@ class LinearisedModel:
             truncated=truncated,
         )
 
-    def _truncated(self, texts: list[str], features: dict[str, Any], prompt: str | None) -> list[bool]:
+    def _truncation_flags(self, texts: list[str], features: dict[str, Any], prompt: str | None) -> list[bool]:
         """A text at the maximal length is tokenised again to see whether it was longer."""
         limit = self.model.max_seq_length
         if limit is None or "attention_mask" not in features:

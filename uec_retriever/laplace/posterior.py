@@ -110,7 +110,7 @@ class DiagonalPosterior(Posterior):
     @classmethod
     def from_curvature(cls, curvature: Curvature, squared_norm: float) -> DiagonalPosterior:
         """Fit lambda by marginal likelihood. `squared_norm` is |W|^2."""
-        total = _required(curvature.fisher_sum)
+        total = _require(curvature.fisher_sum)
         precision = _informed_precision(total[total.amax(dim=1) > 0], squared_norm)
         return cls(
             count=curvature.count,
@@ -163,8 +163,8 @@ class KroneckerPosterior(Posterior):
     def from_curvature(cls, curvature: Curvature, squared_norm: float) -> KroneckerPosterior:
         """Fit lambda by marginal likelihood. `squared_norm` is |W|^2."""
         count = curvature.count
-        output = _required(curvature.output_sum) / count
-        second = _required(curvature.feature_sum) / count
+        output = _require(curvature.output_sum) / count
+        second = _require(curvature.feature_sum) / count
         vectors: Tensor | None = None
         if second.ndim == 1:
             values = second
@@ -246,7 +246,7 @@ STRUCTURES: dict[str, type[DiagonalPosterior] | type[KroneckerPosterior]] = {
 }
 
 
-def _required(total: Tensor | None) -> Tensor:
+def _require(total: Tensor | None) -> Tensor:
     if total is None:
         raise InvalidInputError("no calibration pairs were added for this structure")
     return total

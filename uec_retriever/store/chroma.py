@@ -54,7 +54,7 @@ class ChromaStore:
 
     @property
     def collection(self) -> Collection:
-        """The collection, of a new client if the embedded one is stuck (see `_guarded`)."""
+        """The collection, of a new client if the embedded one is stuck (see `_call_chroma`)."""
         if self._stuck:
             with self._reconnecting:
                 if self._stuck:
@@ -66,13 +66,12 @@ class ChromaStore:
         return self._collection
 
     @contextlib.contextmanager
-    def _guarded(self, action: str, where: Where | None = None) -> Iterator[None]:
+    def _call_chroma(self, action: str, where: Where | None = None) -> Iterator[None]:
         """As `guard`; an embedded Chroma that failed, say on a full disk, hangs at the next call: drop it.
 
         Around calls to Chroma and nothing else: what fails in our own code is no fault of Chroma's.
         """
-        if self._closed:
-            raise StorageError("the index is closed: open it again")
+        self._check_open()
         try:
             with guard(action, where):
                 yield
@@ -126,12 +125,13 @@ class ChromaStore:
         if close is not None:
             close()
 
-    def read_manifest(self) -> Manifest:
-        """The manifest as it is stored now.
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError("the index is closed: open it again")
 
-        Raises:
-            NotAnIndexError: if the index is gone.
-        """
+    def read_manifest(self) -> Manifest:
+        """The manifest as it is stored now; raises NotAnIndexError if the index is gone."""
+        self._check_open()
         return _read(self.client, self.collection.name)[1]
 
     def save_manifest(self, manifest: Manifest, replacing: Manifest) -> Manifest:
@@ -155,19 +155,19 @@ class ChromaStore:
                     "want yours"
                 )
             saved = replace(manifest, generation=replacing.generation + 1)
-            with self._guarded("save the manifest"):
+            with self._call_chroma("save the manifest"):
                 self.collection.modify(metadata=dict(saved.to_metadata()))
         return saved
 
     def count(self) -> int:
         """Number of records."""
-        with self._guarded("count"):
+        with self._call_chroma("count"):
             return int(self.collection.count())
 
     def ids(self, where: Where | None = None) -> list[str]:
         """Ids of all records that match a filter, in the order they were added."""
         condition = chroma_where(where)
-        with self._guarded("read", where):
+        with self._call_chroma("read", where):
             return list(self.collection.get(where=condition, include=[])["ids"])
 
     def present(self, ids: Sequence[str]) -> list[str]:
@@ -208,7 +208,7 @@ class ChromaStore:
 
     def _get(self, ids: list[str], include: list[Any], where: Where | None = None) -> Any:
         condition = chroma_where(where)
-        with self._guarded("read", where):
+        with self._call_chroma("read", where):
             return self.collection.get(ids=ids, where=condition, include=include)
 
     def put(
@@ -239,7 +239,7 @@ class ChromaStore:
                 for r, v in zip(part, variances[rows], strict=True)
             ]
             ids, documents = [r.id for r in part], [r.text for r in part]
-            with self._guarded("write"):  # add would keep silent about an id that another writer used
+            with self._call_chroma("write"):  # add would keep silent about an id that another writer used
                 self.collection.upsert(ids, vectors[rows], metadatas, documents)
 
     def replace_metadata(self, records: Sequence[Record], replaced: Mapping[str, Record]) -> None:
@@ -253,14 +253,14 @@ class ChromaStore:
             metadatas: list[Any] = [
                 to_metadata(with_predecessor(r, replaced[r.id]), replaced[r.id]) for r in part
             ]
-            with self._guarded("write"):
+            with self._call_chroma("write"):
                 self.collection.update(ids, metadatas=metadatas)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete by ids, unknown ones passed over; returns how many records went."""
         present = self.present(ids)
         for part in self._parts(present):
-            with self._guarded("delete"):
+            with self._call_chroma("delete"):
                 self.collection.delete(ids=part)
         return len(present)
 
@@ -276,7 +276,7 @@ class ChromaStore:
         found: list[Candidates] = []
         for start in range(0, len(vectors), _QUERIES):
             part = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
-            with self._guarded("query", where):
+            with self._call_chroma("query", where):
                 result: Any = self.collection.query(
                     query_embeddings=part,
                     n_results=limit,

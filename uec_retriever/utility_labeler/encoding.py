@@ -46,7 +46,7 @@ class PromptEncoder:
         self.prompt = prompt
         self.context = context
         self._tokenizer = tokenizer
-        self._beginning = () if prompt.chat else beginning(tokenizer)
+        self._beginning = () if prompt.chat else beginning_tokens(tokenizer)
         self._offsets = lru_cache(maxsize=256)(self._token_ends)
 
     def answer(self, answer: str) -> tuple[int, ...]:
@@ -119,7 +119,7 @@ def chat_text(tokenizer: Any, text: str, system: str | None = None) -> str:
     return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
 
-def beginning(tokenizer: Any) -> tuple[int, ...]:
+def beginning_tokens(tokenizer: Any) -> tuple[int, ...]:
     """Special tokens that the tokenizer puts before a text, e.g. BOS."""
     bare = list(tokenizer(_PROBE, add_special_tokens=False)["input_ids"])
     full = list(tokenizer(_PROBE)["input_ids"])

@@ -20,7 +20,7 @@ from uec_retriever.data.records import content_id
 from uec_retriever.data.rows import check_row
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, LabelError
-from uec_retriever.utility_labeler.encoding import beginning, chat_text
+from uec_retriever.utility_labeler.encoding import beginning_tokens, chat_text
 from uec_retriever.utility_labeler.files import LineFile
 from uec_retriever.utility_labeler.judge import Judge
 from uec_retriever.utility_labeler.labeler import Labeler
@@ -171,7 +171,7 @@ def _complete(judge: Judge, texts: Sequence[str], tokens: int) -> list[str]:
     if getattr(judge.tokenizer, "chat_template", None):
         texts = [chat_text(judge.tokenizer, text) for text in texts]
     else:
-        start = beginning(judge.tokenizer)
+        start = beginning_tokens(judge.tokenizer)
     encoded = (judge.tokenizer(text, add_special_tokens=False, verbose=False) for text in texts)
     return judge.generate([[*start, *one["input_ids"]] for one in encoded], tokens)
 
