@@ -57,11 +57,12 @@ class IndexFolder:
 
     @contextlib.contextmanager
     def closing_on_errors(self) -> Iterator[None]:
-        """Close the client, unless it is the user's, if what is done inside fails."""
+        """Let go of the embedded database if what is done inside fails; connections to a server are shared."""
         try:
             yield
         except BaseException:
-            self.close()
+            if self.location.url is None:
+                self.close()
             raise
 
     def can_hold_index(self) -> bool:
