@@ -121,6 +121,12 @@ def hold_for_writing(path: str, pipe: Connection) -> None:
     engine.add_records(stream())
 
 
+def add_numbered(path: str, count: int) -> None:
+    """In another process: add the first numbered records."""
+    with Engine.open(path, device="cpu") as engine:
+        engine.add_records(numbered(count))
+
+
 def add_numbered_but_one(path: str, count: int, moment: int, reached: Event) -> None:
     """In another process: add the first numbered records, but wait for ever before the last one.
 

@@ -163,7 +163,7 @@ def test_searching_with_an_embedding_of_the_index(filled):
 
 def test_a_stored_embedding_finds_its_text(filled):
     record = filled.get()[7]
-    result = filled.search_embedding(filled.vectors([record.id])[0].tolist(), 1)
+    result = filled.search_embedding(filled.vectors_by_id([record.id])[record.id].tolist(), 1)
     assert result.hits[0].id == record.id
     assert result.hits[0].score <= 1
 
@@ -176,12 +176,13 @@ def test_embeddings_of_another_dimension_are_refused(filled, embedding):
         filled.search_embedding([float("nan")] * filled.manifest.dimension)
 
 
-def test_vectors_come_in_the_order_asked_for(filled):
+def test_vectors_are_told_by_id(filled):
     ids = [r.id for r in filled.get()[:4]]
-    vectors = filled.vectors([ids[2], "unknown", ids[0]])
-    np.testing.assert_array_equal(vectors[0], filled.vectors([ids[2]])[0])
-    assert vectors.shape == (2, filled.manifest.dimension)
-    assert filled.vectors([]).shape == (0, filled.manifest.dimension)
+    vectors = filled.vectors_by_id([ids[2], "unknown", ids[0]])
+    assert set(vectors) == {ids[2], ids[0]}
+    texts = [filled.get([i])[0].text for i in vectors]
+    np.testing.assert_allclose(filled.embed_documents(texts), list(vectors.values()), atol=1e-6)
+    assert filled.vectors_by_id([]) == {}
 
 
 def test_searching_with_several_texts_is_searching_with_their_mean(filled):
@@ -191,7 +192,7 @@ def test_searching_with_several_texts_is_searching_with_their_mean(filled):
     encoded = filled.ensemble.encode_queries(queries).gaussian
     mean, variance = encoded.mean.mean(0), encoded.variance.sum(0) / 9
     for hit in result:
-        stored = filled.vectors([hit.id])[0].astype(np.float64)
+        stored = filled.vectors_by_id([hit.id])[hit.id].astype(np.float64)
         document = filled.ensemble.encode_documents([hit.text]).gaussian.variance[0]
         expected = mean**2 @ document + variance @ stored**2 + variance @ document
         assert hit.deviation**2 == pytest.approx(expected, rel=1e-3)
@@ -285,6 +286,7 @@ def test_options_are_refused_without_a_query_as_with_one(filled, options):
 
 def test_embedding_documents_without_storing_them(filled):
     records = filled.get()[:3]
-    stored = filled.vectors([r.id for r in records])
-    np.testing.assert_allclose(filled.embed_documents([r.text for r in records]), stored, atol=1e-6)
+    stored = filled.vectors_by_id([r.id for r in records])
+    expected = [stored[r.id] for r in records]
+    np.testing.assert_allclose(filled.embed_documents([r.text for r in records]), expected, atol=1e-6)
     assert filled.embed_documents([]).shape == (0, filled.manifest.dimension)

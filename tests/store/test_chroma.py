@@ -5,7 +5,6 @@ from tests.store.small import codes, put, records, vectors
 from uec_retriever.data.records import Record, same_content
 from uec_retriever.errors import (
     InvalidInputError,
-    StorageError,
 )
 
 KINDS = {
@@ -253,10 +252,12 @@ def test_what_fails_in_our_own_code_is_no_fault_of_chroma(store):
     assert store.count() == 0
 
 
-def test_a_record_of_someone_else_is_a_clear_error(store):
+def test_a_record_of_someone_else_is_left_out_and_named(store, caplog):
+    store.put([Record("ours", "text", {})], vectors(2)[:1], ["dg=="])
     store.collection.add(ids=["x"], embeddings=vectors(1), documents=["text"])
-    with pytest.raises(StorageError, match="'x'.*something else wrote"):
-        store.query(vectors(1), 1)
+    store.collection.add(ids=["y"], embeddings=vectors(1), documents=["text"], metadatas=[{"a": 1}])
+    assert [r.id for r in store.query(vectors(1), 9)[0].records] == ["ours"]
+    assert "1 records that something else wrote" in caplog.text and "'y'" in caplog.text
 
 
 def test_a_variance_that_0_1_0_wrote_over_one_in_parts(store):

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from uec_retriever.cli import confidence, evaluate, fit, index, label, manage, search, train
+from uec_retriever.cli import check, confidence, evaluate, fit, index, label, manage, search, train
 from uec_retriever.cli.common import errors
 from uec_retriever.errors import UECError
 
@@ -32,6 +32,8 @@ app.command("train")(train.train)
 app.add_typer(evaluate.app, name="eval")
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
+app.command("check")(check.check)
+app.command("repair")(check.repair)
 app.command("recalibrate")(fit.recalibrate)
 app.command("calibrate-confidence")(confidence.calibrate_confidence)
 app.command("reindex")(index.reindex)

@@ -64,7 +64,9 @@ class Engine(Writer):
         with folder.closing_on_errors():
             ensemble = build_ensemble(folder, experts, recipe, batch_size=batch_size, progress=progress)
             with folder.write_lock():
-                store = ChromaStore.create(folder.client(), folder.location.collection, ensemble.manifest)
+                store = ChromaStore.create(
+                    folder.client(), folder.location.collection, ensemble.manifest, folder.opened_database
+                )
         return cls(ensemble, store, folder)
 
     @classmethod

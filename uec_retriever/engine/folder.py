@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import threading
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from uec_retriever.engine.location import Location
 from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
-from uec_retriever.store.connection import ClientAPI, check_client, connect, connects_to
+from uec_retriever.store.connection import ClientAPI, check_client, close, connect, connects_to
+from uec_retriever.store.graph_files import copy_database
 from uec_retriever.store.locks import write_lock
 
 
@@ -31,6 +33,7 @@ class IndexFolder:
     def __init__(self, location: Location) -> None:
         self.location = location
         self._client: ClientAPI | None = None if location.client is None else check_client(location.client)
+        self._copy: Path | None = None
         self._mutex = threading.Lock()
         self._writing = threading.RLock()  # threads of one engine take turns, on a server too
         if location.path is not None:
@@ -49,10 +52,22 @@ class IndexFolder:
         """Folder of the embedded Chroma; `chroma run --path` serves it."""
         return self.path / "chroma"
 
+    @property
+    def opened_database(self) -> Path | None:
+        """The embedded database that is opened here: `database`, or a copy if that cannot be written; None if none is."""
+        if self.location.url is not None or self.location.client is not None:
+            return None
+        with self._mutex:
+            if self._copy is None and self.can_hold_index() and not os.access(self.database, os.W_OK):
+                self._copy = Path(tempfile.mkdtemp(prefix="uec-"))
+                weakref.finalize(self, shutil.rmtree, self._copy, ignore_errors=True)
+                copy_database(self.database, self._copy)
+        return self._copy or self.database
+
     def close(self) -> None:
         """Close the client, unless it is the user's."""
         if self.location.client is None and self._client is not None:
-            self._client.close()  # type: ignore[attr-defined]
+            close(self._client)
             self._client = None
 
     @contextlib.contextmanager
@@ -93,6 +108,7 @@ class IndexFolder:
             NotAnIndexError: if `existing` and the folder holds no database.
             StorageError: if it cannot be opened.
         """
+        database = self.opened_database
         with self._mutex:
             if self._client is None:
                 if existing and not self.can_hold_index():
@@ -100,9 +116,9 @@ class IndexFolder:
                         f"there is no index in {self.path}: make one with 'uec index', or give the address of "
                         "its Chroma server if it has one (url=..., --server)"
                     )
-                if self.location.url is None:
+                if database == self.database:
                     self._make()
-                self._client = connect(self.database, self.location.url, self.location.plain_headers)
+                self._client = connect(database, self.location.url, self.location.plain_headers)
             return self._client
 
     @contextlib.contextmanager
@@ -113,7 +129,12 @@ class IndexFolder:
             IndexBusyError: if another process holds it.
             StorageError: if the folder cannot be written.
         """
-        with self._writing, write_lock(self.client()):
+        client = self.client()
+        if self._copy is not None:
+            raise StorageError(
+                f"cannot write to {self.database}: it can be searched only. Check its permissions"
+            )
+        with self._writing, write_lock(client):
             yield
 
     def _make(self) -> None:

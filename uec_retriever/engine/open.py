@@ -25,7 +25,8 @@ def open_store(location: Location) -> tuple[IndexFolder, ChromaStore, Manifest]:
     """
     folder = IndexFolder(location)
     with folder.closing_on_errors():
-        return folder, *ChromaStore.open(folder.client(existing=True), location.collection)
+        client = folder.client(existing=True)
+        return folder, *ChromaStore.open(client, location.collection, folder.opened_database)
 
 
 def load_ensemble(
@@ -81,6 +82,11 @@ def _load(entry: ExpertEntry, source: str, device: str | None, trust_remote_code
 
 
 def _with_posterior(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> Expert:
+    return attach_posterior(expert, check_posterior(entry, folder))[0]
+
+
+def check_posterior(entry: ExpertEntry, folder: IndexFolder) -> Path:
+    """The posterior file of an expert; raises CorruptFileError if it is lost or damaged."""
     path = folder.posterior_file(entry.posterior)
     if not path.is_file():
         raise CorruptFileError(
@@ -90,4 +96,4 @@ def _with_posterior(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> 
         raise CorruptFileError(
             f"the posterior {path} is damaged: copy it back from where the index was made, or index anew"
         )
-    return attach_posterior(expert, path)[0]
+    return path

@@ -15,7 +15,7 @@ from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.results import Rescoring, SearchResult
 from uec_retriever.engine.search import SearchOptions, rescore, search_encoded
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.chroma import ChromaStore
@@ -34,6 +34,7 @@ class Searcher:
     def __init__(self, ensemble: Ensemble, store: ChromaStore) -> None:
         self._ensemble = ensemble
         self.store = store
+        self._loads = store.loads()
 
     @property
     def ensemble(self) -> Ensemble:
@@ -219,7 +220,7 @@ class Searcher:
         Raises:
             InvalidInputError: for another dimension than the index's, NaN or infinity.
         """
-        options, ensemble = SearchOptions(k, where, candidates), self._ensemble
+        options, ensemble = SearchOptions(k, where, candidates), self._current()
         vector = np.atleast_2d(np.asarray(embedding, dtype=np.float32))
         if vector.shape != (1, ensemble.manifest.dimension):
             raise InvalidInputError(
@@ -238,11 +239,11 @@ class Searcher:
 
     def embed_queries(self, queries: Sequence[str]) -> Array:
         """`[n, D]` what the index is searched with, float32: means weighted by their coefficients."""
-        return self._ensemble.encode_queries(check_texts(queries, "query")).gaussian.mean
+        return self._current().encode_queries(check_texts(queries, "query")).gaussian.mean
 
     def embed_documents(self, texts: Sequence[str]) -> Array:
         """`[n, D]` what texts would be stored as, float32; they are not stored."""
-        texts, ensemble = check_texts(texts), self._ensemble
+        texts, ensemble = check_texts(texts), self._current()
         if not texts:
             return np.empty((0, ensemble.manifest.dimension), dtype=np.float32)
         return ensemble.encode_documents(texts).gaussian.mean
@@ -258,15 +259,36 @@ class Searcher:
         Raises:
             InvalidInputError: for an empty query or text.
         """
-        return rescore(self._ensemble, query, texts, batch_size=batch_size)
+        return rescore(self._current(), query, texts, batch_size=batch_size)
 
-    def vectors(self, ids: Sequence[str]) -> Array:
-        """`[n, D]` stored means of records that are there, float32; unknown ids are passed over."""
+    def vectors_by_id(self, ids: Sequence[str]) -> dict[str, Array]:
+        """Id -> `[D]` stored mean, float32, of those records that are there."""
         return self.store.vectors(ids)
+
+    def _current(self) -> Ensemble:
+        """The ensemble, calibrated as stored if another process has changed the index since.
+
+        Raises:
+            ModelMismatchError: if something else is there than what was opened.
+        """
+        loads = self.store.loads()
+        if loads != self._loads:
+            self._adopt(self.store.read_manifest())
+            self._loads = loads
+        return self._ensemble
+
+    def _adopt(self, stored: Manifest) -> None:
+        """Search from now on with the calibration that is stored, whoever stored it."""
+        if stored.fingerprint != self.manifest.fingerprint:
+            raise ModelMismatchError(
+                "the index has been made anew with other experts or posteriors: open it again"
+            )
+        if stored != self.manifest or stored.generation > self.manifest.generation:
+            self._ensemble = self._ensemble.with_manifest(stored)
 
     def _at(self, temperature: float | None) -> tuple[Ensemble, str | None]:
         """The ensemble at a temperature, and why that has no confidence, if so."""
-        ensemble = self._ensemble
+        ensemble = self._current()
         if temperature in (None, ensemble.manifest.temperature):
             return ensemble, None
         other = ensemble.at_temperature(temperature)

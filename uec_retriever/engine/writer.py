@@ -19,7 +19,7 @@ from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.recalibrate import recalibrate
 from uec_retriever.engine.results import AddReport
 from uec_retriever.engine.searcher import Searcher
-from uec_retriever.errors import InvalidInputError, ModelMismatchError
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.manifest import Manifest
@@ -47,13 +47,7 @@ class Writer(Searcher):
             ModelMismatchError: if something else is there than what was opened.
         """
         with self._folder.write_lock():
-            stored = self.store.read_manifest()
-            if stored.fingerprint != self.manifest.fingerprint:
-                raise ModelMismatchError(
-                    f"the index {self._folder.location} has been made anew with other experts or posteriors: open it again"
-                )
-            if stored != self.manifest or stored.generation > self.manifest.generation:
-                self._ensemble = self._ensemble.with_manifest(stored)
+            self._adopt(self.store.read_manifest())
             yield self._ensemble
 
     def _save(self, manifest: Manifest, ensemble: Ensemble) -> Manifest:
@@ -83,7 +77,9 @@ class Writer(Searcher):
         if where is not None and not where:
             raise InvalidInputError("an empty filter would delete every text: give one that says which")
         with self._folder.write_lock():
-            return self.store.delete(self.store.ids(where) if ids is None else ids)
+            deleted = self.store.delete(self.store.ids(where) if ids is None else ids)
+            self.store.compact()
+        return deleted
 
     def add(
         self,
@@ -141,9 +137,11 @@ class Writer(Searcher):
             StorageError: if the disk is full or the folder cannot be written.
         """
         with self._writing() as ensemble:
-            return add_records(
+            report = add_records(
                 ensemble, self.store, records, update=update, batch_size=batch_size, progress=progress
             )
+            self.store.compact()
+        return report
 
     async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
         """Add texts in a thread, so that the event loop goes on.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
-from chromadb.errors import InternalError, NotFoundError
+from chromadb.errors import NotFoundError
 
 from uec_retriever.data.records import Record
 from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
-from uec_retriever.store.connection import Where, connect, connects_to, forget, guard
+from uec_retriever.store.access import Access, access_to
+from uec_retriever.store.connection import Where, connects_to, guard
 from uec_retriever.store.entries import (
     Candidates,
     to_candidates,
@@ -38,69 +38,75 @@ class ChromaStore:
     """A collection whose records carry their variance. Safe under threads.
 
     Args:
-        client: any Chroma client.
-        collection: of the client.
+        access: to the collection.
+        name: of the collection.
         dimension: D of the stored vectors.
     """
 
-    def __init__(self, client: ClientAPI, collection: Collection, dimension: int) -> None:
-        self.client = client
-        self._collection = collection
+    def __init__(self, access: Access, name: str, dimension: int) -> None:
+        self._access = access
+        self._name = name
         self._dimension = dimension
-        self._batch = int(client.get_max_batch_size())
-        self._stuck = False
+        self._batch = int(access.client.get_max_batch_size())
         self._closed = False
-        self._reconnecting = threading.Lock()
+
+    @property
+    def client(self) -> ClientAPI:
+        """The client of the moment; an embedded one is replaced when another process has changed the index."""
+        return self._access.client
 
     @property
     def collection(self) -> Collection:
-        """The collection, of a new client if the embedded one is stuck (see `_call_chroma`)."""
-        if self._stuck:
-            with self._reconnecting:
-                if self._stuck:
-                    self.client = connect(Path(self.client.get_settings().persist_directory))
-                    self._collection = self.client.get_collection(
-                        self._collection.name, embedding_function=None
-                    )
-                    self._stuck = False
-        return self._collection
+        """The collection, for reading."""
+        with self._call_chroma("read") as collection:
+            return collection
+
+    def loads(self) -> int:
+        """How often the collection was loaded; it is loaded anew here if another process has changed it."""
+        with self._call_chroma("read"):
+            return self._access.loads
 
     @contextlib.contextmanager
-    def _call_chroma(self, action: str, where: Where | None = None) -> Iterator[None]:
-        """As `guard`; an embedded Chroma that failed, say on a full disk, hangs at the next call: drop it.
+    def _call_chroma(
+        self, action: str, where: Where | None = None, *, change: bool = False
+    ) -> Iterator[Collection]:
+        """The collection, for one call; errors as of `guard`.
 
         Around calls to Chroma and nothing else: what fails in our own code is no fault of Chroma's.
         """
-        self._check_open()
+        if self._closed:
+            raise StorageError("the index is closed: open it again")
+        access = self._access.changing() if change else self._access.reading()
         try:
-            with guard(action, where):
-                yield
+            with guard(action, where), access as collection:
+                yield collection
         except NotFoundError as error:
             raise NotAnIndexError(
                 f"the collection of the index is gone, so Chroma could not {action}: open it again"
             ) from error
-        except StorageError as error:
-            settings = self.client.get_settings()
-            if settings.is_persistent and isinstance(error.__cause__, InternalError | OSError):
-                forget(settings.persist_directory)
-                self._stuck = True
-            raise
 
     @classmethod
-    def create(cls, client: ClientAPI, name: str, manifest: Manifest) -> ChromaStore:
-        """Make an empty index. Raises StorageError if the name is taken."""
+    def create(
+        cls, client: ClientAPI, name: str, manifest: Manifest, database: Path | None = None
+    ) -> ChromaStore:
+        """Make an empty index, in a database of ours if its folder is given. Raises StorageError if the name is taken."""
         with guard("create the collection"):
-            collection = client.create_collection(
+            client.create_collection(
                 name,
                 embedding_function=None,
                 metadata=manifest.to_metadata(),
                 configuration={"hnsw": {"space": "ip", "ef_search": _SEARCH_WIDTH}},
             )
-        return cls(client, collection, manifest.dimension)
+        return cls(access_to(client, name, database), name, manifest.dimension)
 
     @classmethod
-    def open(cls, client: ClientAPI, name: str) -> tuple[ChromaStore, Manifest]:
+    def open(cls, client: ClientAPI, name: str, database: Path | None = None) -> tuple[ChromaStore, Manifest]:
         """Open an index.
+
+        Args:
+            client: any Chroma client.
+            name: of the collection.
+            database: its folder, if the client is an embedded one of ours.
 
         Returns:
             The store, and the manifest as it is stored now.
@@ -108,9 +114,10 @@ class ChromaStore:
         Raises:
             NotAnIndexError: if there is no such collection, or it is not ours.
             FormatVersionError: if another format version wrote it.
+            CorruptFileError: if vectors are lost that Chroma cannot make anew.
         """
-        collection, manifest = _read(client, name)
-        return cls(client, collection, manifest.dimension), manifest
+        manifest = read_manifest(client, name)
+        return cls(access_to(client, name, database), name, manifest.dimension), manifest
 
     @staticmethod
     def exists(client: ClientAPI, name: str) -> bool:
@@ -121,18 +128,17 @@ class ChromaStore:
     def close(self) -> None:
         """Close the client, if it is of a kind that can be."""
         self._closed = True
-        close = getattr(self.client, "close", None)
-        if close is not None:
-            close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StorageError("the index is closed: open it again")
+        self._access.close()
 
     def read_manifest(self) -> Manifest:
         """The manifest as it is stored now; raises NotAnIndexError if the index is gone."""
-        self._check_open()
-        return _read(self.client, self.collection.name)[1]
+        with self._call_chroma("open"):
+            client = self._access.client
+        return read_manifest(client, self._name)
+
+    def compact(self) -> None:
+        """Let go of what an embedded Chroma's log holds in vain, if that is much."""
+        self._access.compact()
 
     def save_manifest(self, manifest: Manifest, replacing: Manifest) -> Manifest:
         """Replace the stored manifest (only its calibration may change).
@@ -148,27 +154,27 @@ class ChromaStore:
             IndexBusyError: if another one has been stored meanwhile; nothing is changed then.
         """
         on_server = connects_to(self.client) == "server"
-        with server_lock(self.client, self.collection.name) if on_server else contextlib.nullcontext():
+        with server_lock(self.client, self._name) if on_server else contextlib.nullcontext():
             if self.read_manifest().generation != replacing.generation:
                 raise IndexBusyError(
                     "another process calibrated the index meanwhile: nothing was changed, run it again if you "
                     "want yours"
                 )
             saved = replace(manifest, generation=replacing.generation + 1)
-            with self._call_chroma("save the manifest"):
-                self.collection.modify(metadata=dict(saved.to_metadata()))
+            with self._call_chroma("save the manifest", change=True) as collection:
+                collection.modify(metadata=dict(saved.to_metadata()))
         return saved
 
     def count(self) -> int:
         """Number of records."""
-        with self._call_chroma("count"):
-            return int(self.collection.count())
+        with self._call_chroma("count") as collection:
+            return int(collection.count())
 
     def ids(self, where: Where | None = None) -> list[str]:
         """Ids of all records that match a filter, in the order they were added."""
         condition = chroma_where(where)
-        with self._call_chroma("read", where):
-            return list(self.collection.get(where=condition, include=[])["ids"])
+        with self._call_chroma("read", where) as collection:
+            return list(collection.get(where=condition, include=[])["ids"])
 
     def present(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are there, each once."""
@@ -192,14 +198,13 @@ class ChromaStore:
             if page := self.get(ids[start : start + size]):
                 yield page
 
-    def vectors(self, ids: Sequence[str]) -> Array:
-        """`[n, D]` means of the records among `ids` that are there, in that order, float32."""
-        found: dict[str, Any] = {}
+    def vectors(self, ids: Sequence[str]) -> dict[str, Array]:
+        """Id -> `[D]` mean, float32, of the records among `ids` that are there."""
+        found: dict[str, Array] = {}
         for part in self._parts(ids):
             result = self._get(part, ["embeddings"])
-            found.update(zip(result["ids"], result["embeddings"], strict=True))
-        rows = [found[i] for i in dict.fromkeys(ids) if i in found]
-        return np.asarray(rows, dtype=np.float32).reshape(len(rows), self._dimension)
+            found.update(zip(result["ids"], np.asarray(result["embeddings"], dtype=np.float32), strict=True))
+        return found
 
     def _parts(self, ids: Sequence[str]) -> Iterator[list[str]]:
         """Distinct ids, as many at a time as Chroma takes."""
@@ -208,8 +213,8 @@ class ChromaStore:
 
     def _get(self, ids: list[str], include: list[Any], where: Where | None = None) -> Any:
         condition = chroma_where(where)
-        with self._call_chroma("read", where):
-            return self.collection.get(ids=ids, where=condition, include=include)
+        with self._call_chroma("read", where) as collection:
+            return collection.get(ids=ids, where=condition, include=include)
 
     def put(
         self,
@@ -239,8 +244,9 @@ class ChromaStore:
                 for r, v in zip(part, variances[rows], strict=True)
             ]
             ids, documents = [r.id for r in part], [r.text for r in part]
-            with self._call_chroma("write"):  # add would keep silent about an id that another writer used
-                self.collection.upsert(ids, vectors[rows], metadatas, documents)
+            with self._call_chroma("write", change=True) as collection:
+                # add would keep silent about an id that another writer used
+                collection.upsert(ids, vectors[rows], metadatas, documents)
 
     def replace_metadata(self, records: Sequence[Record], replaced: Mapping[str, Record]) -> None:
         """Give records new metadata in place of what `replaced` holds; text, mean and variance stay.
@@ -253,15 +259,15 @@ class ChromaStore:
             metadatas: list[Any] = [
                 to_metadata(with_predecessor(r, replaced[r.id]), replaced[r.id]) for r in part
             ]
-            with self._call_chroma("write"):
-                self.collection.update(ids, metadatas=metadatas)
+            with self._call_chroma("write", change=True) as collection:
+                collection.update(ids, metadatas=metadatas)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete by ids, unknown ones passed over; returns how many records went."""
         present = self.present(ids)
         for part in self._parts(present):
-            with self._call_chroma("delete"):
-                self.collection.delete(ids=part)
+            with self._call_chroma("delete", change=True) as collection:
+                collection.delete(ids=part)
         return len(present)
 
     def query(self, vectors: Array, limit: int, where: Where | None = None) -> list[Candidates]:
@@ -276,8 +282,8 @@ class ChromaStore:
         found: list[Candidates] = []
         for start in range(0, len(vectors), _QUERIES):
             part = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
-            with self._call_chroma("query", where):
-                result: Any = self.collection.query(
+            with self._call_chroma("query", where) as collection:
+                result: Any = collection.query(
                     query_embeddings=part,
                     n_results=limit,
                     where=condition,
@@ -287,13 +293,14 @@ class ChromaStore:
         return found
 
 
-def _read(client: ClientAPI, name: str) -> tuple[Collection, Manifest]:
+def read_manifest(client: ClientAPI, name: str) -> Manifest:
+    """What is stored of how an index was made; raises NotAnIndexError if the collection is not there, or not ours."""
     try:
         with guard("open the collection"):
             collection = client.get_collection(name, embedding_function=None)
     except NotFoundError as error:
         raise NotAnIndexError(f"there is no collection {name!r} here: make it with 'uec index'") from error
-    return collection, Manifest.from_metadata(collection.metadata, name)
+    return Manifest.from_metadata(collection.metadata, name)
 
 
 def _columns(result: Any) -> tuple[list[Any], list[Any], list[Any]]:

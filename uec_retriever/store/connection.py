@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
+from weakref import WeakKeyDictionary
 
 import chromadb
 import httpx
 from chromadb.api import ClientAPI as ClientAPI
 from chromadb.api.shared_system_client import SharedSystemClient
-from chromadb.config import Settings
+from chromadb.config import Settings, System
 from chromadb.errors import ChromaError, InternalError, NotFoundError
 
 from uec_retriever.errors import InvalidInputError, StorageError, UECError
 
 Where = Mapping[str, Any]
+_systems: WeakKeyDictionary[ClientAPI, System] = WeakKeyDictionary()  # of our embedded clients
+_databases: WeakKeyDictionary[System, int | None] = WeakKeyDictionary()  # which file each of these has open
 
 
 def connect(
@@ -36,7 +39,7 @@ def connect(
     settings = Settings(anonymized_telemetry=False)  # clients change it: never share one
     try:
         if url is None:
-            return chromadb.PersistentClient(str(path), settings=settings)
+            return _embedded(Path(path or "."), settings)
         parts = urlparse(url if "//" in url else f"http://{url}")
         secure = parts.scheme == "https"
         return chromadb.HttpClient(
@@ -51,10 +54,23 @@ def connect(
             raise StorageError(
                 f"cannot reach a Chroma server at {url}: is 'chroma run' up? ({error})"
             ) from error
-        forget(str(path))
+        forget(Path(path or "."))
         raise StorageError(
             f"cannot open {path}: can it be written, as Chroma needs even to search? ({error}){_advice(str(error))}"
         ) from error
+
+
+def _embedded(path: Path, settings: Settings) -> ClientAPI:
+    """A client of the folder's Chroma in this process; of a new one if the database is another by now."""
+    system = system_of(path)
+    if system is not None and _databases.get(system, _number(path)) != _number(path):
+        forget(path)
+    client = chromadb.PersistentClient(str(path), settings=settings)
+    system = system_of(path)
+    if system is not None:
+        _systems[client] = system
+        _databases.setdefault(system, _number(path))
+    return client
 
 
 def check_client(client: object) -> ClientAPI:
@@ -79,9 +95,31 @@ def connects_to(client: ClientAPI) -> Literal["folder", "memory", "server"]:
     return "folder" if settings.is_persistent else "memory"
 
 
-def forget(path: str) -> None:
+def system_of(path: Path) -> System | None:
+    """The Chroma that this process has for a folder, shared by its clients."""
+    return SharedSystemClient._identifier_to_system.get(str(path))
+
+
+def forget(path: Path) -> None:
     """Have the next embedded client of a folder start anew: Chroma keeps even those that failed."""
-    SharedSystemClient._identifier_to_system.pop(path, None)
+    SharedSystemClient._identifier_to_system.pop(str(path), None)
+    SharedSystemClient._identifier_to_refcount.pop(str(path), None)
+
+
+def close(client: ClientAPI) -> None:
+    """Close a client, if it is of a kind that can be; of a Chroma that is forgotten there is nothing to close."""
+    system = _systems.get(client)
+    path = Path(client.get_settings().persist_directory)
+    if system is None or system is system_of(path):
+        getattr(client, "close", lambda: None)()
+
+
+def _number(path: Path) -> int | None:
+    """Tells a database from another that has taken its place."""
+    try:
+        return (path / "chroma.sqlite3").stat().st_ino
+    except OSError:
+        return None
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from uec_retriever.data.records import RESERVED_PREFIXES, SOURCE_KEY, Record
-from uec_retriever.errors import StorageError
 from uec_retriever.gaussian import Array
 
+_logger = logging.getLogger(__name__)
 _VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
 _LONGEST = 960  # characters under one key: just below 1,000, a record takes Chroma twice the space and time
 
@@ -43,11 +44,22 @@ class Candidates:
 def to_candidates(
     ids: list[str], texts: list[str], metadatas: list[Mapping[str, Any]], distances: list[float]
 ) -> Candidates:
-    """What a query gave, from Chroma's columns."""
+    """What a query gave, from Chroma's columns.
+
+    Left out are records deleted meanwhile, which come without metadata, and, with a warning, those of someone else.
+    """
+    variances = [_variance(metadata) for metadata in metadatas]
+    rows = [i for i, variance in enumerate(variances) if variance is not None]
+    if foreign := [ids[i] for i, v in enumerate(variances) if v is None and metadatas[i]]:
+        _logger.warning(
+            "left out %d records that something else wrote into the collection of the index, e.g. %r",
+            len(foreign),
+            foreign[0],
+        )
     return Candidates(
-        list(map(to_record, ids, texts, metadatas)),
-        1.0 - np.asarray(distances, dtype=np.float64),
-        list(map(_variance, ids, metadatas)),
+        [to_record(ids[i], texts[i], metadatas[i]) for i in rows],
+        1.0 - np.asarray([distances[i] for i in rows], dtype=np.float64),
+        [v for v in variances if v is not None],
     )
 
 
@@ -78,15 +90,12 @@ def variance_metadata(coded: str) -> dict[str, str]:
     return {f"{_VARIANCE}{i or ''}": part for i, part in enumerate(parts)}
 
 
-def _variance(identifier: str, metadata: Mapping[str, Any] | None) -> str:
+def _variance(metadata: Mapping[str, Any] | None) -> str | None:
+    """The coded variance; None where there is none."""
     metadata = metadata or {}
     parts: list[str] = []
     while isinstance(part := metadata.get(f"{_VARIANCE}{len(parts) or ''}"), str):
         parts.append(part)
         if len(part) != _LONGEST:  # 0.1.0 writes long ones whole, and leaves further parts as they are
             break
-    if not parts:
-        raise StorageError(
-            f"record {identifier!r} has no variance: something else wrote into this collection, delete that record"
-        )
-    return "".join(parts)
+    return "".join(parts) or None

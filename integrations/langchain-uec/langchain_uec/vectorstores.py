@@ -271,8 +271,10 @@ class UECVectorStore(VectorStore):
         refuse_unknown(unknown, "max_marginal_relevance_search_by_vector")
         self.engine.check_options(k)
         hits = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter).hits
-        vectors = list(self.engine.vectors([hit.id for hit in hits]))
-        chosen = maximal_marginal_relevance(np.asarray(embedding), vectors, lambda_mult, k)
+        vectors = self.engine.vectors_by_id([hit.id for hit in hits])
+        hits = [hit for hit in hits if hit.id in vectors]
+        rows: list[Any] = [vectors[hit.id] for hit in hits]
+        chosen = maximal_marginal_relevance(np.asarray(embedding), rows, lambda_mult, k)
         return [to_document(hits[i]) for i in chosen]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:

@@ -191,7 +191,7 @@ def test_a_foreign_embedding_is_not_searched_with_unless_told_to(
     retriever, engine, caplog, encoded_queries, size
 ):
     made = retriever(text_nodes(), similarity_top_k=3)
-    stored = engine.vectors(["node 7"])[0].tolist()
+    stored = engine.vectors_by_id(["node 7"])["node 7"].tolist()
     bundle = QueryBundle(QUERY, embedding=stored[:size])
     with caplog.at_level(logging.WARNING):
         found = [made.retrieve(bundle) for _ in range(2)]
@@ -220,7 +220,9 @@ def encoded_queries(monkeypatch):
 def test_an_embedding_without_text(retriever, engine):
     made = retriever(text_nodes())
     assert (
-        made.retrieve(QueryBundle("", embedding=engine.vectors(["node 3"])[0].tolist()))[0].node_id
+        made.retrieve(QueryBundle("", embedding=engine.vectors_by_id(["node 3"])["node 3"].tolist()))[
+            0
+        ].node_id
         == "node 3"
     )
     with pytest.raises(InvalidInputError, match="shape"):

@@ -70,7 +70,7 @@ async def test_searching_by_vector(store, engine):
 
 def test_document_embeddings_are_what_is_stored(store, engine):
     first = documents()[0]
-    stored = engine.vectors([first.id])
+    stored = [engine.vectors_by_id([first.id])[first.id]]
     np.testing.assert_allclose(store.embeddings.embed_documents([first.page_content]), stored, atol=1e-6)
 
 

@@ -1,0 +1,147 @@
+"""The files of Chroma's vector graph: whether they are whole, told before Chroma loads them, which may crash on torn ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import shutil
+import struct
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from uec_retriever.atomic import write_atomically
+from uec_retriever.errors import StorageError
+
+_HEADER = struct.Struct("<i6QiI3QdQ")  # hnswlib's, with Chroma's version number before it
+_FILES = ("header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
+_ROWS = 65_536  # elements looked at together
+
+
+def seal_file(database: Path, graph: str) -> Path:
+    """Beside the graph's folder: what its files were when they were last known to be whole."""
+    return database / f"uec-graph-{graph}.json"
+
+
+def seal(database: Path, graph: str) -> None:
+    """Record that the files are whole, and that the collection has changed; call it when nobody saves."""
+    write_atomically(seal_file(database, graph), json.dumps(_state(database / graph)).encode())
+
+
+def is_sealed(database: Path, graph: str) -> bool:
+    """Whether the files are those that were last known to be whole."""
+    try:
+        return bool(json.loads(seal_file(database, graph).read_bytes()) == _state(database / graph))
+    except (OSError, ValueError):
+        return False
+
+
+def remove(database: Path, graph: str) -> None:
+    """Remove the files; Chroma makes them anew from its log.
+
+    Raises:
+        StorageError: if the folder cannot be written.
+    """
+    folder = database / graph
+    try:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise StorageError(f"cannot write to {database}: {error.strerror}") from error
+
+
+def copy_database(database: Path, target: Path) -> None:
+    """A copy of a database that cannot be written, to search in: Chroma writes even then. The graphs are linked.
+
+    Args:
+        database: folder of the database.
+        target: an empty folder.
+
+    Raises:
+        StorageError: if it cannot be read, or there is no space for the copy.
+    """
+    try:
+        for entry in database.iterdir():
+            if entry.is_dir():
+                shutil.copytree(entry, target / entry.name, copy_function=os.symlink)
+            elif not entry.name.endswith(".lock"):
+                shutil.copyfile(entry, target / entry.name)
+    except OSError as error:
+        raise StorageError(f"cannot copy {database} to {target} to search in it: {error.strerror}") from error
+
+
+def _state(folder: Path) -> dict[str, list[int]]:
+    """File -> size in bytes and time of its last change in ns; nothing for a folder that is not there."""
+    if not folder.is_dir():
+        return {}
+    found = {f.name: f.stat() for f in sorted(folder.iterdir())}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
+
+
+def find_damage(folder: Path, wanted: Collection[str]) -> str | None:
+    """What is wrong with the files of a graph; None if Chroma can load them and finds all that is wanted.
+
+    Args:
+        folder: of the graph.
+        wanted: ids that must be in it.
+    """
+    if not wanted and not folder.is_dir():
+        return None
+    if lost := [name for name in _FILES if not (folder / name).is_file()]:
+        return f"the file {folder / lost[0]} is lost"
+    try:
+        labels = _Plain(io.BytesIO((folder / "index_metadata.pickle").read_bytes())).load()["id_to_label"]
+        absent = len(set(wanted) - set(labels))
+    except Exception as error:  # a torn pickle may raise anything
+        return f"the file {folder / 'index_metadata.pickle'} is damaged ({error})"
+    if absent:
+        return f"{absent} texts are not in the graph {folder}"
+    return None if _links_are_whole(folder) else f"the graph {folder} is damaged"
+
+
+class _Plain(pickle.Unpickler):
+    """Reads dictionaries, numbers and strings; runs nothing."""
+
+    def find_class(self, module: str, name: str) -> object:
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def _links_are_whole(folder: Path) -> bool:
+    """Whether sizes agree and every link leads to an element."""
+    try:
+        header = _HEADER.unpack((folder / "header.bin").read_bytes())
+    except struct.error:
+        return False
+    _, _, _, count, size, _, _, _, _, per_level, per_base, *_ = header
+    data = folder / "data_level0.bin"
+    sizes = data.stat().st_size, (folder / "length.bin").stat().st_size
+    if sizes != (count * size, count * 4) or size < 4 * per_base + 4:
+        return False
+    for start in range(0, count, _ROWS):
+        shape = (min(_ROWS, count - start), size)
+        rows = np.memmap(data, dtype=np.uint8, mode="r", offset=start * size, shape=shape)
+        if not _lead_inside(np.ascontiguousarray(rows[:, : 4 * per_base + 4]).view("<u4"), count):
+            return False
+    upper = np.fromfile(folder / "link_lists.bin", dtype="<u4")
+    lists, position = [], 0
+    for _ in range(count):
+        if position >= len(upper):
+            return False
+        words = int(upper[position]) // 4
+        if words % (per_level + 1) or position + words >= len(upper):
+            return False
+        lists.append(upper[position + 1 : position + 1 + words])
+        position += 1 + words
+    return position == len(upper) and _lead_inside(
+        np.concatenate([*lists, upper[:0]]).reshape(-1, per_level + 1), count
+    )
+
+
+def _lead_inside(lists: np.ndarray, count: int) -> bool:
+    """`[n, 1 + m]` lists, each the number of its links (in two bytes) and then as many."""
+    lengths = lists[:, 0] & 0xFFFF
+    used = np.arange(lists.shape[1] - 1) < lengths[:, None]
+    return bool((lengths < lists.shape[1]).all() and (lists[:, 1:][used] < count).all())

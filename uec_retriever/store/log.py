@@ -1,0 +1,144 @@
+"""Chroma's write-ahead log: every vector that was stored, from which Chroma rebuilds a graph that is lost.
+
+An embedded Chroma appends each change to a table of its sqlite file, and from time to time saves its graph of
+vectors (HNSW) to files of their own, which a kill can leave torn. Unless it is told to keep the log, it then
+forgets what it has saved. Here it keeps it: the log is the truth, the graph is derived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from uec_retriever.errors import NotAnIndexError, StorageError
+from uec_retriever.gaussian import Array
+
+DATABASE_FILE = "chroma.sqlite3"
+_TOPIC = "persistent://default/default/"
+_UPSERT = 2  # Chroma's number of the operation
+_SLACK = 1000  # rows that the log may have beyond twice the records
+
+
+@dataclass(frozen=True)
+class ChromaLog:
+    """The log of one collection of an embedded database.
+
+    Attributes:
+        database: folder of the database.
+        collection: id of the collection.
+        graph: id of its vector segment, the name of the folder that holds the graph's files.
+        rows: id of its metadata segment.
+    """
+
+    database: Path
+    collection: str
+    graph: str
+    rows: str
+
+    @classmethod
+    def of(cls, database: Path, name: str) -> ChromaLog:
+        """The log of the collection of that name.
+
+        Raises:
+            NotAnIndexError: if there is no such collection.
+            StorageError: if the database cannot be read.
+        """
+        with _connect(database) as connection:
+            found = connection.execute("SELECT id FROM collections WHERE name = ?", (name,)).fetchone()
+            if found is None:
+                raise NotAnIndexError(
+                    f"there is no collection {name!r} in {database}: make it with 'uec index'"
+                )
+            segments = connection.execute("SELECT scope, id FROM segments WHERE collection = ?", found)
+            scopes = dict(segments.fetchall())
+        return cls(database, found[0], scopes["VECTOR"], scopes["METADATA"])
+
+    @property
+    def _topic(self) -> str:
+        return _TOPIC + self.collection
+
+    def keep(self) -> None:
+        """Have Chroma keep the log of this database from now on."""
+        with _connect(self.database) as connection:
+            text = connection.execute("SELECT config_json_str FROM embeddings_queue_config").fetchone()[0]
+            kept = json.dumps({**json.loads(text), "automatically_purge": False})
+            connection.execute("UPDATE embeddings_queue_config SET config_json_str = ?", (kept,))
+
+    def missing(self) -> dict[str, int]:
+        """Id -> sequence number of the records whose vector is not in the log."""
+        with _connect(self.database) as connection:
+            records = connection.execute(
+                "SELECT embedding_id, seq_id FROM embeddings WHERE segment_id = ?", (self.rows,)
+            )
+            wanted = dict(records.fetchall())
+            for (logged,) in connection.execute(
+                "SELECT id FROM embeddings_queue WHERE topic = ? AND vector IS NOT NULL", (self._topic,)
+            ):
+                wanted.pop(logged, None)
+        return wanted
+
+    def count(self) -> int:
+        """How many records there are."""
+        with _connect(self.database) as connection:
+            query = "SELECT count(*) FROM embeddings WHERE segment_id = ?"
+            return int(connection.execute(query, (self.rows,)).fetchone()[0])
+
+    def write(self, ids: Iterable[str], vectors: Array, numbers: Iterable[int]) -> None:
+        """Put vectors into the log as if they had been there since their records were stored.
+
+        Args:
+            ids: n, of records.
+            vectors: `[n, D]`, float32.
+            numbers: n, the records' sequence numbers.
+        """
+        rows = [
+            (number, _UPSERT, self._topic, identifier, vector.tobytes())
+            for identifier, vector, number in zip(ids, np.asarray(vectors, "<f4"), numbers, strict=True)
+        ]
+        with _connect(self.database) as connection:
+            connection.executemany(
+                "INSERT INTO embeddings_queue (seq_id, operation, topic, id, vector, encoding) "
+                "VALUES (?, ?, ?, ?, ?, 'FLOAT32') ON CONFLICT (seq_id) DO UPDATE SET "
+                "operation = excluded.operation, vector = excluded.vector, encoding = excluded.encoding",
+                rows,
+            )
+
+    def compact(self) -> None:
+        """Drop what later rows have replaced, once that is more than half of the log.
+
+        Only rows that the saved graph has seen go, and never the last vector of a record that is there.
+        """
+        with _connect(self.database) as connection:
+            logged = connection.execute(
+                "SELECT count(*) FROM embeddings_queue WHERE topic = ?", (self._topic,)
+            ).fetchone()[0]
+            if logged <= 2 * self.count() + _SLACK:
+                return
+            connection.execute(
+                "CREATE TEMP TABLE kept AS SELECT max(q.seq_id) AS number FROM embeddings_queue q "
+                "JOIN embeddings e ON e.segment_id = ? AND e.embedding_id = q.id "
+                "WHERE q.topic = ? AND q.vector IS NOT NULL GROUP BY q.id",
+                (self.rows, self._topic),
+            )
+            connection.execute(
+                "DELETE FROM embeddings_queue WHERE topic = ? AND seq_id NOT IN (SELECT number FROM kept) "
+                "AND seq_id <= (SELECT seq_id FROM max_seq_id WHERE segment_id = ?)",
+                (self._topic, self.graph),
+            )
+
+
+@contextlib.contextmanager
+def _connect(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of our own, for one transaction; it never makes the file."""
+    try:
+        connection = sqlite3.connect(f"{(database / DATABASE_FILE).as_uri()}?mode=rw", timeout=60, uri=True)
+        with contextlib.closing(connection), connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot read the database {database}: {error}") from error
