@@ -186,13 +186,14 @@ def read_only(make, tmp_path):
         subprocess.run(["umount", "-l", folder], capture_output=True, check=False)
 
 
-def test_a_read_only_folder(read_only, reopen):
+def test_a_read_only_folder_is_searched_and_not_written(read_only, reopen):
     folder, found = read_only
     for _ in range(2):
-        with pytest.raises(
-            StorageError, match="cannot open .*can it be written, as Chroma needs even to search"
-        ):
-            reopen(folder)
+        with reopen(folder) as engine:
+            assert answers(engine, QUERIES) == found
+            for write in (lambda: engine.add(["new"]), lambda: engine.delete(["000001"])):
+                with pytest.raises(StorageError, match="cannot write to .*it can be searched only"):
+                    write()
     shutil.copytree(folder, folder.parent / "writable")
     assert answers(reopen(folder.parent / "writable"), QUERIES) == found
 

@@ -15,7 +15,7 @@ from uec_retriever.engine.open import check_posterior, load_ensemble, open_store
 from uec_retriever.errors import CorruptFileError, InvalidInputError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
-from uec_retriever.store.chroma import read_manifest
+from uec_retriever.store.access import read_manifest
 from uec_retriever.store.log import ChromaLog
 from uec_retriever.store.repair import rebuild, unreachable
 
@@ -94,7 +94,7 @@ def check_index(location: str | Path | Location, *, progress: Progress | None = 
 
 
 def count_unprotected(location: str | Path | Location) -> int:
-    """How many vectors Chroma's log does not hold, since a version before 0.3 stored them.
+    """How many vectors Chroma's log does not hold, since 0.1.0 stored them.
 
     Args:
         location: folder of the index, or a `Location` without a server or a client.
@@ -128,7 +128,7 @@ def repair_index(
 ) -> RepairReport:
     """Have an embedded index found whole: its vectors put into Chroma's log, its graph made anew from that.
 
-    Models are loaded only if vectors are lost with their graph, in an index of a version before 0.3. Interrupted,
+    Models are loaded only if vectors are lost with their graph, in an index that 0.1.0 made. Interrupted,
     it goes on the next time.
 
     Args:

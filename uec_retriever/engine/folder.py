@@ -54,14 +54,9 @@ class IndexFolder:
 
     @property
     def opened_database(self) -> Path | None:
-        """The embedded database that is opened here: `database`, or a copy if that cannot be written; None if none is."""
+        """The embedded database that the client opened: `database`, or a copy if that cannot be written; None if none."""
         if self.location.url is not None or self.location.client is not None:
             return None
-        with self._mutex:
-            if self._copy is None and self.can_hold_index() and not os.access(self.database, os.W_OK):
-                self._copy = Path(tempfile.mkdtemp(prefix="uec-"))
-                weakref.finalize(self, shutil.rmtree, self._copy, ignore_errors=True)
-                copy_database(self.database, self._copy)
         return self._copy or self.database
 
     def close(self) -> None:
@@ -108,7 +103,6 @@ class IndexFolder:
             NotAnIndexError: if `existing` and the folder holds no database.
             StorageError: if it cannot be opened.
         """
-        database = self.opened_database
         with self._mutex:
             if self._client is None:
                 if existing and not self.can_hold_index():
@@ -116,9 +110,11 @@ class IndexFolder:
                         f"there is no index in {self.path}: make one with 'uec index', or give the address of "
                         "its Chroma server if it has one (url=..., --server)"
                     )
-                if database == self.database:
+                if self.location.url is None:
                     self._make()
-                self._client = connect(database, self.location.url, self.location.plain_headers)
+                self._client = connect(
+                    self._copy or self.database, self.location.url, self.location.plain_headers
+                )
             return self._client
 
     @contextlib.contextmanager
@@ -138,6 +134,12 @@ class IndexFolder:
             yield
 
     def _make(self) -> None:
+        """The folder of the database; a copy of one that cannot be written."""
+        if self.can_hold_index() and not os.access(self.database, os.W_OK):
+            self._copy = Path(tempfile.mkdtemp(prefix="uec-"))
+            weakref.finalize(self, shutil.rmtree, self._copy, ignore_errors=True)
+            copy_database(self.database, self._copy)
+            return
         try:
             self.database.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -16,7 +16,7 @@ from chromadb.errors import NotFoundError
 from uec_retriever.data.records import Record
 from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
-from uec_retriever.store.access import Access, access_to
+from uec_retriever.store.access import Access, access_to, read_manifest
 from uec_retriever.store.connection import Where, connects_to, guard
 from uec_retriever.store.entries import (
     Candidates,
@@ -291,16 +291,6 @@ class ChromaStore:
                 )
             found += map(to_candidates, *_columns(result), result["distances"])
         return found
-
-
-def read_manifest(client: ClientAPI, name: str) -> Manifest:
-    """What is stored of how an index was made; raises NotAnIndexError if the collection is not there, or not ours."""
-    try:
-        with guard("open the collection"):
-            collection = client.get_collection(name, embedding_function=None)
-    except NotFoundError as error:
-        raise NotAnIndexError(f"there is no collection {name!r} here: make it with 'uec index'") from error
-    return Manifest.from_metadata(collection.metadata, name)
 
 
 def _columns(result: Any) -> tuple[list[Any], list[Any], list[Any]]:

@@ -106,11 +106,15 @@ def forget(path: Path) -> None:
     SharedSystemClient._identifier_to_refcount.pop(str(path), None)
 
 
+def is_current(client: ClientAPI) -> bool:
+    """Whether a client's Chroma has not been forgotten; that of a server or of the user's own never is."""
+    system = _systems.get(client)
+    return system is None or system is system_of(Path(client.get_settings().persist_directory))
+
+
 def close(client: ClientAPI) -> None:
     """Close a client, if it is of a kind that can be; of a Chroma that is forgotten there is nothing to close."""
-    system = _systems.get(client)
-    path = Path(client.get_settings().persist_directory)
-    if system is None or system is system_of(path):
+    if is_current(client):
         getattr(client, "close", lambda: None)()
 
 

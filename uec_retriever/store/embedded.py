@@ -1,0 +1,254 @@
+"""A collection of an embedded database that other processes read and write, too."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from chromadb.api import ClientAPI
+from chromadb.api.models.Collection import Collection
+from chromadb.config import System
+from chromadb.errors import InternalError
+from filelock import FileLock, Timeout
+
+from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError, StorageError
+from uec_retriever.store.connection import close, connect, forget, guard, is_current, system_of
+from uec_retriever.store.graph_files import find_damage, is_sealed, remove, seal, seal_file
+from uec_retriever.store.log import DATABASE_FILE, ChromaLog
+
+LOCK_FILE = "uec-graph.lock"
+PATIENCE = 300.0  # seconds to wait for another process that loads or saves the graph
+_SELDOM = 4.0  # times as long as loading took, a reader does not look what others have changed since
+_Stamp = tuple[int, int] | None
+_logger = logging.getLogger(__name__)
+_locks: dict[Path, tuple[Any, FileLock]] = {}  # database -> locks among threads and among processes
+os.register_at_fork(after_in_child=_locks.clear)
+
+
+@dataclass
+class _State:
+    """What an embedded Chroma of this process has loaded.
+
+    Attributes:
+        stamps: graph -> its seal file, as of when it was loaded or changed here.
+        broken: a call failed in it; it may hang at the next.
+    """
+
+    stamps: dict[str, _Stamp] = field(default_factory=dict)
+    broken: bool = False
+
+
+_states: WeakKeyDictionary[System, _State] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    client: ClientAPI
+    collection: Collection
+    graph: str
+    state: _State
+    seconds: float  # that loading took
+    since: float  # of the monotonic clock
+
+
+class EmbeddedAccess:
+    """A collection of an embedded database of ours: one process writes at a time, any number read.
+
+    Chroma holds its graph of vectors in memory, sees no other process's changes to it, and writes its files in
+    place. So whoever loads or changes the graph holds a lock for that moment, leaves a seal that says what the
+    files are when they are whole, and loads anew when the seal is another's. Files that are not as sealed were torn
+    by a kill or a full disk, or written by another program: they are removed, and Chroma makes them anew from its
+    log.
+
+    Args:
+        database: folder of the database, which is there.
+        name: of the collection.
+        client: of the database, used and closed as long as its Chroma is in use.
+
+    Raises:
+        NotAnIndexError: if there is no such collection.
+        CorruptFileError: if the graph is damaged, and the log of an older version does not hold all of it.
+        IndexBusyError: if another process loads or saves for minutes.
+    """
+
+    def __init__(self, database: Path, name: str, client: ClientAPI) -> None:
+        self._database = database
+        self._name = name
+        self._first: ClientAPI | None = client
+        self._loaded: _Loaded | None = None
+        self._loads = 0
+        self._current()
+
+    @property
+    def loads(self) -> int:
+        """How often the collection was loaded, as it is anew when another process has changed it."""
+        return self._loads
+
+    @property
+    def client(self) -> ClientAPI:
+        """The client of the moment."""
+        return self._current().client
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Collection]:
+        """The collection, for one call that reads; loaded anew if another process has changed it.
+
+        Not at every change: loading takes at most a fifth of the time. Until then texts that are gone are left
+        out, and new ones are not found yet.
+        """
+        loaded = self._current()
+        try:
+            yield loaded.collection
+        except (InternalError, OSError):
+            loaded.state.broken = True
+            raise
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Collection]:
+        """The collection as it is now, for one call that writes; if that fails, it is loaded anew."""
+        with _alone(self._database):
+            loaded = self._load()
+            try:
+                yield loaded.collection
+                seal(self._database, loaded.graph)
+            except BaseException:
+                loaded.state.broken = True
+                raise
+            loaded.state.stamps[loaded.graph] = self._stamp(loaded.graph)
+
+    def compact(self) -> None:
+        """Let go of what the log holds in vain, if that is much."""
+        with _alone(self._database):
+            ChromaLog.of(self._database, self._name).compact()
+
+    def close(self) -> None:
+        """Close the client."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            close(loaded.client)
+
+    def _current(self) -> _Loaded:
+        loaded = self._loaded
+        if loaded is not None and not loaded.state.broken:
+            seldom = time.monotonic() < loaded.since + _SELDOM * loaded.seconds
+            if self._is_known(loaded) or seldom:
+                return loaded
+        with _alone(self._database):
+            return self._load()
+
+    def _is_known(self, loaded: _Loaded) -> bool:
+        """Whether nobody else has changed the collection since the Chroma here loaded it."""
+        return not loaded.state.broken and loaded.state.stamps[loaded.graph] == self._stamp(loaded.graph)
+
+    def _load(self) -> _Loaded:
+        """The collection as it is now; the caller is alone."""
+        if self._loaded is not None and self._is_known(self._loaded):
+            return self._loaded
+        start = time.monotonic()
+        log = ChromaLog.of(self._database, self._name)
+        system, stamp = system_of(self._database), self._stamp(log.graph)
+        state = None if system is None else _states.get(system)
+        if state is not None and (state.broken or state.stamps.get(log.graph, stamp) != stamp):
+            forget(self._database)
+        stale = self._loaded is not None
+        self._loaded = None
+        client, self._first = self._first, None
+        if client is None or not is_current(client):
+            client = connect(self._database)
+        system = system_of(self._database)
+        assert system is not None
+        state = _states.setdefault(system, _State())
+        try:
+            with guard("open the collection"):
+                collection = client.get_collection(self._name, embedding_function=None)
+                if log.graph not in state.stamps:
+                    _check_graph(log)
+                    collection.count()  # loads the graph, and makes it where it is missing
+                    if not is_sealed(self._database, log.graph):
+                        seal(self._database, log.graph)
+                    state.stamps[log.graph] = self._stamp(log.graph)
+        except BaseException:
+            state.broken = True
+            raise
+        if stale:
+            gc.collect()  # the old graph may be large, and Chroma's objects hold each other
+        now = time.monotonic()
+        self._loaded = _Loaded(client, collection, log.graph, state, now - start, now)
+        self._loads += 1
+        return self._loaded
+
+    def _stamp(self, graph: str) -> _Stamp:
+        try:
+            stat = seal_file(self._database, graph).stat()
+        except OSError:
+            if not (self._database / DATABASE_FILE).is_file():
+                raise NotAnIndexError(
+                    f"the folder {self._database} is gone: open the index again where it is now"
+                ) from None
+            return None
+        return stat.st_mtime_ns, stat.st_ino
+
+
+@contextlib.contextmanager
+def without_graph(database: Path, name: str) -> Iterator[ChromaLog]:
+    """The log of a collection, to be completed; its graph is removed, to be made anew from the log the next time."""
+    with _alone(database):
+        log = ChromaLog.of(database, name)
+        _drop_graph(log)
+        yield log
+        _drop_graph(log)  # reading records meanwhile makes a part of it
+
+
+def _drop_graph(log: ChromaLog) -> None:
+    forget(log.database)
+    seal_file(log.database, log.graph).unlink(missing_ok=True)
+    remove(log.database, log.graph)
+
+
+def _check_graph(log: ChromaLog) -> None:
+    """Remove a graph that may be torn, so that Chroma makes it anew from its log."""
+    if is_sealed(log.database, log.graph):
+        return
+    log.keep()
+    folder, missing = log.database / log.graph, log.missing()
+    if not missing:
+        if folder.is_dir():
+            _logger.warning("making the graph of %d texts anew from the log of %s", log.count(), log.database)
+            remove(log.database, log.graph)
+        return
+    if damage := find_damage(folder, missing):
+        raise CorruptFileError(
+            f"{damage}, and Chroma's log does not hold {len(missing)} of {log.count()} vectors, since an older version "
+            "began the index: 'uec repair' embeds these anew"
+        )
+
+
+@contextlib.contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Exclude other threads and processes from loading or changing a graph of a database meanwhile."""
+    mutex, lock = _locks.setdefault(
+        database, (threading.RLock(), FileLock(database / LOCK_FILE, thread_local=False))
+    )
+    with mutex:
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout as error:
+            raise IndexBusyError(
+                f"another process has been loading or saving {database} for minutes: wait for it, or serve the index "
+                f"with 'chroma run --path {database}' and give its address (url=..., --server)"
+            ) from error
+        except OSError as error:
+            raise StorageError(f"cannot write to {database}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
