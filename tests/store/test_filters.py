@@ -16,7 +16,7 @@ from uec_retriever.store.connection import connect
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
-MANIFEST = Manifest((ExpertEntry("a", "/a", "f", 2, "kron", "p", 0.0, 0.0, 1.0),), "block", 0.5, "none")
+MANIFEST = Manifest((ExpertEntry("a", "/a", "f", 2, "kron", "e" * 64, 0.0, 0.0, 1.0),), "block", 0.5, "none")
 NUMBERS = (-2, -1, 0, 1, 2, 3, -1.5, -0.5, 0.5, 1.0, 1.5, 2.0, 2.5)
 LARGE = (2**62, 2**63 - 1, -(2**63), 1e22, -1e22)
 STRINGS = ("", "a", "b", "ab")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uec_retriever.data.json_text import parse_object
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
 from uec_retriever.data.texts import text_problem
-from uec_retriever.errors import CorpusError
+from uec_retriever.errors import CorpusError, InvalidInputError
 
 TEXT_SUFFIXES = (".txt", ".md")
 
@@ -184,14 +184,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise CorpusError(
-                    f"{place}: not JSON in UTF-8 ({error}): repair or remove the line"
-                ) from error
-            if not isinstance(row, dict):
-                raise CorpusError(f"{place}: a {type(row).__name__}, not a JSON object")
-            yield place, row
+                yield place, parse_object(line)
+            except InvalidInputError as error:
+                raise CorpusError(f"{place}: {error}. Repair or remove the line") from error
 
 
 def read_queries(path: Path) -> Iterator[tuple[str, str]]:
