@@ -36,11 +36,18 @@ def text_problem(text: object) -> str | None:
         return "is empty or only whitespace: drop it"
     if "\0" in text:
         return f"has a NUL character at {text.index(chr(0))}: remove it with text.replace('\\0', '')"
+    if (position := surrogate_at(text)) is not None:
+        return (
+            f"has a lone surrogate at {position}: repair it with "
+            "text.encode('utf-8', 'replace').decode('utf-8')"
+        )
+    return None
+
+
+def surrogate_at(text: str) -> int | None:
+    """Where a string has half a character, which no file can hold; None if nowhere."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return (
-            f"has a lone surrogate at {error.start}: repair it with "
-            "text.encode('utf-8', 'replace').decode('utf-8')"
-        )
+        return error.start
     return None

@@ -21,6 +21,7 @@ from uec_retriever.store.connection import Where
 from uec_retriever.store.entries import Candidates
 
 DEFAULT_CANDIDATES = 30
+_MANY = 1000
 
 
 def default_candidates(k: int) -> int:
@@ -87,6 +88,8 @@ def search_encoded(
     limit = options.limit
     if model is not None and reason is None:  # it needs as many as it was calibrated with
         limit = max(limit, model.candidates)
+    if limit > _MANY:  # Chroma takes no number beyond 32 bits
+        limit = min(limit, max(1, store.count()))
     start = time.perf_counter()
     candidates = store.query(encoded.gaussian.mean, limit, options.where)
     query_seconds = (time.perf_counter() - start) / max(1, len(queries))
