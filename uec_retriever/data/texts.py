@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 
 def check_texts(texts: Iterable[str], what: str = "text") -> list[str]:
@@ -20,6 +20,8 @@ def check_texts(texts: Iterable[str], what: str = "text") -> list[str]:
     """
     if isinstance(texts, str | bytes):
         raise InvalidInputError(f"expected a list of {what}s, got a single one: put it into a list")
+    if not isinstance(texts, Iterable):
+        raise InvalidInputError(f"expected a list of {what}s, got {show(texts)}")
     checked = list(texts)
     for position, text in enumerate(checked):
         problem = text_problem(text)

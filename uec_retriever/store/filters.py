@@ -51,7 +51,10 @@ def chroma_where(where: Where | None) -> Condition | None:
         raise InvalidInputError(
             f"a filter is a dictionary such as {{'year': {{'$gte': 2020}}}}, got {show(where)}"
         )
-    found = _rewrite(where, 1)
+    try:
+        found = _rewrite(where, 1)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"cannot apply the filter {show(where)}: {error}") from error
     if isinstance(found, bool):
         return None if found else _NOTHING
     return found
@@ -60,47 +63,45 @@ def chroma_where(where: Where | None) -> Condition | None:
 def _rewrite(where: Where, depth: int) -> Condition | bool:
     """A condition, or whether all records match or none."""
     if depth > _DEEPEST:
-        raise InvalidInputError(f"a filter has more than {_DEEPEST} filters within each other: flatten it")
+        raise InvalidInputError(f"it has more than {_DEEPEST} filters within each other: flatten it")
     return _join("$and", [_rewrite_key(key, condition, depth) for key, condition in where.items()])
 
 
 def _rewrite_key(key: object, condition: Any, depth: int) -> Condition | bool:
     if not isinstance(key, str) or surrogate_at(key) is not None:
-        raise InvalidInputError(f"a filter names keys of metadata, which are strings, got {show(key)}")
+        raise InvalidInputError(f"it names keys of metadata, which are strings, got {show(key, 40)}")
     if key in JOINS:
         if not isinstance(condition, list | tuple) or not condition:
-            raise InvalidInputError(
-                f"a filter's {key} takes a list of filters, at least one, got {show(condition)}"
-            )
+            raise InvalidInputError(f"{key} takes a list of filters, at least one")
         for part in condition:
             if not isinstance(part, Mapping):
-                raise InvalidInputError(f"a filter's {key} takes a list of filters, got {show(part)} in it")
+                raise InvalidInputError(f"{key} takes a list of filters, got {show(part, 40)} in it")
         return _join(key, [_rewrite(part, depth + 1) for part in condition])
     if key.startswith("$"):
-        raise InvalidInputError(f"a filter has no {show(key)}: it joins others with {' or '.join(JOINS)}")
+        raise InvalidInputError(f"there is no {show(key, 40)}: filters are joined with {' or '.join(JOINS)}")
     if not isinstance(condition, Mapping):
         condition = {"$eq": condition}
     if not condition:
-        raise InvalidInputError(f"a filter says nothing of {key!r}: give a value or an operator")
+        raise InvalidInputError(f"it says nothing of {show(key, 40)}: give a value or an operator")
     return _join("$and", [_rewrite_operator(key, name, value) for name, value in condition.items()])
 
 
 def _rewrite_operator(key: str, operator: object, value: Any) -> Condition | bool:
     if not isinstance(operator, str) or operator not in _OPERATORS:
         raise InvalidInputError(
-            f"a filter of {key!r} has the operator {show(operator)}: use one of {', '.join(_OPERATORS)}"
+            f"{show(key, 40)} has the operator {show(operator, 40)}: use one of {', '.join(_OPERATORS)}"
         )
-    where = f"a filter of {key!r} with {operator}"
+    where = f"{operator} of {show(key, 40)}"
     if operator in ("$in", "$nin"):
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, Collection) or isinstance(value, str | bytes | Mapping):
-            raise InvalidInputError(f"{where} takes a list of values, got {show(value)}")
+            raise InvalidInputError(f"{where} takes a list of values, got {show(value, 40)}")
         value = [_plain(item, where) for item in value]
     else:
         value = _plain(value, where)
         if operator in _RANGES and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InvalidInputError(f"{where} takes a number, got {show(value)}")
+            raise InvalidInputError(f"{where} takes a number, got {show(value, 40)}")
     return _OPERATORS[operator](key, operator, value)
 
 
@@ -110,11 +111,13 @@ def _plain(value: Any, where: str) -> str | int | float | bool:
         value = value.item()
     if not isinstance(value, str | int | float):
         remedy = ", or $in for any of several" if isinstance(value, list | tuple | set | np.ndarray) else ""
-        raise InvalidInputError(f"{where} takes a string, a number or a boolean{remedy}, got {show(value)}")
+        raise InvalidInputError(
+            f"{where} takes a string, a number or a boolean{remedy}, got {show(value, 40)}"
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidInputError(f"{where} takes finite numbers, got {value}: none other is stored")
     if isinstance(value, str) and surrogate_at(value) is not None:
-        raise InvalidInputError(f"{where} has a lone surrogate in {show(value)}: no record has one")
+        raise InvalidInputError(f"{where} has a lone surrogate in {show(value, 40)}: no record has one")
     return value
 
 
