@@ -21,7 +21,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.special import log_softmax, softmax
 
-from uec_retriever.data.numbers import check_number
+from uec_retriever.checks.numbers import check_number
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 

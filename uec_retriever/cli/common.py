@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.status import Status
 from rich.table import Column, Table
 
-from uec_retriever.data.json_text import parse_object
+from uec_retriever.checks.json_text import parse_object
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from uec_retriever.checks.json_text import parse_object
 from uec_retriever.cli.common import bar, errors, output, status
-from uec_retriever.data.json_text import parse_object
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
+from uec_retriever.checks.numbers import check_number
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
-from uec_retriever.data.numbers import check_number
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 

@@ -23,8 +23,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from uec_retriever.data.json_text import parse_object
-from uec_retriever.data.rows import FINITE_ROW, read_row
+from uec_retriever.checks.json_text import parse_object
+from uec_retriever.checks.rows import FINITE_ROW, read_row
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError, UECError, show
 from uec_retriever.gaussian import Array
 

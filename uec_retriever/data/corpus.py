@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.data.json_text import parse_object
+from uec_retriever.checks.json_text import parse_object
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
 from uec_retriever.data.texts import text_problem

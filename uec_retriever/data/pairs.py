@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from uec_retriever.data.numbers import check_whole
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.texts import check_texts, text_problem
 from uec_retriever.errors import InvalidInputError
 

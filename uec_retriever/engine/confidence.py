@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.confidence.fit import ConfidenceReport, Kind, Outcomes, check_share, fit_confidence
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.confidence.off_topic import OFF_TOPIC
@@ -23,7 +24,6 @@ from uec_retriever.confidence.queries import (
     labelled_queries,
     pair_queries,
 )
-from uec_retriever.data.numbers import check_whole
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record
 from uec_retriever.engine.ensemble import Ensemble, Progress

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from uec_retriever.data.numbers import check_number, check_whole
+from uec_retriever.checks.numbers import check_number, check_whole
 from uec_retriever.data.records import Metadata, Record
 from uec_retriever.gaussian import Array
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
-from uec_retriever.data.numbers import check_whole
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.results import Hit, Rescoring, SearchResult

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from uec_retriever.data.numbers import check_whole
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.last_layer import LastLayer

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from uec_retriever.atomic import write_atomically
-from uec_retriever.data.json_text import parse_object
-from uec_retriever.data.rows import FINITE_ROW, RowError, read_row
+from uec_retriever.checks.json_text import parse_object
+from uec_retriever.checks.rows import FINITE_ROW, RowError, read_row
 from uec_retriever.errors import (
     CorruptFileError,
     FormatVersionError,

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from uec_retriever.data.json_text import parse_object
+from uec_retriever.checks.json_text import parse_object
+from uec_retriever.checks.rows import ROW, RowError, read_row
 from uec_retriever.data.pairs import MINIMUM_PAIRS, STANDARD_LIBRARY
-from uec_retriever.data.rows import ROW, RowError, read_row
 from uec_retriever.errors import (
     CorruptFileError,
     FormatVersionError,

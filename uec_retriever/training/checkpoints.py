@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from uec_retriever.data.json_text import parse_object, read_json
-from uec_retriever.data.rows import ROW, RowError, read_row
+from uec_retriever.checks.json_text import parse_object, read_json
+from uec_retriever.checks.rows import ROW, RowError, read_row
 from uec_retriever.errors import InvalidInputError, TrainingError
 from uec_retriever.utility_labeler.files import write_json
 

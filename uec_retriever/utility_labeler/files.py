@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from uec_retriever.atomic import write_atomically
-from uec_retriever.data.json_text import parse_object
+from uec_retriever.checks.json_text import parse_object
 from uec_retriever.errors import IndexBusyError, InvalidInputError, LabelError, StorageError
 from uec_retriever.utility_labeler.labels import read_labels
 from uec_retriever.utility_labeler.questions import Pair

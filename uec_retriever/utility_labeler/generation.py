@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from uec_retriever.checks.rows import FINITE_ROW, read_row
 from uec_retriever.data.corpus import read_jsonl
 from uec_retriever.data.progress import Progress
 from uec_retriever.data.provenance import digest
 from uec_retriever.data.records import content_id
-from uec_retriever.data.rows import FINITE_ROW, read_row
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, LabelError
 from uec_retriever.utility_labeler.encoding import beginning_tokens, chat_text

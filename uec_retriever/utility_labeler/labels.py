@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from uec_retriever.data.json_text import parse_object
-from uec_retriever.data.rows import FINITE_ROW, read_row
+from uec_retriever.checks.json_text import parse_object
+from uec_retriever.checks.rows import FINITE_ROW, read_row
 from uec_retriever.errors import InvalidInputError, LabelError
 
 Source = Literal["gold", "bm25", "index", "random", "given"]

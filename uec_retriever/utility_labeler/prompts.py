@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from uec_retriever.data.rows import FINITE_ROW, read_row
+from uec_retriever.checks.rows import FINITE_ROW, read_row
 from uec_retriever.errors import InvalidInputError
 
 _PLACE = re.compile(r"\{(passage|question)\}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.data.json_text import read_json
+from uec_retriever.checks.json_text import read_json
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.report_page.results import (
     INTERVAL,

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from uec_retriever.data.json_text import DEEPEST, parse_json, parse_object, read_json
+from uec_retriever.checks.json_text import DEEPEST, parse_json, parse_object, read_json
 from uec_retriever.errors import InvalidInputError
 
 LONG = "1" * (sys.get_int_max_str_digits() + 1)

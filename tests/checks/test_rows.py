@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from uec_retriever.data.rows import FINITE_ROW, ROW, RowError, read_row
+from uec_retriever.checks.rows import FINITE_ROW, ROW, RowError, read_row
 
 
 @dataclass(frozen=True)
