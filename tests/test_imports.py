@@ -23,13 +23,14 @@ HEAVY = (
     "mteb",
 )
 # The arrows of the design: each part with what it may use, from the bottom up. The three steps do not know each other.
-FOUNDATION = ("errors", "atomic", "gaussian")
+FOUNDATION = ("errors", "atomic", "checks", "gaussian")
 STEPS = ("laplace", "convolution", "similarity")
 MAY_USE = {
     "errors": (),
     "atomic": ("errors",),
     "gaussian": ("errors",),
-    "data": ("errors",),
+    "checks": ("errors",),
+    "data": ("errors", "checks"),
     "laplace": FOUNDATION,
     "convolution": FOUNDATION,
     "similarity": FOUNDATION,

@@ -33,6 +33,22 @@ def test_bad_line_is_found_before_any_work(uec, corpus, models, tmp_path):
     assert not (tmp_path / "i").exists()
 
 
+@pytest.mark.parametrize("content", ["", "\n\n", '{"text": " "}\n'])
+def test_a_blank_corpus_on_an_index_that_is_there(uec, index, tmp_path, content):
+    blank = tmp_path / "blank.jsonl"
+    blank.write_text(content)
+    refused(uec("index", "--index", index, "--corpus", blank), "blank.jsonl is empty: it holds no text")
+
+
+@pytest.mark.parametrize(
+    "where", ["1" * 5000, '{"n": ' + "1" * 5000 + "}", "[" * 5000, "[]", "{", '{"a": {"$x": 1}}']
+)
+def test_a_filter_that_is_none(uec, index, where):
+    refused(
+        uec("search", "--index", index, "--where", where, "wing"), "--where" if "$x" not in where else "$x"
+    )
+
+
 def test_another_model_of_equal_dimension(uec, index, corpus, models):
     outcome = uec(
         "index", "--index", index, "--corpus", corpus(60),

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.status import Status
 from rich.table import Column, Table
 
+from uec_retriever.checks.json_text import parse_object
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -155,14 +156,11 @@ def parse_where(where: str | None) -> dict[str, Any] | None:
     if where is None:
         return None
     try:
-        value = json.loads(where)
-    except json.JSONDecodeError as error:
+        return parse_object(where)
+    except InvalidInputError as error:
         raise InvalidInputError(
-            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\': {error}'
+            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\', but that is {error}'
         ) from error
-    if not isinstance(value, dict):
-        raise InvalidInputError("--where takes a JSON object")
-    return value
 
 
 def print_json(value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from uec_retriever.checks.json_text import parse_object
 from uec_retriever.cli.common import bar, errors, output, status
 from uec_retriever.errors import InvalidInputError
 
@@ -61,15 +61,9 @@ def choose_prompts(
     prompts = []
     for file in files:
         try:
-            row = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            prompts.append(Prompt.from_dict(parse_object(file.read_bytes())))
+        except (OSError, InvalidInputError) as error:
             raise InvalidInputError(f"cannot read the prompt {file}: {error}") from error
-        if not isinstance(row, dict):
-            raise InvalidInputError(f"{file} is no JSON object")
-        try:
-            prompts.append(Prompt.from_dict(row))
-        except InvalidInputError as error:
-            raise InvalidInputError(f"{file}: {error}") from error
     return prompts
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.confidence.fit import ConfidenceReport, Kind, Outcomes, check_share, fit_confidence
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.confidence.off_topic import OFF_TOPIC
@@ -56,8 +57,8 @@ class ConfidenceOptions:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise InvalidInputError(f"k must be a whole number of at least 1, got {self.k!r}")
+        for name, least in (("k", 1), ("limit", 1), ("seed", 0), ("batch_size", 1)):
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), least))
         check_share(self.unanswerable)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -230,11 +229,16 @@ def _read_excluded(folder: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     if not path.is_file():
         return found
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter="\t"), start=1):
-            if len(row) < 2:
-                raise CorpusError(f"{path}, line {number}: not query-id and corpus-id, separated by a tab")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"cannot read {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        row = line.removesuffix("\r").split("\t")
+        if len(row) > 1:
             found.setdefault(row[0], set()).add(row[1])
+        elif line.strip():
+            raise CorpusError(f"{path}, line {number}: not query-id and corpus-id, separated by a tab")
     return found
 
 

@@ -29,6 +29,7 @@ from uec_retriever.store.entries import (
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
+from uec_retriever.store.reads import get_matching, matching_ids, query_matching
 
 _SEARCH_WIDTH = 200
 _QUERIES = 64  # in one call to Chroma
@@ -174,7 +175,7 @@ class ChromaStore:
         """Ids of all records that match a filter, in the order they were added."""
         condition = chroma_where(where)
         with self._call_chroma("read", where) as collection:
-            return list(collection.get(where=condition, include=[])["ids"])
+            return matching_ids(collection, condition)
 
     def present(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are there, each once."""
@@ -214,7 +215,7 @@ class ChromaStore:
     def _get(self, ids: list[str], include: list[Any], where: Where | None = None) -> Any:
         condition = chroma_where(where)
         with self._call_chroma("read", where) as collection:
-            return collection.get(ids=ids, where=condition, include=include)
+            return get_matching(collection, ids, condition, include)
 
     def put(
         self,
@@ -283,12 +284,7 @@ class ChromaStore:
         for start in range(0, len(vectors), _QUERIES):
             part = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
             with self._call_chroma("query", where) as collection:
-                result: Any = collection.query(
-                    query_embeddings=part,
-                    n_results=limit,
-                    where=condition,
-                    include=["documents", "metadatas", "distances"],
-                )
+                result: Any = query_matching(collection, part, limit, condition)
             found += map(to_candidates, *_columns(result), result["distances"])
         return found
 

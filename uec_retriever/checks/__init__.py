@@ -1,0 +1,1 @@
+"""What comes from outside is checked: numbers, JSON, and rows of JSON as frozen values."""
