@@ -2,10 +2,12 @@
 
 What the similarity guarantees, whatever the variances are (`similarity`):
 
-- its deviation is at most 1;
-- a candidate with m = 1, that is one whose embedding is the query's, has deviation 0 and score 1, and none scores higher;
-- variances let a candidate fall behind another of smaller |m| or lower m only where their means differ by at most
-  `pi / 16 |m| v <= v / 5`, with the v of the one that the discount drew nearer to 0.
+- Its deviation is at most 1.
+- A candidate with m = 1, whose embedding is the query's, has deviation 0 and score 1, and none scores higher. So the
+  text itself ranks first, alone or beside texts of the same embedding, where queries and documents are embedded alike
+  (no prompts that differ) by every expert; in the sum layout, also where their coefficients are alike.
+- A candidate falls behind one of lower m only if their means differ by at most `pi / 16 |m| v`, less than v / 5, with
+  the smaller of the two |m|, and the v of the one that falls (of the one that rises, where the means are negative).
 """
 
 from __future__ import annotations
