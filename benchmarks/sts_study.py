@@ -26,7 +26,7 @@ from uec_retriever.evaluation.fusion import best_weights
 from uec_retriever.evaluation.methods import ABLATIONS, UEC, UNIFORM, WEIGHTED
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
-from uec_retriever.similarity import paired_moments, probit_score
+from uec_retriever.similarity import paired_moments, similarity
 from uec_retriever.store.manifest import Manifest
 
 
@@ -159,7 +159,7 @@ def uec_scores(
             (convolve_block(b, pi_b), convolve_block(a)),
         ]
     moments = [paired_moments(x, y) for x, y in directions]
-    scores = [probit_score(m, v) for m, v in moments]
+    scores = [similarity(m, v)[0] for m, v in moments]
     mean, variance, score = (
         np.asarray(np.mean(side, axis=0, dtype=np.float64)) for side in (*zip(*moments, strict=True), scores)
     )

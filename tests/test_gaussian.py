@@ -180,3 +180,21 @@ def test_arguments_have_the_names_of_the_mathematics():
     assert both.variance.tolist() == [[1, 1]]
     with pytest.raises(FrozenInstanceError):
         both.mean = np.zeros((1, 2))
+
+
+def test_bounded_variances_have_a_trace_of_at_most_one_and_keep_their_shape():
+    mean = np.eye(3)
+    variance = np.array([[0.1, 0.2, 0.3], [0.5, 0.5, 0.0], [300.0, 100.0, 0.0]])
+    got = GaussianEmbedding(mean, variance).bounded()
+    np.testing.assert_allclose(got.variance, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.0], [0.75, 0.25, 0.0]])
+    np.testing.assert_array_equal(got.mean, mean)
+    small = GaussianEmbedding(mean, variance / 1000)
+    assert small.bounded() is small
+
+
+def test_bounded_factors_are_those_of_the_written_out_variance():
+    kept = GaussianEmbedding(np.ones((4, 6)), factors())
+    dense = GaussianEmbedding(np.ones((4, 6)), kept.variance)
+    assert (kept.trace > 1).any()
+    np.testing.assert_allclose(kept.bounded().variance, dense.bounded().variance)
+    assert isinstance(kept.bounded().spread, FactoredVariance)

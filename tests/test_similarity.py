@@ -14,7 +14,14 @@ from scipy.stats import norm
 
 import uec_retriever
 from uec_retriever.gaussian import GaussianEmbedding, normalise
-from uec_retriever.similarity import moments, paired_moments, probit_score, unit_score, wasserstein2_squared
+from uec_retriever.similarity import (
+    moments,
+    paired_moments,
+    probit_score,
+    similarity,
+    unit_score,
+    wasserstein2_squared,
+)
 
 D = 6
 
@@ -163,3 +170,75 @@ def test_first_order_score_is_the_cosine_as_half_a_squared_distance():
     queries, candidates = gaussians(3, scale=0), gaussians(4, seed=1, scale=0)
     score = probit_score(*moments(queries, candidates))
     np.testing.assert_allclose(score, 1 - wasserstein2_squared(queries, candidates) / 2, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(-1, 1))
+def test_the_bound_of_the_variance_is_reached_by_a_coin_with_that_mean(mean):
+    outcomes, chances = np.array([-1.0, 1.0]), np.array([(1 - mean) / 2, (1 + mean) / 2])
+    variance = chances @ outcomes**2 - (chances @ outcomes) ** 2
+    score, deviation = similarity(np.array([mean]), np.array([1e6]))
+    assert deviation[0] ** 2 == pytest.approx(max(0, variance), abs=1e-12)
+    assert score[0] == pytest.approx(mean / np.sqrt(1 + np.pi * max(0, variance) / 8), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 8), st.integers(0, 1000))
+def test_no_unit_vectors_have_more_variance_than_the_bounds(dimension, seed):
+    random = np.random.default_rng(seed)
+    sides = [random.standard_normal((9, dimension)) + random.uniform(0, 3) for _ in range(2)]
+    q, c = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides)
+    s = (q * c).sum(axis=1)
+    assert s.var() <= 1 - s.mean() ** 2 + 1e-12
+    assert q.var(axis=0).sum() <= 1
+
+
+def test_ordinary_variances_stay_as_they_are():
+    mean, variance = np.array([0.9, -0.5, 0.0]), np.array([0.01, 0.2, 0.99])
+    score, deviation = similarity(mean, variance)
+    np.testing.assert_array_equal(score, probit_score(mean, variance))
+    np.testing.assert_array_equal(deviation, np.sqrt(variance))
+
+
+ANY_VARIANCE = st.floats(-12, 6).map(lambda exponent: 10.0**exponent)
+
+
+@st.composite
+def crowds(draw):
+    """Unit Gaussians of any variances, near one another or far, and the position of one."""
+    dimension, number = draw(st.integers(1, 12)), draw(st.integers(2, 10))
+    random = np.random.default_rng(draw(st.integers(0, 10_000)))
+    mean = random.standard_normal(dimension) + draw(ANY_VARIANCE) * random.standard_normal(
+        (number, dimension)
+    )
+    scales = np.array(draw(st.lists(ANY_VARIANCE, min_size=number, max_size=number)))
+    variance = scales[:, None] * random.uniform(0, 1, (number, dimension))
+    unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    return GaussianEmbedding(unit, variance), draw(st.integers(0, number - 1))
+
+
+@settings(deadline=None, max_examples=300)
+@given(crowds(), st.booleans())
+def test_the_text_itself_ranks_first_whatever_the_variances(crowd, bounded):
+    texts, itself = crowd
+    texts = texts.bounded() if bounded else texts
+    (score,), (deviation,) = similarity(*moments(texts[[itself]], texts))
+    assert score[itself] == pytest.approx(1, abs=1e-12)
+    assert score[itself] >= score.max() - 1e-12
+    assert (deviation >= 0).all() and (deviation <= 1).all()
+
+
+@settings(deadline=None, max_examples=300)
+@given(crowds())
+def test_variances_move_no_rank_by_more_than_the_deviation_allows(crowd):
+    texts, itself = crowd
+    mean, variance = (rows[0] for rows in moments(texts[[itself]], texts))
+    score, deviation = similarity(mean, variance)
+    for better in range(len(texts)):
+        for worse in range(len(texts)):
+            if mean[better] > mean[worse] and score[better] < score[worse]:
+                nearest = min(abs(mean[better]), abs(mean[worse]))
+                drawn = deviation[better if mean[better] > 0 else worse]
+                lead = mean[better] - mean[worse]
+                assert lead <= np.pi / 16 * nearest * drawn**2 + 1e-12
+                assert lead <= drawn**2 / 5 + 1e-12

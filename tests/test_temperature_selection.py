@@ -52,6 +52,25 @@ def test_pair_likelihood_of_noise_is_that_of_guessing():
     assert pair_likelihood(queries, unrelated).mean == pytest.approx(-np.log(32), abs=0.05)
 
 
+@pytest.mark.parametrize("pairs", [16, 39, 640])
+@pytest.mark.parametrize("dimension", [8, 384])
+def test_pairs_without_signal_are_found_and_others_kept(pairs, dimension):
+    """16 unrelated pairs tell at most a few per cent of what they could, whatever the seed."""
+    for seed in range(0, 60, 2):
+        queries, positives = unit_pairs(pairs, dimension=dimension, seed=seed)
+        _, unrelated = unit_pairs(pairs, dimension=dimension, seed=seed + 1)
+        assert not pair_likelihood(queries, unrelated).informative
+        assert pair_likelihood(queries, positives).informative
+
+
+def test_what_pairs_tell_is_one_without_error_and_zero_for_guesses():
+    sure = pair_likelihood(np.eye(30), np.eye(30))
+    assert sure.told == pytest.approx(1, abs=1e-6)
+    alike = pair_likelihood(np.ones((23, 4)), np.ones((23, 4)), candidates=7)
+    assert alike.chance == pytest.approx(-(16 * np.log(8) + 7 * np.log(7)) / 23)
+    assert alike.told == pytest.approx(0, abs=1e-12) and not alike.informative
+
+
 def test_choose_temperature_takes_the_highest_within_one_standard_error_of_the_best():
     best = np.full(100, -1.0)
     swing = np.where(np.arange(100) % 2, 1.0, -1.0)  # deviation 1: a standard error of 0.1

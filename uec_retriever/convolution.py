@@ -29,6 +29,7 @@ Layout = Literal["block", "sum"]
 Uncertainty = Literal["log", "raw"]
 LAYOUTS: tuple[Layout, ...] = ("block", "sum")
 _TAUS = np.geomspace(0.005, 0.5, 41)
+_INFORMATIVE = 0.1  # of what pairs could tell
 
 
 def coefficients(
@@ -177,15 +178,32 @@ class PairLikelihood:
     Attributes:
         values: `[n]` log softmax of the positive among its group, nats, <= 0.
         tau: the temperature at which their mean is highest, so that compressed cosines cost nothing.
+        chance: mean log-likelihood of a guess, `-log(group size)`.
     """
 
     values: Array
     tau: float
+    chance: float
 
     @property
     def mean(self) -> float:
         """Mean log-likelihood of a pair."""
         return float(self.values.mean())
+
+    @property
+    def told(self) -> float:
+        """How much of what could be told the embeddings tell: 0 (or a little below) for guesses, 1 for no error."""
+        return 1 - self.mean / self.chance
+
+    @property
+    def informative(self) -> bool:
+        """Whether the pairs belong together in any way that the embeddings see.
+
+        The limit of a tenth lies between what was measured on pairs without signal (-.03 to .04, whatever
+        their number) and on first sentences, titles and halves of ordinary corpora (.34 to .86). Where the pairs
+        are not informative, a variance scale tells how far apart any two texts are, not two that mean the same.
+        """
+        return self.told > _INFORMATIVE
 
 
 def pair_likelihood(queries: Array, positives: Array, *, candidates: int = 32) -> PairLikelihood:
@@ -198,9 +216,10 @@ def pair_likelihood(queries: Array, positives: Array, *, candidates: int = 32) -
     """
     groups = np.array_split(np.arange(len(queries)), max(1, len(queries) // candidates))
     cosines = [(queries[g] @ positives[g].T).astype(np.float64) for g in groups]
+    chance = -float(np.repeat([np.log(len(g)) for g in groups], [len(g) for g in groups]).mean())
     tried = [
         PairLikelihood(
-            np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines]), float(tau)
+            np.concatenate([np.diagonal(log_softmax(c / tau, axis=1)) for c in cosines]), float(tau), chance
         )
         for tau in _TAUS
     ]

@@ -112,6 +112,18 @@ class GaussianEmbedding:
         """The same means under `factor` >= 0 times the variance."""
         return GaussianEmbedding(self.mean, self.spread * np.float32(factor))
 
+    def bounded(self) -> GaussianEmbedding:
+        """The same means, each text's variances shrunk alike until their trace is at most 1; itself if all are so.
+
+        No distribution over vectors of unit length has more: `tr Sigma = E|x|^2 - |E x|^2 = 1 - |E x|^2`. Propagation
+        to first order knows no such end, so a text unlike all calibration pairs may leave it with a trace of
+        hundreds. Traces below 1 stay as they are, in the unit that variance calibration gave them.
+        """
+        trace = self.trace
+        if not (trace > 1).any():
+            return self
+        return GaussianEmbedding(self.mean, self.spread * (1 / np.maximum(1, trace))[:, None])
+
     def average(self) -> GaussianEmbedding:
         """The mean of the n >= 1 texts, taken as independent, as a batch of one."""
 

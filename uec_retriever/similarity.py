@@ -1,4 +1,14 @@
-"""Step 3, uncertainty-aware similarity: the moments of s = q . c and the probit-scaled score."""
+"""Step 3, uncertainty-aware similarity: the moments of s = q . c and the probit-scaled score.
+
+What the similarity guarantees, whatever the variances are (`similarity`):
+
+- Its deviation is at most 1.
+- A candidate with m = 1, whose embedding is the query's, has deviation 0 and score 1, and none scores higher. So the
+  text itself ranks first, alone or beside texts of the same embedding, where queries and documents are embedded alike
+  (no prompts that differ) by every expert; in the sum layout, also where their coefficients are alike.
+- A candidate falls behind one of lower m only if their means differ by at most `pi / 16 |m| v`, less than v / 5, with
+  the smaller of the two |m|, and the v of the one that falls (of the one that rises, where the means are negative).
+"""
 
 from __future__ import annotations
 
@@ -40,6 +50,25 @@ def paired_moments(one: GaussianEmbedding, other: GaussianEmbedding) -> tuple[Ar
     variance = np.einsum("nd,nd->n", one.mean**2 + one.variance, other.variance)
     variance += np.einsum("nd,nd->n", one.variance, other.mean**2)
     return mean, variance
+
+
+def similarity(mean: Array, variance: Array) -> tuple[Array, Array]:
+    """Uncertainty-aware similarity of unit vectors, and its deviation.
+
+    A similarity s of unit vectors lies in [-1, 1], so that `Var[s] <= 1 - m^2`: variances beyond that come from moments
+    that know nothing of the sphere, and are cut there. Thus the variance ends where the mean is certain, at m = 1.
+
+    Args:
+        mean: any shape, E[s] of unit vectors, or of weighted blocks of them whose weights sum to 1.
+        variance: same shape, of `moments` (>= 0).
+
+    Returns:
+        Two arrays of that shape: the probit score, in [-1, 1], and the deviation, in [0, 1].
+
+    Source: the bound is that of Bhatia and Davis (2000), "A better bound on the variance".
+    """
+    variance = np.minimum(variance, np.maximum(0, 1 - mean**2))
+    return probit_score(mean, variance), np.sqrt(variance)
 
 
 def probit_score(mean: Array, variance: Array) -> Array:

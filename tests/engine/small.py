@@ -84,8 +84,15 @@ def pairs(count: int = 48, seed: int = 100) -> CalibrationPairs:
 
 
 def far_pairs() -> CalibrationPairs:
-    """Pairs of unrelated texts: they call for a larger variance than those that share words."""
-    return CalibrationPairs(sentences(40, 50), sentences(40, 60), "far")
+    """Pairs that share two words: they call for a larger variance than those that share four."""
+    generator, positives = random.Random(50), sentences(40, 60, 14)
+    queries = [" ".join([*p.split()[:2], *generator.choices(WORDS, k=2)]) for p in positives]
+    return CalibrationPairs(queries, positives, "far")
+
+
+def unrelated_pairs() -> CalibrationPairs:
+    """Pairs of unrelated texts, which say nothing."""
+    return CalibrationPairs(sentences(40, 50), sentences(40, 60), "unrelated")
 
 
 def load(labels: dict[str, str]) -> list[Expert]:

@@ -46,19 +46,27 @@ def oracle(engine, query, texts):
     """Coefficients, mean and variance of the similarity of a query with every text, in float64."""
     priors, temperature = np.array([e.prior for e in engine.manifest.experts]), engine.manifest.temperature
     q, c = gaussians(engine, [query], "query"), gaussians(engine, texts, "document")
-    pi = shares(q, zeros(engine, "query"), priors, temperature)
-    if engine.manifest.layout == "sum":
-        q = [fuse_sum(q, pi)]
-        c = [fuse_sum(c, shares(c, zeros(engine, "document"), priors, temperature))]
+    if engine.manifest.layout == "sum":  # one zero, so that one text has one embedding
+        zero = (zeros(engine, "query") + zeros(engine, "document")) / 2
+        pi = shares(q, zero, priors, temperature)
+        q = [bound(*fuse_sum(q, pi))]
+        c = [bound(*fuse_sum(c, shares(c, zero, priors, temperature)))]
         factors = [1.0]
     else:
+        pi = shares(q, zeros(engine, "query"), priors, temperature)
+        q, c = [bound(*part) for part in q], [bound(*part) for part in c]
         factors = pi[0]
     mean = sum(p * (cm @ qm[0]) for p, (qm, _), (cm, _) in zip(factors, q, c, strict=True))
     variance = sum(
         p**2 * (cv @ qm[0] ** 2 + cm**2 @ qv[0] + cv @ qv[0])
         for p, (qm, qv), (cm, cv) in zip(factors, q, c, strict=True)
     )
-    return pi[0], mean, variance
+    return pi[0], mean, np.minimum(variance, np.maximum(0, 1 - mean**2))
+
+
+def bound(mean, variance):
+    """Traces of unit vectors: 1 at most."""
+    return mean, variance / np.maximum(1, variance.sum(1, keepdims=True))
 
 
 CASES = {

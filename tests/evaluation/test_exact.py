@@ -1,15 +1,18 @@
 """Blocks of scores against the package's own path and a loop over single numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.evaluation.retrieval_small import manifest, random_collection, random_encoded, rank_all
+from uec_retriever.convolution import convolve_block
 from uec_retriever.engine.ensemble import fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.exact import top
 from uec_retriever.evaluation.methods import UEC, RetrievalOptions, uec_scorer, weighted_cosines
 from uec_retriever.evaluation.stopwatch import Stopwatch
-from uec_retriever.similarity import moments, probit_score
+from uec_retriever.similarity import moments, similarity
 
 ALL = slice(0, 7)
 
@@ -24,11 +27,14 @@ def naive_score(encoded, manifest, structure, q, d, *, coefficients=True, simila
     pi = [r / sum(raw) for r in raw] if coefficients else [1 / len(raw)] * len(raw)
     mean = variance = 0.0
     for weight, asked, found in zip(pi, queries, documents, strict=True):
+        traces = [max(1, sum(asked.variance[q])), max(1, sum(found.variance[d]))]
         for mu_q, var_q, mu_d, var_d in zip(
             asked.mean[q], asked.variance[q], found.mean[d], found.variance[d], strict=True
         ):
+            var_q, var_d = var_q / traces[0], var_d / traces[1]
             mean += weight * mu_q * mu_d
             variance += weight**2 * (mu_q**2 * var_d + var_q * mu_d**2 + var_q * var_d)
+    variance = min(variance, 1 - mean**2)
     return mean / np.sqrt(1 + np.pi * variance / 8) if similarity else mean
 
 
@@ -52,10 +58,16 @@ def test_block_scores_against_a_loop(structure, coefficients, similarity):
 def test_block_scores_equal_the_path_of_an_index():
     encoded, settings = random_encoded(), manifest()
     queries, _ = fuse_queries(encoded.queries.gaussians["kron"], settings)
-    documents, _ = fuse_documents(encoded.documents.gaussians["kron"], settings)
-    expected = probit_score(*moments(queries, documents))
+    bounded = convolve_block([g.bounded() for g in encoded.documents.gaussians["kron"]])
+    expected, _ = similarity(*moments(queries, bounded))
     found = uec_scorer(UEC(), settings, encoded)[0](ALL)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_pairs_that_say_nothing_leave_variances_out():
+    encoded, silent = random_encoded(), replace(manifest(), informative=False)
+    plain = uec_scorer(UEC(similarity=False), manifest(), encoded)[0](ALL)
+    np.testing.assert_array_equal(uec_scorer(UEC(), silent, encoded)[0](ALL), plain)
 
 
 def test_sum_scores_against_fused_vectors():

@@ -203,3 +203,16 @@ def test_factored_variances_are_coded_and_scored_as_dense_ones(layout):
         for query in (asked, dense_asked):
             np.testing.assert_allclose(score_variances(codec, query, codec.code(texts)), exact, rtol=1e-5)
     assert "variance" not in vars(kept) and "variance" not in vars(asked)  # never written out
+
+
+@pytest.mark.parametrize("ranks", [(1,), (3,), (1, 3)])
+def test_bounding_codes_is_coding_bounded_variances(ranks):
+    """Block by block; about half of these traces are above 1."""
+    blocks = [expert(r, d, 9, 20 + r) for r, d in zip(ranks, DIMENSIONS, strict=False)]
+    blocks = [b.scale_variance(1 / np.median(b.trace)) for b in blocks]
+    assert all(0 < (b.trace > 1).sum() < 9 for b in blocks)
+    codec = VarianceCodec([basis(r, d) for r, d in zip(ranks, DIMENSIONS, strict=False)])
+    got = codec.bound(codec.code(convolve_block(blocks)))
+    expected = codec.code(convolve_block([b.bounded() for b in blocks]))
+    np.testing.assert_allclose(got.coefficients, expected.coefficients, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(got.projections, expected.projections)

@@ -117,7 +117,9 @@ def test_order_of_experts_matters():
 
 def test_what_is_new_has_a_key_that_older_versions_ignore():
     """0.1.0 refuses unknown fields under `uec:manifest`."""
-    original = manifest(pairs_digest="d", pairs_source="title", heldout=False, generation=3)
+    original = manifest(
+        pairs_digest="d", pairs_source="title", heldout=False, informative=False, generation=3
+    )
     metadata = original.to_metadata()
     old = {"experts", "layout", "temperature", "reference", "versions", "format_version"}
     assert set(json.loads(metadata["uec:manifest"])) == old
@@ -134,6 +136,8 @@ def test_notes_say_what_is_poor_about_a_calibration():
     assert "at least 32" in few
     [general] = manifest(pairs_source=STANDARD_LIBRARY).notes
     assert "recalibrate" in general
+    [silent] = manifest(informative=False).notes
+    assert "no more than chance" in silent and "recalibrate" in silent
     rough = manifest(experts=(entry(basis_error=0.04, prior=1.0),))
     assert "exact to 4%" in rough.notes[0]
     assert Manifest.from_metadata(rough.to_metadata(), "uec") == rough

@@ -81,9 +81,9 @@ def build_ensemble(
         pairs_source=recipe.pairs.source,
         heldout=recipe.pairs.can_hold_out,
     )
+    manifest = calibrate(manifest, [m.reference for m in members], recipe.temperature)
     for note in manifest.notes:
         _logger.warning("%s", note)
-    manifest = calibrate(manifest, [m.reference for m in members], recipe.temperature)
     return Ensemble([m.expert for m in members], manifest)
 
 

@@ -25,18 +25,23 @@ def fuse_queries(
 ) -> tuple[GaussianEmbedding, Array]:
     """Queries in the layout of an index, weighted by their own coefficients.
 
+    Coefficients see the traces as propagated, the similarity those that unit vectors can have.
+
     Returns:
         n fused Gaussians and the `[n, K]` coefficients.
     """
     weights = _coefficients(gaussians, manifest, [e.query_zero for e in manifest.experts])
-    fuse = convolve_block if manifest.layout == "block" else convolve_sum
-    return fuse(gaussians, weights), weights
+    if manifest.layout == "block":
+        return convolve_block([g.bounded() for g in gaussians], weights), weights
+    return convolve_sum(gaussians, weights).bounded(), weights
 
 
 def fuse_documents(
     gaussians: Sequence[GaussianEmbedding], manifest: Manifest
 ) -> tuple[GaussianEmbedding, Array | None]:
     """Documents as an index stores them: unweighted blocks, or the weighted sum.
+
+    Their variances are those propagated, so that a recalibration can scale them; scoring bounds them.
 
     Returns:
         n fused Gaussians and, in the sum layout, the `[n, K]` coefficients.
@@ -59,8 +64,8 @@ def fuse_texts(gaussians: Sequence[GaussianEmbedding], manifest: Manifest) -> tu
     zeros = [(e.query_zero + e.document_zero) / 2 for e in manifest.experts]
     weights = _coefficients(gaussians, manifest, zeros)
     if manifest.layout == "block":
-        return convolve_block(gaussians, np.sqrt(weights)), weights
-    return convolve_sum(gaussians, weights), weights
+        return convolve_block([g.bounded() for g in gaussians], np.sqrt(weights)), weights
+    return convolve_sum(gaussians, weights).bounded(), weights
 
 
 def _coefficients(

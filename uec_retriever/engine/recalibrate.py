@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 from uec_retriever.convolution import check_temperature, choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
@@ -19,17 +20,28 @@ TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: float | None) -> Manifest:
     """Set zeros, priors and temperature of a manifest from what its experts make of common pairs.
 
+    Where the pairs are not informative to some expert, its variances have no unit and cannot be compared with
+    the others': then T is infinite, the coefficients are the prior, and similarities leave variances out.
+
+    The sum layout takes one zero for queries and documents: so one text has one embedding, whichever it is.
+
     Args:
         manifest: its experts in the order of `references`; their calibration is replaced.
         references: one per expert, over the same pairs.
-        temperature: T; chosen by held-out likelihood if None (see `choose_temperature`).
+        temperature: T; if None, chosen by held-out likelihood (see `choose_temperature`), or infinite.
     """
     priors = likelihood_prior([r.likelihood.values for r in references])
+    zeros = [(r.query_zero, r.document_zero) for r in references]
+    if manifest.layout == "sum":
+        zeros = [(sum(both) / 2,) * 2 for both in zeros]
     entries = tuple(
-        replace(entry, query_zero=r.query_zero, document_zero=r.document_zero, prior=float(p))
-        for entry, r, p in zip(manifest.experts, references, priors, strict=True)
+        replace(entry, query_zero=query, document_zero=document, prior=float(p))
+        for entry, (query, document), p in zip(manifest.experts, zeros, priors, strict=True)
     )
-    manifest = replace(manifest, experts=entries)
+    informative = all(r.likelihood.informative for r in references)
+    manifest = replace(manifest, experts=entries, informative=informative)
+    if temperature is None and not informative:
+        temperature = inf
     if temperature is None:
         temperature = choose_temperature(
             {t: _likelihood(replace(manifest, temperature=t), references) for t in TEMPERATURES}

@@ -32,7 +32,8 @@ class Hit:
         record: what was found; `id`, `text`, `metadata` and `payload` are its.
         score: in [0, 1], higher is better: `(1 + raw_score) / 2`.
         raw_score: uncertainty-aware similarity s^ in [-1, 1].
-        deviation: standard deviation of the similarity, >= 0, in units of `raw_score`.
+        deviation: standard deviation of the similarity, in [0, 1] and units of `raw_score`; 0 where the index's calibration
+            pairs say nothing (`Manifest.informative`).
     """
 
     record: Record
@@ -70,7 +71,8 @@ class Rescoring:
         coefficients: expert label -> share of trust, summing to 1.
         scores: `[n]` in [0, 1], in the order of the texts: `(1 + raw_scores) / 2`.
         raw_scores: `[n]` uncertainty-aware similarity s^ in [-1, 1].
-        deviations: `[n]` standard deviation of the similarity, >= 0, in units of `raw_scores`.
+        deviations: `[n]` standard deviation of the similarity, in [0, 1] and units of `raw_scores`; 0 where the
+            index's calibration pairs say nothing.
     """
 
     query: str

@@ -15,7 +15,7 @@ from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.results import Hit, Rescoring, SearchResult
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.similarity import probit_score, unit_score
+from uec_retriever.similarity import similarity, unit_score
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.connection import Where
@@ -151,6 +151,9 @@ def score_coded(
 ) -> tuple[Array, Array]:
     """Uncertainty-aware similarities of one query with m texts, and their deviations.
 
+    Where the calibration pairs were not informative, variances have no unit: then the similarities are the plain
+    ones and the deviations 0.
+
     Args:
         ensemble: whose codec made the codes.
         query: one Gaussian in the layout of the ensemble.
@@ -160,9 +163,10 @@ def score_coded(
     Returns:
         Two `[m]` arrays.
     """
+    if not ensemble.manifest.informative:
+        return similarity(means, np.zeros_like(means))
     coded = CodedVariances(coded.coefficients * ensemble.stored_variance_factors, coded.projections)
-    variance = ensemble.codec.score_variance(query, coded)
-    return probit_score(means, variance), np.sqrt(variance)
+    return similarity(means, ensemble.codec.score_variance(query, ensemble.codec.bound(coded)))
 
 
 def score_candidates(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates) -> tuple[Array, Array]:

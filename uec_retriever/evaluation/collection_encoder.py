@@ -59,10 +59,10 @@ class EncodedCollection:
         return lambda rows: self.cosines(rows)[expert]
 
     def variances(self, rows: slice, structure: str) -> list[Array]:
-        """Per expert, `[b, m]` Var[s] of its own similarity, before any weighting."""
+        """Per expert, `[b, m]` Var[s] of its own similarity, of bounded variances and before any weighting."""
         pairs = zip(*(side.gaussians[structure] for side in (self.queries, self.documents)), strict=True)
         stage = f"similarity {structure}"
-        return self._keep(rows, stage, lambda: [moments(q[rows], d)[1] for q, d in pairs])
+        return self._keep(rows, stage, lambda: [moments(q[rows].bounded(), d.bounded())[1] for q, d in pairs])
 
     def _keep(self, rows: slice, stage: str, compute: Callable[[], list[Array]]) -> list[Array]:
         if stage not in self._kept or self._kept[stage][0] != rows:

@@ -15,7 +15,7 @@ from uec_retriever.evaluation.collection_encoder import EncodedCollection
 from uec_retriever.evaluation.exact import Scorer
 from uec_retriever.evaluation.expert_set import STRUCTURES
 from uec_retriever.gaussian import Array
-from uec_retriever.similarity import moments, probit_score
+from uec_retriever.similarity import moments, similarity
 from uec_retriever.store.manifest import Manifest
 
 FAMILIES = (
@@ -166,22 +166,23 @@ def uec_scorer(method: UEC, manifest: Manifest, encoded: EncodedCollection) -> t
     if not method.coefficients:  # infinite temperature and no prior: 1 / K each
         even = tuple(replace(e, prior=1 / len(manifest.experts)) for e in manifest.experts)
         manifest = replace(manifest, temperature=np.inf, experts=even)
+    discount = method.similarity and manifest.informative
     queries, pi = fuse_queries(encoded.queries.gaussians[method.structure], manifest)
     if method.layout == "block":
 
         def score_blocks(rows: slice) -> Array:
             mean = _combine(encoded.cosines(rows), pi[rows])
-            if not method.similarity:
+            if not discount:
                 return mean
-            return probit_score(mean, _combine(encoded.variances(rows, method.structure), pi[rows] ** 2))
+            return similarity(mean, _combine(encoded.variances(rows, method.structure), pi[rows] ** 2))[0]
 
         return score_blocks, pi
     documents, _ = fuse_documents(encoded.documents.gaussians[method.structure], manifest)
 
     def score_sums(rows: slice) -> Array:
-        if not method.similarity:
+        if not discount:
             return queries.mean[rows] @ documents.mean.T
-        return probit_score(*moments(queries[rows], documents))
+        return similarity(*moments(queries[rows], documents.bounded()))[0]
 
     return score_sums, pi
 

@@ -102,7 +102,7 @@ def revision(ensemble: Ensemble, uncertainty: bool = True) -> str:
         manifest.fingerprint,
         manifest.temperature,
         [[e.query_zero, e.document_zero, e.prior, e.variance_factor] for e in manifest.experts],
-        "probit" if uncertainty else "mean",
+        "probit" if uncertainty and manifest.informative else "mean",
     ]
     return hashlib.sha256(json.dumps(essence).encode()).hexdigest()[:40]
 

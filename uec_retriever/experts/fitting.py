@@ -138,6 +138,12 @@ def fit_posterior(
         )  # fmt: skip
     posterior = replace(posterior, scale=scale, basis=torch.from_numpy(basis))
     reference = _reference(unscaled_queries.scale_variance(scale), unscaled_positives.scale_variance(scale))
+    if not reference.likelihood.informative:
+        log.warning(
+            "expert %s: the held-out pairs say no more than chance about which texts belong together (%.0f %% of what "
+            "they could), so its variances have no unit: give pairs of questions and the texts that answer them",
+            expert.label, max(0, 100 * reference.likelihood.told),
+        )  # fmt: skip
     header = PosteriorHeader(
         model=expert.name,
         fingerprint=expert.fingerprint,

@@ -15,6 +15,10 @@ def variance_scale(queries: GaussianEmbedding, positives: GaussianEmbedding) -> 
     `E|mu_q - mu_c|^2 = a E[tr Sigma_q + tr Sigma_c]`. This moment estimate of `a` holds up where a
     model has dead dimensions, unlike the mean of standardised residuals.
 
+    For unit vectors the distance is at most 4, so the mean trace of a calibrated text is at most 2; that of a text unlike
+    all of these pairs has no bound, hence `GaussianEmbedding.bounded`. Pairs that do not mean the same give the
+    distance of any two texts, and a scale without meaning, see `PairLikelihood.informative`.
+
     Args:
         queries: n Gaussians, variances under scale 1.
         positives: n Gaussians, row by row their positives.

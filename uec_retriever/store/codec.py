@@ -65,6 +65,14 @@ class VarianceCodec:
         """Tell the variances of block embeddings of dimension `sum_k D_k` in the bases."""
         return CodedVariances(_product(texts.spread, self._inverse), texts.mean**2 @ self._projection)
 
+    def bound(self, coded: CodedVariances) -> CodedVariances:
+        """The same with no block's trace above 1 (see `GaussianEmbedding.bounded`), for unweighted blocks."""
+        ranks = [len(basis) for basis in self.bases]
+        traces = np.concatenate([basis.sum(axis=1) for basis in self.bases]) * coded.coefficients
+        of_blocks = np.add.reduceat(traces, np.cumsum([0, *ranks[:-1]]), axis=1)
+        shrinkage = np.repeat(1 / np.maximum(1, of_blocks), ranks, axis=1)
+        return CodedVariances(coded.coefficients * shrinkage, coded.projections)
+
     def decode_variance(self, coded: CodedVariances) -> Array:
         """`[n, sum_k D_k]` the variances that the code stands for, >= 0."""
         return np.maximum(coded.coefficients @ self._projection.T, 0)

@@ -28,6 +28,7 @@ _CONFIDENCE, _CALIBRATION = "uec:confidence", "uec:calibration"
 _LATER = (
     "generation",
     "heldout",
+    "informative",
     "pairs_digest",
     "pairs_source",
 )  # unknown to 0.1.0, which ignores their key
@@ -92,6 +93,8 @@ class Manifest:
         pairs_digest: SHA-256 of the pairs it is calibrated on; None in an index of version 0.1.0.
         pairs_source: where those came from; None in an index of version 0.1.0.
         heldout: whether the pairs that the calibration was judged on are others than those it was fitted on.
+        informative: whether its pairs say more than chance about which texts belong together, to every expert; else
+            similarities leave the variances out. An index of a version that did not look counts as such.
         generation: how often the stored manifest was changed.
     """
 
@@ -107,6 +110,7 @@ class Manifest:
     pairs_digest: str | None = None
     pairs_source: str | None = None
     heldout: bool = True
+    informative: bool = True
     generation: Annotated[int, Field(ge=0)] = field(default=0, compare=False)
 
     @property
@@ -140,6 +144,13 @@ class Manifest:
             notes.append(
                 f"too few texts to calibrate on, so {STANDARD_LIBRARY} served instead: give calibration pairs, or "
                 "recalibrate when there are more texts"
+            )
+        if not self.informative:
+            notes.append(
+                "the calibration pairs say no more than chance about which texts belong together (as the beginnings of "
+                "log lines or catalogue entries do about the rest), so variances mean nothing here: similarities are "
+                "plain cosines with deviation 0, and the trust in experts is their prior; recalibrate with questions "
+                "and the texts that answer them"
             )
         notes += [
             f"deviations are exact to {e.basis_error:.0%} only, since the variances of expert {e.label!r} differ in "
