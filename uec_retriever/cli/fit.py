@@ -12,17 +12,21 @@ from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
     DEVICE,
+    HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
     TRUST,
+    WrongUsageError,
     bar,
     errors,
     load_experts,
+    locate,
     open_engine,
     output,
     print_json,
+    refuse_unused,
     short,
 )
 from uec_retriever.cli.recipe import (
@@ -37,10 +41,10 @@ from uec_retriever.cli.recipe import (
     sample_documents,
     sample_texts,
 )
-from uec_retriever.errors import InvalidInputError
 
 
 def fit(
+    context: typer.Context,
     expert: Annotated[
         str, typer.Option(help="A sentence-transformers model: hub id or folder.", show_default=False)
     ],
@@ -64,8 +68,9 @@ def fit(
     from uec_retriever.data.corpus import Columns, Corpus, read_pairs
 
     if (corpus is None) == (pairs is None):
-        raise InvalidInputError("give --corpus or --pairs, one of them")
+        raise WrongUsageError("give --corpus or --pairs, one of them")
     if pairs:
+        refuse_unused(context, "--pairs", "max_pairs", "text_column", "title_column")
         calibration = read_pairs(pairs)
     else:
         assert corpus is not None
@@ -105,12 +110,14 @@ def fit(
 
 
 def recalibrate(
+    context: typer.Context,
     index: INDEX,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     temperature: TEMPERATURE = None,
     expert: MOVED = None,
     server: SERVER = None,
+    header: HEADER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     trust_remote_code: TRUST = False,
@@ -123,10 +130,11 @@ def recalibrate(
     `uec calibrate-confidence` again.
     """
     from uec_retriever.data.corpus import read_pairs
-    from uec_retriever.engine.location import Location
 
+    if pairs:
+        refuse_unused(context, "--pairs", "max_pairs")
     given = read_pairs(pairs) if pairs else None
-    location = Location(index, url=server, collection=collection)
+    location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
     calibration = given or sample_texts((r.text for page in engine.pages() for r in page), max_pairs).pairs()
     with bar("Calibrating", 2 * len(calibration) * len(engine.experts)) as progress:

@@ -160,8 +160,6 @@ def open_or_create(
         engine = Engine.create(
             location, experts, replace(recipe, pairs=pairs), batch_size=batch_size, progress=progress
         )
-    for note in engine.manifest.notes:
-        errors.print(f"note: {note}")
     return engine
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.printable import run_problem
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import CorpusError
@@ -203,8 +204,8 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
     for place, row in read_jsonl(path / "queries.jsonl" if path.is_dir() else path):
         identifier = _string(row.get("_id", row.get("id")), place, "_id", numbers=True)
         text = _string(row.get("text"), place, "text")
-        if not identifier or any(c.isspace() for c in identifier):
-            raise CorpusError(f"{place}: '_id' is missing or has a space, which a TREC run cannot hold")
+        if problem := run_problem(identifier) if identifier else "is missing":
+            raise CorpusError(f"{place}: '_id' {problem}, which a TREC run cannot hold")
         if problem := text_problem(text):
             raise CorpusError(f"{place}: the query {problem}")
         yield identifier, text
