@@ -26,9 +26,9 @@ main()
 """
 
 
-def start(*arguments):
+def start(*arguments, program=PROGRAM):
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -50,7 +50,8 @@ def test_sigterm_says_how_to_go_on_and_lets_go(uec, index, corpus, times):
 
 
 def test_sigterm_before_anything_is_done(index, corpus):
-    process = start("index", "--index", index, "--corpus", corpus(60))
+    quick = "from uec_retriever.cli import main; main()"
+    process = start("index", "--index", index, "--corpus", corpus(60), program=quick)
     end = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < end:
         with open(f"/proc/{process.pid}/status") as status:

@@ -90,6 +90,5 @@ def stop_on_sigterm(code: int) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(
-            signal.SIGTERM, before if last == -math.inf else signal.SIG_IGN
-        )  # once ending, end in peace
+        ending = last > -math.inf  # then in peace
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if ending else before)
