@@ -21,6 +21,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.special import log_softmax, softmax
 
+from uec_retriever.data.numbers import check_number
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 
@@ -62,7 +63,7 @@ def coefficients(
         raise InvalidInputError(f"traces must be [n, K], got {traces.shape}")
     if not (np.isfinite(traces).all() and (traces > 0).all()):
         raise InvalidInputError("traces must be finite and positive")
-    check_temperature(temperature)
+    temperature = check_temperature(temperature)
     experts = traces.shape[1]
     log_prior = np.zeros(experts)
     if prior is not None:
@@ -85,10 +86,9 @@ def coefficients(
         return np.asarray(softmax(log_prior - u / temperature, axis=1))
 
 
-def check_temperature(temperature: float) -> None:
-    """Refuse a T that is not >= 0."""
-    if isinstance(temperature, bool) or not (isinstance(temperature, int | float) and temperature >= 0):
-        raise InvalidInputError(f"temperature must be >= 0, got {temperature}")
+def check_temperature(temperature: object) -> float:
+    """T as a `float`; raises InvalidInputError for one that is no number >= 0."""
+    return check_number("temperature", temperature, ">= 0", 0)
 
 
 def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None = None) -> GaussianEmbedding:

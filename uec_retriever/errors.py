@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+_SHOWN = 200
+
+
+def show(value: object, longest: int = _SHOWN) -> str:
+    """A value as messages show it: its `repr`, cut, whatever the value is.
+
+    Args:
+        value: anything, also what has no `repr`, such as an integer of 5,000 digits or deeply nested lists.
+        longest: characters that are kept.
+    """
+    try:
+        text = repr(value)
+    except Exception:  # a stranger's __repr__ may raise anything
+        return f"a {type(value).__name__} too large to show"
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= longest else text[:longest] + "..."
+
 
 class UECError(Exception):
     """Base class: catch it to catch whatever this library refuses."""

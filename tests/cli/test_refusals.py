@@ -100,7 +100,7 @@ def test_long_documents_are_cut_and_told(uec, index, corpus):
         ([], ["give a query"]),
         (["--queries", "q.jsonl"], ["--run"]),
         (["--candidates", "2", "wing"], ["--candidates must be at least k"]),
-        (["--where", "[1]", "wing"], ["--where takes a JSON object"]),
+        (["--where", "[1]", "wing"], ["--where takes JSON"]),
         (["--expert", "one", "wing"], ["LABEL=MODEL"]),
     ],
 )

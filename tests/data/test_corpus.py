@@ -110,6 +110,78 @@ def test_csv_with_too_many_values_is_refused(tmp_path):
         list(Corpus(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('_id,text\n1,one\n2,"open\n3,three\n', "line 3"),
+        ('_id,text\n1,one\n\n2,"two\nlines"\n3,"open\n4,"four"\n', "line 6"),
+        ('_id,text\n1,"one" and more\n', "line 2"),
+        ('"_id,text\n1,one\n', "line 1"),
+    ],
+)
+def test_a_csv_with_an_unclosed_quote_is_refused(tmp_path, content, line):
+    path = tmp_path / "c.csv"
+    path.write_text(content)
+    with pytest.raises(CorpusError, match=f"{line}: the row that begins there has a quote"):
+        records(Corpus(path))
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ("_id,text,text", r"line 1: several columns are called \['text'\]"),
+        ("_id,a,a,text", r"several columns are called \['a'\]"),
+        (",text", "column 1 has no name: give it one, or leave it out"),
+    ],
+)
+def test_a_csv_whose_columns_cannot_be_told_apart_is_refused(tmp_path, head, words):
+    path = tmp_path / "c.csv"
+    path.write_text(f"{head}\n1,one,two,three\n")
+    with pytest.raises(CorpusError, match=words):
+        records(Corpus(path))
+
+
+def test_csv_rows_may_be_short_or_blank(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text('_id,text,n\n1,"a ""b"""\n\n2,two,\n')
+    assert records(Corpus(path)) == [("1", 'a "b"', {}), ("2", "two", {})]
+
+
+def test_parquet_columns_of_one_name_are_refused(tmp_path):
+    table = pa.table([pa.array(["one"]), pa.array(["two"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "c.parquet")
+    with pytest.raises(CorpusError, match=r"several columns are called \['text'\]"):
+        records(Corpus(tmp_path / "c.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.jsonl", ""),
+        ("c.jsonl", "\n \n"),
+        ("c.jsonl", '{"_id": "1", "text": " "}\n'),
+        ("c.csv", "_id,text\n"),
+        ("c.csv", "_id,text\n1,\n"),
+    ],
+)
+def test_a_corpus_without_any_text_is_refused(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(CorpusError, match=r"the corpus .*c\.\w+ is empty: it holds no text"):
+        records(Corpus(path))
+
+
+def test_numbers_and_brackets_that_python_cannot_read_are_named(tmp_path):
+    path = tmp_path / "c.jsonl"
+    for value, words in (
+        ("1" * 5000, "an integer of more than 4300 digits"),
+        ("[" * 5000, "within each other"),
+    ):
+        path.write_text(f'{{"text": "fine"}}\n{{"text": "a", "n": {value}}}\n')
+        with pytest.raises(CorpusError, match=f"line 2: .*{words}"):
+            records(Corpus(path))
+
+
 def test_parquet_keeps_types_and_lists(tmp_path):
     path = tmp_path / "c.parquet"
     rows = [

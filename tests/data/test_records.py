@@ -4,8 +4,15 @@ import re
 import numpy as np
 import pytest
 
-from uec_retriever.data.records import Record, check_metadata, content_id, make_records, same_content
-from uec_retriever.errors import IdConflictError, InvalidInputError
+from uec_retriever.data.records import (
+    Record,
+    check_ids,
+    check_metadata,
+    content_id,
+    make_records,
+    same_content,
+)
+from uec_retriever.errors import IdConflictError, InvalidInputError, show
 
 GOOD_VALUES = ["", " ", "é 🙂\n", 0, -(2**63), 2**63 - 1, 0.5, -0.0, True, ["a", ""], [1, 2], [0.5], [True]]
 BAD_VALUES = [
@@ -13,10 +20,6 @@ BAD_VALUES = [
     ({"a": 1}, "json.dumps"),
     (("a", "b"), "use str, int, float, bool or a list"),
     (b"x", "use str"),
-    (np.float32(1), "value.item()"),
-    (np.int64(1), "value.item()"),
-    (np.bool_(True), "value.item()"),
-    (np.array([1.0]), "use str"),
     (math.nan, "NaN"),
     (math.inf, "infinity"),
     (2**63, "more than 64 bits"),
@@ -24,6 +27,13 @@ BAD_VALUES = [
     ("\ud800", "lone surrogate"),
     ("a\0", "NUL"),
     (" \0", "NUL"),
+    (np.float32("nan"), "NaN"),
+    (np.datetime64("2024-01-01"), "date cannot be stored"),
+    (np.array([[1]]), "no lists"),
+    (np.array([]), "empty list"),
+    (np.array(None), "drop the key"),
+    ([np.int64(1), np.float32(1)], "one type"),
+    (10**5000, "more than 64 bits"),
     ([], "empty list"),
     ([1, "a"], "one type"),
     ([1, True], "one type"),
@@ -54,7 +64,29 @@ def test_good_values_pass_unchanged(value):
     assert type(checked["key"]) is type(value)
 
 
-@pytest.mark.parametrize(("value", "fix"), BAD_VALUES, ids=lambda x: ascii(x)[:20])
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.float64(0.5), 0.5),
+        (np.int64(1), 1),
+        (np.uint8(1), 1),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
+        (np.array(1), 1),
+        (np.array("a"), "a"),
+        (np.array([1, 2]), [1, 2]),
+        ([np.int64(1), 2], [1, 2]),
+    ],
+    ids=repr,
+)
+def test_values_of_numpy_become_those_of_python(value, plain):
+    found = check_metadata({"key": value}, 0)["key"]
+    assert (found, type(found)) == (plain, type(plain))
+    assert make_records(["t"], metadatas=[{"key": value}]) == make_records(["t"], metadatas=[{"key": plain}])
+
+
+@pytest.mark.parametrize(("value", "fix"), BAD_VALUES, ids=lambda x: ascii(show(x))[:20])
 def test_bad_values_are_refused_with_position_key_and_fix(value, fix):
     with pytest.raises(InvalidInputError, match="metadata 7, key 'colour'") as caught:
         check_metadata({"fine": 1, "colour": value}, 7)
@@ -91,6 +123,44 @@ def test_bad_texts_and_ids_are_refused_with_their_position(bad):
 def test_a_single_text_is_not_taken_for_its_characters():
     with pytest.raises(InvalidInputError, match="put it into a list"):
         make_records("text")
+
+
+@pytest.mark.parametrize("texts", [None, 3, 2.5])
+def test_what_is_no_list_of_texts(texts):
+    with pytest.raises(InvalidInputError, match="expected a list of texts, got "):
+        make_records(texts)
+
+
+@pytest.mark.parametrize("what", ["ids", "metadatas", "embedded", "payloads", "sources"])
+@pytest.mark.parametrize("given", ["ab", {"a": 1, "b": 2}, 3])
+def test_what_is_no_list_of_one_for_each_text(what, given):
+    with pytest.raises(InvalidInputError, match="expected a list of .*, one for each text, got "):
+        make_records(["a", "b"], **{what: given})
+
+
+def test_any_iterable_will_do():
+    assert make_records(iter("ab"), ids=iter("12"), metadatas=({"n": i} for i in "xy")) == [
+        Record("1", "a", {"n": "x"}),
+        Record("2", "b", {"n": "y"}),
+    ]
+
+
+@pytest.mark.parametrize("payload", [3, "\ud800", ["x"]])
+def test_payloads_are_strings(payload):
+    with pytest.raises(InvalidInputError, match="payload 0 "):
+        make_records(["a"], payloads=[payload])
+
+
+def test_ids_to_look_for():
+    assert check_ids(iter(["a", np.str_("b")])) == ["a", "b"]
+    for bad in (None, 3, {"a": 1}, b"ab"):
+        with pytest.raises(InvalidInputError, match="expected a list of ids, got "):
+            check_ids(bad)
+    with pytest.raises(InvalidInputError, match="put it into a list"):
+        check_ids("ab")
+    for bad in (["b"], 3, None, 2.5, "", "\ud800", ("a",)):
+        with pytest.raises(InvalidInputError, match="id 1 "):
+            check_ids(["a", bad])
 
 
 @pytest.mark.parametrize("what", ["ids", "metadatas"])

@@ -189,7 +189,7 @@ BAD = {
     "surrogate": ({"texts": ["fine", "a\ud800"]}, "text 1 has a lone surrogate at 1"),
     "nul": ({"texts": ["fine", "a\0"]}, "text 1 has a NUL"),
     "one string": ({"texts": "fine"}, "put it into a list"),
-    "numpy scalar": ({"texts": ["a", "b"], "metadatas": [{}, {"x": np.float64(1)}]}, "value.item"),
+    "numpy": ({"texts": ["a", "b"], "metadatas": [{}, {"x": np.ones((1, 2))}]}, "no lists"),
     "value none": (
         {"texts": ["a", "b"], "metadatas": [{}, {"x": None}]},
         "metadata 1, key 'x'.*drop the key",

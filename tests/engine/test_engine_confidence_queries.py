@@ -46,7 +46,7 @@ def test_refusals(make):
     labelled = {f"cat {i}": ["id0"] for i in range(40)}
     for options, message in (
         ({"k": 60}, "the index has 60 texts, all of which are among the first 60"),
-        ({"k": 0}, "k must be a whole number of at least 1"),
+        ({"k": 0}, "k must be at least 1"),
         ({"k": 2.5}, "k must be a whole number"),
         ({"pairs": pairs(), "labelled": labelled}, "pairs or labelled queries, one of them"),
         ({"pairs": pairs(20)}, "20 queries are too few"),

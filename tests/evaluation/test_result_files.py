@@ -88,7 +88,7 @@ def test_files_that_cannot_be_read(tmp_path):
         read_results([tmp_path / "none.json"])
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(InvalidInputError, match=r"broken\.json is not JSON"):
+    with pytest.raises(InvalidInputError, match=r"cannot read .*broken\.json: not JSON"):
         read_results([broken])
     broken.write_text("[1, 2]")
     with pytest.raises(InvalidInputError, match=r"broken\.json .* is not an object"):

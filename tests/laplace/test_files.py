@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from uec_retriever.atomic import write_atomically
@@ -203,9 +204,63 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("header", ["{broken", "[]", '{"format_version": 1, "nonsense": 2}'])
+@pytest.mark.parametrize(
+    "header",
+    ["{broken", "[]", "null", "[" * 100_000, '{"format_version": 1}', '{"format_version": 1, "nonsense": 2}'],
+    ids=lambda header: header[:30],
+)
 def test_damaged_header_is_corrupt(tmp_path, header):
     path = tmp_path / "p.safetensors"
     save_file({"x": torch.zeros(1)}, path, metadata={"uec_posterior": header})
     with pytest.raises(CorruptFileError, match="header of .* is damaged"):
         load_posterior(path)
+
+
+def rewritten(tmp_path, tensors=None, **changes):
+    """A posterior file whose header or tensors somebody changed; None takes a field away."""
+    path, posterior = saved(tmp_path, "kron")
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["uec_posterior"])
+    header = {name: value for name, value in {**header, **changes}.items() if value is not None}
+    there = {n: getattr(posterior, n) for n in ("feature_values", "feature_vectors", "output_factor")}
+    save_file({**there, **(tensors or {})}, path, metadata={"uec_posterior": json.dumps(header)})
+    return path
+
+
+NUMBERS = {"count": 37, "prior_precision": 0.3, "tau": 0.05, "scale": 1.0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"structure": "full"},
+        {"structure": "diag"},
+        {"structure": None},
+        {"dimension": "4"},
+        {"pairs": -1},
+        {"heldout_log_likelihood": float("nan")},
+        {"numbers": {}},
+        {"numbers": []},
+        {"numbers": {**NUMBERS, "tau": 0}},
+        {"numbers": {**NUMBERS, "count": 1.5}},
+        {"numbers": {**NUMBERS, "count": 10**400}},
+        {"numbers": {**NUMBERS, "more": 1}},
+        {"tensors": {"more": torch.ones(1)}},
+        {"tensors": {"basis": torch.ones(2, D + 1)}},
+        {"tensors": {"output_factor": torch.ones(D, D + 1)}},
+        {"tensors": {"output_factor": torch.ones(D)}},
+        {"tensors": {"feature_values": torch.ones(INPUTS + 1)}},
+        {"tensors": {"feature_values": torch.full((INPUTS,), torch.nan)}},
+        {"tensors": {"feature_values": torch.ones(INPUTS, dtype=torch.int64)}},
+    ],
+    ids=lambda changes: str(changes)[:40],
+)
+def test_fields_that_cannot_be_are_corrupt(tmp_path, changes):
+    load_posterior(rewritten(tmp_path, numbers=NUMBERS))
+    with pytest.raises(CorruptFileError, match="is damaged .*uec fit"):
+        load_posterior(rewritten(tmp_path, **changes))
+
+
+def test_a_field_of_a_later_version_asks_for_an_upgrade(tmp_path):
+    with pytest.raises(FormatVersionError, match=r"\['novelty'\].*pip install --upgrade"):
+        load_posterior(rewritten(tmp_path, novelty=1))

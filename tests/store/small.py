@@ -6,7 +6,7 @@ from uec_retriever.data.records import Record
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 MANIFEST = Manifest(
-    experts=(ExpertEntry("a", "/a", "f", 4, "kron", "p", -1.0, -2.0, 1.0),),
+    experts=(ExpertEntry("a", "/a", "f", 4, "kron", "e" * 64, -1.0, -2.0, 1.0),),
     layout="block",
     temperature=0.5,
     reference="none",

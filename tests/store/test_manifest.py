@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -133,12 +134,112 @@ def test_notes_say_what_is_poor_about_a_calibration():
     assert "at least 32" in few
     [general] = manifest(pairs_source=STANDARD_LIBRARY).notes
     assert "recalibrate" in general
-    rough = manifest(experts=(entry(basis_error=0.04),))
+    rough = manifest(experts=(entry(basis_error=0.04, prior=1.0),))
     assert "exact to 4%" in rough.notes[0]
     assert Manifest.from_metadata(rough.to_metadata(), "uec") == rough
 
 
-@pytest.mark.parametrize("damage", ["{", '{"experts": [{"label": "a", "newer": 1}]}', '{"layout": "block"}'])
-def test_a_manifest_that_cannot_be_read_is_named(damage):
+def stored(**changes):
+    """Metadata of a manifest whose fields, or those of its first expert, were changed by hand; None takes one away."""
+    metadata = manifest().to_metadata()
+    fields = json.loads(metadata["uec:manifest"])
+    for name, value in changes.items():
+        within = fields["experts"][0] if name in fields["experts"][0] else fields
+        within[name] = value
+        if value is None:
+            del within[name]
+    return {**metadata, "uec:manifest": json.dumps(fields)}
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "{}", "[]", "null", "3", "[" * 100_000, '{"a": ' + "1" * 5000 + "}", 3, None, 2.5]
+)
+@pytest.mark.parametrize("key", ["uec:manifest", "uec:calibration"])
+def test_a_manifest_that_cannot_be_read_is_named(key, damage):
+    if (key, damage) == ("uec:calibration", "{}"):
+        return
     with pytest.raises(CorruptFileError, match="'uec' says of itself what this version cannot read"):
-        Manifest.from_metadata({**manifest().to_metadata(), "uec:manifest": damage}, "uec")
+        Manifest.from_metadata({**manifest().to_metadata(), key: damage}, "uec")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"experts": []},
+        {"experts": {}},
+        {"experts": [3]},
+        {"experts": None},
+        {"layout": "zzz"},
+        {"layout": None},
+        {"temperature": None},
+        {"temperature": -1},
+        {"temperature": math.nan},
+        {"temperature": "0.2"},
+        {"temperature": True},
+        {"versions": []},
+        {"label": "b"},
+        {"label": None},
+        {"model": 3},
+        {"dimension": 0},
+        {"dimension": 8.5},
+        {"structure": "full"},
+        {"posterior": "../../../etc/" + "e" * 51},
+        {"posterior": "/" + "e" * 63},
+        {"posterior": "e" * 64 + "\n"},
+        {"posterior": ""},
+        {"query_zero": math.inf},
+        {"prior": -0.5},
+        {"prior": 0.9},
+        {"variance_factor": 0},
+        {"options": 3},
+        {"options": {"label": "x"}},
+        {"options": {"trust_remote_code": True}},
+        {"fingerprint": "0" * 64},
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_wrong_fields_are_refused(change):
+    with pytest.raises(CorruptFileError, match="'uec' says of itself what this version cannot read"):
+        Manifest.from_metadata(stored(**change), "uec")
+
+
+@pytest.mark.parametrize("fingerprint", [None, "", "0" * 64, 3])
+def test_another_fingerprint_is_refused(fingerprint):
+    with pytest.raises(CorruptFileError, match="another fingerprint"):
+        Manifest.from_metadata({**manifest().to_metadata(), "uec:fingerprint": fingerprint}, "uec")
+
+
+def test_a_sum_of_unequal_dimensions_is_refused():
+    with pytest.raises(CorruptFileError, match=r"dimensions \[4, 8\]"):
+        Manifest.from_metadata(manifest(layout="sum").to_metadata(), "uec")
+
+
+def test_fields_of_a_later_version_ask_for_an_upgrade():
+    for metadata in (
+        stored(novelty=1),
+        {**manifest().to_metadata(), "uec:calibration": '{"novelty": 1}'},
+    ):
+        with pytest.raises(FormatVersionError, match=r"\['novelty'\].*newer version.*pip install --upgrade"):
+            Manifest.from_metadata(metadata, "uec")
+    expert = json.loads(manifest().to_metadata()["uec:manifest"])["experts"]
+    expert[1]["novelty"] = {}
+    with pytest.raises(FormatVersionError, match="pip install --upgrade"):
+        Manifest.from_metadata(stored(experts=expert), "uec")
+    with pytest.raises(FormatVersionError, match="pip install --upgrade"):
+        Manifest.from_metadata({"uec:format": FORMAT_VERSION + 1, "uec:manifest": ""}, "uec")
+
+
+@pytest.mark.parametrize("version", ["1", True, None, 1.5, [1]])
+def test_a_format_that_is_no_number(version):
+    with pytest.raises(CorruptFileError, match="no number"):
+        Manifest.from_metadata({**manifest().to_metadata(), "uec:format": version}, "uec")
+
+
+def test_an_index_of_the_first_version_is_still_read():
+    metadata = json.loads((Path(__file__).parents[1] / "engine" / "index_0_1_0.json").read_text())[
+        "collection"
+    ]
+    found = Manifest.from_metadata(metadata, "uec")
+    assert [e.label for e in found.experts] == ["static", "other"]
+    assert found.generation == 0 and found.confidence is not None
+    assert found.fingerprint == metadata["uec:fingerprint"]

@@ -28,6 +28,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from uec_retriever.cli.safe import SafeConsole
+from uec_retriever.data.json_text import parse_object
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -236,14 +237,11 @@ def parse_where(where: str | None) -> dict[str, Any] | None:
     if where is None:
         return None
     try:
-        value = json.loads(where)
-    except json.JSONDecodeError as error:
+        return parse_object(where)
+    except InvalidInputError as error:
         raise WrongUsageError(
-            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\': {error}'
+            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\', but that is {error}'
         ) from error
-    if not isinstance(value, dict):
-        raise WrongUsageError("--where takes a JSON object")
-    return value
 
 
 def print_json(value: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uec_retriever.cli.common import WrongUsageError, bar, errors, output, status
+from uec_retriever.data.json_text import parse_object
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -50,15 +50,9 @@ def choose_prompts(
     prompts = []
     for file in files:
         try:
-            row = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            prompts.append(Prompt.from_dict(parse_object(file.read_bytes())))
+        except (OSError, InvalidInputError) as error:
             raise InvalidInputError(f"cannot read the prompt {file}: {error}") from error
-        if not isinstance(row, dict):
-            raise InvalidInputError(f"{file} is no JSON object")
-        try:
-            prompts.append(Prompt.from_dict(row))
-        except InvalidInputError as error:
-            raise InvalidInputError(f"{file}: {error}") from error
     return prompts
 
 

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
+from uec_retriever.data.numbers import check_number
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
@@ -154,7 +155,7 @@ def fit_confidence(
 
 def check_share(unanswerable: float) -> None:
     """Raises InvalidInputError for a share of unanswerable queries outside [0, 1)."""
-    if not 0 <= unanswerable < 1:
+    if check_number("unanswerable", unanswerable, "in [0, 1)", 0) >= 1:
         raise InvalidInputError(f"unanswerable must be in [0, 1), got {unanswerable}")
 
 

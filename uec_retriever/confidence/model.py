@@ -17,12 +17,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError, UECError
+from uec_retriever.data.json_text import parse_object
+from uec_retriever.data.rows import FINITE_ROW, read_row
+from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError, UECError, show
 from uec_retriever.gaussian import Array
 
 DEPTH = 10  # candidates that signals look at, whatever k a search asks for
@@ -105,6 +108,8 @@ class ConfidenceModel:
         source: where the queries came from, e.g. `title + first sentence` or `labelled`.
     """
 
+    __pydantic_config__ = FINITE_ROW
+
     signals: tuple[str, ...]
     means: tuple[float, ...]
     scales: tuple[float, ...]
@@ -113,8 +118,8 @@ class ConfidenceModel:
     k: int
     candidates: int
     unanswerable: float
-    queries: int
-    records: int
+    queries: Annotated[int, Field(ge=0)]
+    records: Annotated[int, Field(ge=0)]
     source: str
 
     def __post_init__(self) -> None:
@@ -163,18 +168,17 @@ class ConfidenceModel:
             CorruptFileError: if it is damaged.
         """
         try:
-            values = json.loads(string)
-            version = values.pop("format")
-            if version != _FORMAT:
+            values = parse_object(string)
+            version = values.pop("format", None)
+            if isinstance(version, int) and version != _FORMAT:
                 raise FormatVersionError(
                     f"the index's confidence has format {version}, this version reads {_FORMAT}: "
                     "calibrate it anew with 'uec calibrate-confidence'"
                 )
-            if set(values) != {f.name for f in fields(cls)}:
-                raise KeyError(*sorted({f.name for f in fields(cls)} ^ set(values)))
-            parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            return cls(**parts)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if version != _FORMAT:
+                raise InvalidInputError(f"its format is {show(version)}")
+            return read_row(cls, values)
+        except InvalidInputError as error:
             raise CorruptFileError(
                 f"the index's confidence is damaged ({error}): calibrate it anew with 'uec calibrate-confidence'"
             ) from error

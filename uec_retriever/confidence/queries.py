@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from uec_retriever.data.pairs import CalibrationPairs, PairSampler
-from uec_retriever.data.records import Record
+from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError
 
@@ -88,7 +88,7 @@ def check_labelled(labelled: Mapping[str, Collection[str]]) -> list[str]:
     if not isinstance(labelled, Mapping) or any(isinstance(ids, str) for ids in labelled.values()):
         raise InvalidInputError("labelled queries are a dictionary of query -> list of ids")
     check_texts(labelled, "labelled query")
-    return sorted({str(i) for ids in labelled.values() for i in ids})
+    return sorted({i for ids in labelled.values() for i in check_ids(ids)})
 
 
 def labelled_queries(

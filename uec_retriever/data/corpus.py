@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uec_retriever.data.json_text import parse_object
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.printable import run_problem
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
 from uec_retriever.data.texts import text_problem
-from uec_retriever.errors import CorpusError
+from uec_retriever.errors import CorpusError, InvalidInputError
 
 TEXT_SUFFIXES = (".txt", ".md")
 
@@ -65,9 +65,10 @@ class Corpus:
         """The documents, in order; those without any text are passed over and noted.
 
         Raises:
-            CorpusError: naming the line, for a file that cannot be read.
+            CorpusError: naming the line, for a file that cannot be read; after the last, if there is no text at all.
         """
         self.skipped.clear()
+        empty = True
         for place, row in self._rows():
             title = _string(row.pop(self.columns.title, None), place, self.columns.title)
             body = _string(row.pop(self.columns.text, None), place, self.columns.text)
@@ -87,7 +88,10 @@ class Corpus:
                 checked = check_metadata(metadata, 0)
             except ValueError as error:
                 raise CorpusError(f"{place}: {error}") from error
+            empty = False
             yield Document(Record(identifier or content_id(text, checked), text, checked), title, body)
+        if empty:
+            raise CorpusError(f"the corpus {self.path} is empty: it holds no text")
 
     def _metadata(self, place: str, title: str, row: dict[str, Any]) -> dict[str, Any]:
         nested = row.pop("metadata", None) or {}
@@ -133,16 +137,27 @@ class Corpus:
         csv.field_size_limit(2**31 - 1)
         try:
             with self.path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, delimiter=delimiter, restkey="")
-                self._require_column(reader.fieldnames or [])
-                for row in reader:
+                reader = csv.reader(file, delimiter=delimiter, strict=True)
+                line = 1
+                names = next(reader, [])
+                self._require_column(names)
+                _check_names(names, f"{self.path}, line 1")
+                line = reader.line_num + 1
+                for cells in reader:
                     place = f"{self.path}, line {reader.line_num}"
-                    if "" in row:
+                    if len(cells) > len(names):
                         raise CorpusError(
                             f"{place}: more values than columns: quote texts with '{delimiter}' in them"
                         )
-                    yield place, {k: v for k, v in row.items() if v not in (None, "")}
-        except (UnicodeDecodeError, csv.Error, OSError) as error:
+                    if cells:
+                        yield place, {k: v for k, v in zip(names, cells, strict=False) if v}
+                    line = reader.line_num + 1
+        except csv.Error as error:
+            raise CorpusError(
+                f"{self.path}, line {line}: the row that begins there has a quote that is not closed, or text "
+                f"after one ({error}): put the whole value into quotes, those within doubled"
+            ) from error
+        except (UnicodeDecodeError, OSError) as error:
             raise CorpusError(f"{self.path}: {error}. Save it as CSV in UTF-8") from error
 
     def _parquet(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -153,6 +168,7 @@ class Corpus:
         try:
             with parquet.ParquetFile(self.path) as file:
                 self._require_column(file.schema_arrow.names)
+                _check_names(file.schema_arrow.names, str(self.path))
                 number = 0
                 for batch in file.iter_batches(batch_size=1024):
                     for row in batch.to_pylist():
@@ -167,6 +183,16 @@ class Corpus:
                 f"{self.path} has no column {self.columns.text!r}, only {list(names)}: name the one with the "
                 "texts (--text-column)"
             )
+
+
+def _check_names(names: list[str], place: str) -> None:
+    """Refuse columns that cannot be told apart."""
+    if "" in names:
+        raise CorpusError(
+            f"{place}: column {names.index('') + 1} has no name: give it one, or leave it out (pandas: index=False)"
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise CorpusError(f"{place}: several columns are called {twice}: give each a name of its own")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -185,14 +211,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise CorpusError(
-                    f"{place}: not JSON in UTF-8 ({error}): repair or remove the line"
-                ) from error
-            if not isinstance(row, dict):
-                raise CorpusError(f"{place}: a {type(row).__name__}, not a JSON object")
-            yield place, row
+                yield place, parse_object(line)
+            except InvalidInputError as error:
+                raise CorpusError(f"{place}: {error}. Repair or remove the line") from error
 
 
 def read_queries(path: Path) -> Iterator[tuple[str, str]]:

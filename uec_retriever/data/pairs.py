@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from uec_retriever.data.numbers import check_whole
 from uec_retriever.data.texts import check_texts, text_problem
 from uec_retriever.errors import InvalidInputError
 
@@ -104,11 +105,7 @@ class PairSampler:
     """
 
     def __init__(self, limit: int, seed: int = 0) -> None:
-        if limit < MINIMUM_PAIRS:
-            raise InvalidInputError(
-                f"the limit of calibration pairs is {limit}, at least {MINIMUM_PAIRS} are needed"
-            )
-        self._limit = limit
+        self._limit = check_whole("the limit of calibration pairs", limit, MINIMUM_PAIRS)
         self._random = random.Random(seed)
         self._kept: list[tuple[str, str]] = []
         self._seen = 0

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from uec_retriever.data.texts import check_texts, text_problem
-from uec_retriever.errors import IdConflictError, InvalidInputError
+from uec_retriever.errors import IdConflictError, InvalidInputError, show
 
 Metadata = dict[str, Any]
 RESERVED_PREFIXES = ("uec:", "chroma:")
@@ -71,29 +73,39 @@ def make_records(
         IdConflictError: if one id stands for two different records.
     """
     checked = check_texts(texts)
-    if embedded is not None:
-        check_texts(embedded, "text to embed")
-    aligned = (
-        ("ids", ids),
-        ("metadatas", metadatas),
-        ("texts to embed", embedded),
-        ("payloads", payloads),
-        ("sources", sources),
+    columns = (
+        _column(ids, "ids", checked),
+        _column(metadatas, "metadatas", checked),
+        _column(embedded, "texts to embed", checked),
+        _column(payloads, "payloads", checked),
+        _column(sources, "sources", checked),
     )
-    for what, given in aligned:
-        if given is not None and len(given) != len(checked):
-            raise InvalidInputError(f"{len(checked)} texts but {len(given)} {what}: give one for each text")
+    if embedded is not None:
+        check_texts(columns[2], "text to embed")
     records = []
-    for position, text in enumerate(checked):
-        metadata = check_metadata(metadatas[position] if metadatas else None, position)
-        identifier = content_id(text, metadata) if ids is None else check_id(ids[position], position)
-        seen = embedded[position] if embedded is not None and embedded[position] != text else None
-        payload = payloads[position] if payloads is not None else None
-        source = sources[position] if sources is not None else None
+    for position, (text, identifier, metadata, seen, payload, source) in enumerate(
+        zip(checked, *columns, strict=True)
+    ):
+        metadata = check_metadata(metadata, position)
+        identifier = content_id(text, metadata) if ids is None else check_id(identifier, position)
+        if payload and (problem := text_problem(payload)):
+            raise InvalidInputError(f"payload {position} {problem}")
         if source is not None:
             check_id(source, position, "source")
-        records.append(Record(identifier, text, metadata, seen, payload, source))
+        records.append(Record(identifier, text, metadata, None if seen == text else seen, payload, source))
     return unique(records)
+
+
+def _column(values: Iterable[Any] | None, what: str, texts: Sequence[str]) -> list[Any]:
+    """One value for each text; None for all if none are given."""
+    if values is None:
+        return [None] * len(texts)
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidInputError(f"expected a list of {what}, one for each text, got {show(values)}")
+    found = list(values)
+    if len(found) != len(texts):
+        raise InvalidInputError(f"{len(texts)} texts but {len(found)} {what}: give one for each text")
+    return found
 
 
 def unique(records: Iterable[Record]) -> list[Record]:
@@ -146,17 +158,34 @@ def check_id(identifier: object, position: int, what: str = "id") -> str:
     problem = text_problem(identifier)
     if problem:
         raise InvalidInputError(f"{what} {position} {problem}")
-    return str(identifier)
+    return str(identifier)  # one of NumPy as Python's
 
 
-def check_metadata(metadata: Mapping[str, Any] | None, position: int) -> Metadata:
-    """Metadata as given, if Chroma can hold it and give it back unchanged."""
+def check_ids(ids: object) -> list[str]:
+    """Ids of records to look for, as they can be.
+
+    Args:
+        ids: any iterable of strings; a single string is refused.
+
+    Raises:
+        InvalidInputError: for what is no list, or an id that no record can have, naming its position.
+    """
+    if isinstance(ids, str):
+        raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
+    if isinstance(ids, bytes | Mapping) or not isinstance(ids, Iterable):
+        raise InvalidInputError(f"expected a list of ids, got {show(ids)}")
+    return [check_id(identifier, position) for position, identifier in enumerate(ids)]
+
+
+def check_metadata(metadata: object, position: int) -> Metadata:
+    """Metadata as given, if Chroma can hold it and give it back unchanged; values of NumPy become Python's."""
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
         raise InvalidInputError(f"metadata {position} is {type(metadata).__name__}, not a dictionary")
-    for key, value in metadata.items():
-        where = f"metadata {position}, key {key!r}"
+    checked = {key: _of_numpy(value) for key, value in metadata.items()}
+    for key, value in checked.items():
+        where = f"metadata {position}, key {show(key)}"
         if not isinstance(key, str) or not key:
             raise InvalidInputError(f"{where}: keys must be non-empty strings")
         if key.startswith(RESERVED_PREFIXES):
@@ -170,7 +199,14 @@ def check_metadata(metadata: Mapping[str, Any] | None, position: int) -> Metadat
         problem = _value_problem(value)
         if problem:
             raise InvalidInputError(f"{where}: {problem}")
-    return dict(metadata)
+    return checked
+
+
+def _of_numpy(value: Any) -> Any:
+    """Scalars and arrays of NumPy, also in a list, as Python's; anything else as it is."""
+    if isinstance(value, list):
+        return [item.item() if isinstance(item, np.generic) else item for item in value]
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _value_problem(value: object) -> str | None:
@@ -185,7 +221,7 @@ def _value_problem(value: object) -> str | None:
     if type(value) not in (str, int, float, bool):
         return (
             f"{type(value).__name__} cannot be stored: use str, int, float, bool or a list of one of them "
-            "(value.item() for numpy scalars, json.dumps(value) for dictionaries)"
+            "(json.dumps(value) for dictionaries)"
         )
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN and infinity cannot be stored: drop the key"

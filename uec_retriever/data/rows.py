@@ -1,58 +1,77 @@
-"""Rows of JSON as frozen values: keys and types are those of a dataclass."""
+"""Rows of JSON as frozen values: keys, types and ranges are those of a dataclass, checked by pydantic.
+
+A class that is read back says so: `__pydantic_config__ = ROW` has unknown keys and values of another type refused, and
+`Annotated[float, Field(gt=0)]` says what else a value must be. Making one in Python checks nothing but `__post_init__`.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+import json
 from functools import cache
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
-from uec_retriever.errors import InvalidInputError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from uec_retriever.errors import InvalidInputError, show
+
+ROW = ConfigDict(extra="forbid", strict=True)
+FINITE_ROW = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+_UNKNOWN = "unexpected_keyword_argument"
+_MEMBERS = {"str", "int", "float", "bool"}  # of a union, which pydantic adds to the place
+_Row = TypeVar("_Row")
 
 
-def check_row(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass, as a row holds them.
+class RowError(InvalidInputError):
+    """A row that does not fit its dataclass.
+
+    Attributes:
+        newer: whether all that is wrong with it are keys that are unknown, as a later version may write.
+    """
+
+    def __init__(self, message: str, *, newer: bool = False) -> None:
+        super().__init__(message)
+        self.newer = newer
+
+
+def read_row(kind: type[_Row], row: object) -> _Row:
+    """A dataclass as a row holds it.
 
     Args:
-        kind: a dataclass whose fields are `str`, `bool`, `int`, `float`, a `Literal` of strings, or unions of them and
-            `None`. A whole number will do for a `float` and becomes one.
-        row: a JSON object; may lack fields with a default.
+        kind: a dataclass with `__pydantic_config__`. A whole number will do for a `float` and becomes one, a list for
+            a tuple.
+        row: what JSON gave, an object if all is well; may lack fields with a default.
 
     Raises:
-        InvalidInputError: saying which key is wrong, and how.
+        RowError: saying which keys are wrong, and how.
     """
-    known = _field_types(kind)  # type: ignore[arg-type]  # types can be hashed
-    missing = {field.name for field in fields(kind) if field.default is MISSING} - row.keys()
-    unknown = row.keys() - known.keys()
-    if missing or unknown:
-        parts = [f"lacks {sorted(missing)}"] * bool(missing) + [f"has unknown {sorted(unknown)}"] * bool(
-            unknown
-        )
-        raise InvalidInputError(" and ".join(parts))
-    return {key: _value(key, row[key], *known[key]) for key in known if key in row}
-
-
-def _value(key: str, value: Any, types: tuple[type, ...], choices: tuple[str, ...]) -> Any:
-    accepted = (*types, int) if float in types else types
-    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in types):
-        names = " or ".join(t.__name__ for t in types)
-        raise InvalidInputError(f"{key!r} is {type(value).__name__}, not {names}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidInputError(f"{key!r} is {value}, not a finite number")
-    if choices and value is not None and value not in choices:
-        raise InvalidInputError(f"{key!r} is {value!r}, not one of {list(choices)}")
-    return float(value) if isinstance(value, int) and float in types and int not in types else value
+    try:
+        return _adapter(kind).validate_json(json.dumps(row))  # type: ignore[no-any-return,arg-type]
+    except ValidationError as error:
+        raise _refusal(error) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RowError(f"no values of JSON ({error})") from error
 
 
 @cache
-def _field_types(kind: type[Any]) -> dict[str, tuple[tuple[type, ...], tuple[str, ...]]]:
-    """Field -> the types of its values, and the strings that it is limited to."""
-    found = {}
-    for name, hint in get_type_hints(kind).items():
-        members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        choices = tuple(choice for m in members if get_origin(m) is Literal for choice in get_args(m))
-        types = tuple(str if get_origin(m) is Literal else m for m in members)
-        found[name] = (types, choices)
-    return found
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _refusal(error: ValidationError) -> RowError:
+    missing, unknown, others = [], [], []
+    for one in error.errors(include_url=False):
+        place = [str(part) for part in one["loc"]]
+        if place and place[-1] in _MEMBERS:
+            place.pop()
+        name = ".".join(place)
+        if one["type"] == "missing":
+            missing.append(name)
+        elif one["type"] == _UNKNOWN:
+            unknown.append(name)
+        elif one["type"] == "json_invalid":  # json has written it itself
+            others.append("a text in it has a lone surrogate: replace it")
+        else:
+            reason = str(one["ctx"]["error"]) if one["type"] == "value_error" else one["msg"]
+            others.append(f"{name!r} is {show(one['input'], 40)}: {reason}" if name else reason)
+    parts = [f"lacks {sorted(missing)}"] * bool(missing) + [f"has unknown {sorted(unknown)}"] * bool(unknown)
+    return RowError(" and ".join([*parts, *others[:1]]), newer=not missing and not others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 
 def check_texts(texts: Iterable[str], what: str = "text") -> list[str]:
@@ -20,6 +20,8 @@ def check_texts(texts: Iterable[str], what: str = "text") -> list[str]:
     """
     if isinstance(texts, str | bytes):
         raise InvalidInputError(f"expected a list of {what}s, got a single one: put it into a list")
+    if not isinstance(texts, Iterable):
+        raise InvalidInputError(f"expected a list of {what}s, got {show(texts)}")
     checked = list(texts)
     for position, text in enumerate(checked):
         problem = text_problem(text)
@@ -36,11 +38,18 @@ def text_problem(text: object) -> str | None:
         return "is empty or only whitespace: drop it"
     if "\0" in text:
         return f"has a NUL character at {text.index(chr(0))}: remove it with text.replace('\\0', '')"
+    if (position := surrogate_at(text)) is not None:
+        return (
+            f"has a lone surrogate at {position}: repair it with "
+            "text.encode('utf-8', 'replace').decode('utf-8')"
+        )
+    return None
+
+
+def surrogate_at(text: str) -> int | None:
+    """Where a string has half a character, which no file can hold; None if nowhere."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return (
-            f"has a lone surrogate at {error.start}: repair it with "
-            "text.encode('utf-8', 'replace').decode('utf-8')"
-        )
+        return error.start
     return None

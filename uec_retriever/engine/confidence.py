@@ -23,6 +23,7 @@ from uec_retriever.confidence.queries import (
     labelled_queries,
     pair_queries,
 )
+from uec_retriever.data.numbers import check_whole
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record
 from uec_retriever.engine.ensemble import Ensemble, Progress
@@ -56,8 +57,8 @@ class ConfidenceOptions:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise InvalidInputError(f"k must be a whole number of at least 1, got {self.k!r}")
+        for name, least in (("k", 1), ("limit", 1), ("seed", 0), ("batch_size", 1)):
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), least))
         check_share(self.unanswerable)
 
     @property

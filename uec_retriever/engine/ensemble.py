@@ -124,8 +124,7 @@ class Ensemble:
             return self
         if self.manifest.layout == "sum":
             raise InvalidInputError("the sum layout fixes the temperature when documents are indexed")
-        check_temperature(temperature)
-        return self.with_manifest(replace(self.manifest, temperature=temperature))
+        return self.with_manifest(replace(self.manifest, temperature=check_temperature(temperature)))
 
     @property
     def labels(self) -> list[str]:

@@ -10,6 +10,7 @@ from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
 from uec_retriever.experts.expert import Expert, attach_posterior, check_fingerprint
+from uec_retriever.experts.loading import lasting_options
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 
@@ -55,8 +56,17 @@ def load_ensemble(
 def _load(entry: ExpertEntry, source: str, device: str | None, trust_remote_code: bool) -> Expert:
     try:
         return Expert.load(
-            source, label=entry.label, device=device, trust_remote_code=trust_remote_code, **entry.options
+            source,
+            label=entry.label,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            **lasting_options(entry.options),
         )
+    except InvalidInputError as error:
+        raise CorruptFileError(
+            f"the index cannot say how to load its expert {entry.label!r} ({error}): load it yourself and give it, "
+            f"experts={{{entry.label!r}: Expert.load(...)}}, or index the corpus anew"
+        ) from error
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
             f"the model of expert {entry.label!r} is gone: say where it is now, "

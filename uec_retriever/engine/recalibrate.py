@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from uec_retriever.convolution import choose_temperature, likelihood_prior, pair_likelihood
+from uec_retriever.convolution import check_temperature, choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.ensemble import Ensemble, Progress, fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError
@@ -34,7 +34,7 @@ def calibrate(manifest: Manifest, references: Sequence[Reference], temperature: 
         temperature = choose_temperature(
             {t: _likelihood(replace(manifest, temperature=t), references) for t in TEMPERATURES}
         )
-    return replace(manifest, temperature=temperature)
+    return replace(manifest, temperature=check_temperature(temperature))
 
 
 def recalibrate(

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from uec_retriever.data.numbers import check_number, check_whole
 from uec_retriever.data.records import Metadata, Record
-from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
@@ -20,8 +20,8 @@ EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
 
 def check_min_score(min_score: float | None) -> None:
     """Refuse a lowest score outside [0, 1], where all scores lie."""
-    if min_score is not None and not 0 <= min_score <= 1:
-        raise InvalidInputError(f"a lowest score must be in [0, 1], as scores are, got {min_score}")
+    if min_score is not None:
+        check_number("a lowest score", min_score, "in [0, 1], as scores are", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,11 @@ class Rescoring:
             min_score: leave out those of a lower score, in [0, 1].
 
         Raises:
-            InvalidInputError: for a `min_score` outside [0, 1].
+            InvalidInputError: for n < 0, or a `min_score` outside [0, 1].
         """
         check_min_score(min_score)
-        order = np.argsort(-self.raw_scores, kind="stable")[:n].tolist()
+        count = None if n is None else check_whole("n", n, 0)
+        order = np.argsort(-self.raw_scores, kind="stable")[:count].tolist()
         return [i for i in order if min_score is None or self.scores[i] >= min_score]
 
     def extras(self, position: int) -> dict[RescoringExtra, float | dict[str, float]]:

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
+from uec_retriever.data.numbers import check_whole
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.results import Hit, Rescoring, SearchResult
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import probit_score, unit_score
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.connection import Where
 from uec_retriever.store.entries import Candidates
+from uec_retriever.store.filters import chroma_where
 
 DEFAULT_CANDIDATES = 30
+_MANY = 1000
 
 
 def default_candidates(k: int) -> int:
@@ -39,7 +42,7 @@ class SearchOptions:
             calibrated with if those are more.
 
     Raises:
-        InvalidInputError: for k < 1, fewer candidates than that, or numbers that are not whole.
+        InvalidInputError: for k < 1, fewer candidates than that, numbers that are not whole, or what is no filter.
     """
 
     k: int = 10
@@ -47,13 +50,14 @@ class SearchOptions:
     candidates: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("k", self.k), ("candidates", self.candidates)):
-            if isinstance(value, bool) or not isinstance(value, int | None):
-                raise InvalidInputError(f"{name} must be a whole number, got {value!r}")
-        if self.k is None or self.k < 1:
-            raise InvalidInputError(f"k must be at least 1, got {self.k}")
+        object.__setattr__(self, "k", check_whole("k", self.k, 1))
+        if self.candidates is not None:
+            object.__setattr__(self, "candidates", check_whole("candidates", self.candidates, 1))
         if self.limit < self.k:
-            raise InvalidInputError(f"candidates must be at least k = {self.k}, got {self.limit}")
+            raise InvalidInputError(
+                f"candidates must be at least k = {show(self.k)}, got {show(self.candidates)}"
+            )
+        chroma_where(self.where)
 
     @property
     def limit(self) -> int:
@@ -87,6 +91,8 @@ def search_encoded(
     limit = options.limit
     if model is not None and reason is None:  # it needs as many as it was calibrated with
         limit = max(limit, model.candidates)
+    if limit > _MANY:  # Chroma takes no number beyond 32 bits
+        limit = min(limit, max(1, store.count()))
     start = time.perf_counter()
     candidates = store.query(encoded.gaussian.mean, limit, options.where)
     query_seconds = (time.perf_counter() - start) / max(1, len(queries))
@@ -180,7 +186,7 @@ def _confidence_reason(model: ConfidenceModel | None, options: SearchOptions) ->
     """Why a confidence model says nothing about a search; None if it does."""
     if model is None:
         return "not calibrated: 'uec calibrate-confidence' or Engine.calibrate_confidence does it"
-    if options.where:
+    if chroma_where(options.where) is not None:
         return "calibrated for searches without a filter"
     if options.candidates is not None and options.candidates < model.candidates:
         return f"calibrated for {model.candidates} candidates, not {options.candidates}"

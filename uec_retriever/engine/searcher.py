@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.data.records import Record
+from uec_retriever.convolution import check_temperature
+from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.results import Rescoring, SearchResult
@@ -66,13 +67,11 @@ class Searcher:
         """Records by id, in that order, absent ones left out, or all; those that match a filter, if there is one.
 
         Raises:
-            InvalidInputError: for a single id instead of a list, or a filter that Chroma cannot apply.
+            InvalidInputError: for what is no list of ids, or no filter.
         """
         if ids is None:
             return [record for page in self.store.pages(where) for record in page]
-        if isinstance(ids, str):
-            raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
-        return self.store.get(ids, where)
+        return self.store.get(check_ids(ids), where)
 
     def check_options(
         self, k: int = 10, *, candidates: int | None = None, temperature: float | None = None
@@ -217,20 +216,23 @@ class Searcher:
             candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
 
         Raises:
-            InvalidInputError: for another dimension than the index's, NaN or infinity.
+            InvalidInputError: for what is no row of numbers, another dimension than the index's, NaN or infinity.
         """
         options, ensemble = SearchOptions(k, where, candidates), self._ensemble
-        vector = np.atleast_2d(np.asarray(embedding, dtype=np.float32))
+        vector = _row(embedding)
         if vector.shape != (1, ensemble.manifest.dimension):
             raise InvalidInputError(
-                f"the query embedding has the shape {np.shape(embedding)}, the index needs "
+                f"the query embedding has the shape {vector.shape[1:]}, the index needs "
                 f"[{ensemble.manifest.dimension}]: use one that this index's embed_queries made"
             )
-        if not np.isfinite(vector).all():
-            raise InvalidInputError("the query embedding holds NaN or infinity: nothing is near to that")
+        if not np.isfinite(np.linalg.norm(vector)):
+            raise InvalidInputError(
+                "the query embedding holds NaN, infinity or nearly: nothing is near to that"
+            )
         ends = np.cumsum([e.dimension for e in ensemble.manifest.experts])[:-1]
         blocks = np.split(vector, ends, axis=1) if ensemble.manifest.layout == "block" else [vector]
         vector = vector / max(1.0, float(sum(np.linalg.norm(block) for block in blocks)))
+        vector = vector.astype(np.float32)
         unknown = np.zeros((1, len(ensemble.experts)), dtype=bool)
         encoded = EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, unknown)
         reason = "calibrated for searches with a text, not with an embedding"
@@ -262,12 +264,25 @@ class Searcher:
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """`[n, D]` stored means of records that are there, float32; unknown ids are passed over."""
-        return self.store.vectors(ids)
+        return self.store.vectors(check_ids(ids))
 
     def _at(self, temperature: float | None) -> tuple[Ensemble, str | None]:
         """The ensemble at a temperature, and why that has no confidence, if so."""
         ensemble = self._ensemble
-        if temperature in (None, ensemble.manifest.temperature):
+        if temperature is None or check_temperature(temperature) == ensemble.manifest.temperature:
             return ensemble, None
         other = ensemble.at_temperature(temperature)
         return other, f"calibrated for the temperature {ensemble.manifest.temperature:g}"
+
+
+def _row(embedding: object) -> Array:
+    """`[1, D]` of what should be a query embedding, float64; other shapes as they are.
+
+    Raises:
+        InvalidInputError: for what is no numbers.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(embedding, dtype=np.float64)[None]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(f"the query embedding is no list of numbers ({error})") from error

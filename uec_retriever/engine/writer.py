@@ -11,7 +11,7 @@ from typing import Any
 
 from uec_retriever.confidence.fit import ConfidenceReport
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.data.records import Record, make_records
+from uec_retriever.data.records import Record, check_ids, make_records
 from uec_retriever.engine.add import Progress, add_records
 from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence
 from uec_retriever.engine.ensemble import Ensemble
@@ -22,6 +22,7 @@ from uec_retriever.engine.searcher import Searcher
 from uec_retriever.errors import InvalidInputError, ModelMismatchError, StorageError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
+from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.manifest import Manifest
 
 
@@ -78,15 +79,16 @@ class Writer(Searcher):
             How many were deleted.
 
         Raises:
-            InvalidInputError: if neither or both are given, or for an empty filter.
+            InvalidInputError: if neither or both are given, for what is no list of ids or no filter, or one that
+                every record matches.
             IndexBusyError: if another process writes.
         """
-        if isinstance(ids, str):
-            raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
         if (ids is None) == (where is None):
             raise InvalidInputError("give ids or a filter to delete by, one of them")
-        if where is not None and not where:
-            raise InvalidInputError("an empty filter would delete every text: give one that says which")
+        if ids is not None:
+            ids = check_ids(ids)
+        elif chroma_where(where) is None:
+            raise InvalidInputError("this filter would delete every text: give one that says which")
         with self._folder.write_lock():
             return self.store.delete(self.store.ids(where) if ids is None else ids)
 

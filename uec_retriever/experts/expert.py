@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from uec_retriever.data.numbers import check_whole
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.last_layer import LastLayer
@@ -184,7 +185,7 @@ class Expert:
         prompt = self.prompt(role, prompts)
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         parts: list[Linearised] = []
-        for start in range(0, len(order), batch_size):
+        for start in range(0, len(order), check_whole("batch_size", batch_size, 1)):
             batch = [texts[i] for i in order[start : start + batch_size]]
             parts.append(self.linearised_model.forward(batch, prompt))
             if progress:
@@ -294,7 +295,6 @@ def check_fingerprint(expert: Expert, fingerprint: str, claim: str) -> None:
 
 
 def _check_some(texts: Sequence[str], role: Role) -> list[str]:
-    checked = check_texts(texts, role)
-    if not checked:
-        raise InvalidInputError(f"there are no texts to encode as {role}: give at least one")
-    return checked
+    if checked := check_texts(texts, role):
+        return checked
+    raise InvalidInputError(f"there are no texts to encode as {role}: give at least one")

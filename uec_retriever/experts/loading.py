@@ -11,11 +11,11 @@ from typing import Any
 from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
-from uec_retriever.errors import ModelNotFoundError
+from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 _CHOOSING = threading.Lock()
-_PASSING = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only"}
+_PASSING = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only", "trust_remote_code"}
 
 
 def load_model(
@@ -30,12 +30,17 @@ def load_model(
         **options: passed to `SentenceTransformer`.
 
     Raises:
+        InvalidInputError: for an option that `SentenceTransformer` does not have, or of another type.
         ModelNotFoundError: if it cannot be loaded.
     """
     try:
         return SentenceTransformer(
             model_source(name), device=device, trust_remote_code=trust_remote_code, **options
         )
+    except TypeError as error:
+        raise InvalidInputError(
+            f"cannot load the embedding model {name!r} with the options {sorted(options)}: {error}"
+        ) from error
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_found("embedding model", name, error) from error
 
@@ -69,7 +74,7 @@ def model_source(name: str) -> str:
 
 
 def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that an index may keep: no secrets, nothing that only holds on this machine."""
+    """Options that an index may keep: no secrets, no trust, nothing that only holds on this machine."""
     return {
         key: lasting_options(value) if isinstance(value, Mapping) else value
         for key, value in options.items()

@@ -29,6 +29,7 @@ from uec_retriever.store.entries import (
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
+from uec_retriever.store.reads import get_matching, matching_ids, query_matching
 
 _SEARCH_WIDTH = 200
 _QUERIES = 64  # in one call to Chroma
@@ -168,7 +169,7 @@ class ChromaStore:
         """Ids of all records that match a filter, in the order they were added."""
         condition = chroma_where(where)
         with self._call_chroma("read", where):
-            return list(self.collection.get(where=condition, include=[])["ids"])
+            return matching_ids(self.collection, condition)
 
     def present(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are there, each once."""
@@ -209,7 +210,7 @@ class ChromaStore:
     def _get(self, ids: list[str], include: list[Any], where: Where | None = None) -> Any:
         condition = chroma_where(where)
         with self._call_chroma("read", where):
-            return self.collection.get(ids=ids, where=condition, include=include)
+            return get_matching(self.collection, ids, condition, include)
 
     def put(
         self,
@@ -277,12 +278,7 @@ class ChromaStore:
         for start in range(0, len(vectors), _QUERIES):
             part = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
             with self._call_chroma("query", where):
-                result: Any = self.collection.query(
-                    query_embeddings=part,
-                    n_results=limit,
-                    where=condition,
-                    include=["documents", "metadatas", "distances"],
-                )
+                result: Any = query_matching(self.collection, part, limit, condition)
             found += map(to_candidates, *_columns(result), result["distances"])
         return found
 

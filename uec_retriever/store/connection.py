@@ -15,7 +15,7 @@ from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
 from chromadb.errors import ChromaAuthError, ChromaError, InternalError, NotFoundError
 
-from uec_retriever.errors import InvalidInputError, StorageError, UECError
+from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
 
 Where = Mapping[str, Any]
 _REFUSALS = (401, 403)
@@ -100,7 +100,7 @@ def guard(action: str, where: Where | None = None) -> Iterator[None]:
         ) from error
     except (ChromaError, ValueError, TypeError, OSError) as error:
         if where and not isinstance(error, OSError | InternalError):
-            raise InvalidInputError(f"Chroma cannot apply the filter {dict(where)!r}: {error}") from error
+            raise InvalidInputError(f"Chroma cannot apply the filter {show(dict(where))}: {error}") from error
         raise StorageError(f"Chroma could not {action}: {error}{_advice(str(error))}") from error
 
 

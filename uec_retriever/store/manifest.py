@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, Field
+
+from uec_retriever.data.json_text import parse_object
 from uec_retriever.data.pairs import MINIMUM_PAIRS, STANDARD_LIBRARY
-from uec_retriever.errors import CorruptFileError, FormatVersionError, NotAnIndexError
+from uec_retriever.data.rows import ROW, RowError, read_row
+from uec_retriever.errors import (
+    CorruptFileError,
+    FormatVersionError,
+    InvalidInputError,
+    NotAnIndexError,
+    show,
+)
 
 FORMAT_VERSION = 1
 _FORMAT, _MANIFEST, _FINGERPRINT = "uec:format", "uec:manifest", "uec:fingerprint"
@@ -20,6 +31,14 @@ _LATER = (
     "pairs_digest",
     "pairs_source",
 )  # unknown to 0.1.0, which ignores their key
+_NOT_STORED = {"name", "label", "device", "trust_remote_code"}  # whoever opens the index says these
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _check_options(options: dict[str, Any]) -> dict[str, Any]:
+    if barred := sorted(_NOT_STORED & options.keys()):
+        raise InvalidInputError(f"{barred} are no options that an index keeps")
+    return options
 
 
 @dataclass(frozen=True)
@@ -41,18 +60,20 @@ class ExpertEntry:
         basis_error: relative error of deviations, where the basis of its variances misses the tolerance; else None.
     """
 
+    __pydantic_config__ = ROW
+
     label: str
     model: str
     fingerprint: str
-    dimension: int
-    structure: str
-    posterior: str
-    query_zero: float
-    document_zero: float
-    prior: float
-    variance_factor: float = 1.0
-    options: dict[str, Any] = field(default_factory=dict)
-    basis_error: float | None = None
+    dimension: Annotated[int, Field(ge=1)]
+    structure: Annotated[str, Field(pattern="^(diag|kron)$")]
+    posterior: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    query_zero: _Finite
+    document_zero: _Finite
+    prior: Annotated[_Finite, Field(ge=0)]
+    variance_factor: Annotated[_Finite, Field(gt=0)] = 1.0
+    options: Annotated[dict[str, Any], AfterValidator(_check_options)] = field(default_factory=dict)
+    basis_error: Annotated[_Finite, Field(ge=0)] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +95,11 @@ class Manifest:
         generation: how often the stored manifest was changed.
     """
 
-    experts: tuple[ExpertEntry, ...]
-    layout: str
-    temperature: float
+    __pydantic_config__ = ROW
+
+    experts: Annotated[tuple[ExpertEntry, ...], Field(min_length=1)]
+    layout: Annotated[str, Field(pattern="^(block|sum)$")]
+    temperature: Annotated[float, Field(ge=0)]
     reference: str
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -84,7 +107,7 @@ class Manifest:
     pairs_digest: str | None = None
     pairs_source: str | None = None
     heldout: bool = True
-    generation: int = field(default=0, compare=False)
+    generation: Annotated[int, Field(ge=0)] = field(default=0, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -146,10 +169,14 @@ class Manifest:
     def from_metadata(cls, metadata: Mapping[str, Any] | None, name: str) -> Manifest:
         """Read collection metadata back.
 
+        Args:
+            metadata: of the collection.
+            name: of the collection, for messages.
+
         Raises:
             NotAnIndexError: if the collection is not ours.
-            FormatVersionError: if another format version wrote it.
-            CorruptFileError: if it is damaged, or of a newer version.
+            FormatVersionError: if another format version, or a newer version of this package, wrote it.
+            CorruptFileError: if it is damaged.
         """
         metadata = metadata or {}
         if _FORMAT not in metadata or _MANIFEST not in metadata:
@@ -157,18 +184,54 @@ class Manifest:
                 f"the Chroma collection {name!r} was not made by uec-retriever: choose another name or folder, "
                 "or index its texts anew"
             )
-        if metadata[_FORMAT] != FORMAT_VERSION:
-            raise FormatVersionError(
-                f"the index {name!r} has format {metadata[_FORMAT]}, this version reads {FORMAT_VERSION}: "
-                "index the corpus anew into another folder"
-            )
+        _check_format(metadata[_FORMAT], name)
         try:
-            fields = json.loads(metadata[_MANIFEST])
-            later = json.loads(metadata.get(_CALIBRATION, "{}"))
-            experts = tuple(ExpertEntry(**entry) for entry in fields.pop("experts"))
-            return cls(experts=experts, confidence=metadata.get(_CONFIDENCE), **later, **fields)
-        except (ValueError, KeyError, TypeError) as error:
+            fields = parse_object(_string(metadata[_MANIFEST])) | parse_object(
+                _string(metadata.get(_CALIBRATION, "{}"))
+            )
+            found = read_row(cls, {**fields, "confidence": metadata.get(_CONFIDENCE)})
+            found._check()
+            if found.fingerprint != metadata.get(_FINGERPRINT):
+                raise InvalidInputError("it has another fingerprint than what it says would have")
+        except InvalidInputError as error:
+            if isinstance(error, RowError) and error.newer:
+                raise FormatVersionError(
+                    f"the index {name!r} {error}, so a newer version wrote it: upgrade with "
+                    "pip install --upgrade uec-retriever"
+                ) from error
             raise CorruptFileError(
-                f"the index {name!r} says of itself what this version cannot read ({error}): open it with the version "
-                "that wrote it, or index the corpus anew"
+                f"the index {name!r} says of itself what this version cannot read ({error}): restore it from a "
+                "backup, or index the corpus anew"
             ) from error
+        return found
+
+    def _check(self) -> None:
+        """Refuse fields that contradict each other."""
+        labels, dimensions = [e.label for e in self.experts], {e.dimension for e in self.experts}
+        if len(set(labels)) < len(labels):
+            raise InvalidInputError(f"two experts of one label among {labels}")
+        if self.layout == "sum" and len(dimensions) > 1:
+            raise InvalidInputError(f"the sum of experts of dimensions {sorted(dimensions)}")
+        if not math.isclose(total := sum(e.prior for e in self.experts), 1, rel_tol=1e-6):
+            raise InvalidInputError(f"priors that sum to {total:g}, not 1")
+
+
+def _check_format(version: object, name: str) -> None:
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise CorruptFileError(
+            f"the index {name!r} has the format {show(version)}, which is no number: restore it from a backup, or index "
+            "the corpus anew"
+        )
+    if version == FORMAT_VERSION:
+        return
+    remedy = "upgrade with pip install --upgrade uec-retriever, or " if version > FORMAT_VERSION else ""
+    raise FormatVersionError(
+        f"the index {name!r} has format {version}, this version reads {FORMAT_VERSION}: {remedy}"
+        "index the corpus anew into another folder"
+    )
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidInputError(f"a {type(value).__name__}, not a JSON object")
+    return value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from uec_retriever.errors import TrainingError
+from uec_retriever.data.json_text import parse_object, read_json
+from uec_retriever.data.rows import ROW, RowError, read_row
+from uec_retriever.errors import InvalidInputError, TrainingError
 from uec_retriever.utility_labeler.files import write_json
 
 REPORT = "training.json"
 _FOLDER, _RUN, _WEIGHTS = "checkpoints", "run.json", "trained.safetensors"
 _NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", _WEIGHTS)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What tells which run a folder is of."""
+
+    __pydantic_config__ = ROW
+
+    fingerprint: str
 
 
 class RunFolder:
@@ -64,7 +75,7 @@ class RunFolder:
 
     def latest(self) -> Path | None:
         """The newest complete checkpoint; one that a kill cut off is passed over."""
-        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda p: -int(p.name.rpartition("-")[2]))
+        found = sorted(self.checkpoints.glob("checkpoint-*"), key=_step, reverse=True)
         return next((p for p in found if _complete(p)), None)
 
     def finish(self, report: dict[str, Any]) -> None:
@@ -74,9 +85,16 @@ class RunFolder:
 
     def _require_same_run(self, started: Path) -> None:
         try:
-            known = json.loads(started.read_text(encoding="utf-8"))["fingerprint"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise TrainingError(f"{started} is damaged: overwrite the run to start anew") from error
+            known = read_row(_Run, read_json(started)).fingerprint
+        except RowError as error:
+            if error.newer:
+                raise TrainingError(
+                    f"a newer version began the run in {self.out} ({error}): upgrade with "
+                    "pip install --upgrade uec-retriever, or overwrite the run to start anew"
+                ) from error
+            raise TrainingError(f"{started} is damaged ({error}): overwrite the run to start anew") from error
+        except InvalidInputError as error:
+            raise TrainingError(f"{started} is damaged ({error}): overwrite the run to start anew") from error
         if known != self._fingerprint:
             raise TrainingError(
                 f"the run that was interrupted in {self.out} had another base model, data or options: "
@@ -111,13 +129,19 @@ def _trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return state | {name: b for name, b in model.named_buffers() if name in saved}
 
 
+def _step(checkpoint: Path) -> int:
+    """Of a checkpoint's name; -1 for a folder that the trainer did not name."""
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() and len(number) < 20 else -1
+
+
 def _complete(checkpoint: Path) -> bool:
     """The trainer's state is written last; the weights must be readable."""
     if not all((checkpoint / name).is_file() for name in _NEEDED):
         return False
     try:
-        json.loads((checkpoint / _NEEDED[0]).read_text(encoding="utf-8"))
+        parse_object((checkpoint / _NEEDED[0]).read_bytes())
         load_file(checkpoint / _WEIGHTS)
-    except (OSError, ValueError, SafetensorError):
+    except (OSError, InvalidInputError, SafetensorError):
         return False
     return True

@@ -13,7 +13,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from uec_retriever.atomic import write_atomically
-from uec_retriever.errors import IndexBusyError, LabelError, StorageError
+from uec_retriever.data.json_text import parse_object
+from uec_retriever.errors import IndexBusyError, InvalidInputError, LabelError, StorageError
 from uec_retriever.utility_labeler.labels import read_labels
 from uec_retriever.utility_labeler.questions import Pair
 
@@ -31,16 +32,13 @@ def read_manifest(labels: Path) -> dict[str, Any] | None:
     """
     path = manifest_path(labels)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return parse_object(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, OSError) as error:
+    except (InvalidInputError, OSError) as error:
         raise LabelError(
             f"cannot read {path} ({error}): remove it; labelling again writes it anew"
         ) from error
-    if not isinstance(found, dict):
-        raise LabelError(f"{path} is no JSON object: remove it; labelling again writes it anew")
-    return found
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

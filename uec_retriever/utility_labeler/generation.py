@@ -17,7 +17,7 @@ from uec_retriever.data.corpus import read_jsonl
 from uec_retriever.data.progress import Progress
 from uec_retriever.data.provenance import digest
 from uec_retriever.data.records import content_id
-from uec_retriever.data.rows import check_row
+from uec_retriever.data.rows import FINITE_ROW, read_row
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, LabelError
 from uec_retriever.utility_labeler.encoding import beginning_tokens, chat_text
@@ -68,6 +68,8 @@ class Generated:
         group: `metadata.group` of the passage.
         run: fingerprint of judge, prompts and options.
     """
+
+    __pydantic_config__ = FINITE_ROW
 
     passage_id: str
     question: str
@@ -192,7 +194,7 @@ def _read(path: Path, run: str) -> Iterator[Generated]:
         return
     for place, row in read_jsonl(path):
         try:
-            found = Generated(**check_row(Generated, row))
+            found = read_row(Generated, row)
         except InvalidInputError as error:
             raise LabelError(f"{place}: {error}") from error
         if found.run != run:

@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from uec_retriever.data.rows import check_row
+from pydantic import Field
+
+from uec_retriever.data.json_text import parse_object
+from uec_retriever.data.rows import FINITE_ROW, read_row
 from uec_retriever.errors import InvalidInputError, LabelError
 
 Source = Literal["gold", "bm25", "index", "random", "given"]
@@ -40,6 +43,8 @@ class Label:
         run: fingerprint of model, prompt and options.
     """
 
+    __pydantic_config__ = FINITE_ROW
+
     question_id: str
     passage_id: str
     question: str
@@ -48,7 +53,7 @@ class Label:
     log_likelihood_with: float
     log_likelihood_without: float
     utility: float
-    answer_tokens: int
+    answer_tokens: Annotated[int, Field(ge=1)]
     prompt_tokens: int
     truncated: bool
     source: Source
@@ -73,18 +78,9 @@ class Label:
             LabelError: saying which key is wrong, and how.
         """
         try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise LabelError(f"not JSON in UTF-8 ({error})") from error
-        if not isinstance(row, dict):
-            raise LabelError(f"a {type(row).__name__}, not a JSON object")
-        try:
-            label = cls(**check_row(cls, row))
+            return read_row(cls, parse_object(line))
         except InvalidInputError as error:
             raise LabelError(str(error)) from error
-        if label.answer_tokens < 1:
-            raise LabelError("'answer_tokens' is below 1")
-        return label
 
 
 def read_labels(path: str | Path) -> Iterator[Label]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from uec_retriever.data.rows import check_row
+from uec_retriever.data.rows import FINITE_ROW, read_row
 from uec_retriever.errors import InvalidInputError
 
 _PLACE = re.compile(r"\{(passage|question)\}")
@@ -26,6 +26,8 @@ class Prompt:
         system: a system turn before it (chat only).
         answer_prefix: stands between prompt and answer, e.g. a space after `Answer:`.
     """
+
+    __pydantic_config__ = FINITE_ROW
 
     with_passage: str
     without_passage: str
@@ -66,7 +68,7 @@ class Prompt:
         Raises:
             InvalidInputError: for unknown or missing keys, wrong types or places.
         """
-        return cls(**check_row(cls, row))
+        return read_row(cls, dict(row))
 
 
 def fill(template: str, question: str | None, passage: str | None) -> str:

@@ -147,13 +147,13 @@ def _question(
 
 
 def _identifier(row: dict[str, Any], place: str) -> str:
+    if not isinstance(row.get("metadata") or {}, dict):
+        raise CorpusError(f"{place}: 'metadata' is no object")
     value = row.get("_id", row.get("id"))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
         raise CorpusError(f"{place}: '_id' is missing or no string")
-    if not isinstance(row.get("metadata") or {}, dict):
-        raise CorpusError(f"{place}: 'metadata' is no object")
     return value
 
 
@@ -198,7 +198,7 @@ def _candidate(entry: Any, place: str) -> Candidate:
     text = f"{title} {body}".strip()
     relevance = fields.get("relevance")
     if relevance is not None and (
-        not isinstance(relevance, int | float) or isinstance(relevance, bool) or not math.isfinite(relevance)
+        not isinstance(relevance, int | float) or isinstance(relevance, bool) or not abs(relevance) < math.inf
     ):
         raise CorpusError(f"{place}: 'relevance' is no finite number")
     identifier = fields.get("_id", fields.get("id"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uec_retriever.data.json_text import read_json
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.report_page.results import (
     INTERVAL,
@@ -27,11 +27,9 @@ def read_results(paths: Sequence[Path]) -> list[Result]:
     found = []
     for path in paths:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InvalidInputError(f"cannot read {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise InvalidInputError(f"{path} is not JSON ({error}): give what `uec eval` wrote") from error
+            content = read_json(path)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{error}. Give what `uec eval` wrote") from error
         found.append(check_result(content, path.name))
     return found
 

@@ -1,0 +1,50 @@
+"""What counts as a number among options: one place that every entry point checks with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from uec_retriever.errors import InvalidInputError, show
+
+
+def check_whole(name: str, value: object, least: int) -> int:
+    """A whole number, also one of NumPy, as Python's.
+
+    Args:
+        name: how to call it in messages.
+        value: what was given.
+        least: the smallest that it may be.
+
+    Raises:
+        InvalidInputError: for anything else, such as a boolean, a string or a fraction.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidInputError(f"{name} must be a whole number of at least {least}, got {show(value)}")
+    if value < least:
+        raise InvalidInputError(f"{name} must be at least {least}, got {show(value)}")
+    return int(value)
+
+
+def check_number(name: str, value: object, wanted: str, low: float, high: float = math.inf) -> float:
+    """A number in [low, high], also one of NumPy, as a `float`.
+
+    Args:
+        name: how to call it in messages.
+        value: what was given.
+        wanted: the range in words, such as `>= 0`.
+        low: the smallest that it may be.
+        high: the largest that it may be; infinity is one if this is infinite.
+
+    Raises:
+        InvalidInputError: for anything else, such as a boolean, a string, NaN or an integer beyond all floats.
+    """
+    if not isinstance(value, bool) and isinstance(value, int | float | np.integer | np.floating):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.nan
+        if low <= number <= high:
+            return number
+    raise InvalidInputError(f"{name} must be {wanted}, got {show(value)}")

@@ -1,0 +1,139 @@
+"""Reads of a Chroma collection under a filter of any size.
+
+Chroma puts a filter into one SQL statement, and SQLite refuses more than 32,766 values in one, and more than 1,000
+conditions. A larger filter is asked in parts, whose ids are joined as the filter says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from chromadb.api.models.Collection import Collection
+from chromadb.errors import InternalError
+
+from uec_retriever.gaussian import Array
+from uec_retriever.store.filters import JOINS, Condition
+
+_VALUES = 8_000  # in one call; of a number SQLite gets two
+_CLAUSES = 250  # beyond, the time grows faster than their number
+_DEPTH = 30
+_IDS = 5_000
+_TRIES = 3
+
+
+def matching_ids(collection: Collection, condition: Condition | None) -> list[str]:
+    """Ids of the records that match a condition of `chroma_where`, in the order they were added."""
+    if condition is None or _is_small(condition):
+        return list(collection.get(where=condition, include=[])["ids"])
+    chosen = _match(collection, condition, None)
+    return [i for i in collection.get(include=[])["ids"] if i in chosen]
+
+
+def get_matching(
+    collection: Collection, ids: list[str], condition: Condition | None, include: list[Any]
+) -> Any:
+    """Chroma's columns of the records among `ids`, at most `get_max_batch_size`, that match a condition."""
+    if condition is not None and not _is_small(condition):
+        chosen = _match(collection, condition, ids)
+        ids, condition = [i for i in ids if i in chosen], None
+        if not ids:
+            return {"ids": [], **dict.fromkeys(include, [])}
+    return collection.get(ids=ids, where=condition, include=include)
+
+
+def query_matching(collection: Collection, vectors: Array, limit: int, condition: Condition | None) -> Any:
+    """Chroma's columns of the nearest records that match a condition.
+
+    Args:
+        collection: to search.
+        vectors: `[n, D]`.
+        limit: at most this many for each, >= 1.
+        condition: of `chroma_where`.
+
+    Returns:
+        `ids`, `documents`, `metadatas` and `distances`, each of n lists, nearest first.
+    """
+    include: list[Any] = ["documents", "metadatas", "distances"]
+    if condition is None or _is_small(condition):
+        return collection.query(query_embeddings=vectors, n_results=limit, where=condition, include=include)
+    for attempt in range(_TRIES):
+        ids = matching_ids(collection, condition)
+        try:
+            parts = [
+                collection.query(query_embeddings=vectors, ids=part, n_results=limit, include=include)
+                for part in _slices(ids, _IDS)
+            ]
+        except InternalError as error:  # a record that was there a moment ago
+            if "finding id" not in str(error).lower() or attempt == _TRIES - 1:
+                raise
+        else:
+            break
+    return _nearest(parts, len(vectors), limit)
+
+
+def _nearest(parts: Sequence[Any], queries: int, limit: int) -> dict[str, list[list[Any]]]:
+    """What several searches found, joined for each query."""
+    columns = ("ids", "documents", "metadatas", "distances")
+    found: dict[str, list[list[Any]]] = {name: [] for name in columns}
+    for row in range(queries):
+        joined = {name: [value for part in parts for value in part[name][row]] for name in columns}
+        order = np.argsort(joined["distances"], kind="stable")[:limit].tolist()
+        for name in columns:
+            found[name].append([joined[name][i] for i in order])
+    return found
+
+
+def _match(collection: Collection, condition: Condition, ids: list[str] | None) -> set[str]:
+    """Ids of those records, among some or all, that match a condition; asked in parts if it is large."""
+    if _is_small(condition):
+        return set(collection.get(ids=ids, where=condition, include=[])["ids"])
+    [(key, value)] = condition.items()
+    parts: Iterable[Condition]
+    if key in JOINS:
+        word, parts = key, _packets(key, value)
+    else:
+        [(operator, values)] = value.items()
+        word = "$or" if operator == "$in" else "$and"
+        parts = ({key: {operator: part}} for part in _slices(values, _VALUES))
+    found: set[str] | None = None
+    for part in parts:
+        matched = _match(collection, part, ids)
+        found = matched if found is None else found & matched if word == "$and" else found | matched
+        if word == "$and" and not found:
+            break
+    return found or set()
+
+
+def _packets(word: str, conditions: Sequence[Condition]) -> Iterator[Condition]:
+    """The same conditions in as few as can be asked at once, one after the other."""
+    packet: list[Condition] = []
+    for condition in conditions:
+        if packet and not _is_small({word: [*packet, condition]}):
+            yield {word: packet} if len(packet) > 1 else packet[0]
+            packet = []
+        packet.append(condition)
+    yield {word: packet} if len(packet) > 1 else packet[0]
+
+
+def _slices(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    return (list(items[i : i + size]) for i in range(0, len(items), size))
+
+
+def _is_small(condition: Condition) -> bool:
+    """Whether Chroma can be asked in one call."""
+    values = clauses = 0
+    stack = [(condition, 1)]
+    while stack:
+        part, depth = stack.pop()
+        [(key, value)] = part.items()
+        if key in JOINS:
+            stack += [(inner, depth + 1) for inner in value]
+        else:
+            [operand] = value.values()
+            values += len(operand) if isinstance(operand, list) else 1
+            clauses += 1
+        if values > _VALUES or clauses > _CLAUSES or depth > _DEPTH:
+            return False
+    return True
