@@ -31,6 +31,7 @@ from uec_retriever.cli.common import (
 )
 from uec_retriever.cli.recipe import (
     DEFAULT_PAIRS,
+    FORMAT,
     LIMIT,
     PAIRS,
     STRUCTURE,
@@ -56,6 +57,7 @@ def fit(
     tau: Annotated[float, typer.Option(min=1e-6, help="Temperature of the in-batch softmax.")] = 0.05,
     text_column: TEXT = "text",
     title_column: TITLE = "title",
+    format: FORMAT = None,
     device: DEVICE = None,
     batch_size: BATCH = 32,
     trust_remote_code: TRUST = False,
@@ -70,13 +72,13 @@ def fit(
     if (corpus is None) == (pairs is None):
         raise WrongUsageError("give --corpus or --pairs, one of them")
     if pairs:
-        refuse_unused(context, "--pairs", "max_pairs", "text_column", "title_column")
+        refuse_unused(context, "--pairs", "max_pairs", "text_column", "title_column", "format")
         calibration = read_pairs(pairs)
     else:
         assert corpus is not None
-        calibration = sample_documents(Corpus(corpus, Columns(text_column, title_column)), max_pairs)[
-            1
-        ].pairs()
+        calibration = sample_documents(
+            Corpus(corpus, Columns(text_column, title_column), format and f".{format.value}"), max_pairs
+        )[1].pairs()
     [unfitted] = load_experts([expert], device, trust_remote_code)
     from uec_retriever.experts.fitting import fit_posterior
     from uec_retriever.laplace.files import save_posterior

@@ -28,6 +28,7 @@ from uec_retriever.cli.common import (
 from uec_retriever.cli.recipe import (
     CORPUS,
     DEFAULT_PAIRS,
+    FORMAT,
     ID,
     LAYOUT,
     LIMIT,
@@ -65,6 +66,7 @@ def index(
     text_column: TEXT = "text",
     title_column: TITLE = "title",
     id_column: ID = "_id",
+    format: FORMAT = None,
     server: SERVER = None,
     header: HEADER = None,
     collection: COLLECTION = "uec",
@@ -86,9 +88,13 @@ def index(
         refuse_unused(context, "--pairs", "max_pairs")
     from uec_retriever.data.corpus import Columns, Corpus
 
-    documents = Corpus(corpus, Columns(text_column, title_column, id_column))
-    with status("Reading the corpus"):
-        total, sampler = sample_documents(documents, max_pairs)
+    documents = Corpus(corpus, Columns(text_column, title_column, id_column), format and f".{format.value}")
+    with status("Reading the corpus") as spinner:
+        total, sampler = sample_documents(
+            documents,
+            max_pairs,
+            lambda read: spinner.update(f"Reading the corpus: {read} documents") if spinner else None,
+        )
     engine = open_or_create(
         locate(index, server, header, collection),
         load_experts(expert or [], device, trust_remote_code),

@@ -24,6 +24,7 @@ from uec_retriever.cli.common import (
     status,
 )
 from uec_retriever.confidence.model import read_confidence
+from uec_retriever.data.sources import open_source
 from uec_retriever.errors import InvalidInputError
 
 
@@ -73,7 +74,9 @@ def delete(
     where: Annotated[
         str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')
     ] = None,
-    ids_from: Annotated[Path | None, typer.Option(help="File with one id on each line.")] = None,
+    ids_from: Annotated[
+        Path | None, typer.Option(help="File with one id on each line; - for standard input.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
     server: SERVER = None,
     header: HEADER = None,
@@ -84,8 +87,9 @@ def delete(
     ids = list(id or [])
     if ids_from:
         try:
-            lines = ids_from.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            with open_source(ids_from) as file:
+                lines = file.read().decode().split("\n")
+        except UnicodeDecodeError as error:
             raise InvalidInputError(f"cannot read ids from {ids_from}: {error}") from error
         ids += [line.strip() for line in lines if line.strip()]
     condition = parse_where(where)
