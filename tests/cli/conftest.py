@@ -11,6 +11,15 @@ Outcome = namedtuple("Outcome", "code out err")
 WORDS = "flow heat wing layer pressure model small large red green blue cat dog bird".split()
 
 
+def refused(outcome, *words, code=1):
+    """The exit code, a message with the words, no traceback."""
+    flat = " ".join(outcome.err.split())
+    assert outcome.code == code, outcome
+    assert "error:" in flat and "Traceback" not in flat
+    for word in words:
+        assert word in flat, flat
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """Label -> folder of a tiny expert; `other` has the dimension of `bert`."""

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.cli.test_refusals import refused
+from tests.cli.conftest import refused
 from uec_retriever.engine.engine import Engine
 
 WORDS = "flow heat wing layer pressure model small large red green".split()
@@ -60,7 +60,7 @@ def test_from_labels(uec, index, labels):
 
 def test_refusals(uec, index, labels, tmp_path):
     command = ("calibrate-confidence", "--index", index)
-    refused(uec(*command, *labels[:2]), "--queries and --qrels, or neither")
+    refused(uec(*command, *labels[:2]), "--queries and --qrels, or neither", code=2)
     refused(uec(*command, "-k", "60"), "smaller k")
     refused(uec(*command, "--unanswerable", "1"), "unanswerable must be in [0, 1)")
     strangers = tmp_path / "strangers.tsv"

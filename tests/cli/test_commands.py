@@ -106,7 +106,7 @@ def test_delete(uec, index, tmp_path):
     }  # fmt: skip
     assert "29 deleted" in uec("delete", "--index", index, "--where", '{"parity": 0}', "--yes").out
     assert json.loads(uec("info", "--index", index, "--json").out)["count"] == 27
-    assert uec("delete", "--index", index).code == 1
+    assert uec("delete", "--index", index).code == 2
 
 
 def test_fitted_posteriors_find_their_experts(uec, models, corpus, tmp_path):
@@ -221,7 +221,7 @@ def test_a_moved_model_can_be_pointed_to(uec, index, models, tmp_path):
 
 def test_deleting_by_filter_for_machines_needs_yes(uec, index):
     outcome = uec("delete", "--index", index, "--where", '{"parity": 0}', "--json")
-    assert outcome.code == 1 and "--yes" in outcome.err
+    assert outcome.code == 2 and "--yes" in outcome.err
 
 
 def test_ids_and_labels_are_no_markup(uec, models, corpus, tmp_path):

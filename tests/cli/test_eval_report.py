@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.test_evaluate import refused
+from tests.cli.conftest import refused
 from tests.evaluation import made_up_results as made_up
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.cli.conftest import refused
 from tests.evaluation.fakes import EchoJudge, write_collection
 
 
@@ -17,14 +18,6 @@ def judge(monkeypatch):
     from uec_retriever.utility_labeler.local import LocalJudge
 
     monkeypatch.setattr(LocalJudge, "load", lambda *_, **__: EchoJudge())
-
-
-def refused(outcome, *words):
-    flat = " ".join(outcome.err.split())
-    assert outcome.code == 1, outcome
-    assert "Traceback" not in flat
-    for word in words:
-        assert word in flat, flat
 
 
 def test_a_table_and_a_file_that_says_where_it_comes_from(uec, models, data, judge, tmp_path):
@@ -50,9 +43,9 @@ def test_json_is_one_object(uec, models, data):
 
 def test_what_is_wrong_is_said(uec, models, data, tmp_path):
     model = f"a={models['bert']}"
-    refused(uec("eval", "uae", "--data", data, "--model", models["bert"]), "LABEL=PATH")
-    refused(uec("eval", "uae", "--data", data, "--model", model, "--model", model), "same label")
-    refused(uec("eval", "uae", "--data", data, "--model", model, "--answers", 2), "give --llm")
+    refused(uec("eval", "uae", "--data", data, "--model", models["bert"]), "LABEL=PATH", code=2)
+    refused(uec("eval", "uae", "--data", data, "--model", model, "--model", model), "same label", code=2)
+    refused(uec("eval", "uae", "--data", data, "--model", model, "--answers", 2), "give --llm", code=2)
     refused(uec("eval", "uae", "--data", data, "--model", model, "--split", "dev"), "no split 'dev'")
     refused(uec("eval", "uae", "--data", tmp_path / "none", "--model", model), "none")
     refused(uec("eval", "uae", "--data", data, "--model", "a=nobody/none"), "cannot load the embedding model")

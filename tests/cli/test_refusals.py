@@ -2,16 +2,7 @@ import json
 
 import pytest
 
-from tests.cli.conftest import WORDS
-
-
-def refused(outcome, *words):
-    """Exit code 1, a message with the words, no traceback."""
-    flat = " ".join(outcome.err.split())
-    assert outcome.code == 1, outcome
-    assert "error:" in flat and "Traceback" not in flat
-    for word in words:
-        assert word in flat, flat
+from tests.cli.conftest import WORDS, refused
 
 
 def test_new_index_without_experts(uec, corpus, tmp_path):
@@ -121,16 +112,57 @@ def test_long_documents_are_cut_and_told(uec, index, corpus):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-k", "0", "wing"], ["k must be at least 1"]),
-        (["  "], ["query 0 is empty"]),
+        (["  "], ["the query is empty"]),
         ([], ["give a query"]),
         (["--queries", "q.jsonl"], ["--run"]),
-        (["--candidates", "2", "wing"], ["candidates must be at least k"]),
-        (["--where", '{"$or": 1}', "wing"], ["$or"]),
+        (["--candidates", "2", "wing"], ["--candidates must be at least k"]),
+        (["--where", "[1]", "wing"], ["--where takes JSON"]),
+        (["--expert", "one", "wing"], ["LABEL=MODEL"]),
     ],
 )
-def test_bad_searches(uec, index, arguments, words):
-    refused(uec("search", "--index", index, *arguments), *words)
+def test_searches_that_are_wrong_whatever_the_index(uec, tmp_path, arguments, words):
+    refused(uec("search", "--index", tmp_path / "none", *arguments), *words, code=2)
+
+
+def test_a_filter_that_chroma_cannot_apply(uec, index):
+    refused(uec("search", "--index", index, "--where", '{"$or": 1}', "wing"), "$or")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused", "because"),
+    [
+        (["index", "--index", "i", "--corpus", "c", "--pairs", "p"], ["--max-pairs", "40"], "--pairs"),
+        (["reindex", "--index", "i", "--to", "j", "--pairs", "p"], ["--max-pairs", "40"], "--pairs"),
+        (["recalibrate", "--index", "i", "--pairs", "p"], ["--max-pairs", "40"], "--pairs"),
+        (["fit", "--expert", "e", "--out", "o", "--pairs", "p"], ["--text-column", "t"], "--pairs"),
+        (
+            ["calibrate-confidence", "--index", "i", "--queries", "q", "--qrels", "r"],
+            ["--max-queries", "50"],
+            "--queries",
+        ),
+        (["label", "--data", "d", "--llm", "m", "--server", "http://h/v1"], ["--dtype", "auto"], "--server"),
+        (["label", "--data", "d", "--llm", "m"], ["--workers", "3"], "--engine local"),
+        (["train", "--base", "b", "--out", "o", "--labels", "l"], ["--split", "dev"], "--labels"),
+    ],
+)
+def test_options_that_would_be_passed_over(uec, arguments, unused, because):
+    refused(uec(*arguments, *unused), f"{unused[0]} would change nothing with {because}", code=2)
+
+
+def test_deleting_nothing_asks_nothing(uec, index):
+    outcome = uec("delete", "--index", index, "--where", '{"parity": 7}')
+    assert outcome.code == 0 and "0 deleted; 60 texts" in outcome.out and "?" not in outcome.out
+
+
+def test_a_note_is_told_once(uec, corpus, models, tmp_path):
+    outcome = uec("index", "--index", tmp_path / "i", "--corpus", corpus(5), "--expert", models["bert"])
+    assert " ".join(outcome.err.split()).count("too few texts to calibrate on") == 1
+
+
+def test_one_query_is_no_queries(uec, index, tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"_id": "q", "text": "wing"}\n')
+    outcome = uec("search", "--index", index, "--queries", tmp_path / "q.jsonl", "--run", tmp_path / "run")
+    assert "1 query," in outcome.out
 
 
 def test_k_above_the_count_gives_all(uec, index):

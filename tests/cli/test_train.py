@@ -5,6 +5,7 @@ import json
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from tests.cli.conftest import refused
 from tests.training.made_up import label_line, make_questions, write_labels
 
 FAST = ("--epochs", 1, "--lr", 1e-3, "--batch-size", 8)
@@ -13,14 +14,6 @@ FAST = ("--epochs", 1, "--lr", 1e-3, "--batch-size", 8)
 @pytest.fixture
 def labels(tmp_path):
     return write_labels(tmp_path / "labels.jsonl", make_questions(30))
-
-
-def refused(outcome, *words):
-    flat = " ".join(outcome.err.split())
-    assert outcome.code == 1, outcome
-    assert "error:" in flat and "Traceback" not in flat
-    for word in words:
-        assert word in flat, flat
 
 
 def test_train_says_before_and_after_and_leaves_an_expert(uec, models, labels, corpus, tmp_path):
@@ -67,7 +60,7 @@ def test_qrels_can_be_trained_on(uec, models, tmp_path):
 
 def test_what_is_wrong_is_said_before_work_begins(uec, models, labels, tmp_path):
     common = ("--base", models["bert"], "--out", tmp_path / "m")
-    refused(uec("train", *common), "--labels or --data")
+    refused(uec("train", *common), "--labels or --data", code=2)
     refused(uec("train", *common, "--labels", tmp_path / "none.jsonl"), "cannot read the labels")
     refused(uec("train", *common, "--labels", labels, "--tau", 0), "tau is 0", "positive")
     refused(uec("train", *common, "--labels", labels, "--heldout", 1), "heldout is 1")

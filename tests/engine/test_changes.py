@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from chromadb.api.models.Collection import Collection
 
 from tests.engine.small import answers, contents, far_pairs, hold_for_writing, numbered, pairs, sentences
 from uec_retriever.engine.engine import Engine
@@ -38,6 +39,15 @@ def test_recalibration(make, reopen, encoded, tmp_path):
         assert opened.manifest == manifest
         assert sorted(opened.search("cat dog").coefficients.values()) == [0, 1]
     assert answers(opened, QUERIES) == answers(engine, QUERIES)
+
+
+def test_a_calibration_that_chroma_drops_in_silence_is_no_success(make, monkeypatch):
+    engine = make("static")
+    before = engine.manifest
+    monkeypatch.setattr(Collection, "modify", lambda *_, **__: None)
+    with pytest.raises(StorageError, match="did not keep the calibration"):
+        engine.recalibrate(far_pairs())
+    assert engine.manifest == before
 
 
 def test_zeros_after_recalibration_are_those_of_the_scaled_variances(make):

@@ -117,7 +117,7 @@ def test_a_whole_index_of_an_older_version_is_opened_and_protected_without_a_mod
         assert contents(engine) == everything
     assert "could lose 1024" in check_index(folder).problems[0]
     assert count_unprotected(folder) == 1024
-    monkeypatch.setattr("uec_retriever.engine.check.load_ensemble", None)
+    monkeypatch.setattr("uec_retriever.engine.load.load_ensemble", None)
     report = repair_index(folder)
     assert (report.count, report.logged, report.embedded) == (COUNT, 1024, 0)
     assert count_unprotected(folder) == 0

@@ -1,10 +1,13 @@
 """Labels from a real HTTP server equal those of the same model loaded here."""
 
 import json
+import traceback
+from types import SimpleNamespace
 
 import pytest
 import tenacity
 
+from devtools.proxy import authenticating_proxy
 from tests.utility_labeler.labelling_fakes import pairs
 from tests.utility_labeler.log_probability_server import LogProbabilityServer
 from uec_retriever.errors import InvalidInputError, JudgeError, ModelNotFoundError
@@ -98,6 +101,38 @@ def test_credentials_in_the_address_stay_out_of_the_manifest(serve, llama):
     judge = ServerJudge(url, "tiny", tokenizer=str(llama))
     assert "s3cret" not in json.dumps(judge.description) and "user" not in json.dumps(judge.description)
     judge.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "SEKR",
+        "me:SEKR@localhost",
+        "http://me:SEKR",
+        "http://me:SE/KR@localhost",
+        "http://localhost/v1?token=SEKR",
+        "http://localhost/v1#SEKR",
+        "SEKR://localhost",
+        "http://[SEKR",
+        "http://me:SEKR@",
+    ],
+)
+def test_a_wrong_address_is_refused_unseen(llama, url):
+    with pytest.raises(InvalidInputError, match="address") as refusal:
+        ServerJudge(url, "tiny", tokenizer=str(llama))
+    assert "SEKR" not in "".join(traceback.format_exception(refusal.value))
+    assert "SEKR" not in repr(JudgeSpec("tiny", url))
+
+
+@pytest.mark.parametrize("status", [401, 400])
+def test_what_a_server_repeats_of_the_key_is_not_shown(connect, monkeypatch, status):
+    monkeypatch.setenv("OPENAI_API_KEY", "SEKR")
+    with (
+        authenticating_proxy("http://unused", "Authorization", "another", status) as url,
+        pytest.raises(JudgeError, match=rf"{status}.*refused: Bearer \.\.\.") as refusal,
+    ):
+        connect(SimpleNamespace(url=url))
+    assert "SEKR" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("broken", ["short", "nan"])

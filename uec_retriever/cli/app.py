@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 from rich.text import Text
 
 from uec_retriever.cli import check, confidence, evaluate, fit, index, label, manage, search, train
-from uec_retriever.cli.common import errors
+from uec_retriever.cli.common import WrongUsageError, errors
+from uec_retriever.cli.safe import set_up, stop_on_sigterm
 from uec_retriever.errors import UECError
 
-_INTERRUPTED = 130  # typer's exit code for Ctrl-C
+_USAGE = 2
+_TERMINATED = 143  # 128 and the number of SIGTERM
+_STOPPED = {130: "interrupted", _TERMINATED: "terminated"}  # 130 is typer's exit code for Ctrl-C
+_GO_ON = (
+    "what is stored stays; run the same command again: index, reindex and label go on where they stopped, train with "
+    "--resume"
+)
 app = typer.Typer(
     name="uec",
     no_args_is_help=True,
@@ -21,7 +29,7 @@ app = typer.Typer(
         "Retrieval with several embedding models at once, weighted per query by how sure each one is.\n\n"
         "Start with `uec index --index my-index --corpus corpus.jsonl --expert MODEL`, "
         'then `uec search --index my-index "a question"`.\n\n'
-        "Exit codes: 0 done, 1 refused with a message that names the fix, 2 wrong usage, 130 interrupted."
+        "Exit codes: 0 done, 1 refused with a message that names the fix, 2 wrong usage, 130 interrupted, 143 terminated."
     ),
 )
 app.command("index")(index.index)
@@ -42,16 +50,18 @@ app.command("reindex")(index.reindex)
 def main() -> None:
     """Entry point of the `uec` program."""
     try:
-        app()
+        with set_up(errors), stop_on_sigterm(_TERMINATED):
+            app()
     except UECError as error:
         errors.print(Text.assemble(("error:", "bold red"), " ", str(error)), soft_wrap=True)
-        sys.exit(1)
+        sys.exit(_USAGE if isinstance(error, WrongUsageError) else 1)
     except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
-            errors.print(
-                "interrupted: run the same command again; index, reindex and label go on where they stopped, train with --resume"
-            )
+        if stop.code in _STOPPED:
+            errors.print(f"{_STOPPED[stop.code]}: {_GO_ON}", soft_wrap=True)
         raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception:
+        errors.print(Text(traceback.format_exc().rstrip()), soft_wrap=True)
+        sys.exit(1)

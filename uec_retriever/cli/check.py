@@ -17,6 +17,7 @@ from uec_retriever.cli.common import (
     TRUST,
     bar,
     errors,
+    locate,
     moved_experts,
     output,
     print_json,
@@ -24,14 +25,19 @@ from uec_retriever.cli.common import (
 )
 
 
-def check(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", json: JSON = False) -> None:
+def check(
+    index: INDEX,
+    server: SERVER = None,
+    header: HEADER = None,
+    collection: COLLECTION = "uec",
+    json: JSON = False,
+) -> None:
     """Search for every text by its own vector, and look at the files. Loads no model; exit code 1 if something is wrong."""
     with status("Opening the index"):
         from uec_retriever.engine.check import check_index
-        from uec_retriever.engine.location import Location
         from uec_retriever.engine.open import open_store
 
-        location = Location(index, url=server, collection=collection)
+        location = locate(index, server, header, collection)
         _, store, _ = open_store(location)
         count = store.count()
     with bar("Searching for every text", count) as progress:
@@ -63,9 +69,8 @@ def repair(
     """
     with status("Opening the index"):
         from uec_retriever.engine.check import count_unprotected, repair_index
-        from uec_retriever.engine.location import Location
 
-        location = Location(index, collection=collection)
+        location = locate(index, None, None, collection)
         total = count_unprotected(location)
     with bar("Putting vectors into the log", total) as progress:
         report = repair_index(

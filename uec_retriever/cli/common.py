@@ -7,25 +7,28 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.status import Status
 from rich.table import Column, Table
+from rich.text import Text
 
 from uec_retriever.checks.json_text import parse_object
+from uec_retriever.cli.safe import SafeConsole
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -33,14 +36,23 @@ if TYPE_CHECKING:
     from uec_retriever.engine.location import Location
     from uec_retriever.experts.expert import Expert
 
-errors = Console(stderr=True, highlight=False, markup=False)
-output = Console(highlight=False, markup=False)
+errors = SafeConsole(stderr=True, highlight=False, markup=False)
+output = SafeConsole(highlight=False, markup=False)
+HEADERS_VARIABLE = "UEC_HEADERS"
 
 INDEX = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.", show_default=False)]
 SERVER = Annotated[
     str | None,
     typer.Option(
         help="Address of a Chroma server, e.g. http://localhost:8000, instead of the folder's own database."
+    ),
+]
+HEADER = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Header for that server, as 'Authorization: Bearer TOKEN'. Repeatable. Others can see it in the list of "
+        f"processes: the environment variable {HEADERS_VARIABLE} takes the same, one header a line.",
+        metavar="NAME: VALUE",
     ),
 ]
 COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
@@ -55,6 +67,64 @@ MOVED = Annotated[
 EXPERT_HELP = (
     "A sentence-transformers model: hub id or folder, or LABEL=MODEL to name it. Repeat for more experts."
 )
+
+
+class WrongUsageError(InvalidInputError):
+    """Options that contradict each other or cannot be read, whatever the index and the files hold: exit code 2."""
+
+
+def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
+    """Refuse options that somebody gave and that would be passed over in silence.
+
+    Args:
+        context: of the command.
+        because: the option that makes them useless, as it is typed.
+        *names: their parameters.
+
+    Raises:
+        WrongUsageError: naming those that were given.
+    """
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise WrongUsageError(f"{options} would change nothing with {because}: leave one of them out")
+
+
+def locate(index: Path, server: str | None, header: Sequence[str] | None, collection: str) -> Location:
+    """Where an index is, with the headers of the command line and of the environment; messages show no value.
+
+    Raises:
+        WrongUsageError: for an address or a header that cannot be used, or --header without --server.
+    """
+    from uec_retriever.engine.location import Location
+
+    if server is None:
+        if header:
+            raise WrongUsageError("--header goes with --server")
+        return Location(index, collection=collection)
+    headers = {
+        **_read_headers(os.environ.get(HEADERS_VARIABLE, "").splitlines(), HEADERS_VARIABLE),
+        **_read_headers(header or (), "--header"),
+    }
+    try:
+        return Location(index, server, headers or None, collection=collection)
+    except InvalidInputError as error:
+        raise WrongUsageError(f"--server: {error}") from None
+
+
+def _read_headers(lines: Iterable[str], origin: str) -> dict[str, str]:
+    """Headers by their names in lower case, so that one replaces another however they are spelt."""
+    headers = {}
+    for number, line in enumerate(lines, start=1):
+        name, separator, value = line.partition(":")
+        if separator and name.strip() and value.strip():
+            headers[name.strip().lower()] = value.strip()
+        elif line.strip():
+            raise WrongUsageError(
+                f"{origin}, header {number}: say 'Name: value', such as 'Authorization: Bearer TOKEN'"
+            )
+    return headers
 
 
 def quiet_libraries() -> None:
@@ -88,13 +158,13 @@ def moved_experts(specs: Sequence[str] | None) -> dict[str, str]:
     """Expert label -> where its model is now.
 
     Raises:
-        InvalidInputError: if one is not LABEL=MODEL.
+        WrongUsageError: if one is not LABEL=MODEL.
     """
     moved: dict[str, str] = {}
     for spec in specs or ():
         label, separator, name = spec.partition("=")
         if not (label and separator and name):
-            raise InvalidInputError(f"--expert {spec!r}: say LABEL=MODEL, with a label that 'uec info' shows")
+            raise WrongUsageError(f"--expert {spec!r}: say LABEL=MODEL, with a label that 'uec info' shows")
         moved[label] = name
     return moved
 
@@ -122,19 +192,30 @@ def status(text: str) -> Iterator[Status | None]:
         yield spinner
 
 
+class _Rate(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        """The speed of late."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.{0 if speed >= 10 else 1}f} a second")
+
+
 @contextlib.contextmanager
 def bar(text: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr; yields what to call with the progress made."""
+    """A progress bar on stderr, with rate and time left; yields what to call with the progress made."""
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=errors,
         disable=not errors.is_terminal,
+        speed_estimate_period=120,
     ) as progress:
         task = progress.add_task(text, total=total)
         done = 0.0
@@ -151,21 +232,21 @@ def parse_where(where: str | None) -> dict[str, Any] | None:
     """A metadata filter given as JSON.
 
     Raises:
-        InvalidInputError: if it is not a JSON object.
+        WrongUsageError: if it is not a JSON object.
     """
     if where is None:
         return None
     try:
         return parse_object(where)
     except InvalidInputError as error:
-        raise InvalidInputError(
+        raise WrongUsageError(
             f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\', but that is {error}'
         ) from error
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on standard output."""
-    print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False))  # noqa: T201
+    """One JSON object on standard output, in ASCII: no terminal, encoding or log can stumble over it."""
+    print(json.dumps(finite(value), allow_nan=False))  # noqa: T201
 
 
 def finite(value: Any) -> Any:

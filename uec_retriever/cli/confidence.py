@@ -12,25 +12,29 @@ from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
     DEVICE,
+    HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
     TRUST,
+    WrongUsageError,
     bar,
     errors,
+    locate,
     open_engine,
     output,
     print_json,
+    refuse_unused,
     status,
 )
-from uec_retriever.errors import InvalidInputError
 
 DEFAULT_QUERIES = 400
 _POOR = 0.6  # AUROC
 
 
 def calibrate_confidence(
+    context: typer.Context,
     index: INDEX,
     queries: Annotated[
         Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.")
@@ -49,6 +53,7 @@ def calibrate_confidence(
     seed: Annotated[int, typer.Option(help="Of their sample.")] = 0,
     expert: MOVED = None,
     server: SERVER = None,
+    header: HEADER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -65,15 +70,16 @@ def calibrate_confidence(
     ECE: how far it is from the share that succeeds.
     """
     if (queries is None) != (qrels is None):
-        raise InvalidInputError("give --queries and --qrels, or neither")
+        raise WrongUsageError("give --queries and --qrels, or neither")
+    if queries is not None:
+        refuse_unused(context, "--queries", "max_queries")
     labelled = None
     if queries is not None and qrels is not None:
         from uec_retriever.data.qrels import read_relevant
 
         labelled = read_relevant(queries, qrels)
-    from uec_retriever.engine.location import Location
 
-    location = Location(index, url=server, collection=collection)
+    location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
     with status("Making queries"):
         from uec_retriever.confidence.queries import index_pairs

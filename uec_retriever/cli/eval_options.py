@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from uec_retriever.cli.common import errors, finite, output, print_json, result_table
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.cli.common import WrongUsageError, errors, finite, output, print_json, result_table
 
 EXPERT = Annotated[
     list[str],
@@ -28,13 +27,13 @@ def split_labels(option: str, specs: Sequence[str] | None, value: str = "PATH") 
     """LABEL=VALUE, as given -> label -> its values, in their order.
 
     Raises:
-        InvalidInputError: for one without a label or a value.
+        WrongUsageError: for one without a label or a value.
     """
     found: dict[str, list[str]] = {}
     for spec in specs or ():
         label, _, given = spec.partition("=")
         if not (label and given):
-            raise InvalidInputError(f"{option} {spec!r}: say LABEL={value}")
+            raise WrongUsageError(f"{option} {spec!r}: say LABEL={value}")
         found.setdefault(label, []).append(given)
     return found
 

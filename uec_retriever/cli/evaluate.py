@@ -14,13 +14,13 @@ from uec_retriever.cli.common import (
     DEVICE,
     JSON,
     TRUST,
+    WrongUsageError,
     output,
     print_json,
     quiet_libraries,
     status,
 )
 from uec_retriever.cli.eval_options import OUT, QUERIES, SEED, SPLIT, finish, split_labels
-from uec_retriever.errors import InvalidInputError
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate on test collections, and draw what was found.")
 app.command("retrieval")(eval_retrieval.retrieval)
@@ -78,7 +78,7 @@ def uae(
     """
     named, crossed = _one_each("--model", model), _one_each("--cross-encoder", cross_encoder)
     if answers and llm is None:
-        raise InvalidInputError("--answers needs a language model: give --llm")
+        raise WrongUsageError("--answers needs a language model: give --llm")
     with status("Loading"):
         quiet_libraries()
         from uec_retriever.evaluation.collection import load_collection
@@ -143,7 +143,7 @@ def report(
 def _one_each(option: str, specs: Sequence[str] | None) -> Mapping[str, str]:
     named = split_labels(option, specs)
     if any(len(values) > 1 for values in named.values()):
-        raise InvalidInputError(f"two of {option} have the same label: name them apart")
+        raise WrongUsageError(f"two of {option} have the same label: name them apart")
     return {label: value for label, [value] in named.items()}
 
 

@@ -12,21 +12,26 @@ from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
     DEVICE,
+    HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
     TRUST,
+    WrongUsageError,
     bar,
     errors,
     load_experts,
+    locate,
     open_engine,
     output,
     print_json,
+    refuse_unused,
     short,
 )
 from uec_retriever.cli.recipe import (
     DEFAULT_PAIRS,
+    FORMAT,
     LIMIT,
     PAIRS,
     STRUCTURE,
@@ -37,10 +42,10 @@ from uec_retriever.cli.recipe import (
     sample_documents,
     sample_texts,
 )
-from uec_retriever.errors import InvalidInputError
 
 
 def fit(
+    context: typer.Context,
     expert: Annotated[
         str, typer.Option(help="A sentence-transformers model: hub id or folder.", show_default=False)
     ],
@@ -52,6 +57,7 @@ def fit(
     tau: Annotated[float, typer.Option(min=1e-6, help="Temperature of the in-batch softmax.")] = 0.05,
     text_column: TEXT = "text",
     title_column: TITLE = "title",
+    format: FORMAT = None,
     device: DEVICE = None,
     batch_size: BATCH = 32,
     trust_remote_code: TRUST = False,
@@ -64,14 +70,15 @@ def fit(
     from uec_retriever.data.corpus import Columns, Corpus, read_pairs
 
     if (corpus is None) == (pairs is None):
-        raise InvalidInputError("give --corpus or --pairs, one of them")
+        raise WrongUsageError("give --corpus or --pairs, one of them")
     if pairs:
+        refuse_unused(context, "--pairs", "max_pairs", "text_column", "title_column", "format")
         calibration = read_pairs(pairs)
     else:
         assert corpus is not None
-        calibration = sample_documents(Corpus(corpus, Columns(text_column, title_column)), max_pairs)[
-            1
-        ].pairs()
+        calibration = sample_documents(
+            Corpus(corpus, Columns(text_column, title_column), format and f".{format.value}"), max_pairs
+        )[1].pairs()
     [unfitted] = load_experts([expert], device, trust_remote_code)
     from uec_retriever.experts.fitting import fit_posterior
     from uec_retriever.laplace.files import save_posterior
@@ -105,12 +112,14 @@ def fit(
 
 
 def recalibrate(
+    context: typer.Context,
     index: INDEX,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     temperature: TEMPERATURE = None,
     expert: MOVED = None,
     server: SERVER = None,
+    header: HEADER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     trust_remote_code: TRUST = False,
@@ -123,10 +132,11 @@ def recalibrate(
     `uec calibrate-confidence` again.
     """
     from uec_retriever.data.corpus import read_pairs
-    from uec_retriever.engine.location import Location
 
+    if pairs:
+        refuse_unused(context, "--pairs", "max_pairs")
     given = read_pairs(pairs) if pairs else None
-    location = Location(index, url=server, collection=collection)
+    location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
     calibration = given or sample_texts((r.text for page in engine.pages() for r in page), max_pairs).pairs()
     with bar("Calibrating", 2 * len(calibration) * len(engine.experts)) as progress:

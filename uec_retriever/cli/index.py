@@ -13,18 +13,22 @@ from uec_retriever.cli.common import (
     COLLECTION,
     DEVICE,
     EXPERT_HELP,
+    HEADER,
     INDEX,
     JSON,
     SERVER,
     TRUST,
     bar,
     load_experts,
+    locate,
     open_engine,
+    refuse_unused,
     status,
 )
 from uec_retriever.cli.recipe import (
     CORPUS,
     DEFAULT_PAIRS,
+    FORMAT,
     ID,
     LAYOUT,
     LIMIT,
@@ -42,6 +46,7 @@ from uec_retriever.cli.recipe import (
 
 
 def index(
+    context: typer.Context,
     index: INDEX,
     corpus: CORPUS,
     expert: Annotated[
@@ -61,7 +66,9 @@ def index(
     text_column: TEXT = "text",
     title_column: TITLE = "title",
     id_column: ID = "_id",
+    format: FORMAT = None,
     server: SERVER = None,
+    header: HEADER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -77,14 +84,19 @@ def index(
     Example: `uec index --index idx --corpus corpus.jsonl --expert sentence-transformers/all-MiniLM-L6-v2
     --expert BAAI/bge-small-en-v1.5`
     """
+    if pairs:
+        refuse_unused(context, "--pairs", "max_pairs")
     from uec_retriever.data.corpus import Columns, Corpus
-    from uec_retriever.engine.location import Location
 
-    documents = Corpus(corpus, Columns(text_column, title_column, id_column))
-    with status("Reading the corpus"):
-        total, sampler = sample_documents(documents, max_pairs)
+    documents = Corpus(corpus, Columns(text_column, title_column, id_column), format and f".{format.value}")
+    with status("Reading the corpus") as spinner:
+        total, sampler = sample_documents(
+            documents,
+            max_pairs,
+            lambda read: spinner.update(f"Reading the corpus: {read} documents") if spinner else None,
+        )
     engine = open_or_create(
-        Location(index, url=server, collection=collection),
+        locate(index, server, header, collection),
         load_experts(expert or [], device, trust_remote_code),
         make_recipe(pairs, posterior, structure, layout, temperature),
         lambda: sampler,
@@ -100,6 +112,7 @@ def index(
 
 
 def reindex(
+    context: typer.Context,
     index: INDEX,
     to: Annotated[Path, typer.Option(help="Folder of the new index.", show_default=False)],
     expert: Annotated[
@@ -112,6 +125,7 @@ def reindex(
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     server: SERVER = None,
+    header: HEADER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -122,10 +136,12 @@ def reindex(
 
     The old index stays as it is. Run it again after an interruption: it goes on.
     """
+    if pairs:
+        refuse_unused(context, "--pairs", "max_pairs")
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.location import Location
 
-    old = open_engine(Location(index, url=server, collection=collection), None, device, trust_remote_code)
+    old = open_engine(locate(index, server, header, collection), None, device, trust_remote_code)
     target = Location(to, collection=collection)
     recipe = make_recipe(pairs, posterior, structure, layout, temperature)
     experts = load_experts(expert or [], device, trust_remote_code)

@@ -8,8 +8,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from uec_retriever.cli.common import JSON, TRUST, errors, output, print_json, quiet_libraries, status
-from uec_retriever.cli.labelling import PairSource, Style, choose_prompts, label_bar, show_inspection
+from uec_retriever.cli.common import (
+    JSON,
+    TRUST,
+    WrongUsageError,
+    bar,
+    output,
+    print_json,
+    quiet_libraries,
+    refuse_unused,
+    status,
+)
+from uec_retriever.cli.labelling import PairSource, Style, choose_prompts, show_inspection
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.utility_labeler.judge import Dtype, Quantize
 from uec_retriever.utility_labeler.judge_spec import JudgeSpec
@@ -131,9 +141,8 @@ def label(
     if context.invoked_subcommand is not None:
         return
     if llm is None or (data is None and questions is None):
-        raise InvalidInputError("say what to label and with which model: --data or --questions, and --llm")
-    if (index is not None) != (miner == "index"):
-        raise InvalidInputError("--index goes with --miner index")
+        raise WrongUsageError("say what to label and with which model: --data or --questions, and --llm")
+    _check_pairings(context)
     quiet_libraries()
     from uec_retriever.utility_labeler.generation import Generation
     from uec_retriever.utility_labeler.labeler import Labeler
@@ -141,8 +150,6 @@ def label(
     from uec_retriever.utility_labeler.run import label_utilities
     from uec_retriever.utility_labeler.scoring import Budget
 
-    if server is None and tokenizer is not None:
-        raise InvalidInputError("--tokenizer goes with --server")
     loading: dict[str, object] = {"gguf_file": gguf_file, "trust_remote_code": trust_remote_code}
     if server is None:
         loading |= {"revision": revision, "dtype": dtype, "device": device, "quantize": quantize}
@@ -163,24 +170,18 @@ def label(
         from uec_retriever.utility_labeler.ray_engine import RayEngine
 
         execute = RayEngine(spec, workers=workers)
-    try:
-        with label_bar(len(pairs)) as progress:
-            report = label_utilities(
-                judge,
-                pairs,
-                out,
-                prompts=prompts,
-                options=options,
-                chunk=chunk,
-                data=source.describe(),
-                progress=progress,
-                execute=execute,
-            )
-    except KeyboardInterrupt:
-        errors.print(
-            f"{out} holds whole lines only: the same command goes on where it stopped", soft_wrap=True
+    with bar("Labelling", len(pairs)) as progress:
+        report = label_utilities(
+            judge,
+            pairs,
+            out,
+            prompts=prompts,
+            options=options,
+            chunk=chunk,
+            data=source.describe(),
+            progress=progress,
+            execute=execute,
         )
-        raise
     if json:
         print_json({**asdict(report), "path": str(report.path)})
         return
@@ -189,6 +190,21 @@ def label(
         f"cut to fit; run {report.run}",
         soft_wrap=True,
     )
+
+
+def _check_pairings(context: typer.Context) -> None:
+    """Refuse options whose partner is missing."""
+    given = context.params
+    if (given["index"] is not None) != (given["miner"] == "index"):
+        raise WrongUsageError("--index goes with --miner index")
+    if given["server"] is None and given["tokenizer"] is not None:
+        raise WrongUsageError("--tokenizer goes with --server")
+    if given["server"] is not None:
+        refuse_unused(context, "--server", "revision", "dtype", "device", "quantize", "batch_tokens")
+    if given["generate"] is None:
+        refuse_unused(context, "no --generate", "min_gain")
+    if given["engine"] == "local":
+        refuse_unused(context, "--engine local", "workers")
 
 
 @app.command("inspect")

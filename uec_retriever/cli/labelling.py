@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from uec_retriever.checks.json_text import parse_object
-from uec_retriever.cli.common import bar, errors, output, status
+from uec_retriever.cli.common import WrongUsageError, bar, errors, output, status
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -57,7 +46,7 @@ def choose_prompts(
             chat=has_template if style == "auto" else style == "chat", paraphrases=paraphrases
         )
     if paraphrases != 1 or style != "auto":
-        raise InvalidInputError("--prompt says everything: leave out --paraphrases and --prompt-style")
+        raise WrongUsageError("--prompt says everything: leave out --paraphrases and --prompt-style")
     prompts = []
     for file in files:
         try:
@@ -143,7 +132,7 @@ class PairSource:
 
         given = (self.questions, self.split, self.limit)
         if passages is None or any(option is not None for option in given):
-            raise InvalidInputError(
+            raise WrongUsageError(
                 "--generate needs --data, and makes the questions: no --questions, --split, --limit"
             )
         assert self.generation is not None
@@ -162,34 +151,6 @@ class PairSource:
         from uec_retriever.engine.engine import Engine
 
         return IndexNeighbours(Engine.open(self.index), passages)
-
-
-class _Speed(ProgressColumn):
-    """Pairs per second."""
-
-    def render(self, task: Task) -> Text:
-        """The speed of late."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} pairs/s")
-
-
-@contextlib.contextmanager
-def label_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar with pairs per second and time left; labels that were there do not count for the speed."""
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=errors,
-        disable=not errors.is_terminal,
-        speed_estimate_period=300,
-    ) as progress:
-        task: Any = progress.add_task("Labelling", total=total)
-        yield lambda number: progress.advance(task, number)
 
 
 def show_inspection(found: Inspection) -> None:

@@ -11,9 +11,12 @@ from rich.table import Table
 
 from uec_retriever.cli.common import (
     COLLECTION,
+    HEADER,
     INDEX,
     JSON,
     SERVER,
+    WrongUsageError,
+    locate,
     output,
     parse_where,
     print_json,
@@ -21,16 +24,22 @@ from uec_retriever.cli.common import (
     status,
 )
 from uec_retriever.confidence.model import read_confidence
+from uec_retriever.data.sources import open_source
 from uec_retriever.errors import InvalidInputError
 
 
-def info(index: INDEX, server: SERVER = None, collection: COLLECTION = "uec", json: JSON = False) -> None:
+def info(
+    index: INDEX,
+    server: SERVER = None,
+    header: HEADER = None,
+    collection: COLLECTION = "uec",
+    json: JSON = False,
+) -> None:
     """What made an index, how many texts it holds, and its size on disk. Loads no model."""
     with status("Opening the index"):
-        from uec_retriever.engine.location import Location
         from uec_retriever.engine.open import open_store
 
-        folder, store, manifest = open_store(Location(index, url=server, collection=collection))
+        folder, store, manifest = open_store(locate(index, server, header, collection))
     count, size = store.count(), folder.size()
     confidence = read_confidence(manifest.confidence)
     if json:
@@ -65,9 +74,12 @@ def delete(
     where: Annotated[
         str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')
     ] = None,
-    ids_from: Annotated[Path | None, typer.Option(help="File with one id on each line.")] = None,
+    ids_from: Annotated[
+        Path | None, typer.Option(help="File with one id on each line; - for standard input.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
     server: SERVER = None,
+    header: HEADER = None,
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
@@ -75,21 +87,21 @@ def delete(
     ids = list(id or [])
     if ids_from:
         try:
-            lines = ids_from.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            with open_source(ids_from) as file:
+                lines = file.read().decode().split("\n")
+        except UnicodeDecodeError as error:
             raise InvalidInputError(f"cannot read ids from {ids_from}: {error}") from error
         ids += [line.strip() for line in lines if line.strip()]
     condition = parse_where(where)
+    if condition and json and not yes:
+        raise WrongUsageError("deleting by filter without asking needs --yes")
     if bool(ids) == bool(condition):
-        raise InvalidInputError("give --id (or --ids-from), or --where, one of them")
-    from uec_retriever.engine.location import Location
+        raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
     from uec_retriever.engine.open import open_store
 
-    folder, store, _ = open_store(Location(index, url=server, collection=collection))
+    folder, store, _ = open_store(locate(index, server, header, collection))
     matching = store.ids(condition) if condition else store.present(ids)
-    if condition and json and not yes:
-        raise InvalidInputError("deleting by filter without asking needs --yes")
-    if condition and not yes:
+    if condition and matching and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
     with folder.write_lock():
         deleted = store.delete(matching)

@@ -39,12 +39,26 @@ class Layout(StrEnum):
     sum = "sum"
 
 
+class Format(StrEnum):
+    """Formats of a corpus in one file."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+    tsv = "tsv"
+    parquet = "parquet"
+
+
 CORPUS = Annotated[
     Path,
     typer.Option(
-        help="BEIR corpus.jsonl or its folder, .csv, .tsv, .parquet, or a folder of .txt and .md files.",
+        help="BEIR corpus.jsonl or its folder, .csv, .tsv, .parquet, each also as .gz, or a folder of .txt and .md files; "
+        "- for standard input.",
         show_default=False,
     ),
+]
+FORMAT = Annotated[
+    Format | None,
+    typer.Option("--format", help="Of the corpus, if its name does not tell; jsonl for standard input."),
 ]
 PAIRS = Annotated[
     Path | None,
@@ -77,8 +91,15 @@ TEMPERATURE = Annotated[
 ]
 
 
-def sample_documents(documents: Corpus, limit: int) -> tuple[int, PairSampler]:
+def sample_documents(
+    documents: Corpus, limit: int, tell: Callable[[int], None] | None = None
+) -> tuple[int, PairSampler]:
     """Read a corpus once: every line is checked before work begins.
+
+    Args:
+        documents: the corpus.
+        limit: of the pairs to make.
+        tell: called now and then with the number of documents read.
 
     Returns:
         The number of documents, and a sample of them to make calibration pairs of.
@@ -88,6 +109,8 @@ def sample_documents(documents: Corpus, limit: int) -> tuple[int, PairSampler]:
     sampler, total = PairSampler(limit), 0
     for document in documents:
         total += 1
+        if tell is not None and total % 1000 == 0:
+            tell(total)
         sampler.offer(document.body, document.title)
     return total, sampler
 
@@ -160,8 +183,6 @@ def open_or_create(
         engine = Engine.create(
             location, experts, replace(recipe, pairs=pairs), batch_size=batch_size, progress=progress
         )
-    for note in engine.manifest.notes:
-        errors.print(f"note: {note}")
     return engine
 
 

@@ -12,19 +12,24 @@ from rich.text import Text
 from uec_retriever.cli.common import (
     COLLECTION,
     DEVICE,
+    HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
     TRUST,
+    WrongUsageError,
     bar,
     errors,
+    locate,
     open_engine,
     output,
     parse_where,
     print_json,
 )
-from uec_retriever.errors import CorpusError, InvalidInputError
+from uec_retriever.data.printable import printable, run_problem
+from uec_retriever.data.texts import text_problem
+from uec_retriever.errors import CorpusError
 
 if TYPE_CHECKING:
     from uec_retriever.confidence.model import ConfidenceModel
@@ -37,7 +42,7 @@ _BATCH = 64
 def search(
     index: INDEX,
     query: Annotated[str | None, typer.Argument(help="What to look for.", show_default=False)] = None,
-    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
     where: Annotated[
         str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"year": {"$gte": 2020}}\'.')
     ] = None,
@@ -53,6 +58,7 @@ def search(
     run: Annotated[Path | None, typer.Option(help="TREC run file to write, with --queries.")] = None,
     expert: MOVED = None,
     server: SERVER = None,
+    header: HEADER = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     trust_remote_code: TRUST = False,
@@ -67,22 +73,25 @@ def search(
     `uec search --index idx -k 100 --queries queries.jsonl --run out.trec`
     """
     if (query is None) == (queries is None) or (queries is None) != (run is None):
-        raise InvalidInputError("give a query, or --queries FILE with --run FILE")
-    from uec_retriever.engine.location import Location
+        raise WrongUsageError("give a query, or --queries FILE with --run FILE")
+    if query is not None and (problem := text_problem(query)):
+        raise WrongUsageError(f"the query {problem}")
+    if candidates is not None and candidates < k:
+        raise WrongUsageError(f"--candidates must be at least k, {k}")
 
-    location = Location(index, url=server, collection=collection)
-    engine = open_engine(location, expert, device, trust_remote_code)
     options: dict[str, Any] = {
         "where": parse_where(where),
         "candidates": candidates,
         "temperature": temperature,
     }
+    location = locate(index, server, header, collection)
+    engine = open_engine(location, expert, device, trust_remote_code)
     if queries is not None and run is not None:
         number = _write_run(engine, queries, run, k, options)
         if json:
             print_json({"run": str(run), "queries": number})
         else:
-            output.print(f"{run}: {number} queries, {k} hits each at most")
+            output.print(f"{run}: {number} {'query' if number == 1 else 'queries'}, {k} hits each at most")
         return
     result = engine.search(str(query), k, **options)
     if json:
@@ -124,9 +133,10 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
     table.add_column("id", overflow="fold", min_width=8, max_width=24)
     table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
     for rank, hit in enumerate(result, start=1):
-        text = Text(" ".join(hit.text[:400].split()))
+        text = Text(printable(" ".join(hit.text[:400].split())))
         # the deviation is in units of the raw score; on the [0, 1] scale it is half
-        table.add_row(str(rank), f"{hit.score:.3f}", f"{hit.deviation / 2:.3f}", Text(hit.id), text)
+        shown_id = Text(printable(hit.id))  # before the table measures it
+        table.add_row(str(rank), f"{hit.score:.3f}", f"{hit.deviation / 2:.3f}", shown_id, text)
     output.print(table)
 
 
@@ -149,9 +159,9 @@ def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[s
 
 def _run_lines(query_id: str, result: SearchResult) -> list[str]:
     for hit in result:
-        if any(c.isspace() for c in hit.id):
+        if problem := run_problem(hit.id):
             raise CorpusError(
-                f"the id {hit.id!r} has a space, which a TREC run cannot hold: index it under another id"
+                f"the id {hit.id!r} {problem}, which a TREC run cannot hold: index it under another id"
             )
     return [
         f"{query_id} Q0 {hit.id} {rank} {hit.raw_score:.8f} uec\n" for rank, hit in enumerate(result, start=1)

@@ -14,14 +14,15 @@ from uec_retriever.cli.common import (
     DEVICE,
     JSON,
     TRUST,
+    WrongUsageError,
     bar,
     errors,
     output,
     print_json,
     quiet_libraries,
+    refuse_unused,
     status,
 )
-from uec_retriever.errors import InvalidInputError
 from uec_retriever.training.options import Loss
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _POSTERIOR = "posterior.safetensors"
 
 
 def train(
+    context: typer.Context,
     base: Annotated[
         str,
         typer.Option(
@@ -93,7 +95,9 @@ def train(
     Example: `uec train --labels labels.jsonl --base sentence-transformers/all-MiniLM-L6-v2 --out my-model`
     """
     if (labels is None) == (data is None):
-        raise InvalidInputError("give --labels or --data, one of them")
+        raise WrongUsageError("give --labels or --data, one of them")
+    if labels is not None:
+        refuse_unused(context, "--labels", "split")
     with status("Reading the data"):
         quiet_libraries()
         from uec_retriever.training import TrainingOptions
@@ -201,8 +205,6 @@ def _show(report: TrainingReport, out: Path, posterior: Path | None) -> None:
     if report.after:
         output.print(f"held out ({report.heldout_questions} questions), before: {_figures(report.before)}")
         output.print(f"held out ({report.heldout_questions} questions), after:  {_figures(report.after)}")
-        if report.after["ndcg@10"] <= report.before["ndcg@10"]:
-            errors.print("training did not help: prefer the base model, or label more questions")
     if posterior:
         output.print(f"posterior: {posterior}")
 

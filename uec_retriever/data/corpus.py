@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.printable import run_problem
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
+from uec_retriever.data.sources import STANDARD_INPUT, open_seekable, open_source, source_name, suffix_of
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import CorpusError, InvalidInputError
 
@@ -46,31 +49,37 @@ class Corpus:
     """A corpus on disk, read as a stream as often as needed.
 
     Attributes:
-        path: `.jsonl` (BEIR: `_id`, `title`, `text`, `metadata`), `.csv`, `.tsv`, `.parquet`, a BEIR
-            folder, or a folder of `.txt` and `.md` files.
+        path: `.jsonl` (BEIR: `_id`, `title`, `text`, `metadata`), `.csv`, `.tsv`, `.parquet`, each also as `.gz`, a BEIR
+            folder, or a folder of `.txt` and `.md` files; `-` for standard input.
         columns: where texts, titles and ids are.
+        suffix: of the format, such as `.csv`; that of the path, or `.jsonl` on standard input, if None.
         skipped: places of documents without any text, after an iteration.
     """
 
     path: Path
     columns: Columns = field(default_factory=Columns)
+    suffix: str | None = None
     skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if (self.path / "corpus.jsonl").is_file():
-            self.path = self.path / "corpus.jsonl"
+        for name in ("corpus.jsonl", "corpus.jsonl.gz"):
+            if (self.path / name).is_file():
+                self.path = self.path / name
+                break
 
     def __iter__(self) -> Iterator[Document]:
         """The documents, in order; those without any text are passed over and noted.
 
         Raises:
-            CorpusError: naming the line, for a file that cannot be read; after the last, if there is no text at all.
+            CorpusError: naming the line, for a file that cannot be read; after the last, if there is no text at all, or
+                a column was named that no document has.
         """
         self.skipped.clear()
-        empty = True
+        empty, seen = True, dict[str, None]()
         for place, row in self._rows():
-            title = _string(row.pop(self.columns.title, None), place, self.columns.title)
+            seen.update(dict.fromkeys(row))
             body = _string(row.pop(self.columns.text, None), place, self.columns.text)
+            title = _string(row.pop(self.columns.title, None), place, self.columns.title)
             identifier = _string(
                 row.pop(self.columns.id if self.columns.id in row else "id", None), place, "id", numbers=True
             )
@@ -90,7 +99,22 @@ class Corpus:
             empty = False
             yield Document(Record(identifier or content_id(text, checked), text, checked), title, body)
         if empty:
-            raise CorpusError(f"the corpus {self.path} is empty: it holds no text")
+            raise CorpusError(f"the corpus {source_name(self.path)} is empty: it holds no text")
+        self._check_columns(seen)
+
+    def _check_columns(self, seen: Iterable[str]) -> None:
+        """Refuse what is mistyped, though a document may well lack any of its parts."""
+        usual = Columns()
+        for option, name, default in (
+            ("--text-column", self.columns.text, None),
+            ("--title-column", self.columns.title, usual.title),
+            ("--id-column", self.columns.id, usual.id),
+        ):
+            if name != default and name not in seen:
+                raise CorpusError(
+                    f"no document of {source_name(self.path)} has {name!r}, only {sorted(seen)}: name what is there "
+                    f"({option})"
+                )
 
     def _metadata(self, place: str, title: str, row: dict[str, Any]) -> dict[str, Any]:
         nested = row.pop("metadata", None) or {}
@@ -104,19 +128,21 @@ class Corpus:
     def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.path.is_dir():
             return self._folder()
+        suffix = self.suffix or (".jsonl" if self.path == STANDARD_INPUT else suffix_of(self.path))
         readers: dict[str, Callable[[], Iterator[tuple[str, dict[str, Any]]]]] = {
             ".jsonl": lambda: read_jsonl(self.path),
             ".csv": lambda: self._csv(","),
             ".tsv": lambda: self._csv("\t"),
             ".parquet": self._parquet,
         }
-        if not self.path.exists():
+        if self.path != STANDARD_INPUT and not self.path.exists():
             raise CorpusError(f"there is no corpus at {self.path}")
-        if self.path.suffix.lower() not in readers:
+        if suffix not in readers:
             raise CorpusError(
-                f"{self.path.name}: give a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt and .md files"
+                f"{self.path.name}: give a .jsonl, .csv, .tsv or .parquet file (or one of them as .gz), or a folder of "
+                ".txt and .md files"
             )
-        return readers[self.path.suffix.lower()]()
+        return readers[suffix]()
 
     def _folder(self) -> Iterator[tuple[str, dict[str, Any]]]:
         files = sorted(p for p in self.path.rglob("*") if p.suffix.lower() in TEXT_SUFFIXES and p.is_file())
@@ -135,15 +161,18 @@ class Corpus:
     def _csv(self, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
         csv.field_size_limit(2**31 - 1)
         try:
-            with self.path.open(newline="", encoding="utf-8-sig") as file:
+            with (
+                open_source(self.path) as source,
+                io.TextIOWrapper(source, newline="", encoding="utf-8-sig") as file,
+            ):
                 reader = csv.reader(file, delimiter=delimiter, strict=True)
                 line = 1
                 names = next(reader, [])
                 self._require_column(names)
-                _check_names(names, f"{self.path}, line 1")
+                _check_names(names, f"{source_name(self.path)}, line 1")
                 line = reader.line_num + 1
                 for cells in reader:
-                    place = f"{self.path}, line {reader.line_num}"
+                    place = f"{source_name(self.path)}, line {reader.line_num}"
                     if len(cells) > len(names):
                         raise CorpusError(
                             f"{place}: more values than columns: quote texts with '{delimiter}' in them"
@@ -153,11 +182,11 @@ class Corpus:
                     line = reader.line_num + 1
         except csv.Error as error:
             raise CorpusError(
-                f"{self.path}, line {line}: the row that begins there has a quote that is not closed, or text "
+                f"{source_name(self.path)}, line {line}: the row that begins there has a quote that is not closed, or text "
                 f"after one ({error}): put the whole value into quotes, those within doubled"
             ) from error
         except (UnicodeDecodeError, OSError) as error:
-            raise CorpusError(f"{self.path}: {error}. Save it as CSV in UTF-8") from error
+            raise CorpusError(f"{source_name(self.path)}: {error}. Save it as CSV in UTF-8") from error
 
     def _parquet(self) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
@@ -165,21 +194,23 @@ class Corpus:
         except ImportError as error:
             raise CorpusError("Parquet needs pyarrow: pip install 'uec-retriever[parquet]'") from error
         try:
-            with parquet.ParquetFile(self.path) as file:
+            with open_seekable(self.path) as source, parquet.ParquetFile(source) as file:
                 self._require_column(file.schema_arrow.names)
-                _check_names(file.schema_arrow.names, str(self.path))
+                _check_names(file.schema_arrow.names, source_name(self.path))
                 number = 0
                 for batch in file.iter_batches(batch_size=1024):
                     for row in batch.to_pylist():
                         number += 1
-                        yield f"{self.path}, row {number}", row
+                        yield f"{source_name(self.path)}, row {number}", row
+        except CorpusError:
+            raise
         except (OSError, ValueError) as error:
-            raise CorpusError(f"{self.path} is no readable Parquet file: {error}") from error
+            raise CorpusError(f"{source_name(self.path)} is no readable Parquet file: {error}") from error
 
     def _require_column(self, names: list[str] | Any) -> None:
         if self.columns.text not in names:
             raise CorpusError(
-                f"{self.path} has no column {self.columns.text!r}, only {list(names)}: name the one with the "
+                f"{source_name(self.path)} has no column {self.columns.text!r}, only {list(names)}: name the one with the "
                 "texts (--text-column)"
             )
 
@@ -200,13 +231,10 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         CorpusError: naming the line that is not a JSON object in UTF-8.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
-    with file:
+    name = source_name(path)
+    with open_source(path) as file:
         for number, line in enumerate(file, start=1):
-            place = f"{path}, line {number}"
+            place = f"{name}, line {number}"
             if not line.strip():
                 continue
             try:
@@ -224,8 +252,8 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
     for place, row in read_jsonl(path / "queries.jsonl" if path.is_dir() else path):
         identifier = _string(row.get("_id", row.get("id")), place, "_id", numbers=True)
         text = _string(row.get("text"), place, "text")
-        if not identifier or any(c.isspace() for c in identifier):
-            raise CorpusError(f"{place}: '_id' is missing or has a space, which a TREC run cannot hold")
+        if problem := run_problem(identifier) if identifier else "is missing":
+            raise CorpusError(f"{place}: '_id' {problem}, which a TREC run cannot hold")
         if problem := text_problem(text):
             raise CorpusError(f"{place}: the query {problem}")
         yield identifier, text

@@ -6,18 +6,21 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uec_retriever.data.records import Record
-from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.open import check_posterior, load_ensemble, open_store
+from uec_retriever.engine.open import open_store
 from uec_retriever.errors import CorruptFileError, InvalidInputError
-from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.store.access import read_manifest
 from uec_retriever.store.log import ChromaLog
 from uec_retriever.store.repair import rebuild, unreachable
+
+if TYPE_CHECKING:
+    from uec_retriever.engine.ensemble import Ensemble
+    from uec_retriever.experts.expert import Expert
 
 _PAGE = 256
 Progress = Callable[[int], None]
@@ -70,7 +73,7 @@ def check_index(location: str | Path | Location, *, progress: Progress | None = 
     problems = []
     for entry in manifest.experts:
         try:
-            check_posterior(entry, folder)
+            folder.whole_posterior(entry.posterior)
         except CorruptFileError as error:
             problems.append(str(error))
     database = folder.opened_database
@@ -151,6 +154,8 @@ def repair_index(
 
     @functools.cache
     def ensemble() -> Ensemble:
+        from uec_retriever.engine.load import load_ensemble
+
         given = experts or {}
         return load_ensemble(folder, manifest, given, device=device, trust_remote_code=trust_remote_code)
 

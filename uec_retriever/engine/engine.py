@@ -13,8 +13,9 @@ from uec_retriever.engine.add import Progress
 from uec_retriever.engine.agreement import check_agreement, check_same_experts
 from uec_retriever.engine.create import build_ensemble, load_experts, pairs_of_texts
 from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.load import load_ensemble
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.open import load_ensemble, open_store
+from uec_retriever.engine.open import open_store
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.engine.writer import Writer
 from uec_retriever.errors import InvalidInputError

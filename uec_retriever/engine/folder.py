@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from uec_retriever.engine.location import Location
-from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
+from uec_retriever.errors import CorruptFileError, InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.store.connection import ClientAPI, check_client, close, connect, connects_to
 from uec_retriever.store.graph_files import copy_database
 from uec_retriever.store.locks import write_lock
@@ -88,6 +89,23 @@ class IndexFolder:
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""
         return self.path / "posteriors" / f"{digest}.safetensors"
+
+    def whole_posterior(self, digest: str) -> Path:
+        """The posterior file of that SHA-256; raises CorruptFileError if it is lost or damaged."""
+        path = self.posterior_file(digest)
+        if not path.is_file():
+            raise CorruptFileError(
+                f"the index has lost its posterior {path}: copy it back from where the index was made, or index anew"
+            )
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        if found != digest:
+            raise CorruptFileError(
+                f"the posterior {path} is damaged: copy it back from where the index was made, or index anew"
+            )
+        return path
 
     def posterior_files(self) -> list[Path]:
         """Those that are there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import urlparse
 from uec_retriever.errors import InvalidInputError
 
 DEFAULT_COLLECTION = "uec"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True)
@@ -109,19 +111,27 @@ class Location:
         return self.url or own or str(self.path or "a temporary folder")
 
 
-def _check_url(url: str) -> None:
-    parts = urlparse(url if "//" in url else f"http://{url}")
-    if "@" in parts.netloc:
+def _check_url(url: object) -> None:
+    """Messages never repeat the url: whatever is wrong with it may be a password or a token."""
+    text = str(url)
+    if "@" in text:
         raise InvalidInputError(
-            "there are credentials in the url: give them as headers={'Authorization': ...}, which are not shown"
+            "there are credentials in the url: give them as headers={'Authorization': ...} (on the command line "
+            "--header), which are not shown"
         )
     try:
+        parts = urlparse(text if "//" in text else f"http://{text}")
         whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:  # a port out of range
+    except ValueError:  # a port out of range, half an IPv6 address
         whole = False
-    if not whole or parts.path not in ("", "/") or parts.query or parts.fragment:
+    if not whole:
         raise InvalidInputError(
-            f"the url {url!r} is none of a Chroma server: give one such as http://localhost:8000"
+            "the url is none of a Chroma server: give scheme, host and port, such as http://localhost:8000"
+        )
+    if parts.path not in ("", "/") or "?" in text or "#" in text:
+        raise InvalidInputError(
+            f"the url of the Chroma server at {parts.hostname} has more than scheme, host and port: leave that out, and "
+            "give a token as headers={'Authorization': 'Bearer TOKEN'} (on the command line --header)"
         )
 
 
@@ -130,6 +140,8 @@ def _check_headers(headers: Mapping[str, Any]) -> None:
     if not isinstance(headers, Mapping):
         raise InvalidInputError(f"headers are a dictionary, got {type(headers).__name__}")
     for key, value in headers.items():
+        if not (isinstance(key, str) and _HEADER_NAME.fullmatch(key)):
+            raise InvalidInputError("a header's name has a character that HTTP cannot carry, such as a space")
         revealed = _reveal(value)
         if not isinstance(revealed, str):
             raise InvalidInputError(f"the header {key!r} is {type(revealed).__name__}, not a string")

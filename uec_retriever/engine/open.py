@@ -1,19 +1,11 @@
-"""Open an index: load the experts that made it, with their posteriors, and refuse any other."""
+"""Open an index without its models: nothing here loads torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from uec_retriever.engine.agreement import posterior_digest
-from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.location import Location
-from uec_retriever.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
-from uec_retriever.experts.expert import Expert, attach_posterior, check_fingerprint
-from uec_retriever.experts.loading import lasting_options
 from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.manifest import ExpertEntry, Manifest
+from uec_retriever.store.manifest import Manifest
 
 
 def open_store(location: Location) -> tuple[IndexFolder, ChromaStore, Manifest]:
@@ -28,82 +20,3 @@ def open_store(location: Location) -> tuple[IndexFolder, ChromaStore, Manifest]:
     with folder.closing_on_errors():
         client = folder.client(existing=True)
         return folder, *ChromaStore.open(client, location.collection, folder.opened_database)
-
-
-def load_ensemble(
-    folder: IndexFolder,
-    manifest: Manifest,
-    given: Mapping[str, str | Path | Expert],
-    *,
-    device: str | None,
-    trust_remote_code: bool,
-) -> Ensemble:
-    """The experts of a manifest with their posteriors.
-
-    Args:
-        folder: holds the posterior files.
-        manifest: what made the index.
-        given: expert label -> where its model is now, or a loaded expert.
-        device: torch device.
-        trust_remote_code: run code that comes with the models.
-
-    Raises:
-        InvalidInputError: for a label that the index does not have.
-        ModelNotFoundError: if a model is gone.
-        ModelMismatchError: if a model is not the one that made the index.
-        CorruptFileError: if a posterior is lost or damaged.
-    """
-    labels = [entry.label for entry in manifest.experts]
-    if unknown := sorted(set(given) - set(labels)):
-        raise InvalidInputError(f"the index has no expert {unknown}: its experts are {labels}")
-    experts = []
-    for entry in manifest.experts:
-        source = given.get(entry.label, entry.model)
-        expert = (
-            _load(entry, str(source), device, trust_remote_code) if isinstance(source, str | Path) else source
-        )
-        check_fingerprint(
-            expert, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}"
-        )
-        experts.append(_with_posterior(expert, entry, folder))
-    return Ensemble(experts, manifest)
-
-
-def _load(entry: ExpertEntry, source: str, device: str | None, trust_remote_code: bool) -> Expert:
-    try:
-        return Expert.load(
-            source,
-            label=entry.label,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            **lasting_options(entry.options),
-        )
-    except InvalidInputError as error:
-        raise CorruptFileError(
-            f"the index cannot say how to load its expert {entry.label!r} ({error}): load it yourself and give it, "
-            f"experts={{{entry.label!r}: Expert.load(...)}}, or index the corpus anew"
-        ) from error
-    except ModelNotFoundError as error:
-        raise ModelNotFoundError(
-            f"the model of expert {entry.label!r} is gone: say where it is now, "
-            f"experts={{{entry.label!r}: 'its folder or hub id'}}, on the command line "
-            f"--expert {entry.label}=MODEL ({error})"
-        ) from error
-
-
-def _with_posterior(expert: Expert, entry: ExpertEntry, folder: IndexFolder) -> Expert:
-    return attach_posterior(expert, check_posterior(entry, folder))[0]
-
-
-def check_posterior(entry: ExpertEntry, folder: IndexFolder) -> Path:
-    """The posterior file of an expert; raises CorruptFileError if it is lost or damaged."""
-    path = folder.posterior_file(entry.posterior)
-    if not path.is_file():
-        raise CorruptFileError(
-            f"the index has lost its posterior {path}: copy it back from where the index was made, or index anew"
-        )
-    if posterior_digest(path) != entry.posterior:
-        raise CorruptFileError(
-            f"the posterior {path} is damaged: copy it back from where the index was made, or index anew"
-        )
-    return path

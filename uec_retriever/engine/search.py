@@ -124,6 +124,32 @@ def search_encoded(
     return results
 
 
+def encoded_embedding(ensemble: Ensemble, embedding: object) -> EncodedTexts:
+    """A query that is an embedding already: without a variance or coefficients, scaled down if scores could exceed 1.
+
+    Args:
+        ensemble: the experts.
+        embedding: `[D]` in the layout of the index, finite.
+
+    Raises:
+        InvalidInputError: for what is no row of numbers, another dimension than the index's, NaN or infinity.
+    """
+    vector = _row(embedding)
+    if vector.shape != (1, ensemble.manifest.dimension):
+        raise InvalidInputError(
+            f"the query embedding has the shape {vector.shape[1:]}, the index needs "
+            f"[{ensemble.manifest.dimension}]: use one that this index's embed_queries made"
+        )
+    if not np.isfinite(np.linalg.norm(vector)):
+        raise InvalidInputError("the query embedding holds NaN, infinity or nearly: nothing is near to that")
+    ends = np.cumsum([e.dimension for e in ensemble.manifest.experts])[:-1]
+    blocks = np.split(vector, ends, axis=1) if ensemble.manifest.layout == "block" else [vector]
+    vector = vector / max(1.0, float(sum(np.linalg.norm(block) for block in blocks)))
+    vector = vector.astype(np.float32)
+    unknown = np.zeros((1, len(ensemble.experts)), dtype=bool)
+    return EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, unknown)
+
+
 def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size: int) -> Rescoring:
     """Score texts of any origin against a query, as if they were candidates of an index of these experts.
 
@@ -214,3 +240,16 @@ def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]
     order = np.argsort(-raw, kind="stable")[:k]
     scores = unit_score(raw)
     return [Hit(found.records[i], float(scores[i]), float(raw[i]), float(deviations[i])) for i in order]
+
+
+def _row(embedding: object) -> Array:
+    """`[1, D]` of what should be a query embedding, float64; other shapes as they are.
+
+    Raises:
+        InvalidInputError: for what is no numbers.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(embedding, dtype=np.float64)[None]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(f"the query embedding is no list of numbers ({error})") from error

@@ -15,10 +15,10 @@ from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.results import Rescoring, SearchResult
-from uec_retriever.engine.search import SearchOptions, rescore, search_encoded
+from uec_retriever.engine.search import SearchOptions, encoded_embedding, rescore, search_encoded
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.expert import Expert
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.manifest import Manifest
@@ -220,22 +220,7 @@ class Searcher:
             InvalidInputError: for what is no row of numbers, another dimension than the index's, NaN or infinity.
         """
         options, ensemble = SearchOptions(k, where, candidates), self._current()
-        vector = _row(embedding)
-        if vector.shape != (1, ensemble.manifest.dimension):
-            raise InvalidInputError(
-                f"the query embedding has the shape {vector.shape[1:]}, the index needs "
-                f"[{ensemble.manifest.dimension}]: use one that this index's embed_queries made"
-            )
-        if not np.isfinite(np.linalg.norm(vector)):
-            raise InvalidInputError(
-                "the query embedding holds NaN, infinity or nearly: nothing is near to that"
-            )
-        ends = np.cumsum([e.dimension for e in ensemble.manifest.experts])[:-1]
-        blocks = np.split(vector, ends, axis=1) if ensemble.manifest.layout == "block" else [vector]
-        vector = vector / max(1.0, float(sum(np.linalg.norm(block) for block in blocks)))
-        vector = vector.astype(np.float32)
-        unknown = np.zeros((1, len(ensemble.experts)), dtype=bool)
-        encoded = EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, unknown)
+        encoded = encoded_embedding(ensemble, embedding)
         reason = "calibrated for searches with a text, not with an embedding"
         return search_encoded(ensemble, self.store, [""], encoded, options, no_confidence=reason)[0]
 
@@ -295,16 +280,3 @@ class Searcher:
             return ensemble, None
         other = ensemble.at_temperature(temperature)
         return other, f"calibrated for the temperature {ensemble.manifest.temperature:g}"
-
-
-def _row(embedding: object) -> Array:
-    """`[1, D]` of what should be a query embedding, float64; other shapes as they are.
-
-    Raises:
-        InvalidInputError: for what is no numbers.
-    """
-    try:
-        with np.errstate(over="ignore"):
-            return np.asarray(embedding, dtype=np.float64)[None]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInputError(f"the query embedding is no list of numbers ({error})") from error

@@ -14,11 +14,12 @@ import httpx
 from chromadb.api import ClientAPI as ClientAPI
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings, System
-from chromadb.errors import ChromaError, InternalError, NotFoundError
+from chromadb.errors import ChromaAuthError, ChromaError, InternalError, NotFoundError
 
 from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
 
 Where = Mapping[str, Any]
+_REFUSALS = (401, 403)
 _systems: WeakKeyDictionary[ClientAPI, System] = WeakKeyDictionary()  # of our embedded clients
 _databases: WeakKeyDictionary[System, int | None] = WeakKeyDictionary()  # which file each of these has open
 
@@ -34,7 +35,7 @@ def connect(
         headers: sent to the server, e.g. a token.
 
     Raises:
-        StorageError: if the folder cannot be used or the server does not answer.
+        StorageError: if the folder cannot be used, or the server does not answer or wants a token.
     """
     settings = Settings(anonymized_telemetry=False)  # clients change it: never share one
     try:
@@ -42,13 +43,14 @@ def connect(
             return _embedded(Path(path or "."), settings)
         parts = urlparse(url if "//" in url else f"http://{url}")
         secure = parts.scheme == "https"
-        return chromadb.HttpClient(
-            host=parts.hostname or "localhost",
-            port=parts.port or (443 if secure else 8000),
-            ssl=secure,
-            headers=dict(headers or {}),
-            settings=settings,
-        )
+        with _answers("connect"):
+            return chromadb.HttpClient(
+                host=parts.hostname or "localhost",
+                port=parts.port or (443 if secure else 8000),
+                ssl=secure,
+                headers=dict(headers or {}),
+                settings=settings,
+            )
     except (ChromaError, ValueError, OSError) as error:
         if url is not None:
             raise StorageError(
@@ -130,7 +132,8 @@ def _number(path: Path) -> int | None:
 def guard(action: str, where: Where | None = None) -> Iterator[None]:
     """Turn Chroma's errors into ours; a missing collection and our own errors pass through."""
     try:
-        yield
+        with _answers(action):
+            yield
     except (NotFoundError, UECError):
         raise
     except httpx.HTTPError as error:
@@ -141,6 +144,40 @@ def guard(action: str, where: Where | None = None) -> Iterator[None]:
         if where and not isinstance(error, OSError | InternalError):
             raise InvalidInputError(f"Chroma cannot apply the filter {show(dict(where))}: {error}") from error
         raise StorageError(f"Chroma could not {action}: {error}{_advice(str(error))}") from error
+
+
+@contextlib.contextmanager
+def _answers(action: str) -> Iterator[None]:
+    """Turn what a server answers with a status alone into our errors; Chroma raises a bare `Exception` then.
+
+    A refusal is told without its text, which may repeat the token.
+    """
+    try:
+        yield
+    except Exception as error:
+        status = _status(error)
+        if status in _REFUSALS:
+            raise StorageError(
+                f"the Chroma server did not let us {action} ({status}): the token is missing or wrong. Give it as "
+                "headers={'Authorization': 'Bearer TOKEN'}, or whatever header the server wants; on the command line "
+                "in the environment variable UEC_HEADERS, or with --header"
+            ) from None
+        if status is not None and type(error) is Exception:
+            raise StorageError(
+                f"Chroma could not {action}: its server, or a proxy before it, answered {status}: {str(error)[:200]}"
+            ) from error
+        raise
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status that an error, or one that it came of, is about."""
+    while error is not None:
+        if isinstance(error, ChromaAuthError):
+            return error.code()
+        if isinstance(error, httpx.HTTPStatusError):
+            return error.response.status_code
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _advice(message: str) -> str:

@@ -64,9 +64,9 @@ def to_candidates(
 
 
 def to_record(identifier: str, text: str, metadata: Mapping[str, Any] | None) -> Record:
-    """A record with the user's metadata only, from what Chroma holds."""
+    """A record with the user's metadata only, from what Chroma holds, by key: Chroma gives them in any order."""
     metadata = metadata or {}
-    own = {k: v for k, v in metadata.items() if not k.startswith(RESERVED_PREFIXES)}
+    own = {k: v for k, v in sorted(metadata.items()) if not k.startswith(RESERVED_PREFIXES)}
     ours = (metadata.get(key) for key in (_EMBEDDED, _PAYLOAD, SOURCE_KEY))
     return Record(identifier, text, own, *ours)
 

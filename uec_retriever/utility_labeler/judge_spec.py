@@ -15,12 +15,13 @@ class JudgeSpec:
 
     Attributes:
         name: hub id, folder or GGUF file; with `url`, the model's name on the server.
-        url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; None for a model loaded here.
+        url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; None for a model loaded here. It may hold a
+            password, so it is not shown.
         options: keyword arguments of `LocalJudge.load` or `ServerJudge`.
     """
 
     name: str
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Judge:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from uec_retriever.utility_labeler.judge import TokenSequence
 Protocol = Literal["auto", "prompt_logprobs", "echo"]
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 _FALLBACK_CONTEXT = 2048
+_HOST = re.compile(r"[\w.:-]+")  # httpx takes anything
 
 
 class _TryAgainError(Exception):
@@ -70,10 +72,7 @@ class ServerJudge:
     ) -> None:
         if batch < 1 or attempts < 1:
             raise InvalidInputError("batch and attempts must be at least 1")
-        if not url.startswith(("http://", "https://")):
-            raise InvalidInputError(
-                f"the server's address must begin with http:// or https://, not {url[:12]!r}"
-            )
+        address = _parse_address(url)
         self._model = model
         self._batch = batch
         self._api_key_variable = api_key_variable
@@ -84,9 +83,9 @@ class ServerJudge:
             reraise=True,
         )
         self._tokenizer = load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
-        key = os.environ.get(api_key_variable)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
+        self._key = os.environ.get(api_key_variable)
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        self._client = httpx.Client(base_url=address, headers=headers, timeout=timeout)
         try:
             self._protocol: Protocol = self._find_protocol() if protocol == "auto" else protocol
             self._context = context or self._served_context()
@@ -215,21 +214,44 @@ class ServerJudge:
         except httpx.TransportError as error:
             raise _TryAgainError(f"cannot reach the server {self._client.base_url.host}: {error}") from error
         if response.status_code in _RETRIED:
-            raise _TryAgainError(f"the server answered {response.status_code}: {response.text[:200]}")
+            raise _TryAgainError(f"the server answered {response.status_code}: {self._told(response)}")
         if response.is_error:
             hint = (
                 f" (the key is taken from the environment variable {self._api_key_variable})"
                 if response.status_code in (401, 403)
                 else ""
             )
-            raise JudgeError(f"the server refused with {response.status_code}{hint}: {response.text[:200]}")
+            raise JudgeError(f"the server refused with {response.status_code}{hint}: {self._told(response)}")
         try:
             found = response.json()
         except ValueError as error:
-            raise JudgeError(f"the server's answer is no JSON: {response.text[:200]}") from error
+            raise JudgeError(f"the server's answer is no JSON: {self._told(response)}") from error
         if not isinstance(found, dict):
             raise JudgeError("the server's answer is no JSON object")
         return found
+
+    def _told(self, response: httpx.Response) -> str:
+        """The beginning of what the server says, without the key and the password, which it may repeat."""
+        said = response.text
+        for secret in (self._key, self._client.base_url.password):
+            said = said.replace(secret, "...") if secret else said
+        return said[:200]
+
+
+def _parse_address(url: str) -> httpx.URL:
+    """A server's address. Messages never repeat it: whatever is wrong with it may be a password."""
+    try:
+        address = httpx.URL(url.rstrip("/") + "/")
+    except (httpx.InvalidURL, UnicodeError):
+        address = httpx.URL()
+    if address.scheme not in ("http", "https") or not _HOST.fullmatch(address.host):
+        raise InvalidInputError("the server's address must be such as http://localhost:8000/v1")
+    if "?" in url or "#" in url:
+        raise InvalidInputError(
+            f"the address of the server at {address.host} has a '?' or '#': leave out what comes after it; a key is "
+            "taken from an environment variable"
+        )
+    return address
 
 
 def _from_prompt_logprobs(choice: dict[str, Any], ids: list[int]) -> list[float]:

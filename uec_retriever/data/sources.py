@@ -1,0 +1,84 @@
+"""Files as they come: plain or gzip, by name or on standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from uec_retriever.errors import CorpusError
+
+STANDARD_INPUT = Path("-")
+GZIP = ".gz"
+_MAGIC = b"\x1f\x8b"
+
+
+def source_name(path: Path) -> str:
+    """A file as messages call it."""
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that tells the format, in lower case, that of compression left out."""
+    plain = path.with_suffix("") if path.suffix.lower() == GZIP else path
+    return plain.suffix.lower()
+
+
+@contextlib.contextmanager
+def open_source(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes, decompressed if it is gzip, whatever its name.
+
+    Args:
+        path: of the file; `-` for standard input, which is kept in a temporary file so that it can be read again.
+
+    Raises:
+        CorpusError: if it cannot be read, or the compressed data are damaged or cut off.
+    """
+    try:
+        with open(_keep_input() if path == STANDARD_INPUT else path, "rb") as file:
+            packed = file.read(len(_MAGIC)) == _MAGIC
+            file.seek(0)
+            if not packed:
+                yield file
+                return
+            with gzip.open(file) as unpacked:
+                yield unpacked  # type: ignore[misc]
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise CorpusError(
+            f"{source_name(path)} is damaged or cut off: compress it again ({error})"
+        ) from error
+    except OSError as error:
+        raise CorpusError(f"cannot read {source_name(path)}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def open_seekable(path: Path) -> Iterator[IO[bytes]]:
+    """As `open_source`, for formats that are not read from beginning to end."""
+    with open_source(path) as file:
+        if not isinstance(file, gzip.GzipFile):
+            yield file
+            return
+        with tempfile.TemporaryFile() as plain:
+            shutil.copyfileobj(file, plain)
+            plain.seek(0)
+            yield plain
+
+
+@cache
+def _keep_input() -> str:
+    """Name of a temporary file with all of standard input, gone with the process."""
+    kept = tempfile.NamedTemporaryFile(prefix="uec-input-")  # noqa: SIM115
+    shutil.copyfileobj(sys.stdin.buffer, kept)
+    kept.flush()
+    _kept.append(kept)
+    return kept.name
+
+
+_kept: list[object] = []  # deleted when they are forgotten
