@@ -10,6 +10,7 @@ from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
     DEVICE,
+    HEADER,
     INDEX,
     JSON,
     MOVED,
