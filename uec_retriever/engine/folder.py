@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 import threading
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.temporary import memory_folder, temporary_folder
 from uec_retriever.errors import InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.store.connection import ClientAPI, check_client, connect, connects_to
 from uec_retriever.store.locks import write_lock
@@ -22,7 +20,8 @@ class IndexFolder:
     Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`.
 
     Args:
-        location: without a path, the folder is a temporary one, gone with this object.
+        location: without a path, the folder is a temporary one, gone with this object; with a client in memory, gone
+            with the process, as that keeps its collections.
 
     Raises:
         InvalidInputError: for a client that cannot be used, or if texts would outlive a temporary folder.
@@ -41,8 +40,7 @@ class IndexFolder:
             raise InvalidInputError(
                 "a Chroma server keeps the texts, but posterior files need a folder: give path=..."
             )
-        self.path = Path(tempfile.mkdtemp(prefix="uec-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        self.path = memory_folder() if in_memory else temporary_folder(self)
 
     @property
     def database(self) -> Path:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 
 from uec_retriever.data.records import Metadata, Record
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.engine.options import check_names, check_number
 from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
@@ -20,8 +20,21 @@ EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
 
 def check_min_score(min_score: float | None) -> None:
     """Refuse a lowest score outside [0, 1], where all scores lie."""
-    if min_score is not None and not 0 <= min_score <= 1:
-        raise InvalidInputError(f"a lowest score must be in [0, 1], as scores are, got {min_score}")
+    if min_score is not None:
+        check_number("a lowest score", min_score, 0, 1, ", as scores are")
+
+
+def check_include(include: object, possible: Collection[str] = EXTRAS) -> tuple[Extra, ...]:
+    """The extras asked for, each once.
+
+    Args:
+        include: names of extras.
+        possible: those that there are.
+
+    Raises:
+        InvalidInputError: for one that does not exist, or something else than a list.
+    """
+    return check_names("include", include, possible)
 
 
 @dataclass(frozen=True)

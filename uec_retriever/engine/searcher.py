@@ -264,6 +264,10 @@ class Searcher:
         """`[n, D]` stored means of records that are there, float32; unknown ids are passed over."""
         return self.store.vectors(ids)
 
+    def vectors_by_id(self, ids: Sequence[str]) -> dict[str, Array]:
+        """Id -> `[D]` stored mean, float32, of those records that are there."""
+        return {i: row for i in dict.fromkeys(ids) for row in self.store.vectors([i])}
+
     def _at(self, temperature: float | None) -> tuple[Ensemble, str | None]:
         """The ensemble at a temperature, and why that has no confidence, if so."""
         ensemble = self._ensemble

@@ -29,6 +29,7 @@ from uec_retriever.store.entries import (
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
+from uec_retriever.store.release import close_client
 
 _SEARCH_WIDTH = 200
 _QUERIES = 64  # in one call to Chroma
@@ -121,9 +122,7 @@ class ChromaStore:
     def close(self) -> None:
         """Close the client, if it is of a kind that can be."""
         self._closed = True
-        close = getattr(self.client, "close", None)
-        if close is not None:
-            close()
+        close_client(self.client)
 
     def _check_open(self) -> None:
         if self._closed:
