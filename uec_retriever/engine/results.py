@@ -11,6 +11,7 @@ import numpy as np
 from uec_retriever.data.records import Metadata, Record
 from uec_retriever.engine.options import check_names, check_number
 from uec_retriever.gaussian import Array
+from uec_retriever.truncation import SHOWN
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
 Extra = Literal[RescoringExtra, "confidence", "confidence_reason"]
@@ -84,6 +85,9 @@ class Rescoring:
         scores: `[n]` in [0, 1], in the order of the texts: `(1 + raw_scores) / 2`.
         raw_scores: `[n]` uncertainty-aware similarity s^ in [-1, 1].
         deviations: `[n]` standard deviation of the similarity, >= 0, in units of `raw_scores`.
+        truncated: expert label -> texts that it cut to its maximal length.
+        truncated_positions: of the texts that an expert cut.
+        query_truncated: labels of the experts that cut the query.
     """
 
     query: str
@@ -91,6 +95,9 @@ class Rescoring:
     scores: Array
     raw_scores: Array
     deviations: Array
+    truncated: dict[str, int] = field(default_factory=dict)
+    truncated_positions: tuple[int, ...] = ()
+    query_truncated: tuple[str, ...] = ()
 
     def best(self, n: int | None = None, min_score: float | None = None) -> list[int]:
         """Positions of the n best texts, the best first; of all if None.
@@ -180,12 +187,14 @@ class AddReport:
         updated: replaced ones.
         unchanged: already there, word for word.
         truncated: expert label -> texts that it cut to its maximal length.
+        truncated_ids: ids of the first of them.
     """
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     truncated: dict[str, int] = field(default_factory=dict)
+    truncated_ids: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: AddReport) -> AddReport:
         labels = [*self.truncated, *(label for label in other.truncated if label not in self.truncated)]
@@ -194,4 +203,5 @@ class AddReport:
             self.updated + other.updated,
             self.unchanged + other.unchanged,
             {label: self.truncated.get(label, 0) + other.truncated.get(label, 0) for label in labels},
+            (*self.truncated_ids, *other.truncated_ids)[:SHOWN],
         )

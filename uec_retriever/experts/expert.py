@@ -23,7 +23,7 @@ from uec_retriever.laplace.posterior import Posterior
 
 Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
 Progress = Callable[[int], None]
-_PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
+PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
     "query": ("query",),
     "document": ("document", "passage", "corpus"),
     "text": (),
@@ -155,7 +155,7 @@ class Expert(Reloads):
             preferred: names of prompts that go before the role's own, where the model has them.
         """
         prompts = self.model.prompts
-        for name in (*preferred, *_PROMPT_NAMES[role], self.model.default_prompt_name):
+        for name in (*preferred, *PROMPT_NAMES[role], self.model.default_prompt_name):
             if name is not None and name in prompts:
                 return prompts[name] or None
         return None
