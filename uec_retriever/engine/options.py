@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from uec_retriever.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from uec_retriever.gaussian import Array
 
 
 def check_number(name: str, value: Any, low: float, high: float, hint: str = "") -> None:
@@ -52,9 +57,24 @@ def check_names(name: str, values: object, possible: Collection[str]) -> tuple[A
         raise InvalidInputError(f"{name} is a list: [{values!r}]")
     if not isinstance(values, Sequence | set | frozenset):
         raise InvalidInputError(f"{name} is a list of names, got {values!r}: leave it out for none")
-    if unknown := [value for value in values if value not in possible]:
+    if unknown := [value for value in values if value not in list(possible)]:
         raise InvalidInputError(f"{name} can hold {list(possible)}, got {unknown[0]!r}")
     return tuple(dict.fromkeys(values))
+
+
+def to_vector(embedding: object) -> Array:
+    """An embedding as an array, float32.
+
+    Raises:
+        InvalidInputError: for what is no list of numbers.
+    """
+    try:
+        return np.asarray(embedding, dtype=np.float32)
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidInputError(
+            f"the query embedding is a {type(embedding).__name__}, not a list of numbers: use one that this index's "
+            "embed_queries made"
+        ) from None
 
 
 def check_search_options(k: Any, candidates: Any = None, temperature: Any = None) -> None:

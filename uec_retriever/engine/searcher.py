@@ -13,6 +13,7 @@ import numpy as np
 from uec_retriever.data.records import Record
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
+from uec_retriever.engine.options import to_vector
 from uec_retriever.engine.results import Rescoring, SearchResult
 from uec_retriever.engine.search import SearchOptions, rescore, search_encoded
 from uec_retriever.errors import InvalidInputError
@@ -220,10 +221,11 @@ class Searcher:
             InvalidInputError: for another dimension than the index's, NaN or infinity.
         """
         options, ensemble = SearchOptions(k, where, candidates), self._ensemble
-        vector = np.atleast_2d(np.asarray(embedding, dtype=np.float32))
+        given = to_vector(embedding)
+        vector = np.atleast_2d(given)
         if vector.shape != (1, ensemble.manifest.dimension):
             raise InvalidInputError(
-                f"the query embedding has the shape {np.shape(embedding)}, the index needs "
+                f"the query embedding has the shape {given.shape}, the index needs "
                 f"[{ensemble.manifest.dimension}]: use one that this index's embed_queries made"
             )
         if not np.isfinite(vector).all():

@@ -171,8 +171,9 @@ class UAEEmbedding(BaseModel, Embeddings):
         return LoadedExpert.load(self.model_name, **{**options, "device": options["device"] or device})
 
     def __reduce__(self) -> Any:
-        """Pickle the options; unpickling loads the model again."""
-        return _rebuild, (type(self), {name: getattr(self, name) for name in self.model_fields_set})
+        """Pickle the options, without tokens; unpickling loads the model again, with HF_TOKEN if that is set."""
+        options = {name: getattr(self, name) for name in self.model_fields_set}
+        return _rebuild, (type(self), {**options, "model_kwargs": _without_secrets(self.model_kwargs)})
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> UAEEmbedding:
         """The model is shared."""
@@ -233,6 +234,14 @@ def _reveal(options: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict)
         else value
         for key, value in options.items()
+    }
+
+
+def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_secrets(value) if isinstance(value, dict) else value
+        for key, value in options.items()
+        if key not in _SECRETS
     }
 
 
