@@ -217,4 +217,4 @@ def count_truncated(labels: Sequence[str], encoded: EncodedTexts) -> dict[str, i
 
 def truncated_rows(encoded: EncodedTexts) -> list[int]:
     """Positions of the texts that an expert cut."""
-    return [row for row, cut in enumerate(encoded.truncated.any(axis=1).tolist()) if cut]
+    return [int(row) for row in np.flatnonzero(encoded.truncated.any(axis=1))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from uec_retriever.gaussian import Array
 
 
@@ -91,21 +93,20 @@ def check_search_options(k: Any, candidates: Any = None, temperature: Any = None
         check_temperature(temperature)
 
 
-def refuse_fields(owner: str, errors: Sequence[Mapping[str, Any]]) -> InvalidInputError:
+def refuse_validation(owner: str, error: ValidationError) -> InvalidInputError:
     """Our error for what pydantic found wrong with fields; it holds no values, which may be secrets.
 
     Args:
         owner: class whose fields they are.
-        errors: `ValidationError.errors()`.
+        error: pydantic's.
     """
     problems = []
-    for error in errors:
-        name = ".".join(str(part) for part in error["loc"]) or "its options"
-        if error["type"] == "extra_forbidden":
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(str(part) for part in each["loc"]) or "its options"
+        if each["type"] == "extra_forbidden":
             problems.append(f"{name} is no option of it: leave it out")
-        elif error["type"] == "missing":
+        elif each["type"] == "missing":
             problems.append(f"{name} is missing: give it")
         else:
-            said = str(error["msg"])
-            problems.append(f"{name}: {said[:1].lower()}{said[1:]}")
+            problems.append(f"{name}: {each['msg'][:1].lower()}{each['msg'][1:]}")
     return InvalidInputError(f"{owner} cannot be made: {'; '.join(problems)}")

@@ -15,7 +15,7 @@ from langchain_uec.embeddings import IndexEmbeddings, UAEEmbedding
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.options import refuse_fields
+from uec_retriever.engine.options import refuse_validation
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.truncation import warn_of_truncation
 
@@ -77,7 +77,7 @@ class UsesEngine(Closes, BaseModel):
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise _refuse(type(self), error) from None
+            raise refuse_validation(type(self).__name__, error) from None
         # not in model_post_init: there pydantic would hide our errors, most of them ValueErrors, in its own
         location = None if self.index is None else Location.of(self.index)
         opening, given = Opening(location, self.experts, self.device), self.engine
@@ -115,7 +115,7 @@ class UsesEngine(Closes, BaseModel):
         try:
             cls.__pydantic_validator__.validate_python(dict(options), self_instance=cls.__new__(cls))
         except ValidationError as error:
-            raise _refuse(cls, error) from None
+            raise refuse_validation(cls.__name__, error) from None
 
     @classmethod
     def _check_values(cls, options: Mapping[str, Any]) -> None:
@@ -254,11 +254,6 @@ def _model_name(expert: Any) -> str:
     if isinstance(expert, UAEEmbedding):
         return expert.model_name
     return str(getattr(expert, "name", expert))
-
-
-def _refuse(cls: type[BaseModel], error: ValidationError) -> InvalidInputError:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return refuse_fields(cls.__name__, [dict(each) for each in found])
 
 
 def _rebuild(cls: type[UsesEngine], options: dict[str, Any], owns_engine: bool) -> UsesEngine:

@@ -17,7 +17,7 @@ from uec_retriever import Engine, Expert, Location, Recipe
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
-from uec_retriever.engine.options import check_count, refuse_fields
+from uec_retriever.engine.options import check_count, refuse_validation
 from uec_retriever.engine.results import RescoringExtra, check_include, check_min_score
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.truncation import warn_of_cut_query, warn_of_truncation
@@ -70,7 +70,7 @@ class UECRescorer(Closes, BaseNodePostprocessor):
         try:
             super().__init__(**{"index": str(index) if isinstance(index, Path) else index, **fields})
         except ValidationError as error:
-            raise _refuse(error) from None
+            raise refuse_validation("UECRescorer", error) from None
         self._owns_engine = engine is None
         self._engine = choose_engine(engine, self.index, device=self.device)
 
@@ -104,7 +104,7 @@ class UECRescorer(Closes, BaseNodePostprocessor):
         try:
             cls.__pydantic_validator__.validate_python(fields, self_instance=cls.__new__(cls))
         except ValidationError as error:
-            raise _refuse(error) from None
+            raise refuse_validation("UECRescorer", error) from None
         engine = Engine.open_or_create(location, experts, recipe, texts=texts, device=device)
         rescorer = cls(engine=engine, **fields)
         rescorer._owns_engine = True
@@ -162,11 +162,6 @@ def _check_values(fields: Mapping[str, Any]) -> None:
     check_count("batch_size", fields.get("batch_size", 32))
     if fields.get("top_n") is not None:
         check_count("top_n", fields["top_n"])
-
-
-def _refuse(error: ValidationError) -> InvalidInputError:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return refuse_fields("UECRescorer", [dict(each) for each in found])
 
 
 def _unpickle(cls: type[UECRescorer], fields: dict[str, Any], owns_engine: bool) -> UECRescorer:
