@@ -290,7 +290,7 @@ class UECVectorStore(Closes, ChecksOptions):
         hits = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter).hits
         vectors = self.engine.vectors_by_id([hit.id for hit in hits])
         hits = [hit for hit in hits if hit.id in vectors]  # others were deleted meanwhile
-        rows = [vectors[hit.id] for hit in hits]
+        rows: list[Any] = [vectors[hit.id] for hit in hits]
         chosen = maximal_marginal_relevance(np.asarray(embedding), rows, lambda_mult, k)
         return [to_document(hits[i]) for i in chosen]
 
