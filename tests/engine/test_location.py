@@ -1,5 +1,6 @@
 """Where an index is, in pydantic models too; and engines that are open already."""
 
+import copy
 import pickle
 import traceback
 from pathlib import Path
@@ -33,7 +34,10 @@ def test_a_location_in_a_pydantic_model_shows_no_secret(tmp_path):
     restored = Model.model_validate_json(written)
     assert restored.place == Location(tmp_path, "http://localhost:8000", collection="mine")
     assert Model(**model.model_dump()) == restored
-    assert pickle.loads(pickle.dumps(model)).place.plain_headers == {"plain": SECRET, "secret": SECRET}
+    pickled = pickle.dumps(model)
+    assert SECRET.encode() not in pickled
+    assert pickle.loads(pickled).place == restored.place
+    assert copy.deepcopy(model).place.plain_headers == {"plain": SECRET, "secret": SECRET}
 
 
 def test_what_is_no_location_is_refused(tmp_path):

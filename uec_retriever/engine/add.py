@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from uec_retriever.data.records import Record, same_content, unique
-from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
+from uec_retriever.data.truncation import SHOWN
+from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.results import AddReport
 from uec_retriever.errors import IdConflictError, NumericalError
 from uec_retriever.store.chroma import ChromaStore
@@ -83,19 +84,14 @@ def _add_chunk(
         added=len(chunk) - len(there),
         updated=len(changed),
         unchanged=len(there) - len(changed),
-        truncated=_cut(ensemble.labels, encoded) if encoded else {},
+        truncated=count_truncated(ensemble.labels, encoded) if encoded else {},
+        truncated_ids=tuple(fresh[i].id for i in truncated_rows(encoded)[:SHOWN]) if encoded else (),
     )
 
 
 def _reads(record: Record) -> tuple[str, str | None]:
     """What cannot change without embedding or storing the text anew."""
     return record.text, record.embedded
-
-
-def _cut(labels: Sequence[str], encoded: EncodedTexts) -> dict[str, int]:
-    """Expert label -> texts that it cut, where there are any."""
-    counts = encoded.truncated.sum(axis=0).tolist()
-    return {label: count for label, count in zip(labels, counts, strict=True) if count}
 
 
 def _ignore(done: float) -> None:

@@ -11,7 +11,10 @@ from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import make_records
 from uec_retriever.engine.add import Progress
 from uec_retriever.engine.agreement import check_agreement, check_same_experts
+from uec_retriever.engine.closing import Closes
+from uec_retriever.engine.copies import pickled, reopen
 from uec_retriever.engine.create import build_ensemble, load_experts, pairs_of_texts
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.load import load_ensemble
 from uec_retriever.engine.location import Location
@@ -21,14 +24,23 @@ from uec_retriever.engine.writer import Writer
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.release import release_when_dropped
 
 
-class Engine(Writer):
+class Engine(Closes, Writer):
     """An index of texts that is searched with all its experts at once.
 
     Make one with `Engine.from_texts`, `Engine.create` or `Engine.open`. Searching is safe under
     threads; changes take the index's write lock.
+
+    Pickling it keeps where the index is, without headers, and unpickling opens it there; a deep copy is the same
+    engine. Chroma is let go of by `close`, at the end of a `with` block, or when the engine is gone.
     """
+
+    def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
+        super().__init__(ensemble, store, folder)
+        if folder.location.url is not None:
+            release_when_dropped(store, store.client)  # not with the engine: reading may outlive it
 
     @classmethod
     def create(
@@ -132,7 +144,7 @@ class Engine(Writer):
         """
         location, recipe = Location.of(location), Recipe.of(recipe)
         given = load_experts(experts or [], device=device, trust_remote_code=trust_remote_code)
-        if location.path is not None and cls.exists(location):
+        if (location.path or location.client) is not None and cls.exists(location):
             folder, store, manifest = open_store(location)
             with folder.closing_on_errors():
                 named = check_same_experts(manifest, given, str(location))
@@ -217,8 +229,10 @@ class Engine(Writer):
         if self._folder.location.client is None:
             self.store.close()
 
-    def __enter__(self) -> Engine:
-        return self
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where the index is; unpickling opens it."""
+        return reopen, pickled(self, self._folder.location)
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __deepcopy__(self, memo: object) -> Engine:
+        """The same engine, which is safe under threads."""
+        return self

@@ -211,3 +211,14 @@ class Ensemble:
 
 def _truncation_flags(encodings: Sequence[Encoding]) -> NDArray[np.bool_]:
     return np.stack([e.truncated for e in encodings], axis=1)
+
+
+def count_truncated(labels: Sequence[str], encoded: EncodedTexts) -> dict[str, int]:
+    """Expert label -> texts that it cut, where there are any."""
+    counts = encoded.truncated.sum(axis=0).tolist()
+    return {label: count for label, count in zip(labels, counts, strict=True) if count}
+
+
+def truncated_rows(encoded: EncodedTexts) -> list[int]:
+    """Positions of the texts that an expert cut."""
+    return [int(row) for row in np.flatnonzero(encoded.truncated.any(axis=1))]

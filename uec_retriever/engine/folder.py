@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
-import tempfile
 import threading
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.temporary import memory_folder, temporary_folder
 from uec_retriever.errors import CorruptFileError, InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.store.connection import ClientAPI, check_client, close, connect, connects_to
 from uec_retriever.store.graph_files import copy_database
@@ -25,7 +23,8 @@ class IndexFolder:
     Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`.
 
     Args:
-        location: without a path, the folder is a temporary one, gone with this object.
+        location: without a path, the folder is a temporary one, gone with this object; with a client in memory, gone
+            with the process, as that keeps its collections.
 
     Raises:
         InvalidInputError: for a client that cannot be used, or if texts would outlive a temporary folder.
@@ -45,8 +44,7 @@ class IndexFolder:
             raise InvalidInputError(
                 "a Chroma server keeps the texts, but posterior files need a folder: give path=..."
             )
-        self.path = Path(tempfile.mkdtemp(prefix="uec-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        self.path = memory_folder() if in_memory else temporary_folder(self)
 
     @property
     def database(self) -> Path:
@@ -154,8 +152,7 @@ class IndexFolder:
     def _make(self) -> None:
         """The folder of the database; a copy of one that cannot be written."""
         if self.can_hold_index() and not os.access(self.database, os.W_OK):
-            self._copy = Path(tempfile.mkdtemp(prefix="uec-"))
-            weakref.finalize(self, shutil.rmtree, self._copy, ignore_errors=True)
+            self._copy = temporary_folder(self)
             copy_database(self.database, self._copy)
             return
         try:

@@ -32,13 +32,15 @@ class Location:
       repeated. A writer that the server keeps waiting for ten seconds while it saves is taken for dead.
 
     Attributes:
-        path: folder of the index; a temporary one, gone with the engine, if None.
+        path: folder of the index; a temporary one, gone with the engine, if None. With a client in memory, whose
+            collections outlive the engine, gone with the process.
         url: of a Chroma server, such as `http://localhost:8000`, instead of the database in the folder.
         headers: for the server, such as a token; strings, or pydantic's `SecretStr`. Never shown.
         client: a synchronous Chroma client of your own, instead of `url`. Never shown.
         collection: name of the Chroma collection.
 
-    In a pydantic model it is serialised as `to_dict` says, and validated from that.
+    In a pydantic model it is serialised as `to_dict` says, and validated from that. Pickled, it leaves its headers
+    behind, and one with a client is refused.
 
     Raises:
         InvalidInputError: for `url` and `client` together, a url that is none of a Chroma server or has credentials,
@@ -50,6 +52,7 @@ class Location:
     headers: Mapping[str, Any] | None = field(default=None, repr=False)
     client: Any = field(default=None, repr=False)
     collection: str = DEFAULT_COLLECTION
+    headers_left_behind: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -69,6 +72,22 @@ class Location:
         values = {"path": folder, "url": url, "headers": headers, "client": client, "collection": collection}
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what may be written."""
+        if self.client is not None:
+            raise InvalidInputError(
+                "a location with a client of your own cannot be pickled, as its connection is of this process: give "
+                "the path of a folder or the url of a Chroma server"
+            )
+        return _unpickle, (self.to_dict(), self.headers_left_behind or bool(self.headers))
+
+    def __copy__(self) -> Location:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Location:
+        """The same, as it cannot change."""
+        return self
 
     @classmethod
     def of(cls, place: str | Path | Location | Mapping[str, Any] | None) -> Location:
@@ -109,6 +128,12 @@ class Location:
     def __str__(self) -> str:
         own = None if self.client is None else "a client of your own"
         return self.url or own or str(self.path or "a temporary folder")
+
+
+def _unpickle(written: Mapping[str, Any], headers_left_behind: bool) -> Location:
+    location = Location(**written)
+    object.__setattr__(location, "headers_left_behind", headers_left_behind)
+    return location
 
 
 def _check_url(url: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from uec_retriever.checks.numbers import check_number, check_whole
 from uec_retriever.data.records import Metadata, Record
+from uec_retriever.data.truncation import SHOWN
+from uec_retriever.engine.options import check_names
 from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
@@ -22,6 +24,19 @@ def check_min_score(min_score: float | None) -> None:
     """Refuse a lowest score outside [0, 1], where all scores lie."""
     if min_score is not None:
         check_number("a lowest score", min_score, "in [0, 1], as scores are", 0, 1)
+
+
+def check_include(include: object, possible: Collection[str] = EXTRAS) -> tuple[Extra, ...]:
+    """The extras asked for, each once.
+
+    Args:
+        include: names of extras.
+        possible: those that there are.
+
+    Raises:
+        InvalidInputError: for one that does not exist, or something else than a list.
+    """
+    return check_names("include", include, possible)
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,9 @@ class Rescoring:
         raw_scores: `[n]` uncertainty-aware similarity s^ in [-1, 1].
         deviations: `[n]` standard deviation of the similarity, in [0, 1] and units of `raw_scores`; 0 where the
             index's calibration pairs say nothing.
+        truncated: expert label -> texts that it cut to its maximal length.
+        truncated_positions: of the texts that an expert cut.
+        query_truncated: labels of the experts that cut the query.
     """
 
     query: str
@@ -80,6 +98,9 @@ class Rescoring:
     scores: Array
     raw_scores: Array
     deviations: Array
+    truncated: dict[str, int] = field(default_factory=dict)
+    truncated_positions: tuple[int, ...] = ()
+    query_truncated: tuple[str, ...] = ()
 
     def best(self, n: int | None = None, min_score: float | None = None) -> list[int]:
         """Positions of the n best texts, the best first; of all if None.
@@ -170,12 +191,14 @@ class AddReport:
         updated: replaced ones.
         unchanged: already there, word for word.
         truncated: expert label -> texts that it cut to its maximal length.
+        truncated_ids: ids of the first of them.
     """
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     truncated: dict[str, int] = field(default_factory=dict)
+    truncated_ids: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: AddReport) -> AddReport:
         labels = [*self.truncated, *(label for label in other.truncated if label not in self.truncated)]
@@ -184,4 +207,5 @@ class AddReport:
             self.updated + other.updated,
             self.unchanged + other.unchanged,
             {label: self.truncated.get(label, 0) + other.truncated.get(label, 0) for label in labels},
+            (*self.truncated_ids, *other.truncated_ids)[:SHOWN],
         )

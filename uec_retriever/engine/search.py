@@ -11,7 +11,7 @@ import numpy as np
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.data.texts import check_texts
-from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
+from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.results import Hit, Rescoring, SearchResult
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -162,14 +162,24 @@ def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size:
     check_texts([query], "query")
     texts = check_texts(texts)
     encoded = ensemble.encode_queries([query])
-    shares = _shares(ensemble, encoded, 0)
+    shares, cutters = _shares(ensemble, encoded, 0), _cutters(ensemble, encoded, 0)
     if not texts:
         nothing = np.empty(0)
-        return Rescoring(query, shares, nothing, nothing, nothing)
-    documents = ensemble.encode_documents(texts, batch_size=batch_size).gaussian
+        return Rescoring(query, shares, nothing, nothing, nothing, query_truncated=cutters)
+    encoded_texts = ensemble.encode_documents(texts, batch_size=batch_size)
+    documents = encoded_texts.gaussian
     means = documents.mean.astype(np.float64) @ encoded.gaussian.mean[0].astype(np.float64)
     raw, deviations = score_coded(ensemble, encoded.gaussian, means, ensemble.codec.code(documents))
-    return Rescoring(query, shares, unit_score(raw), raw, deviations)
+    return Rescoring(
+        query,
+        shares,
+        unit_score(raw),
+        raw,
+        deviations,
+        count_truncated(ensemble.labels, encoded_texts),
+        tuple(truncated_rows(encoded_texts)),
+        cutters,
+    )
 
 
 def score_coded(

@@ -10,16 +10,18 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from uec_retriever.data.texts import check_texts
+from uec_retriever.data.truncation import warn_of_cut_query, warn_of_truncation
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.experts.expert import Expert, attach_posterior
-from uec_retriever.experts.loading import load_model, model_source, tokenizer_lock
+from uec_retriever.experts.expert import PROMPT_NAMES, Expert, attach_posterior
+from uec_retriever.experts.loading import load_model, model_source, short_name, tokenizer_lock
+from uec_retriever.experts.truncation import truncation_flags
 from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 
 Role = Literal["query", "document"]
 
 
 class Embedder:
-    """A bi-encoder, for example a utility-aligned one; safe under threads.
+    """A bi-encoder, for example a utility-aligned one; safe under threads. Texts that it cuts are told in the log.
 
     Unlike an `Expert` it takes models whose last layer cannot be linearised: only variances need that.
 
@@ -112,6 +114,7 @@ class Embedder:
         with tokenizer_lock(self.model):
             vectors = np.asarray(encode(texts, **{**options, "convert_to_numpy": True}), dtype=np.float32)
         lengths(vectors, owner=self.name)
+        self._warn(truncation_flags(self.model, texts, self._prompt(role)), role)
         return vectors
 
     def embed_with_variance(self, texts: Sequence[str], role: Role = "document") -> GaussianEmbedding:
@@ -133,4 +136,21 @@ class Embedder:
                 "uec_retriever.fit_posterior) and give its file as posterior=..."
             )
         batch = self._options[role].get("batch_size", 32)
-        return self._expert.encode(texts, role, batch_size=batch).gaussian
+        encoding = self._expert.encode(texts, role, batch_size=batch)
+        self._warn(encoding.truncated, role)
+        return encoding.gaussian
+
+    def _prompt(self, role: Role) -> str | None:
+        """What the model puts before texts of a role, given the options for encoding."""
+        options, prompts = self._options[role], self.model.prompts
+        if options.get("prompt") is not None:
+            return str(options["prompt"])
+        names = (options.get("prompt_name"), *PROMPT_NAMES[role])
+        return next((prompts[name] for name in names if name in prompts), None)
+
+    def _warn(self, truncated: Sequence[bool], role: Role) -> None:
+        name = short_name(self.name)
+        if role == "query":
+            warn_of_cut_query([name] * any(truncated))
+        else:
+            warn_of_truncation({name: sum(truncated)}, [i for i, cut in enumerate(truncated) if cut])

@@ -17,13 +17,14 @@ from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.last_layer import LastLayer
 from uec_retriever.experts.linearised import Linearised, LinearisedModel
 from uec_retriever.experts.loading import lasting_options, load_model, model_source, short_name
+from uec_retriever.experts.reloading import Reloads
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 from uec_retriever.laplace.files import PosteriorHeader, load_posterior
 from uec_retriever.laplace.posterior import Posterior
 
 Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
 Progress = Callable[[int], None]
-_PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
+PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
     "query": ("query",),
     "document": ("document", "passage", "corpus"),
     "text": (),
@@ -44,7 +45,7 @@ class Encoding:
     truncated: list[bool]
 
 
-class Expert:
+class Expert(Reloads):
     """An embedding model that says how sure it is; safe under threads.
 
     Args:
@@ -101,7 +102,8 @@ class Expert:
             UnsupportedModelError: if its last layer cannot be linearised.
         """
         model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
-        return cls(model, model_source(name), label=label, options=lasting_options(model_options))
+        expert = cls(model, model_source(name), label=label, options=lasting_options(model_options))
+        return expert.loaded_with(model_options, device=device, trust_remote_code=trust_remote_code)
 
     @property
     def model(self) -> SentenceTransformer:
@@ -154,7 +156,7 @@ class Expert:
             preferred: names of prompts that go before the role's own, where the model has them.
         """
         prompts = self.model.prompts
-        for name in (*preferred, *_PROMPT_NAMES[role], self.model.default_prompt_name):
+        for name in (*preferred, *PROMPT_NAMES[role], self.model.default_prompt_name):
             if name is not None and name in prompts:
                 return prompts[name] or None
         return None
@@ -217,13 +219,8 @@ class Expert:
         texts = _check_some(texts, role)
         gaussians, truncated = [], []
         for start in range(0, len(texts), _CHUNK):
-            chunk = self.linearise(
-                texts[start : start + _CHUNK],
-                role,
-                batch_size=batch_size,
-                progress=progress,
-                prompts=prompts,
-            )
+            part = texts[start : start + _CHUNK]
+            chunk = self.linearise(part, role, batch_size=batch_size, progress=progress, prompts=prompts)
             gaussians.append(self.gaussian(chunk, first=start))
             truncated += chunk.truncated
         return Encoding(GaussianEmbedding.concatenate(gaussians), truncated)

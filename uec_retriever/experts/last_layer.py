@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,8 +121,10 @@ class Recorder:
     """
 
     def __init__(self, layer: LastLayer) -> None:
-        self._hooks = _Hooks(layer)
-        weakref.finalize(self, _remove, self._hooks.register())  # the model holds the hooks, not this object
+        self._hooks = _Hooks()
+        weakref.finalize(
+            self, _remove, self._hooks.register(layer)
+        )  # the model holds the hooks, not this object
 
     @contextmanager
     def capture(self) -> Iterator[Capture]:
@@ -134,20 +137,21 @@ class Recorder:
 
 
 class _Hooks:
-    """What a model calls in its forward passes."""
+    """What a model calls in its forward passes. In a copy of the model, or a pickled one, these do nothing."""
 
-    def __init__(self, layer: LastLayer) -> None:
-        self.layer = layer
+    def __init__(self) -> None:
         self.local = threading.local()
 
-    def register(self) -> list[RemovableHandle]:
-        layer = self.layer
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hooks, ()
+
+    def register(self, layer: LastLayer) -> list[RemovableHandle]:
         handles = [
-            layer.linear.register_forward_hook(self._on_linear),
+            layer.linear.register_forward_hook(partial(self._on_linear, layer.activation is not None)),
             layer.output.register_forward_hook(self._on_output),
         ]
         for norm in (*layer.token_norms, *layer.text_norms):
-            handles.append(norm.module.register_forward_hook(self._on_norm(norm)))
+            handles.append(norm.module.register_forward_hook(partial(self._on_norm, norm)))
         if layer.pooling is not None:
             handles.append(layer.pooling.register_forward_pre_hook(self._on_pooling))
         return handles
@@ -156,18 +160,15 @@ class _Hooks:
     def _capture(self) -> Capture | None:
         return getattr(self.local, "capture", None)
 
-    def _on_linear(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+    def _on_linear(self, with_output: bool, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         if (capture := self._capture) is not None:
             capture.inputs = args
-            if self.layer.activation is not None:
+            if with_output:
                 capture.output = output
 
-    def _on_norm(self, norm: Norm) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            if (capture := self._capture) is not None:
-                capture.scales[norm.name] = norm.scale(args[0])
-
-        return hook
+    def _on_norm(self, norm: Norm, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        if (capture := self._capture) is not None:
+            capture.scales[norm.name] = norm.scale(args[0])
 
     def _on_pooling(self, module: nn.Module, args: tuple[dict[str, Any], ...]) -> None:
         if (capture := self._capture) is not None:

@@ -78,6 +78,10 @@ class LinearisedModel:
         self.last_layer = find_last_layer(model)
         self._recorder = Recorder(self.last_layer)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has a model of its own, with hooks of its own."""
+        return type(self), (self.model,)
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides the embeddings; see `model_fingerprint`."""

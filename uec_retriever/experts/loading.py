@@ -15,7 +15,9 @@ from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 _CHOOSING = threading.Lock()
-_PASSING = {"token", "use_auth_token", "cache_folder", "cache_dir", "local_files_only", "trust_remote_code"}
+_SECRETS = {"token", "use_auth_token"}
+_LOCAL = {"cache_folder", "cache_dir", "local_files_only"}
+_TRUST = {"trust_remote_code"}
 
 
 def load_model(
@@ -75,11 +77,12 @@ def model_source(name: str) -> str:
 
 def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that an index may keep: no secrets, no trust, nothing that only holds on this machine."""
-    return {
-        key: lasting_options(value) if isinstance(value, Mapping) else value
-        for key, value in options.items()
-        if key not in _PASSING
-    }
+    return _without(_SECRETS | _LOCAL | _TRUST, options)
+
+
+def options_without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that another process may have; it finds a token, if it needs one, in its HF_TOKEN."""
+    return _without(_SECRETS, options)
 
 
 def short_name(name: str) -> str:
@@ -99,6 +102,14 @@ def tokenizer_lock(model: SentenceTransformer) -> threading.Lock:
         key = model
     with _CHOOSING:
         return _LOCKS.setdefault(key, threading.Lock())
+
+
+def _without(names: set[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without(names, value) if isinstance(value, Mapping) else value
+        for key, value in options.items()
+        if key not in names
+    }
 
 
 def _not_found(kind: str, name: str, error: Exception) -> ModelNotFoundError:

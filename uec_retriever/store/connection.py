@@ -17,6 +17,7 @@ from chromadb.config import Settings, System
 from chromadb.errors import ChromaAuthError, ChromaError, InternalError, NotFoundError
 
 from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
+from uec_retriever.store.release import close_client
 
 Where = Mapping[str, Any]
 _REFUSALS = (401, 403)
@@ -117,7 +118,7 @@ def is_current(client: ClientAPI) -> bool:
 def close(client: ClientAPI) -> None:
     """Close a client, if it is of a kind that can be; of a Chroma that is forgotten there is nothing to close."""
     if is_current(client):
-        getattr(client, "close", lambda: None)()
+        close_client(client)
 
 
 def _number(path: Path) -> int | None:

@@ -24,6 +24,7 @@ from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexErr
 from uec_retriever.store.connection import close, connect, forget, guard, is_current, system_of
 from uec_retriever.store.graph_files import find_damage, is_sealed, remove, seal, seal_file
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
+from uec_retriever.store.release import release_when_dropped
 
 LOCK_FILE = "uec-graph.lock"
 PATIENCE = 300.0  # seconds to wait for another process that loads or saves the graph
@@ -164,6 +165,7 @@ class EmbeddedAccess:
         client, self._first = self._first, None
         if client is None or not is_current(client):
             client = connect(self._database)
+        release_when_dropped(self, client)
         system = system_of(self._database)
         assert system is not None
         state = _states.setdefault(system, _State())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -13,8 +13,10 @@ from pydantic import ConfigDict
 
 from langchain_uec.documents import METADATA_KEYS
 from langchain_uec.engines import UsesEngine, make_engine
+from uec_retriever.checks.numbers import check_whole
+from uec_retriever.data.truncation import warn_of_cut_query, warn_of_truncation
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.results import RescoringExtra, check_min_score
+from uec_retriever.engine.results import RescoringExtra, check_include, check_min_score
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts
@@ -57,11 +59,13 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
     include: Sequence[RescoringExtra] = ()
     batch_size: int = 32
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        check_min_score(self.score_threshold)
-        if self.top_n is not None:
-            self.engine.check_options(self.top_n)
+    @classmethod
+    def _check_values(cls, options: Mapping[str, Any]) -> None:
+        check_include(options.get("include", ()), get_args(RescoringExtra))
+        check_min_score(options.get("score_threshold"))
+        check_whole("batch_size", options.get("batch_size", 32), 1)
+        if options.get("top_n") is not None:
+            check_whole("top_n", options["top_n"], 1)
 
     @classmethod
     def from_experts(
@@ -89,9 +93,11 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
             InvalidInputError: for an option out of range, or if what is there was made otherwise than asked.
             ModelMismatchError: if what is there was made with other experts.
         """
-        cls._check_names(options, "from_experts")
+        cls._check_options(options, "from_experts")
         _, fields = make_engine(experts, texts, location, recipe, device=device)
-        return cls(**fields, **options)
+        rescorer = cls(**fields, **options)
+        rescorer._owns_engine = True
+        return rescorer
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -110,6 +116,9 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
             return []
         texts = [document.page_content for document in documents]
         rescored = self.engine.rescore(query, texts, batch_size=self.batch_size)
+        names = [documents[i].id or i for i in rescored.truncated_positions]
+        warn_of_truncation(rescored.truncated, names)
+        warn_of_cut_query(rescored.query_truncated)
         kept = []
         for position in rescored.best(self.top_n, self.score_threshold):
             document, extras = documents[position], rescored.extras(position)

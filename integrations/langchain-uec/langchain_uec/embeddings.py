@@ -13,9 +13,12 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    ValidationError,
     field_serializer,
     field_validator,
 )
+
+from uec_retriever.engine.options import refuse_validation
 
 if TYPE_CHECKING:
     from uec_retriever import Embedder, Engine, Expert
@@ -50,6 +53,7 @@ class UAEEmbedding(BaseModel, Embeddings):
         show_progress: show a progress bar while encoding.
 
     Raises:
+        InvalidInputError: for an option that cannot be used.
         ModelNotFoundError: if the model cannot be loaded.
         ModelMismatchError: if the posterior belongs to another model.
         UnsupportedModelError: if there is a posterior but the last layer cannot be linearised.
@@ -69,7 +73,10 @@ class UAEEmbedding(BaseModel, Embeddings):
     _embedder: Embedder = PrivateAttr()
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise refuse_validation("UAEEmbedding", error) from None
         # not in model_post_init: there pydantic would hide our errors, if they are ValueErrors, in its own
         from uec_retriever import Embedder as LoadedEmbedder
 
@@ -171,8 +178,9 @@ class UAEEmbedding(BaseModel, Embeddings):
         return LoadedExpert.load(self.model_name, **{**options, "device": options["device"] or device})
 
     def __reduce__(self) -> Any:
-        """Pickle the options; unpickling loads the model again."""
-        return _rebuild, (type(self), {name: getattr(self, name) for name in self.model_fields_set})
+        """Pickle the options, without tokens; unpickling loads the model again, with HF_TOKEN if that is set."""
+        options = {name: getattr(self, name) for name in self.model_fields_set}
+        return _rebuild, (type(self), {**options, "model_kwargs": _without_secrets(self.model_kwargs)})
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> UAEEmbedding:
         """The model is shared."""
@@ -233,6 +241,14 @@ def _reveal(options: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict)
         else value
         for key, value in options.items()
+    }
+
+
+def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_secrets(value) if isinstance(value, dict) else value
+        for key, value in options.items()
+        if key not in _SECRETS
     }
 
 

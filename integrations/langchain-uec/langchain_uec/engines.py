@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_serializer
 
 from langchain_uec.embeddings import IndexEmbeddings, UAEEmbedding
+from uec_retriever.data.truncation import warn_of_truncation
+from uec_retriever.engine.closing import Closes
+from uec_retriever.engine.copies import explaining_lost_headers
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.options import refuse_validation
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from uec_retriever import Engine, Expert, Recipe
+    from uec_retriever import Engine, Expert, Recipe, Record
 
     ExpertLike = str | Path | Expert | UAEEmbedding
     Experts = ExpertLike | Sequence[ExpertLike] | Embeddings
@@ -38,11 +42,11 @@ class Opening:
 _opened: weakref.WeakKeyDictionary[Engine, Opening] = weakref.WeakKeyDictionary()
 
 
-class UsesEngine(BaseModel):
+class UsesEngine(Closes, BaseModel):
     """Something over an index of uec-retriever, which is opened when the object is made.
 
-    Give `index` or `engine`; several objects may share an engine. Pickling keeps the location, with its headers, and
-    unpickling opens the index again; JSON holds neither headers nor client.
+    Give `index` or `engine`; several objects may share an engine. Pickling keeps the location, and unpickling opens the
+    index again; neither pickles nor JSON hold headers or client. Copies share the engine.
 
     Attributes:
         index: folder of the index, or a `Location`: a Chroma server by url and headers, a client of your own, another
@@ -53,7 +57,8 @@ class UsesEngine(BaseModel):
         device: torch device of the experts; sentence-transformers' choice if None.
 
     Raises:
-        InvalidInputError: if neither index nor engine is given, or both and they contradict each other.
+        InvalidInputError: for an option that cannot be used; if neither index nor engine is given, or both and they
+            contradict each other.
         NotAnIndexError: if there is no index of ours.
         ModelMismatchError: if a model is not the one that made the index.
     """
@@ -65,11 +70,27 @@ class UsesEngine(BaseModel):
     experts: Mapping[str, Any] | None = Field(default=None, frozen=True)
     device: str | None = Field(default=None, frozen=True)
 
+    _owns_engine: bool = PrivateAttr(default=False)
+
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        self._check_values(options)
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise refuse_validation(type(self).__name__, error) from None
         # not in model_post_init: there pydantic would hide our errors, most of them ValueErrors, in its own
         location = None if self.index is None else Location.of(self.index)
-        self.__dict__["engine"] = find_engine(self.engine, Opening(location, self.experts, self.device))
+        opening, given = Opening(location, self.experts, self.device), self.engine
+        reconfigured = (
+            options.keys() >= type(self).model_fields.keys()
+        )  # as LangChain does, with all there are
+        self.__dict__["engine"] = find_engine(given, opening, replace_other=reconfigured)
+        self._owns_engine = self.engine is not given
+
+    def close(self) -> None:
+        """Close the index, for copies of this object too; an engine that was given stays open."""
+        if self._owns_engine:
+            self.engine.close()
 
     @field_serializer("experts")
     def _expert_names(self, experts: Mapping[str, Any] | None) -> dict[str, str] | None:
@@ -77,15 +98,8 @@ class UsesEngine(BaseModel):
 
     def __reduce__(self) -> Any:
         """Pickle the options; unpickling opens the index again."""
-        if self.index is None or Location.of(self.index).client is not None:
-            raise InvalidInputError(
-                f"this {type(self).__name__} has an engine or client that cannot be pickled: open it with index=, a "
-                "folder or a Location with the url of a Chroma server"
-            )
-        return _rebuild, (
-            type(self),
-            {name: getattr(self, name) for name in self.model_fields_set - {"engine"}},
-        )
+        names = (self.model_fields_set | {"engine"}) - {"engine" if self.index is not None else "index"}
+        return _rebuild, (type(self), {name: getattr(self, name) for name in names}, self._owns_engine)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Engine, location and experts are shared, not copied."""
@@ -93,23 +107,32 @@ class UsesEngine(BaseModel):
         return super().__deepcopy__({**(memo or {}), **{id(each): each for each in shared}})
 
     @classmethod
-    def _check_names(cls, options: Mapping[str, Any], function: str) -> None:
-        """Refuse what is no option of this class beside those that say where the engine comes from."""
+    def _check_options(cls, options: Mapping[str, Any], function: str) -> None:
+        """Refuse, before anything is made, what is no option beside those that say where the engine comes from."""
         known = set(cls.model_fields) - set(UsesEngine.model_fields)
         refuse_unknown([name for name in options if name not in known], function)
+        cls._check_values(options)
+        try:
+            cls.__pydantic_validator__.validate_python(dict(options), self_instance=cls.__new__(cls))
+        except ValidationError as error:
+            raise refuse_validation(cls.__name__, error) from None
+
+    @classmethod
+    def _check_values(cls, options: Mapping[str, Any]) -> None:
+        """Refuse values that no index could be used with."""
 
 
-def find_engine(engine: Engine | None, opening: Opening) -> Engine:
+def find_engine(engine: Engine | None, opening: Opening, *, replace_other: bool = False) -> Engine:
     """The engine itself, or one for the index.
-
-    An engine that was opened here for another index, as when LangChain reconfigures a field, is replaced.
 
     Args:
         engine: open already, if not None.
         opening: says how to open one, if None.
+        replace_other: open one in place of an engine that was opened here for something else, instead of refusing
+            it: what LangChain needs to reconfigure a field.
 
     Raises:
-        InvalidInputError: unless one of them says something.
+        InvalidInputError: unless one of them says something, or if they contradict each other.
     """
     from uec_retriever.engine.choice import choose_engine
     from uec_retriever.engine.engine import Engine as OpenEngine
@@ -117,6 +140,11 @@ def find_engine(engine: Engine | None, opening: Opening) -> Engine:
     if opening != Opening() and isinstance(engine, OpenEngine) and engine in _opened:
         if _opened[engine] == opening:
             return engine
+        if not replace_other:
+            raise InvalidInputError(
+                "the engine is of another index, or was opened with other experts or another device, than is asked "
+                "for: give index= or engine=, one of them"
+            )
         engine = None
     found = choose_engine(engine, opening.location, experts=_load_embeddings(opening), device=opening.device)
     if engine is None:
@@ -162,6 +190,12 @@ def make_engine(
         return engine, {"engine": engine}
     _opened[engine] = Opening(Location.of(location), device=device)
     return engine, {"engine": engine, "index": location, "device": device}
+
+
+def add_records(engine: Engine, records: Sequence[Record], batch_size: int) -> None:
+    """Add records, which replace those of the same id; one warning tells of texts that were cut."""
+    report = engine.add_records(records, update=True, batch_size=batch_size)
+    warn_of_truncation(report.truncated, report.truncated_ids)
 
 
 def list_experts(experts: Experts | None, device: str | None) -> tuple[list[Any] | None, dict[str, Any]]:
@@ -222,5 +256,9 @@ def _model_name(expert: Any) -> str:
     return str(getattr(expert, "name", expert))
 
 
-def _rebuild(cls: type[UsesEngine], options: dict[str, Any]) -> UsesEngine:
-    return cls(**options)
+def _rebuild(cls: type[UsesEngine], options: dict[str, Any], owns_engine: bool) -> UsesEngine:
+    index = options.get("index")
+    with explaining_lost_headers(index if isinstance(index, Location) else None):
+        made = cls(**options)
+    made._owns_engine = owns_engine or made._owns_engine
+    return made

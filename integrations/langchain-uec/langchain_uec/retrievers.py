@@ -13,9 +13,11 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import ConfigDict
 
 from langchain_uec.documents import make_records, split_documents, to_documents
-from langchain_uec.engines import UsesEngine, make_engine
+from langchain_uec.engines import UsesEngine, add_records, make_engine
+from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.results import Extra, check_min_score
+from uec_retriever.engine.options import check_search_options
+from uec_retriever.engine.results import Extra, check_include, check_min_score
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts
@@ -28,6 +30,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
     `k`, `filter`, `score_threshold`, `fetch_k` and `temperature` can be given for one call too:
     `retriever.invoke("query", k=3, filter={"year": {"$gte": 2020}})`. What is None there comes from the
     retriever; `filter={}` lifts its filter. Safe under threads; asynchronous calls do not block the event loop.
+    A context manager: `close` lets go of the index that it opened.
 
     Example:
         ```python
@@ -76,8 +79,13 @@ class UECRetriever(UsesEngine, BaseRetriever):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check_min_score(self.score_threshold)
         self.engine.check_options(self.k, candidates=self.fetch_k, temperature=self.temperature)
+
+    @classmethod
+    def _check_values(cls, options: Mapping[str, Any]) -> None:
+        check_include(options.get("include", ()))
+        check_min_score(options.get("score_threshold"))
+        check_search_options(options.get("k", 4), options.get("fetch_k"), options.get("temperature"))
 
     @classmethod
     def from_texts(
@@ -112,13 +120,14 @@ class UECRetriever(UsesEngine, BaseRetriever):
                 made otherwise than asked.
             ModelMismatchError: if the index that is there was made with other experts.
         """
-        cls._check_names(options, "from_texts")
+        cls._check_options(options, "from_texts")
         records, _ = make_records(texts, ids, metadatas)
         engine, fields = make_engine(
             experts, (r.text for r in records), location, recipe, device=device, batch_size=batch_size
         )
         retriever = cls(**fields, **options)
-        engine.add_records(records, update=True, batch_size=batch_size)
+        retriever._owns_engine = True
+        add_records(engine, records, batch_size)
         return retriever
 
     @classmethod
@@ -182,7 +191,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
             InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
         """
         records, named = make_records(*split_documents(documents, ids))
-        self.engine.add_records(records, update=True, batch_size=batch_size)
+        add_records(self.engine, records, batch_size)
         return named
 
     async def aadd_documents(
@@ -257,6 +266,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
         }
 
     def _to_documents(self, result: SearchResult, score_threshold: float | None) -> list[Document]:
+        warn_of_cut_query(result.truncated)
         threshold = self.score_threshold if score_threshold is None else score_threshold
         return to_documents(result, self.include, threshold)
 

@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from langchain_core.documents import Document
-from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
+from langchain_uec.checks import ChecksOptions, check_diversity
 from langchain_uec.documents import make_records, to_document
 from langchain_uec.embeddings import IndexEmbeddings
-from langchain_uec.engines import make_engine, refuse_unknown
+from langchain_uec.engines import add_records, make_engine, refuse_unknown
+from uec_retriever.data.truncation import warn_of_cut_query
+from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.results import check_min_score
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts
     from uec_retriever import Engine, Recipe
 
 
-class UECVectorStore(VectorStore):
+class UECVectorStore(Closes, ChecksOptions):
     """Texts that are searched with several embedding models at once.
 
     Opens the index, or makes an empty one if there is none. Texts come back with their own metadata only.
     Scores lie in [0, 1] and **higher is better**, also those of `similarity_search_with_score`, which for some
-    other stores are distances.
+    other stores are distances. A context manager: `close` lets go of the index that it opened.
 
     Example:
         ```python
@@ -61,12 +64,18 @@ class UECVectorStore(VectorStore):
         texts: Iterable[str] = (),
         device: str | None = None,
     ) -> None:
+        self._owns_engine = engine is None
         if engine is None:
             self.engine, _ = make_engine(embedding, texts, index, recipe, device=device)
         else:
             from uec_retriever.engine.choice import choose_engine
 
             self.engine = choose_engine(engine, index, embedding=embedding, recipe=recipe, device=device)
+
+    def close(self) -> None:
+        """Close the index, for copies of this store too; an engine that was given stays open."""
+        if self._owns_engine:
+            self.engine.close()
 
     def __repr__(self) -> str:
         return f"UECVectorStore(experts={self.engine.ensemble.labels})"
@@ -110,7 +119,7 @@ class UECVectorStore(VectorStore):
         records, _ = make_records(texts, ids, metadatas)
         known = (record.text for record in records)
         store = cls(index, embedding, engine=engine, recipe=recipe, texts=known, device=device)
-        store.engine.add_records(records, update=True, batch_size=batch_size)
+        add_records(store.engine, records, batch_size)
         return store
 
     @property
@@ -145,7 +154,7 @@ class UECVectorStore(VectorStore):
         """
         refuse_unknown(unknown, "add_texts")
         records, named = make_records(texts, ids, metadatas)
-        self.engine.add_records(records, update=True, batch_size=batch_size)
+        add_records(self.engine, records, batch_size)
         return named
 
     def delete(
@@ -204,7 +213,9 @@ class UECVectorStore(VectorStore):
         Raises:
             InvalidInputError: for an empty query, an option out of range, or a filter Chroma cannot apply.
         """
+        check_min_score(score_threshold)
         result = self.engine.search(query, k, where=filter, candidates=fetch_k, temperature=temperature)
+        warn_of_cut_query(result.truncated)
         return [(to_document(hit), hit.score) for hit in result.best(score_threshold)]
 
     def similarity_search_by_vector(
@@ -245,6 +256,9 @@ class UECVectorStore(VectorStore):
             fetch_k: best documents to choose from.
             lambda_mult: from 0, most different, to 1, best match.
             **options: `filter`, Chroma's metadata filter.
+
+        Raises:
+            InvalidInputError: for an empty query, or an option that cannot be used.
         """
         embedding = self.embeddings.embed_query(query)
         return self.max_marginal_relevance_search_by_vector(embedding, k, fetch_k, lambda_mult, **options)
@@ -267,12 +281,15 @@ class UECVectorStore(VectorStore):
             lambda_mult: from 0, most different, to 1, best match.
             filter: Chroma's metadata filter.
             **unknown: refused.
+
+        Raises:
+            InvalidInputError: for an embedding or option that cannot be used.
         """
         refuse_unknown(unknown, "max_marginal_relevance_search_by_vector")
-        self.engine.check_options(k)
+        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
         hits = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter).hits
         vectors = self.engine.vectors_by_id([hit.id for hit in hits])
-        hits = [hit for hit in hits if hit.id in vectors]
+        hits = [hit for hit in hits if hit.id in vectors]  # others were deleted meanwhile
         rows: list[Any] = [vectors[hit.id] for hit in hits]
         chosen = maximal_marginal_relevance(np.asarray(embedding), rows, lambda_mult, k)
         return [to_document(hits[i]) for i in chosen]

@@ -1,8 +1,11 @@
 """What cannot be used is refused before anything is made, with the core's own errors."""
 
+import numpy as np
 import pytest
-from llama_index.core.schema import TextNode
+from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.schema import Document, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
+from llama_index.postprocessor.uec import UECRescorer
 from llama_index.retrievers.uec import UECRetriever
 
 from uec_retriever.errors import InvalidInputError, NotAnIndexError
@@ -47,3 +50,90 @@ def test_arguments_that_cannot_be_used(engine, tmp_path, experts):
 async def test_errors_reach_the_user_as_they_are(engine):
     with pytest.raises(InvalidInputError, match="query 0 is empty"):
         await UECRetriever(engine=engine).aretrieve("")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"include": None}, "include is a list"),
+        ({"include": [["score"]]}, "include can hold"),
+        ({"similarity_cutoff": "3"}, r"lowest score must be a number in \[0, 1\]"),
+        ({"similarity_cutoff": float("nan")}, "lowest score must be a number"),
+        ({"similarity_top_k": "2"}, "k must be a whole number"),
+        ({"similarity_top_k": None}, "k must be at least 1"),
+        ({"candidates": 1}, "candidates must be at least"),
+        ({"temperature": "x"}, "temperature"),
+    ],
+)
+def test_options_are_refused_at_construction_and_before_anything_is_made(
+    engine, experts, tmp_path, options, says
+):
+    with pytest.raises(InvalidInputError, match=says):
+        UECRetriever(engine=engine, **options)
+    for make in (UECRetriever.from_nodes, UECRetriever.from_documents):
+        with pytest.raises(InvalidInputError, match=says):
+            make([Document(text="the wing")], experts, tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"include": None}, "include is a list"),
+        ({"include": ["confidence"]}, "include can hold"),
+        ({"similarity_cutoff": "3"}, "lowest score"),
+        ({"top_n": 0}, "top_n must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"top_n": "2"}, "top_n must be"),
+        ({"top_k": 3}, "top_k is no option of it: leave it out"),
+    ],
+)
+def test_a_rescorer_is_refused_before_it_fits(engine, experts, tmp_path, fields, says):
+    with pytest.raises(InvalidInputError, match=says):
+        UECRescorer(engine=engine, **fields)
+    with pytest.raises(InvalidInputError, match=says):
+        UECRescorer.from_experts(experts, tmp_path / "none", **fields)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("documents", "says"),
+    [
+        ([Document(text="a \ud800 b")], r"document 0 .*lone surrogate.*repair it"),
+        ([Document(text="wing", metadata={"title": "\ud800"})], "lone surrogate"),
+        ([Document(text="wing", metadata={"long": "word " * 2000})], "excluded_embed_metadata_keys"),
+        ([Document(text="wing", metadata={"n": np.arange(3)})], r"ndarray cannot be stored"),
+        (Document(text="wing"), "put it into a list"),
+        ("wing", "put it into a list"),
+        (None, "expected a list of documents"),
+        (["wing"], r"document 0 is str.*Document\(text="),
+    ],
+)
+@pytest.mark.parametrize("content_ids", [True, False])
+def test_documents_that_cannot_be_split(engine, documents, says, content_ids):
+    splitter = [SentenceSplitter(chunk_size=200)]
+    with pytest.raises(InvalidInputError, match=says):
+        UECRetriever(engine=engine).add_documents(
+            documents, transformations=splitter, content_ids=content_ids
+        )
+    assert engine.count() == 0
+
+
+def test_the_users_own_transformation_fails_in_its_own_words(engine):
+    def fail(nodes, **options):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="^mine$"):
+        UECRetriever(engine=engine).add_documents([Document(text="wing")], transformations=[fail])
+
+
+@pytest.mark.parametrize("content_ids", [True, False])
+def test_what_is_no_node(engine, content_ids):
+    for nodes, says in (
+        ([3], r"node 0 is int.*TextNode\(text="),
+        (TextNode(text="x"), "into a list"),
+        (None, "list of"),
+    ):
+        with pytest.raises(InvalidInputError, match=says):
+            UECRetriever(engine=engine).add_nodes(nodes, content_ids=content_ids)
+    assert UECRetriever(engine=engine).add_nodes(TextNode(text=t) for t in ("the wing",)).added == 1

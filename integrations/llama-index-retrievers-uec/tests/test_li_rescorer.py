@@ -6,7 +6,6 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 from llama_index.postprocessor.uec import UECRescorer
-from pydantic import ValidationError
 
 from tests.engine.small import sentences
 from uec_retriever import Location
@@ -110,7 +109,7 @@ def test_bad_arguments(filled, found, tmp_path):
         UECRescorer(engine=filled, similarity_cutoff=2)
     with pytest.raises(NotAnIndexError):
         UECRescorer(tmp_path / "nowhere")
-    with pytest.raises(ValidationError, match="top_k"):
+    with pytest.raises(InvalidInputError, match="top_k"):
         UECRescorer(engine=filled, top_k=3)
-    with pytest.raises(ValidationError, match="top_n"):
+    with pytest.raises(InvalidInputError, match="top_n"):
         UECRescorer(engine=filled, top_n=0)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from langchain_chroma import Chroma
 from langchain_small import documents, shown
-from pydantic import ValidationError
 
 from langchain_uec import UAEEmbedding
 from uec_retriever import Embedder
@@ -83,7 +82,7 @@ def test_bad_input(embedding, models, posterior, tmp_path):
         UAEEmbedding(model_name=str(tmp_path))
     with pytest.raises(ModelMismatchError):
         UAEEmbedding(model_name=models[1], posterior=posterior, device="cpu")
-    with pytest.raises(ValidationError, match="multi_process"):
+    with pytest.raises(InvalidInputError, match="multi_process"):
         UAEEmbedding(model_name=models[0], multi_process=True)
-    with pytest.raises(ValidationError, match="model_name"):
+    with pytest.raises(InvalidInputError, match="model_name"):
         UAEEmbedding()

@@ -7,7 +7,6 @@ from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnablePassthrough
 from langchain_small import documents, sentences, shown
-from pydantic import ValidationError
 
 from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever
 from uec_retriever.errors import InvalidInputError
@@ -81,9 +80,9 @@ def test_bad_input(engine, models):
     for options in ({"top_n": 0}, {"score_threshold": 2.0}):
         with pytest.raises(InvalidInputError):
             UECRescorer(engine=engine, **options)
-    with pytest.raises(ValidationError, match="include"):
+    with pytest.raises(InvalidInputError, match="include"):
         UECRescorer(engine=engine, include=["confidence"])
-    with pytest.raises(ValidationError, match="topn"):
+    with pytest.raises(InvalidInputError, match="topn"):
         UECRescorer(engine=engine, topn=3)
     with pytest.raises(TypeError, match="topn"):
         UECRescorer.from_experts(models, topn=3)

@@ -124,9 +124,9 @@ def test_bad_queries_and_filters(retriever):
 
 
 def test_bad_constructor_arguments(tmp_path, index, engine, models):
-    with pytest.raises(ValidationError, match="top_k"):
+    with pytest.raises(InvalidInputError, match="top_k"):
         UECRetriever(engine=engine, top_k=3)
-    with pytest.raises(ValidationError, match="include"):
+    with pytest.raises(InvalidInputError, match="include"):
         UECRetriever(engine=engine, include=["variance"])
     with pytest.raises(InvalidInputError, match="index="):
         UECRetriever()

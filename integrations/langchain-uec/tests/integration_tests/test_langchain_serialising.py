@@ -9,7 +9,7 @@ import pytest
 import torch
 from langchain_core.load import dumpd, dumps
 from langchain_small import documents, pairs, shown
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever, UECVectorStore
 from uec_retriever import Embedder, Expert, Location, Recipe
@@ -95,7 +95,7 @@ def test_no_secret_in_errors(index, tmp_path):
         Location(index, headers=f"Authorization: {SECRET}")
     with pytest.raises(InvalidInputError, match="headers=") as in_url:
         Location(index, f"http://me:{SECRET}@localhost:8000")
-    with pytest.raises(ValidationError, match="url") as old:
+    with pytest.raises(InvalidInputError, match="url is no option") as old:
         UECRetriever(index=index, url=f"http://me:{SECRET}@localhost:8000")
     with pytest.raises(StorageError) as unreachable:
         UECRetriever(index=Location(index, "http://127.0.0.1:9", HEADERS))
@@ -116,10 +116,12 @@ def test_copies_share_the_engine(index, models):
 
 def test_pickling_opens_the_index_again(index):
     retriever = UECRetriever(index=Location(index, headers=HEADERS), device="cpu", k=3)
-    restored = pickle.loads(pickle.dumps(retriever))
+    pickled = pickle.dumps(retriever)
+    assert SECRET.encode() not in pickled
+    restored = pickle.loads(pickled)
     assert restored.engine is not retriever.engine
-    assert restored.index.plain_headers == HEADERS
-    assert restored == retriever.model_copy(update={"engine": restored.engine})
+    assert restored.index == Location(index) and restored.index.headers_left_behind
+    assert restored == retriever.model_copy(update={"engine": restored.engine, "index": restored.index})
     assert shown(restored.invoke(QUERY)) == shown(retriever.invoke(QUERY))
     rescorer = pickle.loads(pickle.dumps(UECRescorer(index=index, device="cpu", top_n=3)))
     assert len(rescorer.compress_documents(documents(), QUERY)) == 3
@@ -134,7 +136,7 @@ def test_json_opens_the_index_again(index):
         assert UECRetriever.model_validate(written).index == restored.index
         assert shown(restored.invoke(QUERY)) == shown(retriever.invoke(QUERY))
     assert written["index"] == {"path": str(index), "url": None, "collection": "uec"}
-    with pytest.raises(ValidationError, match="headers"):
+    with pytest.raises(InvalidInputError, match="headers"):
         UECRetriever(index={"path": str(index), "headers": {}})
 
 
@@ -142,9 +144,47 @@ def test_what_cannot_be_pickled_says_so(engine, models, tmp_path):
     passing = UECRetriever.from_texts(["the wing"], models, recipe=Recipe(pairs()))
     place = Location(tmp_path, client=chromadb.EphemeralClient(), collection="no-pickle")
     of_client = UECRetriever.from_texts(["the wing"], models, place, Recipe(pairs()))
-    for retriever in (UECRetriever(engine=engine), passing, of_client):
-        with pytest.raises(InvalidInputError, match="index="):
-            pickle.dumps(retriever)
+    for thing, says in ((passing, "folder of your own"), (of_client, "client of your own")):
+        with pytest.raises(InvalidInputError, match=says):
+            pickle.dumps(thing)
+
+
+def test_whatever_has_an_engine_is_pickled_and_copied(engine, index, models):
+    store = UECVectorStore(engine=engine)
+    for thing in (
+        UECRetriever(engine=engine, k=4),
+        store.as_retriever(search_kwargs={"k": 4}),
+        UECVectorStore(Location(index, headers=HEADERS), device="cpu").as_retriever(),
+        UECVectorStore(index, models, device="cpu").as_retriever(),
+    ):
+        pickled = pickle.dumps(thing)
+        assert SECRET.encode() not in pickled
+        for other in (pickle.loads(pickled), copy.deepcopy(thing), copy.copy(thing)):
+            assert shown(other.invoke(QUERY)) == shown(thing.invoke(QUERY))
+    rescorer = pickle.loads(pickle.dumps(UECRescorer(engine=engine, top_n=3)))
+    assert len(rescorer.compress_documents(documents(), QUERY)) == 3
+    assert shown(pickle.loads(pickle.dumps(store)).similarity_search(QUERY)) == shown(
+        store.similarity_search(QUERY)
+    )
+
+
+def test_a_server_that_wants_the_headers_says_that_they_were_left_behind(index, monkeypatch):
+    pickled = pickle.dumps(UECRetriever(index=Location(index, headers=HEADERS), device="cpu"))
+
+    def refuse(path, url, headers):
+        raise StorageError("401")
+
+    monkeypatch.setattr("uec_retriever.engine.folder.connect", refuse)
+    with pytest.raises(StorageError, match="401.*not pickled: give them again"):
+        pickle.loads(pickled)
+
+
+def test_a_pickled_embedding_holds_no_token(models):
+    options = {"token": SECRET, "processor_kwargs": {"token": SECRET}}
+    embedding = UAEEmbedding(model=models[0], device="cpu", model_kwargs=options)
+    pickled = pickle.dumps(embedding)
+    assert SECRET.encode() not in pickled
+    assert pickle.loads(pickled).embed_query("wing") == embedding.embed_query("wing")
 
 
 def test_an_embedding_is_copied_and_pickled(models, posterior):

@@ -9,9 +9,10 @@ from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from uec_retriever import Embedder, GaussianEmbedding
+from uec_retriever.engine.options import refuse_validation
 from uec_retriever.errors import InvalidInputError
 
 _CACHE = (
@@ -61,7 +62,10 @@ class UAEEmbedding(BaseEmbedding):
                 f"model_options would be serialised with the {secret!r} in it: set the environment variable "
                 "HF_TOKEN instead"
             )
-        super().__init__(model_name=model_name, **options)
+        try:
+            super().__init__(model_name=model_name, **options)
+        except ValidationError as error:
+            raise refuse_validation("UAEEmbedding", error) from None
         self._loading = _Loading(
             name=self.model_name,
             posterior=self.posterior,

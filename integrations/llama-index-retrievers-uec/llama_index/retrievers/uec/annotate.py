@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llama_index.core.schema import BaseNode
 
 from uec_retriever.engine.results import EXTRAS, Extra
 from uec_retriever.errors import InvalidInputError
-
-
-def check_include(include: Sequence[Any], possible: Collection[str] = EXTRAS) -> tuple[Extra, ...]:
-    """The extras asked for, each once.
-
-    Args:
-        include: names of extras.
-        possible: those that there are.
-
-    Raises:
-        InvalidInputError: for one that does not exist.
-    """
-    if isinstance(include, str):
-        raise InvalidInputError(f"include is a list: [{include!r}]")
-    if unknown := [name for name in include if name not in possible]:
-        raise InvalidInputError(f"include can hold {list(possible)}, got {unknown[0]!r}")
-    return tuple(dict.fromkeys(include))
 
 
 def annotate(node: BaseNode, extras: Mapping[Any, Any], include: Sequence[Extra]) -> BaseNode:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import (
@@ -22,26 +21,29 @@ from llama_index.core.schema import (
     TransformComponent,
 )
 from llama_index.core.vector_stores.types import MetadataFilters
-from llama_index.retrievers.uec.annotate import annotate, check_include
+from llama_index.retrievers.uec.annotate import annotate
 from llama_index.retrievers.uec.content_ids import with_content_ids
 from llama_index.retrievers.uec.filters import chroma_filter
 from llama_index.retrievers.uec.node_index import NodeIndex, split_documents
-from llama_index.retrievers.uec.nodes import node_of, records_of
-from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options
+from llama_index.retrievers.uec.nodes import check_nodes, node_of, records_of
+from llama_index.retrievers.uec.query_embedding import is_same
+from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options, check_values
 
 from uec_retriever import Engine, Expert, Location, Recipe, SearchResult
+from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
-from uec_retriever.engine.results import check_min_score
+from uec_retriever.engine.closing import Closes
+from uec_retriever.engine.results import check_include
 
 logger = logging.getLogger(__name__)
-_SAME = 0.999  # cosine above which two embeddings are one
 
 
-class UECRetriever(NodeIndex, BaseRetriever):
+class UECRetriever(Closes, NodeIndex, BaseRetriever):
     """Retrieves with several embedding models at once, weighted per query by how sure each one is.
 
     Scores lie in [0, 1], higher is better. Nodes come back whole, with nothing of ours in their metadata
-    unless `include` asks for it.
+    unless `include` asks for it. A context manager: `close` lets go of the index that it opened. Pickled, it opens
+    the index again where it is; neither headers nor a client are in the pickle.
 
     Args:
         index: folder of an index, or a `Location` (a Chroma server, a client, a collection); or give `engine`.
@@ -95,8 +97,16 @@ class UECRetriever(NodeIndex, BaseRetriever):
         self.temperature = temperature
         self.include = check_include(include)
         self.trust_query_embedding = trust_query_embedding
-        chroma_filter(filters)
-        check_min_score(similarity_cutoff)
+        check_values(
+            {
+                "similarity_top_k": similarity_top_k,
+                "filters": filters,
+                "candidates": candidates,
+                "similarity_cutoff": similarity_cutoff,
+                "temperature": temperature,
+            }
+        )
+        self._owns_engine = engine is None
         self.engine = choose_engine(engine, index, device=device)
         self.engine.check_options(similarity_top_k, candidates=candidates, temperature=temperature)
         self._said: set[str] = set()
@@ -143,7 +153,7 @@ class UECRetriever(NodeIndex, BaseRetriever):
             IdConflictError: if an id is there with other content and not `update`.
         """
         check_options("from_nodes", options)
-        nodes = with_content_ids(nodes) if content_ids else list(nodes)
+        nodes = with_content_ids(nodes) if content_ids else check_nodes(nodes)
         records = records_of(nodes)
         engine = Engine.open_or_create(
             location,
@@ -154,6 +164,7 @@ class UECRetriever(NodeIndex, BaseRetriever):
             batch_size=batch_size,
         )
         retriever = cls(engine=engine, **options)
+        retriever._owns_engine = True
         retriever._add(nodes, records, update=update, batch_size=batch_size)
         return retriever
 
@@ -210,6 +221,11 @@ class UECRetriever(NodeIndex, BaseRetriever):
             retriever._delete_stale(nodes)
         return retriever
 
+    def close(self) -> None:
+        """Close the index, for deep copies too; an engine that was given stays open."""
+        if self._owns_engine:
+            self.engine.close()
+
     def with_options(self, **options: Unpack[RetrieverOptions]) -> UECRetriever:
         """A retriever over the same engine with some options changed, say, `filters` for one request.
 
@@ -244,6 +260,11 @@ class UECRetriever(NodeIndex, BaseRetriever):
         return await asyncio.to_thread(self._retrieve, query_bundle)
 
     def _search(self, bundle: QueryBundle) -> SearchResult:
+        result = self._search_bundle(bundle)
+        warn_of_cut_query(result.truncated)
+        return result
+
+    def _search_bundle(self, bundle: QueryBundle) -> SearchResult:
         where, k = chroma_filter(self.filters), self.similarity_top_k
         texts, embedding = bundle.embedding_strs, bundle.embedding
         has_text = any(text.strip() for text in texts)
@@ -260,7 +281,7 @@ class UECRetriever(NodeIndex, BaseRetriever):
         )
         if (
             embedding is not None
-            and not _is_same(result.embedding, embedding)
+            and not is_same(result.embedding, embedding)
             and "embedding" not in self._said
         ):
             self._said.add("embedding")
@@ -271,11 +292,3 @@ class UECRetriever(NodeIndex, BaseRetriever):
                 self.engine.manifest.dimension,
             )
         return result
-
-
-def _is_same(one: Any, other: Sequence[float]) -> bool:
-    ours, given = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    if ours.shape != given.shape:
-        return False
-    norms = float(np.linalg.norm(ours) * np.linalg.norm(given))
-    return norms > 0 and float(ours @ given) >= _SAME * norms

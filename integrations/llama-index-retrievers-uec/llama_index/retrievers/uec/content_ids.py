@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from llama_index.core.schema import BaseNode, Document, MetadataMode, RelatedNodeInfo
+from llama_index.retrievers.uec.nodes import check_nodes
 
 
 def with_content_ids(nodes: Sequence[BaseNode]) -> list[BaseNode]:
@@ -18,7 +19,11 @@ def with_content_ids(nodes: Sequence[BaseNode]) -> list[BaseNode]:
 
     Args:
         nodes: theirs is left alone.
+
+    Raises:
+        InvalidInputError: for what is no node.
     """
+    nodes = check_nodes(nodes)
     new: dict[str, str] = {}
     alike: dict[str, int] = defaultdict(int)
     for node in nodes:

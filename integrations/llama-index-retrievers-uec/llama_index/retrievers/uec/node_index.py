@@ -11,10 +11,12 @@ from llama_index.core.settings import Settings
 from llama_index.core.vector_stores.types import MetadataFilters
 from llama_index.retrievers.uec.content_ids import with_content_ids, with_stable_ids
 from llama_index.retrievers.uec.filters import chroma_filter
-from llama_index.retrievers.uec.nodes import node_of, records_of
+from llama_index.retrievers.uec.nodes import check_documents, check_nodes, node_of, records_of
 
 from uec_retriever import AddReport, Engine
 from uec_retriever.data.records import SOURCE_KEY, Record
+from uec_retriever.data.truncation import warn_of_truncation
+from uec_retriever.errors import InvalidInputError
 
 _SOURCES = 500  # in one filter
 
@@ -53,7 +55,7 @@ class NodeIndex:
             InvalidInputError: for a node that cannot be stored; none is, then.
             IdConflictError: if an id is there with other content and not `update`.
         """
-        nodes = with_content_ids(nodes) if content_ids else list(nodes)
+        nodes = with_content_ids(nodes) if content_ids else check_nodes(nodes)
         return self._add(nodes, records_of(nodes), update=update, batch_size=batch_size)
 
     def add_documents(
@@ -104,6 +106,7 @@ class NodeIndex:
         self, nodes: Sequence[BaseNode], records: Sequence[Record], *, update: bool, batch_size: int
     ) -> AddReport:
         report = self.engine.add_records(records, update=update, batch_size=batch_size)
+        warn_of_truncation(report.truncated, report.truncated_ids)
         held = {n.index_id: n.obj for n in nodes if isinstance(n, IndexNode) and n.obj is not None}
         self.object_map.update(held)
         return report
@@ -127,9 +130,22 @@ def split_documents(
         documents: theirs stay as they are.
         transformations: a node parser and whatever else; those of `Settings` if None.
         content_ids: make the ids of nodes, and those of documents that are random, from the content.
+
+    Raises:
+        InvalidInputError: for what is no document, a text that cannot be stored, or metadata that leave no room for it.
     """
-    documents = with_stable_ids(documents) if content_ids else list(documents)
-    nodes = run_transformations(
-        documents, Settings.transformations if transformations is None else transformations
-    )
+    documents = check_documents(documents)
+    documents = with_stable_ids(documents) if content_ids else documents
+    try:
+        nodes = run_transformations(
+            documents, Settings.transformations if transformations is None else transformations
+        )
+    except ValueError as error:
+        if not str(error).startswith("Metadata length"):
+            raise
+        raise InvalidInputError(
+            f"a document has more metadata than fits into a chunk beside its text ({error}): hide keys from embedding "
+            "and LLM with excluded_embed_metadata_keys and excluded_llm_metadata_keys, or give larger chunks, "
+            "transformations=[SentenceSplitter(chunk_size=...)]"
+        ) from error
     return with_content_ids(nodes) if content_ids else list(nodes)

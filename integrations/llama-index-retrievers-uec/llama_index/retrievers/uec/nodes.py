@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llama_index.core.schema import (
@@ -20,7 +20,8 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from uec_retriever.data.records import Record, make_records
+from uec_retriever.data.records import Record, check_metadata, make_records
+from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -45,18 +46,58 @@ def records_of(nodes: Sequence[BaseNode]) -> list[Record]:
         InvalidInputError: for a bad text, id or metadata value.
         IdConflictError: if one id stands for two different nodes.
     """
-    for position, node in enumerate(nodes):
-        if not isinstance(node, BaseNode):
-            raise InvalidInputError(f"node {position} is {type(node).__name__}, not a node of llama_index")
+    nodes = check_nodes(nodes)
+    metadatas = [
+        check_metadata({k: v for k, v in node.metadata.items() if _is_stored(v)}, position)
+        for position, node in enumerate(nodes)
+    ]
     texts = [node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
     return make_records(
         texts,
         [node.node_id for node in nodes],
-        [{k: v for k, v in node.metadata.items() if _is_stored(v)} for node in nodes],
+        metadatas,
         embedded=[node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes],
         payloads=[_payload(node, text) for node, text in zip(nodes, texts, strict=True)],
         sources=[node.ref_doc_id for node in nodes],
     )
+
+
+def check_nodes(nodes: Iterable[Any], what: str = "node") -> list[Any]:
+    """Nodes of LlamaIndex as a list.
+
+    Args:
+        nodes: documents are nodes too.
+        what: how to call one in messages.
+
+    Raises:
+        InvalidInputError: for something else.
+    """
+    if isinstance(nodes, str | BaseNode) or not isinstance(nodes, Iterable):
+        raise InvalidInputError(f"expected a list of {what}s, got {type(nodes).__name__}: put it into a list")
+    nodes = list(nodes)
+    for position, node in enumerate(nodes):
+        if not isinstance(node, BaseNode):
+            raise InvalidInputError(
+                f"{what} {position} is {type(node).__name__}, not a node of llama_index: wrap a text in "
+                f"{what.title().replace('Node', 'TextNode')}(text=...)"
+            )
+    return nodes
+
+
+def check_documents(documents: Iterable[Document]) -> list[Document]:
+    """Documents as a list, before they are split.
+
+    Raises:
+        InvalidInputError: for one whose text or metadata no tokenizer and no index can take.
+    """
+    checked = check_nodes(documents, "document")
+    for position, document in enumerate(checked):
+        text = document.get_content(metadata_mode=MetadataMode.ALL)
+        if text.strip() and (problem := text_problem(text)):
+            raise InvalidInputError(
+                f"document {position} ({document.node_id!r}), text and metadata: it {problem}"
+            )
+    return checked
 
 
 def node_of(identifier: str, text: str, metadata: Mapping[str, Any], payload: str | None) -> BaseNode:
@@ -99,7 +140,7 @@ def _of_llama_index(payload: str | None) -> dict[str, Any] | None:
 
 def _is_stored(value: object) -> bool:
     """Whether a metadata value goes to Chroma: it can hold neither of these."""
-    return value is not None and value != []
+    return value is not None and not (isinstance(value, list) and not value)
 
 
 def _payload(node: BaseNode, text: str) -> str:

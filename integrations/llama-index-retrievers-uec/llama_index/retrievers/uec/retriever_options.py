@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import IndexNode
 from llama_index.core.vector_stores.types import MetadataFilters
-from llama_index.retrievers.uec.annotate import check_include
 from llama_index.retrievers.uec.filters import chroma_filter
 
-from uec_retriever.engine.results import check_min_score
+from uec_retriever.engine.options import check_search_options
+from uec_retriever.engine.results import check_include, check_min_score
 
 
 class RetrieverOptions(TypedDict, total=False):
@@ -58,6 +58,18 @@ def check_options(function: str, options: RetrieverOptions) -> None:
     for name in options:
         if name not in RetrieverOptions.__annotations__:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+    check_values(options)
+
+
+def check_values(options: RetrieverOptions) -> None:
+    """Refuse values that no index could be searched with.
+
+    Raises:
+        InvalidInputError: naming the option.
+    """
     check_include(options.get("include", ()))
     check_min_score(options.get("similarity_cutoff"))
     chroma_filter(options.get("filters"))
+    check_search_options(
+        options.get("similarity_top_k", 2), options.get("candidates"), options.get("temperature")
+    )

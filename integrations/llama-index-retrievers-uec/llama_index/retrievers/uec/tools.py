@@ -12,9 +12,10 @@ from llama_index.core.tools import BaseTool
 from llama_index.retrievers.uec.base import UECRetriever
 
 from uec_retriever import AddReport
+from uec_retriever.engine.closing import Closes
 
 
-class ToolRetriever(ObjectRetriever[BaseTool]):
+class ToolRetriever(Closes, ObjectRetriever[BaseTool]):
     """An `ObjectRetriever` for `FunctionAgent(tool_retriever=...)` that never loses a tool on the way.
 
     Agents look up a tool that was called by searching for its name, which need not find it: here a name is
@@ -37,6 +38,10 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
         self._nodes = mapping.to_nodes(list(tools))
         self._named = {tool.metadata.get_name(): tool for tool in tools}
         self._index = retriever
+
+    def close(self) -> None:
+        """Close the retriever."""
+        self._index.close()
 
     def add_tools(self, *, batch_size: int = 32) -> AddReport:
         """Add the tools to the index, under ids that last; those that are there already cost nothing."""

@@ -1,0 +1,64 @@
+"""Options that are refused before anything is opened or made, with errors that name the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from uec_retriever.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def check_names(name: str, values: object, possible: Collection[str]) -> tuple[Any, ...]:
+    """Names out of those that there are, each once.
+
+    Args:
+        name: of the option that holds them.
+        values: a list of names.
+        possible: those that there are.
+
+    Raises:
+        InvalidInputError: for something else than a list, or a name that does not exist.
+    """
+    if isinstance(values, str):
+        raise InvalidInputError(f"{name} is a list: [{values!r}]")
+    if not isinstance(values, Sequence | set | frozenset):
+        raise InvalidInputError(f"{name} is a list of names, got {values!r}: leave it out for none")
+    if unknown := [value for value in values if value not in list(possible)]:
+        raise InvalidInputError(f"{name} can hold {list(possible)}, got {unknown[0]!r}")
+    return tuple(dict.fromkeys(values))
+
+
+def check_search_options(k: Any, candidates: Any = None, temperature: Any = None) -> None:
+    """Refuse what no index could search with; `Searcher.check_options` says what one index cannot.
+
+    Raises:
+        InvalidInputError: for an option out of range.
+    """
+    from uec_retriever.convolution import check_temperature
+    from uec_retriever.engine.search import SearchOptions
+
+    SearchOptions(k, None, candidates)
+    if temperature is not None:
+        check_temperature(temperature)
+
+
+def refuse_validation(owner: str, error: ValidationError) -> InvalidInputError:
+    """Our error for what pydantic found wrong with fields; it holds no values, which may be secrets.
+
+    Args:
+        owner: class whose fields they are.
+        error: pydantic's.
+    """
+    problems = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(str(part) for part in each["loc"]) or "its options"
+        if each["type"] == "extra_forbidden":
+            problems.append(f"{name} is no option of it: leave it out")
+        elif each["type"] == "missing":
+            problems.append(f"{name} is missing: give it")
+        else:
+            problems.append(f"{name}: {each['msg'][:1].lower()}{each['msg'][1:]}")
+    return InvalidInputError(f"{owner} cannot be made: {'; '.join(problems)}")
