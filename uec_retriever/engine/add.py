@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from uec_retriever.data.records import Record, same_content, unique
+from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.results import AddReport
 from uec_retriever.errors import IdConflictError, NumericalError
 from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.truncation import SHOWN
 
 CHUNK = 256
 Progress = Callable[[float], None]

@@ -9,9 +9,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from uec_retriever.data.records import Metadata, Record
+from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.options import check_names, check_number
 from uec_retriever.gaussian import Array
-from uec_retriever.truncation import SHOWN
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
 Extra = Literal[RescoringExtra, "confidence", "confidence_reason"]

@@ -13,10 +13,10 @@ from pydantic import ConfigDict
 
 from langchain_uec.documents import METADATA_KEYS
 from langchain_uec.engines import UsesEngine, make_engine
+from uec_retriever.data.truncation import warn_of_cut_query, warn_of_truncation
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.options import check_count
 from uec_retriever.engine.results import RescoringExtra, check_include, check_min_score
-from uec_retriever.truncation import warn_of_cut_query, warn_of_truncation
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts

@@ -12,12 +12,12 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_serializer
 
 from langchain_uec.embeddings import IndexEmbeddings, UAEEmbedding
+from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.options import refuse_validation
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.truncation import warn_of_truncation
 
 if TYPE_CHECKING:
     from uec_retriever import Engine, Expert, Recipe, Record

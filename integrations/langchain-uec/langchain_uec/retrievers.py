@@ -14,10 +14,10 @@ from pydantic import ConfigDict
 
 from langchain_uec.documents import make_records, split_documents, to_documents
 from langchain_uec.engines import UsesEngine, add_records, make_engine
+from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.options import check_search_options
 from uec_retriever.engine.results import Extra, check_include, check_min_score
-from uec_retriever.truncation import warn_of_cut_query
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts

@@ -14,10 +14,10 @@ from langchain_uec.checks import ChecksOptions, check_diversity
 from langchain_uec.documents import make_records, to_document
 from langchain_uec.embeddings import IndexEmbeddings
 from langchain_uec.engines import add_records, make_engine, refuse_unknown
+from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.results import check_min_score
-from uec_retriever.truncation import warn_of_cut_query
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts

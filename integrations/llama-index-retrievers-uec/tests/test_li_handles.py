@@ -137,7 +137,7 @@ def test_a_server_that_wants_the_headers_says_that_they_were_left_behind(place, 
 
 
 def said(caplog):
-    messages = [r.getMessage() for r in caplog.records if r.name == "uec_retriever.truncation"]
+    messages = [r.getMessage() for r in caplog.records if r.name == "uec_retriever.data.truncation"]
     caplog.clear()
     return messages
 
@@ -145,7 +145,7 @@ def said(caplog):
 def test_cut_texts_are_told_of_once_a_call(li_models, tmp_path, caplog):
     bert = li_models["bert"]
     nodes = [TextNode(id_=f"n{i}", text=LONG + "cat " * i) for i in range(2)]
-    with caplog.at_level(logging.WARNING, "uec_retriever.truncation"):
+    with caplog.at_level(logging.WARNING, "uec_retriever.data.truncation"):
         retriever = UECRetriever.from_nodes(nodes, [bert], tmp_path / "i", Recipe(pairs()))
         [message] = said(caplog)
         assert "bert cut 2 texts" in message and "'n0', 'n1'" in message

@@ -75,14 +75,14 @@ def test_a_given_engine_stays_open(index, engine):
 
 
 def said(caplog):
-    messages = [r.getMessage() for r in caplog.records if r.name == "uec_retriever.truncation"]
+    messages = [r.getMessage() for r in caplog.records if r.name == "uec_retriever.data.truncation"]
     caplog.clear()
     return messages
 
 
 def test_cut_texts_are_told_of_once_a_call(bert, tmp_path, caplog):
     long = [Document(LONG + word, id=word) for word in ("cat", "dog")]
-    with caplog.at_level(logging.WARNING, "uec_retriever.truncation"):
+    with caplog.at_level(logging.WARNING, "uec_retriever.data.truncation"):
         retriever = UECRetriever.from_documents(long, [bert], tmp_path / "i", Recipe(pairs()), device="cpu")
         [message] = said(caplog)
         assert "bert cut 2 texts" in message and "'cat', 'dog'" in message

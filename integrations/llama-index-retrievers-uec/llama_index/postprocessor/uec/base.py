@@ -14,13 +14,13 @@ from llama_index.retrievers.uec.annotate import annotate
 from pydantic import ValidationError
 
 from uec_retriever import Engine, Expert, Location, Recipe
+from uec_retriever.data.truncation import warn_of_cut_query, warn_of_truncation
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
 from uec_retriever.engine.options import check_count, refuse_validation
 from uec_retriever.engine.results import RescoringExtra, check_include, check_min_score
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.truncation import warn_of_cut_query, warn_of_truncation
 
 
 class UECRescorer(Closes, BaseNodePostprocessor):

@@ -30,10 +30,10 @@ from llama_index.retrievers.uec.query_embedding import is_same
 from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options, check_values
 
 from uec_retriever import Engine, Expert, Location, Recipe, SearchResult
+from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.results import check_include
-from uec_retriever.truncation import warn_of_cut_query
 
 logger = logging.getLogger(__name__)
 

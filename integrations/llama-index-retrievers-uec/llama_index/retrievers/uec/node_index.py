@@ -15,8 +15,8 @@ from llama_index.retrievers.uec.nodes import check_documents, check_nodes, node_
 
 from uec_retriever import AddReport, Engine
 from uec_retriever.data.records import SOURCE_KEY, Record
+from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.truncation import warn_of_truncation
 
 _SOURCES = 500  # in one filter
 

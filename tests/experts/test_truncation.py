@@ -15,7 +15,7 @@ from uec_retriever.experts.truncation import truncation_flags
 from uec_retriever.laplace.files import save_posterior
 
 LONG = "the wing flow heat " * 30
-LOGGER = "uec_retriever.truncation"
+LOGGER = "uec_retriever.data.truncation"
 
 
 @pytest.fixture(scope="module")
