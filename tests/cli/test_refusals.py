@@ -35,9 +35,9 @@ def test_a_blank_corpus_on_an_index_that_is_there(uec, index, tmp_path, content)
     "where", ["1" * 5000, '{"n": ' + "1" * 5000 + "}", "[" * 5000, "[]", "{", '{"a": {"$x": 1}}']
 )
 def test_a_filter_that_is_none(uec, index, where):
-    refused(
-        uec("search", "--index", index, "--where", where, "wing"), "--where" if "$x" not in where else "$x"
-    )
+    is_filter = "$x" in where  # well formed, and refused by the index
+    outcome = uec("search", "--index", index, "--where", where, "wing")
+    refused(outcome, "$x" if is_filter else "--where", code=1 if is_filter else 2)
 
 
 def test_another_model_of_equal_dimension(uec, index, corpus, models):
@@ -89,8 +89,9 @@ def test_a_corpus_too_small_to_calibrate_on_is_indexed_and_said(uec, corpus, mod
     outcome = uec("index", *arguments)
     assert outcome.code == 0, outcome.err
     assert "note: too few texts to calibrate on" in outcome.err
-    [note] = json.loads(outcome.out)["notes"]
-    assert json.loads(uec("info", "--index", tmp_path / "i", "--json").out)["notes"] == [note]
+    notes = json.loads(outcome.out)["notes"]
+    assert json.loads(uec("info", "--index", tmp_path / "i", "--json").out)["notes"] == notes
+    [note] = [note for note in notes if "too few" in note]
     assert f"note: {note}" in " ".join(uec("info", "--index", tmp_path / "i").out.split())
     refused(uec("recalibrate", "--index", tmp_path / "i"), "only 5 calibration pairs", "pairs of your own")
 
@@ -162,7 +163,7 @@ def test_a_note_is_told_once(uec, corpus, models, tmp_path):
 def test_one_query_is_no_queries(uec, index, tmp_path):
     (tmp_path / "q.jsonl").write_text('{"_id": "q", "text": "wing"}\n')
     outcome = uec("search", "--index", index, "--queries", tmp_path / "q.jsonl", "--run", tmp_path / "run")
-    assert "1 query," in outcome.out
+    assert "1 query," in " ".join(outcome.out.split())
 
 
 def test_k_above_the_count_gives_all(uec, index):
