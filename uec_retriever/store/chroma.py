@@ -32,6 +32,7 @@ from uec_retriever.store.manifest import Manifest
 
 _SEARCH_WIDTH = 200
 _QUERIES = 64  # in one call to Chroma
+_FOUND = 32_000  # by them together, since Chroma names all that in one statement, which takes 32,766
 
 
 class ChromaStore:
@@ -280,8 +281,9 @@ class ChromaStore:
         """
         condition = chroma_where(where)
         found: list[Candidates] = []
-        for start in range(0, len(vectors), _QUERIES):
-            part = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
+        together = max(1, min(_QUERIES, _FOUND // limit))
+        for start in range(0, len(vectors), together):
+            part = np.asarray(vectors[start : start + together], dtype=np.float32)
             with self._call_chroma("query", where) as collection:
                 result: Any = collection.query(
                     query_embeddings=part,
