@@ -27,21 +27,21 @@ _LOST = 0.5  # of the kills while the index is opened, without its graph
 Strike = tuple[str, bool]  # kind of the change in flight, aimed at Chroma's saving of its graph
 # how often each comes in a round
 STRIKES: dict[Strike, int] = {
-    ("add", False): 3,
-    ("add", True): 4,
-    ("update", False): 3,
-    ("update", True): 4,
+    ("add", False): 4,
+    ("add", True): 6,
+    ("update", False): 4,
+    ("update", True): 6,
     ("retell", False): 1,
-    ("delete", False): 2,
-    ("delete", True): 1,
+    ("delete", False): 3,
+    ("delete", True): 2,
     ("recalibrate", False): 1,
     ("confidence", False): 1,
     ("reindex", False): 1,
     ("reindex", True): 1,
     ("repair", False): 1,
     ("repair", True): 1,
-    ("open", False): 2,
-    ("open", True): 2,
+    ("open", False): 3,
+    ("open", True): 3,
     ("search", False): 1,
     ("create", False): 1,
 }
@@ -111,7 +111,7 @@ class Siege:
             compare: after so many, and at the end, answers are compared with those of an untouched index.
         """
         for number, (kind, aimed) in enumerate(strikes, 1):
-            last = number == len(strikes) and len(strikes) > 1
+            last = number == len(strikes)
             tally = self.tallies.setdefault(f"{kind}, {'aimed' if aimed else 'random'}", Tally())
             known = len(self.problems)
             change = self._strike(kind, aimed, tally)
