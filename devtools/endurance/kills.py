@@ -214,7 +214,7 @@ class Siege:
     def _draw(self, kind: str, aimed: bool) -> Change:
         """A change of that kind; one that is aimed at is large enough for Chroma to save its graph."""
         present = sorted(self._revisions)
-        many = SAVE + 200 if aimed else self.generator.randint(1, SAVE)
+        many = SAVE + 200 if aimed else self.generator.randint(1, min(SAVE, self.count // 2))
         if kind == "add":
             absent = sorted({*range(2 * self.count)} - {*present})
             many = many if aimed or len(present) < self.count else many // 4 + 1

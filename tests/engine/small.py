@@ -6,10 +6,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import random
-import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from filelock import FileLock
@@ -86,27 +84,6 @@ def add_numbered(path: str, count: int) -> None:
     """In another process: add the first numbered records."""
     with Engine.open(path, device="cpu") as engine:
         engine.add_records(numbered(count))
-
-
-def add_numbered_but_one(path: str, count: int, moment: int, reached: Event) -> None:
-    """In another process: add the first numbered records, but wait for ever before the last one.
-
-    `reached` is set once the work of `moment` records is done.
-    """
-    engine, done = Engine.open(path, device="cpu"), 0.0
-
-    def tell(more: float) -> None:
-        nonlocal done
-        done += more
-        if done >= moment:
-            reached.set()
-
-    def stream() -> Iterator[Record]:
-        yield from map(numbered_record, range(count - 1))
-        threading.Event().wait()
-        yield numbered_record(count - 1)
-
-    engine.add_records(stream(), progress=tell)
 
 
 def recalibrate_index(path: str, temperature: float) -> None:
