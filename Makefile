@@ -111,6 +111,7 @@ benchmark: $(VENV)/installed-test
 		--sets metatool qasper_dev_evidence hotpotqa_100 --documents 120 --queries 80 --max-pairs 96 --name retrieval_mpnet
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.confidence

@@ -1,4 +1,4 @@
-"""Tables of results that only the benchmarks write: labels."""
+"""Tables of results that only the benchmarks write: labels, endurance."""
 
 from __future__ import annotations
 
@@ -35,8 +35,37 @@ def labels(content: Content) -> list[Table]:
     return found
 
 
+def endurance(content: Content) -> list[Table]:
+    """Kills by kind, the full disk, and many processes on one index."""
+    found = []
+    if kills := content.get("kills"):
+        kinds: Mapping[str, Mapping[str, float]] = kills["kinds"]
+        columns = _columns(kinds)
+        most = {
+            "all": {c: (max if "longest" in c else sum)(row[c] for row in kinds.values()) for c in columns}
+        }
+        title = f"Kills of a process that works on an index of about {content['texts']:,} texts"
+        found.append(_table("kills", title, "change in flight", columns, {**kinds, **most}))
+    disk = content.get("disk")
+    if disk and "steps" in disk:
+        columns = [c for c in disk if c != "seconds"]
+        found.append(_table("disk", "A full disk", "", columns, {"add, update, delete": disk}))
+    crowds = {name: content[name] for name in ("embedded", "server") if name in content}
+    if crowds:
+        writers, deleters, readers = content["crowd"]
+        title = f"{writers} writers, {deleters} deleters and {readers} readers on one index"
+        columns = list(dict.fromkeys(c for row in crowds.values() for c in sorted(row)))
+        rows = {
+            name: {**row, "problems": sum(p.startswith(f"{name}:") for p in content["problems"])}
+            for name, row in crowds.items()
+        }
+        found.append(_table("crowd", title, "", [*columns, "problems"], rows))
+    return found
+
+
 # file -> its tables
 OWN_TABLES: dict[str, Callable[[Content], list[Table]]] = {
+    "endurance": endurance,
     "labels": labels,
     "labels_noise": labels,
     "labels_precision": labels,

@@ -1,20 +1,15 @@
-"""Kill -9, a full disk, a read-only folder, a server that is gone."""
+"""A full disk, a read-only folder, a server that is gone."""
 
 import contextlib
-import logging
-import os
-import random
 import shutil
 import subprocess
 import threading
-import time
 
 import pytest
 
 from devtools.chroma import running_chroma
-from tests.engine.small import add_numbered_but_one, answers, contents, numbered, pairs, sentences
+from tests.engine.small import answers, contents, numbered, pairs, sentences
 from uec_retriever.data.records import Record
-from uec_retriever.engine.add import CHUNK
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
 from uec_retriever.errors import StorageError
@@ -36,50 +31,6 @@ def exact(engine):
         [(h.id, round(h.raw_score, 4), round(h.deviation, 4)) for h in r]
         for r in engine.search_batch(QUERIES, 20, candidates=COUNT)
     ]
-
-
-def drawn():
-    """A generator of another seed each time, which a failure prints; UEC_TEST_SEED repeats it."""
-    seed = int(os.environ.get("UEC_TEST_SEED", random.SystemRandom().randrange(2**32)))
-    logging.getLogger(__name__).warning("UEC_TEST_SEED=%d", seed)
-    return random.Random(seed)
-
-
-def add_and_kill(processes, path, moment, delay):
-    """Add records in another process, which cannot come to the end, and kill it after `moment` of them."""
-    reached = processes.Event()
-    arguments = (str(path), COUNT, moment, reached)
-    child = processes.Process(target=add_numbered_but_one, args=arguments, daemon=True)
-    child.start()
-    try:
-        assert reached.wait(120), f"the child is stuck or died on its own: {child.exitcode}"
-        time.sleep(delay)
-    finally:
-        child.kill()
-        child.join()
-    return child.exitcode
-
-
-def test_killed_again_and_again(make, reopen, processes, undisturbed, tmp_path):
-    make("static")
-    generator = drawn()
-    anywhere = generator.sample(range(100, COUNT - 2 * CHUNK), 2)
-    before_a_chunk_is_stored = [CHUNK * n for n in generator.sample(range(1, COUNT // CHUNK - 1), 2)]
-    there = []
-    for moment in [*sorted(anywhere + before_a_chunk_is_stored), COUNT - CHUNK]:
-        assert add_and_kill(processes, tmp_path / "index", moment, generator.uniform(0, 0.15)) == -9
-        there.append(reopen(tmp_path / "index").count())
-    assert there == sorted(there)  # nothing that was stored is lost
-    assert COUNT // 2 < there[-1] < COUNT
-    engine = reopen(tmp_path / "index")
-    everything = contents(undisturbed)
-    assert all(everything[i] == record for i, record in contents(engine).items())
-    report = engine.add_records(numbered(COUNT))
-    assert report.unchanged == there[-1]
-    assert report.added == COUNT - there[-1]
-    for opened in (engine, reopen(tmp_path / "index")):
-        assert contents(opened) == contents(undisturbed)
-        assert exact(opened) == exact(undisturbed)
 
 
 def mounted(*commands):

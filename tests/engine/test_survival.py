@@ -161,6 +161,23 @@ def test_the_log_does_not_grow_with_changes(index):
     all_found(folder, everything)
 
 
+def test_changes_after_the_log_is_compacted_are_kept(index):
+    """Chroma numbers a change from the last row of its log, and passes over numbers that it has seen."""
+    folder, everything = index
+    with Engine.open(folder, device="cpu") as engine:
+        for turn in WORDS[:4]:
+            changed = [Record(r.id, f"{r.text} {turn}", r.metadata) for r in numbered(COUNT)]
+            engine.add_records(changed, update=True)
+        engine.delete(where={"n": {"$gte": 100}})
+        with sqlite3.connect(folder / "chroma" / "chroma.sqlite3") as database:
+            assert database.execute("SELECT count(*) FROM embeddings_queue").fetchone()[0] <= 101
+        everything = {r.id: r for r in [*numbered(80), *numbered(20, COUNT)]}
+        engine.add_records(everything.values(), update=True)
+        engine.delete(where={"$and": [{"n": {"$gte": 80}}, {"n": {"$lt": COUNT}}]})
+        assert contents(engine) == everything
+    all_found(folder, everything)
+
+
 def test_a_reader_sees_what_another_process_writes(make, processes, tmp_path):
     reader = make("static")
     reader.add_records(numbered(50))

@@ -177,6 +177,13 @@ def test_query_is_the_dot_product(store):
         assert found.variances == [f"v{items[i].id}" for i in order]
 
 
+def test_many_queries_with_many_candidates_each(store):
+    items = records(600)
+    put(store, items)
+    found = store.query(vectors(64, 1), 600)  # more than SQLite takes in one statement
+    assert [len(listed(f)) for f in found] == [600] * 64
+
+
 def test_query_with_filter_limit_and_nothing_there(store):
     assert listed(store.query(vectors(2), 5)[1]) == []
     put(store, records(20))

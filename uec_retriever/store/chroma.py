@@ -33,6 +33,7 @@ from uec_retriever.store.reads import get_matching, matching_ids, query_matching
 
 _SEARCH_WIDTH = 200
 _QUERIES = 64  # in one call to Chroma
+_FOUND = 32_000  # by them together, since Chroma names all that in one statement, which takes 32,766
 
 
 class ChromaStore:
@@ -281,8 +282,9 @@ class ChromaStore:
         """
         condition = chroma_where(where)
         found: list[Candidates] = []
-        for start in range(0, len(vectors), _QUERIES):
-            part = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
+        together = max(1, min(_QUERIES, _FOUND // limit))
+        for start in range(0, len(vectors), together):
+            part = np.asarray(vectors[start : start + together], dtype=np.float32)
             with self._call_chroma("query", where) as collection:
                 result: Any = query_matching(collection, part, limit, condition)
             found += map(to_candidates, *_columns(result), result["distances"])

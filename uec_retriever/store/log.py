@@ -112,7 +112,8 @@ class ChromaLog:
     def compact(self) -> None:
         """Drop what later rows have replaced, once that is more than half of the log.
 
-        Only rows that the saved graph has seen go, and never the last vector of a record that is there.
+        Only rows that the saved graph has seen go, never the last vector of a record that is there, and never the
+        last row: Chroma numbers the next change from it, and passes over numbers that it has seen.
         """
         with _connect(self.database) as connection:
             logged = connection.execute(
@@ -128,8 +129,9 @@ class ChromaLog:
             )
             connection.execute(
                 "DELETE FROM embeddings_queue WHERE topic = ? AND seq_id NOT IN (SELECT number FROM kept) "
-                "AND seq_id <= (SELECT seq_id FROM max_seq_id WHERE segment_id = ?)",
-                (self._topic, self.graph),
+                "AND seq_id <= (SELECT seq_id FROM max_seq_id WHERE segment_id = ?) "
+                "AND seq_id < (SELECT max(seq_id) FROM embeddings_queue WHERE topic = ?)",
+                (self._topic, self.graph, self._topic),
             )
 
 
