@@ -178,6 +178,17 @@ def test_changes_after_the_log_is_compacted_are_kept(index):
     all_found(folder, everything)
 
 
+def test_a_graph_made_anew_holds_no_deleted_texts(index):
+    """Among many deleted elements Chroma cannot reach some that are there."""
+    folder, everything = index
+    with Engine.open(folder, device="cpu") as engine:
+        engine.delete(where={"n": {"$lt": 150}})
+    shutil.rmtree(graph(folder))
+    all_found(folder, {i: r for i, r in everything.items() if r.metadata["n"] >= 150})
+    told = pickle.loads((graph(folder) / "index_metadata.pickle").read_bytes())
+    assert told["total_elements_added"] == COUNT - 150
+
+
 def test_a_reader_sees_what_another_process_writes(make, processes, tmp_path):
     reader = make("static")
     reader.add_records(numbered(50))

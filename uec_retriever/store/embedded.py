@@ -208,6 +208,7 @@ def without_graph(database: Path, name: str) -> Iterator[ChromaLog]:
         _drop_graph(log)
         yield log
         _drop_graph(log)  # reading records meanwhile makes a part of it
+        log.compact(without_graph=True)
 
 
 def _drop_graph(log: ChromaLog) -> None:
@@ -226,6 +227,7 @@ def _check_graph(log: ChromaLog) -> None:
         if folder.is_dir():
             _logger.warning("making the graph of %d texts anew from the log of %s", log.count(), log.database)
             remove(log.database, log.graph)
+        log.compact(without_graph=True)
         return
     if damage := find_damage(folder, missing):
         raise CorruptFileError(

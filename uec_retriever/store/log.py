@@ -109,17 +109,21 @@ class ChromaLog:
                 rows,
             )
 
-    def compact(self) -> None:
+    def compact(self, *, without_graph: bool = False) -> None:
         """Drop what later rows have replaced, once that is more than half of the log.
 
         Only rows that the saved graph has seen go, never the last vector of a record that is there, and never the
         last row: Chroma numbers the next change from it, and passes over numbers that it has seen.
+
+        Args:
+            without_graph: however little it is, since the graph is to be made anew: from records that are there
+                alone, for among many deleted ones some cannot be reached.
         """
         with _connect(self.database) as connection:
             logged = connection.execute(
                 "SELECT count(*) FROM embeddings_queue WHERE topic = ?", (self._topic,)
             ).fetchone()[0]
-            if logged <= 2 * self.count() + _SLACK:
+            if logged <= 2 * self.count() + _SLACK and not without_graph:
                 return
             connection.execute(
                 "CREATE TEMP TABLE kept AS SELECT max(q.seq_id) AS number FROM embeddings_queue q "
@@ -127,11 +131,12 @@ class ChromaLog:
                 "WHERE q.topic = ? AND q.vector IS NOT NULL GROUP BY q.id",
                 (self.rows, self._topic),
             )
+            seen_by = (self.rows, self.rows if without_graph else self.graph)
             connection.execute(
                 "DELETE FROM embeddings_queue WHERE topic = ? AND seq_id NOT IN (SELECT number FROM kept) "
-                "AND seq_id <= (SELECT seq_id FROM max_seq_id WHERE segment_id = ?) "
+                "AND seq_id <= (SELECT min(seq_id) FROM max_seq_id WHERE segment_id IN (?, ?)) "
                 "AND seq_id < (SELECT max(seq_id) FROM embeddings_queue WHERE topic = ?)",
-                (self._topic, self.graph, self._topic),
+                (self._topic, *seen_by, self._topic),
             )
 
 
