@@ -32,7 +32,7 @@ def test_index_then_a_longer_corpus_adds_only_what_is_new(uec, index, corpus):
     told = json.loads(more.out)
     assert told.pop("notes") == json.loads(uec("info", "--index", index, "--json").out)["notes"]
     assert told == {
-        "added": 10, "updated": 0, "unchanged": 60, "truncated": {}, "skipped_empty": [], "count": 70,
+        "added": 10, "updated": 0, "unchanged": 60, "truncated": {}, "truncated_ids": [], "skipped_empty": [], "count": 70,
     }  # fmt: skip
     assert "0 added, 0 updated, 70 unchanged" in uec("index", "--index", index, "--corpus", corpus(70)).out
 

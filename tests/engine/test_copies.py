@@ -18,6 +18,7 @@ import torch
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
 
+from devtools.handles import handles
 from tests.engine.small import answers, bert_model, load, pairs, sentences, static_model
 from uec_retriever import Engine, Expert, Location
 from uec_retriever.engine.copies import reopen
@@ -130,11 +131,6 @@ def test_models_are_copied_and_pickled_while_an_expert_reads_them(folders, kind)
             model.encode(QUERIES)
         assert capture.embedding is None  # a copy tells the original's expert nothing
         assert torch.equal(Expert(model, kind).linearise(QUERIES, "query").embeddings, expected)
-
-
-def handles():
-    gc.collect()
-    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts handles in /proc")

@@ -201,10 +201,10 @@ def test_ids_to_read(index, ids):
         or ids is None
         or [r.id for r in found] == [i for i in dict.fromkeys(ids) if i in STORED]
     )
-    ours(index.vectors, ids)
+    ours(index.vectors_by_id, ids)
 
 
-@pytest.mark.parametrize("call", ["get", "delete", "vectors"])
+@pytest.mark.parametrize("call", ["get", "delete", "vectors_by_id"])
 @pytest.mark.parametrize("ids", [["d1", 2], ["d1", ["d2"]], [b"d1"], 3, "d1", [None], ["\ud800"]], ids=ascii)
 def test_ids_that_no_record_can_have_are_refused_and_nothing_is_done(index, call, ids):
     with pytest.raises(InvalidInputError, match=r"id \d |list of ids"):

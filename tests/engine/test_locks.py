@@ -111,7 +111,8 @@ def test_a_lock_that_a_killed_client_left_is_broken(make, server, monkeypatch):
 
 def test_a_lock_is_broken_once_however_many_wait(make, server, monkeypatch):
     """The second to break it deletes nothing but the lock that it saw, not the one that took its place."""
-    client = make("static", url=server, collection="waited").store.client
+    engine = make("static", url=server, collection="waited")
+    client = engine.store.client
     leave_lock(client, "waited.lock")
     stale = client.get_collection("waited.lock", embedding_function=None)
     monkeypatch.setattr(locks, "PATIENCE", 0.2)

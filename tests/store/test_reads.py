@@ -6,6 +6,7 @@ from chromadb.errors import InternalError
 
 from tests.store.small import records, vectors
 from tests.store.test_filters import holds
+from uec_retriever.errors import StorageError
 from uec_retriever.store import reads
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
@@ -82,9 +83,9 @@ def test_a_record_that_vanishes_meanwhile_is_no_failure(store, monkeypatch, fail
         return real(self, *args, **keywords)
 
     monkeypatch.setattr(type(store.collection), "query", query)
-    ask = lambda: reads.query_matching(store.collection, vectors(1), 3, {"n": {"$in": [1, 2]}})  # noqa: E731
     if fails:
-        with pytest.raises(InternalError):
-            ask()
+        with pytest.raises(StorageError, match="finding id"):
+            store.query(vectors(1), 3, {"n": {"$in": [1, 2]}})
     else:
-        assert sorted(ask()["ids"][0]) == ["id001", "id002"]
+        [found] = store.query(vectors(1), 3, {"n": {"$in": [1, 2]}})
+        assert sorted(r.id for r in found.records) == ["id001", "id002"]

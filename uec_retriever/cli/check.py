@@ -41,6 +41,7 @@ def check(
         location = locate(index, server, header, collection)
         _, store, _ = open_store(location)
         count = store.count()
+        store.close()
     with bar("Searching for every text", count) as progress:
         checked = check_index(location, progress=progress)
     if json:

@@ -105,6 +105,7 @@ def delete(
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
     with folder.write_lock():
         deleted = store.delete(matching)
+        store.compact()
     if json:
         print_json({"deleted": deleted, "count": store.count()})
     else:

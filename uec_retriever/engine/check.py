@@ -107,7 +107,10 @@ def count_unprotected(location: str | Path | Location) -> int:
         NotAnIndexError: if there is no index.
     """
     folder = _own_folder(location)
-    return len(ChromaLog.of(folder.database, folder.location.collection).missing())
+    try:
+        return len(ChromaLog.of(folder.database, folder.location.collection).missing())
+    finally:
+        folder.close()
 
 
 def _own_folder(location: str | Path | Location) -> IndexFolder:

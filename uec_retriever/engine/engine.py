@@ -211,8 +211,12 @@ class Engine(Closes, Writer):
             batch_size=batch_size,
             progress=progress,
         )
-        with engine._folder.closing_on_errors():
+        try:
             engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
+        except BaseException:
+            if engine._folder.location.url is None:
+                engine.close()
+            raise
         return engine
 
     @classmethod

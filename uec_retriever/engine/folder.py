@@ -58,6 +58,11 @@ class IndexFolder:
             return None
         return self._copy or self.database
 
+    def hand_over(self) -> None:
+        """Leave the embedded client to the store that was opened with it, which may replace it."""
+        if self.opened_database is not None:
+            self._client = None
+
     def close(self) -> None:
         """Close the client, unless it is the user's."""
         if self.location.client is None and self._client is not None:
@@ -82,7 +87,11 @@ class IndexFolder:
 
     def size(self) -> int:
         """Bytes on disk of everything in the folder."""
-        return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+        total = 0
+        for file in self.path.rglob("*"):
+            with contextlib.suppress(OSError):  # it is gone again
+                total += 0 if file.is_dir() else file.stat().st_size
+        return total
 
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""
@@ -141,12 +150,15 @@ class IndexFolder:
             IndexBusyError: if another process holds it.
             StorageError: if the folder cannot be written.
         """
-        client = self.client()
+        own = self.opened_database is not None
+        if own and not self.database.is_dir():
+            self._make()
+        database = self.database if own else self.client()
         if self._copy is not None:
             raise StorageError(
                 f"cannot write to {self.database}: it can be searched only. Check its permissions"
             )
-        with self._writing, write_lock(client):
+        with self._writing, write_lock(database):
             yield
 
     def _make(self) -> None:

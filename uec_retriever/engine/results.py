@@ -23,7 +23,7 @@ EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
 def check_min_score(min_score: float | None) -> None:
     """Refuse a lowest score outside [0, 1], where all scores lie."""
     if min_score is not None:
-        check_number("a lowest score", min_score, "in [0, 1], as scores are", 0, 1)
+        check_number("a lowest score", min_score, "a number in [0, 1], as scores are", 0, 1)
 
 
 def check_include(include: object, possible: Collection[str] = EXTRAS) -> tuple[Extra, ...]:

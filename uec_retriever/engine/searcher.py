@@ -35,7 +35,7 @@ class Searcher:
     def __init__(self, ensemble: Ensemble, store: ChromaStore) -> None:
         self._ensemble = ensemble
         self.store = store
-        self._loads = store.loads()
+        self._loads = 0  # the manifest may have changed since it was read
 
     @property
     def ensemble(self) -> Ensemble:

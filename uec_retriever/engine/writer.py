@@ -38,6 +38,7 @@ class Writer(Searcher):
     def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
         super().__init__(ensemble, store)
         self._folder = folder
+        folder.hand_over()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Ensemble]:

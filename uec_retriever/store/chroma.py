@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ from uec_retriever.store.entries import (
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.reads import get_matching, matching_ids, query_matching
+from uec_retriever.store.reads import QUERIED, get_matching, matching_ids, query_matching, slices
 
 _SEARCH_WIDTH = 200
+_BEHIND = ("Error finding id", "Nothing found on disk")  # what Chroma says if its graph has not got a row yet
+_Call = Callable[[Collection], Any]
 _QUERIES = 64  # in one call to Chroma
 _FOUND = 32_000  # by them together, since Chroma names all that in one statement, which takes 32,766
 
@@ -59,7 +62,7 @@ class ChromaStore:
 
     @property
     def collection(self) -> Collection:
-        """The collection, for reading."""
+        """The collection of the moment."""
         with self._call_chroma("read") as collection:
             return collection
 
@@ -135,8 +138,8 @@ class ChromaStore:
     def read_manifest(self) -> Manifest:
         """The manifest as it is stored now; raises NotAnIndexError if the index is gone."""
         with self._call_chroma("open"):
-            client = self._access.client
-        return read_manifest(client, self._name)
+            collection = self._access.client.get_collection(self._name, embedding_function=None)
+        return Manifest.from_metadata(collection.metadata, self._name)
 
     def compact(self) -> None:
         """Let go of what an embedded Chroma's log holds in vain, if that is much."""
@@ -187,7 +190,9 @@ class ChromaStore:
         found: dict[str, Record] = {}
         for part in self._parts(ids):
             result = self._get(part, ["documents", "metadatas"], where)
-            found.update((r.id, r) for r in map(to_record, *_columns(result)))
+            found.update(
+                (r.id, r) for r in map(to_record, result["ids"], result["documents"], result["metadatas"])
+            )
         return [found[i] for i in dict.fromkeys(ids) if i in found]
 
     def pages(self, where: Where | None = None, size: int = 1000) -> Iterator[list[Record]]:
@@ -210,13 +215,21 @@ class ChromaStore:
 
     def _parts(self, ids: Sequence[str]) -> Iterator[list[str]]:
         """Distinct ids, as many at a time as Chroma takes."""
-        distinct = list(dict.fromkeys(ids))
-        return (distinct[i : i + self._batch] for i in range(0, len(distinct), self._batch))
+        return slices(list(dict.fromkeys(ids)), self._batch)
 
     def _get(self, ids: list[str], include: list[Any], where: Where | None = None) -> Any:
         condition = chroma_where(where)
-        with self._call_chroma("read", where) as collection:
-            return get_matching(collection, ids, condition, include)
+        return self._read("read", where, lambda collection: get_matching(collection, ids, condition, include))
+
+    def _read(self, action: str, where: Where | None, call: _Call, tries: int = 3) -> Any:
+        """What a call gives; made again where graph and rows differ, at the moment that another process writes."""
+        try:
+            with self._call_chroma(action, where) as collection:
+                return call(collection)
+        except StorageError as error:
+            if tries == 1 or not any(sign in str(error) for sign in _BEHIND):
+                raise
+        return self._read(action, where, call, tries - 1)
 
     def put(
         self,
@@ -230,9 +243,9 @@ class ChromaStore:
         One call to Chroma per batch, which either happens or does not.
 
         Args:
-            records: n records.
+            records: n.
             means: `[n, D]`.
-            variances: n coded variances.
+            variances: n, coded.
             replaced: what is there under the same ids; looked up if None.
         """
         if replaced is None:
@@ -284,12 +297,8 @@ class ChromaStore:
         found: list[Candidates] = []
         together = max(1, min(_QUERIES, _FOUND // limit))
         for start in range(0, len(vectors), together):
-            part = np.asarray(vectors[start : start + together], dtype=np.float32)
-            with self._call_chroma("query", where) as collection:
-                result: Any = query_matching(collection, part, limit, condition)
-            found += map(to_candidates, *_columns(result), result["distances"])
+            part = np.asarray(vectors[start : start + together], np.float32)
+            search = functools.partial(query_matching, vectors=part, limit=limit, condition=condition)
+            result = self._read("query", where, search)
+            found += map(to_candidates, *(result[column] for column in QUERIED))
         return found
-
-
-def _columns(result: Any) -> tuple[list[Any], list[Any], list[Any]]:
-    return result["ids"], result["documents"], result["metadatas"]

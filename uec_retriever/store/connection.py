@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +18,12 @@ from chromadb.config import Settings, System
 from chromadb.errors import ChromaAuthError, ChromaError, InternalError, NotFoundError
 
 from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
+from uec_retriever.store.forks import after_fork
 from uec_retriever.store.release import close_client
 
 Where = Mapping[str, Any]
 _REFUSALS = (401, 403)
+_opening = threading.RLock()
 _systems: WeakKeyDictionary[ClientAPI, System] = WeakKeyDictionary()  # of our embedded clients
 _databases: WeakKeyDictionary[System, int | None] = WeakKeyDictionary()  # which file each of these has open
 
@@ -57,6 +60,10 @@ def connect(
             raise StorageError(
                 f"cannot reach a Chroma server at {url}: is 'chroma run' up? ({error})"
             ) from error
+        if "different settings" in str(error):
+            raise StorageError(
+                f"this process has a Chroma client of its own on {path}: give that, Location(client=...), or close it"
+            ) from error
         forget(Path(path or "."))
         raise StorageError(
             f"cannot open {path}: can it be written, as Chroma needs even to search? ({error}){_advice(str(error))}"
@@ -65,15 +72,28 @@ def connect(
 
 def _embedded(path: Path, settings: Settings) -> ClientAPI:
     """A client of the folder's Chroma in this process; of a new one if the database is another by now."""
-    system = system_of(path)
-    if system is not None and _databases.get(system, _number(path)) != _number(path):
-        forget(path)
-    client = chromadb.PersistentClient(str(path), settings=settings)
-    system = system_of(path)
-    if system is not None:
-        _systems[client] = system
-        _databases.setdefault(system, _number(path))
-    return client
+    with _opening:  # Chroma hands out what another thread has only begun to start
+        system = system_of(path)
+        if system is not None and _databases.get(system, _number(path)) != _number(path):
+            forget(path)
+        try:
+            client = chromadb.PersistentClient(str(path), settings=settings)
+        except (KeyError, AttributeError):  # the last client was closed at this moment
+            client = chromadb.PersistentClient(str(path), settings=settings)
+        system = system_of(path)
+        if system is not None:
+            _systems[client] = system
+            _databases.setdefault(system, _number(path))
+        return client
+
+
+def _start_anew() -> None:
+    """A forked child holds no lock of its parent's."""
+    global _opening  # noqa: PLW0603
+    _opening = threading.RLock()
+
+
+after_fork(_start_anew)
 
 
 def check_client(client: object) -> ClientAPI:
@@ -105,8 +125,9 @@ def system_of(path: Path) -> System | None:
 
 def forget(path: Path) -> None:
     """Have the next embedded client of a folder start anew: Chroma keeps even those that failed."""
-    SharedSystemClient._identifier_to_system.pop(str(path), None)
-    SharedSystemClient._identifier_to_refcount.pop(str(path), None)
+    with _opening:
+        SharedSystemClient._identifier_to_system.pop(str(path), None)
+        SharedSystemClient._identifier_to_refcount.pop(str(path), None)
 
 
 def is_current(client: ClientAPI) -> bool:

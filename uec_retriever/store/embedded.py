@@ -5,34 +5,31 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import os
-import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.config import System
-from chromadb.errors import InternalError
-from filelock import FileLock, Timeout
+from chromadb.errors import InternalError, NotFoundError
 
 from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.store.connection import close, connect, forget, guard, is_current, system_of
+from uec_retriever.store.forks import after_fork
 from uec_retriever.store.graph_files import find_damage, is_sealed, remove, seal, seal_file
+from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
 from uec_retriever.store.release import release_when_dropped
 
-LOCK_FILE = "uec-graph.lock"
-PATIENCE = 300.0  # seconds to wait for another process that loads or saves the graph
+_BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
+_OFTEN = 1000  # changes between two looks at how much of the log is in vain
 _SELDOM = 4.0  # times as long as loading took, a reader does not look what others have changed since
 _Stamp = tuple[int, int] | None
 _logger = logging.getLogger(__name__)
-_locks: dict[Path, tuple[Any, FileLock]] = {}  # database -> locks among threads and among processes
-os.register_at_fork(after_in_child=_locks.clear)
 
 
 @dataclass
@@ -49,13 +46,23 @@ class _State:
 
 
 _states: WeakKeyDictionary[System, _State] = WeakKeyDictionary()
+_forked = False  # whether this process is the fork of one that has loaded a graph
+
+
+def _forget() -> None:
+    """In a forked child Chroma has no threads: it would hang."""
+    global _forked  # noqa: PLW0603
+    _forked = _forked or bool(_states)
+
+
+after_fork(_forget)
 
 
 @dataclass(frozen=True)
 class _Loaded:
     client: ClientAPI
     collection: Collection
-    graph: str
+    log: ChromaLog
     state: _State
     seconds: float  # that loading took
     since: float  # of the monotonic clock
@@ -86,6 +93,8 @@ class EmbeddedAccess:
         self._name = name
         self._first: ClientAPI | None = client
         self._loaded: _Loaded | None = None
+        self._release: weakref.finalize[..., object] | None = None
+        self._looked = 0
         self._loads = 0
         self._current()
 
@@ -116,20 +125,25 @@ class EmbeddedAccess:
     @contextlib.contextmanager
     def changing(self) -> Iterator[Collection]:
         """The collection as it is now, for one call that writes; if that fails, it is loaded anew."""
-        with _alone(self._database):
+        with graph_lock(self._database):
             loaded = self._load()
             try:
                 yield loaded.collection
-                seal(self._database, loaded.graph)
+                seal(self._database, loaded.log.graph, loaded.log.last())
+            except (ValueError, TypeError, NotFoundError):  # refused before anything was done
+                raise
             except BaseException:
                 loaded.state.broken = True
                 raise
-            loaded.state.stamps[loaded.graph] = self._stamp(loaded.graph)
+            loaded.state.stamps[loaded.log.graph] = self._stamp(loaded.log.graph)
 
     def compact(self) -> None:
         """Let go of what the log holds in vain, if that is much."""
-        with _alone(self._database):
-            ChromaLog.of(self._database, self._name).compact()
+        with graph_lock(self._database):
+            log = self._load().log
+            if (last := log.last()) > self._looked + _OFTEN:  # looking takes as long as the log is
+                log.compact()
+                self._looked = last
 
     def close(self) -> None:
         """Close the client."""
@@ -143,15 +157,27 @@ class EmbeddedAccess:
             seldom = time.monotonic() < loaded.since + _SELDOM * loaded.seconds
             if self._is_known(loaded) or seldom:
                 return loaded
-        with _alone(self._database):
+            try:
+                with graph_lock(self._database, _BRIEFLY):
+                    return self._load()
+            except IndexBusyError:
+                return loaded  # as it was is better than nothing
+        with graph_lock(self._database):
             return self._load()
 
     def _is_known(self, loaded: _Loaded) -> bool:
         """Whether nobody else has changed the collection since the Chroma here loaded it."""
-        return not loaded.state.broken and loaded.state.stamps[loaded.graph] == self._stamp(loaded.graph)
+        return not loaded.state.broken and loaded.state.stamps[loaded.log.graph] == self._stamp(
+            loaded.log.graph
+        )
 
     def _load(self) -> _Loaded:
         """The collection as it is now; the caller is alone."""
+        if _forked:
+            raise StorageError(
+                "this process was forked from one that has an index open, where Chroma hangs: start processes with "
+                "'spawn' or 'forkserver', or open the index after the fork alone"
+            )
         if self._loaded is not None and self._is_known(self._loaded):
             return self._loaded
         start = time.monotonic()
@@ -160,23 +186,18 @@ class EmbeddedAccess:
         state = None if system is None else _states.get(system)
         if state is not None and (state.broken or state.stamps.get(log.graph, stamp) != stamp):
             forget(self._database)
+        if (state is None or log.graph not in state.stamps) and _check_graph(log):
+            forget(self._database)
         stale = self._loaded is not None
-        self._loaded = None
-        client, self._first = self._first, None
-        if client is None or not is_current(client):
-            client = connect(self._database)
-        release_when_dropped(self, client)
-        system = system_of(self._database)
-        assert system is not None
-        state = _states.setdefault(system, _State())
+        client, state = self._connect()
         try:
             with guard("open the collection"):
                 collection = client.get_collection(self._name, embedding_function=None)
                 if log.graph not in state.stamps:
-                    _check_graph(log)
                     collection.count()  # loads the graph, and makes it where it is missing
-                    if not is_sealed(self._database, log.graph):
-                        seal(self._database, log.graph)
+                    last = log.last()
+                    if not is_sealed(self._database, log.graph, last):
+                        seal(self._database, log.graph, last)
                     state.stamps[log.graph] = self._stamp(log.graph)
         except BaseException:
             state.broken = True
@@ -184,9 +205,22 @@ class EmbeddedAccess:
         if stale:
             gc.collect()  # the old graph may be large, and Chroma's objects hold each other
         now = time.monotonic()
-        self._loaded = _Loaded(client, collection, log.graph, state, now - start, now)
+        self._loaded = _Loaded(client, collection, log, state, now - start, now)
         self._loads += 1
         return self._loaded
+
+    def _connect(self) -> tuple[ClientAPI, _State]:
+        """A client of the Chroma that this process has now, and what that has loaded."""
+        self._loaded = None
+        client, self._first = self._first, None
+        if client is None or not is_current(client):
+            client = connect(self._database)
+        if self._release is not None:
+            self._release.detach()
+        self._release = release_when_dropped(self, client)
+        system = system_of(self._database)
+        assert system is not None
+        return client, _states.setdefault(system, _State())
 
     def _stamp(self, graph: str) -> _Stamp:
         try:
@@ -203,11 +237,13 @@ class EmbeddedAccess:
 @contextlib.contextmanager
 def without_graph(database: Path, name: str) -> Iterator[ChromaLog]:
     """The log of a collection, to be completed; its graph is removed, to be made anew from the log the next time."""
-    with _alone(database):
+    with graph_lock(database):
         log = ChromaLog.of(database, name)
         _drop_graph(log)
-        yield log
-        _drop_graph(log)  # reading records meanwhile makes a part of it
+        try:
+            yield log
+        finally:
+            _drop_graph(log)  # reading records meanwhile makes a part of it
         log.compact(without_graph=True)
 
 
@@ -217,10 +253,10 @@ def _drop_graph(log: ChromaLog) -> None:
     remove(log.database, log.graph)
 
 
-def _check_graph(log: ChromaLog) -> None:
-    """Remove a graph that may be torn, so that Chroma makes it anew from its log."""
+def _check_graph(log: ChromaLog) -> bool:
+    """Remove a graph that may be torn, so that Chroma makes it anew from its log; returns whether it did."""
     if is_sealed(log.database, log.graph):
-        return
+        return False
     log.keep()
     folder, missing = log.database / log.graph, log.missing()
     if not missing:
@@ -228,31 +264,10 @@ def _check_graph(log: ChromaLog) -> None:
             _logger.warning("making the graph of %d texts anew from the log of %s", log.count(), log.database)
             remove(log.database, log.graph)
         log.compact(without_graph=True)
-        return
+        return True
     if damage := find_damage(folder, missing):
         raise CorruptFileError(
             f"{damage}, and Chroma's log does not hold {len(missing)} of {log.count()} vectors, since an older version "
             "began the index: 'uec repair' embeds these anew"
         )
-
-
-@contextlib.contextmanager
-def _alone(database: Path) -> Iterator[None]:
-    """Exclude other threads and processes from loading or changing a graph of a database meanwhile."""
-    mutex, lock = _locks.setdefault(
-        database, (threading.RLock(), FileLock(database / LOCK_FILE, thread_local=False))
-    )
-    with mutex:
-        try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout as error:
-            raise IndexBusyError(
-                f"another process has been loading or saving {database} for minutes: wait for it, or serve the index "
-                f"with 'chroma run --path {database}' and give its address (url=..., --server)"
-            ) from error
-        except OSError as error:
-            raise StorageError(f"cannot write to {database}: {error.strerror}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+    return False

@@ -26,16 +26,30 @@ def seal_file(database: Path, graph: str) -> Path:
     return database / f"uec-graph-{graph}.json"
 
 
-def seal(database: Path, graph: str) -> None:
-    """Record that the files are whole, and that the collection has changed; call it when nobody saves."""
-    write_atomically(seal_file(database, graph), json.dumps(_state(database / graph)).encode())
+def seal(database: Path, graph: str, last: int) -> None:
+    """Record that the files are whole, and that the collection has changed; call it when nobody saves.
+
+    Args:
+        database: folder of the database.
+        graph: id of the graph.
+        last: number of the last change in Chroma's log.
+    """
+    told = {"files": _state(database / graph), "last": last}
+    write_atomically(seal_file(database, graph), json.dumps(told).encode())
 
 
-def is_sealed(database: Path, graph: str) -> bool:
-    """Whether the files are those that were last known to be whole."""
+def is_sealed(database: Path, graph: str, last: int | None = None) -> bool:
+    """Whether the files are those that were last known to be whole, and since then nothing has changed.
+
+    Args:
+        database: folder of the database.
+        graph: id of the graph.
+        last: number of the last change in Chroma's log; whatever it was then if None.
+    """
     try:
-        return bool(json.loads(seal_file(database, graph).read_bytes()) == _state(database / graph))
-    except (OSError, ValueError):
+        told = json.loads(seal_file(database, graph).read_bytes())
+        return bool(told["files"] == _state(database / graph) and last in (None, told["last"]))
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

@@ -1,9 +1,8 @@
-"""Locks: one writing process for an embedded Chroma, one change of the manifest at a time on a server."""
+"""Locks: of an embedded Chroma for writing and for its graph's files, of a server for changes of the manifest."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import uuid
@@ -18,8 +17,11 @@ from filelock import FileLock, Timeout
 
 from uec_retriever.errors import IndexBusyError, StorageError
 from uec_retriever.store.connection import connects_to, guard
+from uec_retriever.store.forks import after_fork
 
 LOCK_FILE = "uec-write.lock"
+GRAPH_LOCK_FILE = "uec-graph.lock"
+GRAPH_PATIENCE = 300.0  # seconds to wait for others that load or save a graph
 LOCK_SUFFIX = ".lock"
 LONGEST_NAME = (
     470  # characters of a collection's name, so that those of its locks are short enough for Chroma
@@ -30,6 +32,7 @@ PATIENCE = (
 _POLL = 0.05
 _OWNER = "uec:lock"
 _mutexes: dict[str, Any] = {}  # database -> reentrant lock among the threads of this process
+_graph_locks: dict[Path, tuple[Any, FileLock]] = {}  # database -> locks among threads and among processes
 _held: dict[str, int] = {}  # database -> how many times over the lock's thread holds it
 
 
@@ -37,27 +40,40 @@ def _forget() -> None:
     """A forked child holds nothing of its parent's."""
     _mutexes.clear()
     _held.clear()
+    _graph_locks.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+after_fork(_forget)
 
 
 @contextlib.contextmanager
-def write_lock(client: ClientAPI) -> Iterator[None]:
-    """Hold a client's database for writing; threads of one process wait for each other.
+def write_lock(database: ClientAPI | Path) -> Iterator[None]:
+    """Hold a database for writing; threads of one process wait for each other.
 
     An embedded Chroma bears only one writing process. A server takes care of many by itself: there this does
     nothing.
+
+    Args:
+        database: its folder, or a client of it.
 
     Raises:
         IndexBusyError: if another process holds it.
         StorageError: if the folder cannot be written.
     """
-    kind = connects_to(client)
-    if kind == "server":
+    folder = ""
+    if isinstance(database, Path):
+        folder = str(database.resolve())
+    elif connects_to(database) == "server":
         yield
         return
-    database = str(Path(client.get_settings().persist_directory).resolve()) if kind == "folder" else ""
+    elif connects_to(database) == "folder":
+        folder = str(Path(database.get_settings().persist_directory).resolve())
+    with _hold(folder):
+        yield
+
+
+@contextlib.contextmanager
+def _hold(database: str) -> Iterator[None]:
     with _mutexes.setdefault(database, threading.RLock()):
         outermost = not _held.get(database)
         lock = FileLock(Path(database) / LOCK_FILE) if database and outermost else None
@@ -82,6 +98,37 @@ def _acquire(lock: FileLock, database: str) -> None:
         ) from error
     except OSError as error:
         raise StorageError(f"cannot write to {database}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def graph_lock(database: Path, seconds: float = GRAPH_PATIENCE) -> Iterator[None]:
+    """Exclude other threads and processes from loading or changing a graph of a database meanwhile.
+
+    Raises:
+        IndexBusyError: if they take longer than that.
+    """
+    mutex, lock = _graph_locks.setdefault(
+        database, (threading.RLock(), FileLock(database / GRAPH_LOCK_FILE, thread_local=False))
+    )
+    busy = IndexBusyError(
+        f"somebody else has been loading, saving or repairing {database} for minutes: wait for that, or serve the index "
+        f"with 'chroma run --path {database}' and give its address (url=..., --server)"
+    )
+    if not mutex.acquire(timeout=seconds):
+        raise busy
+    try:
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout as error:
+            raise busy from error
+        except OSError as error:
+            raise StorageError(f"cannot write to {database}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+    finally:
+        mutex.release()
 
 
 @contextlib.contextmanager

@@ -21,8 +21,9 @@ from uec_retriever.gaussian import Array
 
 DATABASE_FILE = "chroma.sqlite3"
 _TOPIC = "persistent://default/default/"
-_UPSERT = 2  # Chroma's number of the operation
-_SLACK = 1000  # rows that the log may have beyond twice the records
+_UPDATE, _UPSERT = 1, 2  # Chroma's numbers of operations
+_SLACK = 1000  # rows that the log may have beyond its share
+_SHARE = 1.3  # rows for each record
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ class ChromaLog:
             StorageError: if the database cannot be read.
         """
         with _connect(database) as connection:
-            found = connection.execute("SELECT id FROM collections WHERE name = ?", (name,)).fetchone()
+            found = connection.execute(
+                "SELECT c.id FROM collections c JOIN databases d ON d.id = c.database_id WHERE c.name = ? "
+                "AND d.name = 'default_database' AND d.tenant_id = 'default_tenant'",
+                (name,),
+            ).fetchone()
             if found is None:
                 raise NotAnIndexError(
                     f"there is no collection {name!r} in {database}: make it with 'uec index'"
@@ -78,7 +83,8 @@ class ChromaLog:
             )
             wanted = dict(records.fetchall())
             for (logged,) in connection.execute(
-                "SELECT id FROM embeddings_queue WHERE topic = ? AND vector IS NOT NULL", (self._topic,)
+                "SELECT id FROM embeddings_queue WHERE topic = ? AND vector IS NOT NULL AND operation != ?",
+                (self._topic, _UPDATE),
             ):
                 wanted.pop(logged, None)
         return wanted
@@ -109,8 +115,13 @@ class ChromaLog:
                 rows,
             )
 
+    def last(self) -> int:
+        """Number of the last change in the database."""
+        with _connect(self.database) as connection:
+            return int(connection.execute("SELECT max(seq_id) FROM embeddings_queue").fetchone()[0] or 0)
+
     def compact(self, *, without_graph: bool = False) -> None:
-        """Drop what later rows have replaced, once that is more than half of the log.
+        """Drop what later rows have replaced, once that is a quarter of the log.
 
         Only rows that the saved graph has seen go, never the last vector of a record that is there, and never the
         last row: Chroma numbers the next change from it, and passes over numbers that it has seen.
@@ -123,13 +134,18 @@ class ChromaLog:
             logged = connection.execute(
                 "SELECT count(*) FROM embeddings_queue WHERE topic = ?", (self._topic,)
             ).fetchone()[0]
-            if logged <= 2 * self.count() + _SLACK and not without_graph:
+            if logged <= _SHARE * self.count() + _SLACK and not without_graph:
                 return
             connection.execute(
                 "CREATE TEMP TABLE kept AS SELECT max(q.seq_id) AS number FROM embeddings_queue q "
                 "JOIN embeddings e ON e.segment_id = ? AND e.embedding_id = q.id "
                 "WHERE q.topic = ? AND q.vector IS NOT NULL GROUP BY q.id",
                 (self.rows, self._topic),
+            )
+            connection.execute(  # a graph made anew knows no record that could be updated
+                "UPDATE embeddings_queue SET operation = ? WHERE operation = ? AND topic = ? "
+                "AND seq_id IN (SELECT number FROM kept)",
+                (_UPSERT, _UPDATE, self._topic),
             )
             seen_by = (self.rows, self.rows if without_graph else self.graph)
             connection.execute(

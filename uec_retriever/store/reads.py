@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from chromadb.api.models.Collection import Collection
-from chromadb.errors import InternalError
 
 from uec_retriever.gaussian import Array
 from uec_retriever.store.filters import JOINS, Condition
@@ -19,8 +18,8 @@ from uec_retriever.store.filters import JOINS, Condition
 _VALUES = 8_000  # in one call; of a number SQLite gets two
 _CLAUSES = 250  # beyond, the time grows faster than their number
 _DEPTH = 30
+QUERIED = ("ids", "documents", "metadatas", "distances")  # columns of a query
 _IDS = 5_000
-_TRIES = 3
 
 
 def matching_ids(collection: Collection, condition: Condition | None) -> list[str]:
@@ -58,29 +57,20 @@ def query_matching(collection: Collection, vectors: Array, limit: int, condition
     include: list[Any] = ["documents", "metadatas", "distances"]
     if condition is None or _is_small(condition):
         return collection.query(query_embeddings=vectors, n_results=limit, where=condition, include=include)
-    for attempt in range(_TRIES):
-        ids = matching_ids(collection, condition)
-        try:
-            parts = [
-                collection.query(query_embeddings=vectors, ids=part, n_results=limit, include=include)
-                for part in _slices(ids, _IDS)
-            ]
-        except InternalError as error:  # a record that was there a moment ago
-            if "finding id" not in str(error).lower() or attempt == _TRIES - 1:
-                raise
-        else:
-            break
+    parts = [
+        collection.query(query_embeddings=vectors, ids=part, n_results=limit, include=include)
+        for part in slices(matching_ids(collection, condition), _IDS)
+    ]
     return _nearest(parts, len(vectors), limit)
 
 
 def _nearest(parts: Sequence[Any], queries: int, limit: int) -> dict[str, list[list[Any]]]:
     """What several searches found, joined for each query."""
-    columns = ("ids", "documents", "metadatas", "distances")
-    found: dict[str, list[list[Any]]] = {name: [] for name in columns}
+    found: dict[str, list[list[Any]]] = {name: [] for name in QUERIED}
     for row in range(queries):
-        joined = {name: [value for part in parts for value in part[name][row]] for name in columns}
+        joined = {name: [value for part in parts for value in part[name][row]] for name in QUERIED}
         order = np.argsort(joined["distances"], kind="stable")[:limit].tolist()
-        for name in columns:
+        for name in QUERIED:
             found[name].append([joined[name][i] for i in order])
     return found
 
@@ -96,7 +86,7 @@ def _match(collection: Collection, condition: Condition, ids: list[str] | None) 
     else:
         [(operator, values)] = value.items()
         word = "$or" if operator == "$in" else "$and"
-        parts = ({key: {operator: part}} for part in _slices(values, _VALUES))
+        parts = ({key: {operator: part}} for part in slices(values, _VALUES))
     found: set[str] | None = None
     for part in parts:
         matched = _match(collection, part, ids)
@@ -117,7 +107,8 @@ def _packets(word: str, conditions: Sequence[Condition]) -> Iterator[Condition]:
     yield {word: packet} if len(packet) > 1 else packet[0]
 
 
-def _slices(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+def slices(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """Some at a time."""
     return (list(items[i : i + size]) for i in range(0, len(items), size))
 
 

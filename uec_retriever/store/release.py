@@ -11,15 +11,19 @@ from chromadb.api import ClientAPI
 from chromadb.api.shared_system_client import SharedSystemClient
 
 
-def release_when_dropped(owner: object, client: ClientAPI) -> None:
+def release_when_dropped(owner: object, client: ClientAPI) -> weakref.finalize[..., object]:
     """Close a client when an object is gone.
 
     Args:
         owner: that uses the client; closing the client before does no harm.
         client: of ours, not the user's.
+
+    Returns:
+        What to detach if the owner goes on without the client, which is kept alive until then.
     """
     release = weakref.finalize(owner, _release, client, _system(client), os.getpid())
     release.atexit = False  # the process gives back everything by itself
+    return release
 
 
 def close_client(client: ClientAPI) -> None:

@@ -1,7 +1,6 @@
 """What is open is closed, copied and pickled; cut texts are told of; a notebook cell runs twice."""
 
 import copy
-import gc
 import logging
 import os
 import pickle
@@ -16,6 +15,7 @@ from llama_index.embeddings.uae import UAEEmbedding
 from llama_index.postprocessor.uec import UECRescorer
 from llama_index.retrievers.uec import ToolRetriever, UECRetriever
 
+from devtools.handles import handles
 from tests.engine.small import pairs, sentences
 from uec_retriever import Engine, Location, Recipe
 from uec_retriever.errors import InvalidInputError, StorageError
@@ -35,11 +35,6 @@ def place(tmp_path_factory, li_models, recipe):
 
 def shown(found):
     return [(n.node.get_content(), pytest.approx(n.score)) for n in found]
-
-
-def handles():
-    gc.collect()
-    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts handles in /proc")

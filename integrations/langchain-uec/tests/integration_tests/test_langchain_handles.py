@@ -1,6 +1,5 @@
 """What is open is closed, by hand or by itself; cut texts are told of; a notebook cell runs twice."""
 
-import gc
 import logging
 import os
 
@@ -9,6 +8,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_small import pairs, sentences
 
+from devtools.handles import handles
 from langchain_uec import UECRescorer, UECRetriever, UECVectorStore
 from tests.engine.small import bert_model
 from uec_retriever import Engine, Location, Recipe
@@ -21,11 +21,6 @@ LONG = "the wing flow heat " * 30
 def bert(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return bert_model(folder / "bert", folder / "workspace")
-
-
-def handles():
-    gc.collect()
-    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts handles in /proc")

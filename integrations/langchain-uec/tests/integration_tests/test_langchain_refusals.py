@@ -17,7 +17,7 @@ BAD = [
     ({"score_threshold": float("nan")}, "lowest score must be a number"),
     ({"score_threshold": True}, "lowest score must be a number"),
     ({"k": "4"}, "k must be a whole number"),
-    ({"k": None}, "k must be at least 1"),
+    ({"k": None}, "k must be a whole number of at least 1"),
     ({"fetch_k": 1}, "candidates must be at least"),
     ({"temperature": "x"}, "temperature"),
     ({"filter": "even"}, "UECRetriever cannot be made: filter: input should be a valid dictionary"),
@@ -39,7 +39,7 @@ def test_a_retriever_refuses_what_it_cannot_use(engine, models, tmp_path, option
     [
         ({"include": ["confidence"]}, "include can hold"),
         ({"score_threshold": "3"}, "lowest score"),
-        ({"top_n": 0}, "top_n must be a whole number of at least 1"),
+        ({"top_n": 0}, "top_n must be at least 1"),
         ({"top_n": 2.5}, "top_n must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"batch_size": None}, "batch_size must be"),
