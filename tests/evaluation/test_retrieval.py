@@ -90,7 +90,6 @@ def test_every_method_in_every_set(result):
             "encode documents",
             "variances kron",
             "cosines",
-            "similarity diag",
             "ranking",
         } <= set(found["stages"])
 

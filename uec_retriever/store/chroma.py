@@ -45,13 +45,11 @@ class ChromaStore:
     Args:
         access: to the collection.
         name: of the collection.
-        dimension: D of the stored vectors.
     """
 
-    def __init__(self, access: Access, name: str, dimension: int) -> None:
+    def __init__(self, access: Access, name: str) -> None:
         self._access = access
         self._name = name
-        self._dimension = dimension
         self._batch = int(access.client.get_max_batch_size())
         self._closed = False
 
@@ -102,7 +100,7 @@ class ChromaStore:
                 metadata=manifest.to_metadata(),
                 configuration={"hnsw": {"space": "ip", "ef_search": _SEARCH_WIDTH}},
             )
-        return cls(access_to(client, name, database), name, manifest.dimension)
+        return cls(access_to(client, name, database), name)
 
     @classmethod
     def open(cls, client: ClientAPI, name: str, database: Path | None = None) -> tuple[ChromaStore, Manifest]:
@@ -122,7 +120,7 @@ class ChromaStore:
             CorruptFileError: if vectors are lost that Chroma cannot make anew.
         """
         manifest = read_manifest(client, name)
-        return cls(access_to(client, name, database), name, manifest.dimension), manifest
+        return cls(access_to(client, name, database), name), manifest
 
     @staticmethod
     def exists(client: ClientAPI, name: str) -> bool:
@@ -270,12 +268,11 @@ class ChromaStore:
         """
         for start in range(0, len(records), self._batch):
             part = records[start : start + self._batch]
-            ids = [r.id for r in part]
             metadatas: list[Any] = [
                 to_metadata(with_predecessor(r, replaced[r.id]), replaced[r.id]) for r in part
             ]
             with self._call_chroma("write", change=True) as collection:
-                collection.update(ids, metadatas=metadatas)
+                collection.update([r.id for r in part], metadatas=metadatas)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete by ids, unknown ones passed over; returns how many records went."""
