@@ -14,7 +14,7 @@ INTEGRATIONS := integrations/langchain-uec integrations/llama-index-retrievers-u
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(INTEGRATIONS))
 PIP := $(BIN)/pip install --quiet
 INSTALL = $(PIP) $(foreach file,$(CONSTRAINTS),--constraint $(file) --build-constraint $(file))
-CORE_TESTS := tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine \
+CORE_TESTS := tests/checks tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine \
 	tests/test_gaussian.py tests/test_convolution.py tests/test_similarity.py
 ORDER ?= -p no:randomly
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ORDER)

@@ -56,7 +56,7 @@ def test_rows_within_rows():
         ({"share": True}, "'share' is True: .*number"),
         ({"share": float("inf")}, "'share' is inf: .*finite"),
         ({"share": float("nan")}, "'share' is nan: .*finite"),
-        ({"share": 10**400}, "'share' is 1000.*finite"),
+        ({"share": 10**400}, "'share' is 1000.*(finite|valid number)"),
         ({"grade": "1"}, "'grade' is '1': "),
         ({"kind": "c"}, "'kind' is 'c': .*'a' or 'b'"),
         ({"kind": 1}, "'kind' is 1: "),
