@@ -24,7 +24,9 @@ class Location:
     What many writers may do:
 
     - **A folder, or a `PersistentClient`**: one process writes at a time, any number of its threads and engines take
-      turns; another process is refused with `IndexBusyError`.
+      turns; another process is refused with `IndexBusyError`. Any number of processes search in a folder meanwhile:
+      they see its changes a moment later. With a client of your own they see those alone that were there when it
+      first looked.
     - **A server**: any number of processes add, update and delete at once; each batch is stored whole or not at all. Of
       two that write one id at the same moment, text and embedding are the last one's, metadata may be of both.
       Calibration (`Engine.recalibrate`, `Engine.calibrate_confidence`) is saved one after the other, and never over

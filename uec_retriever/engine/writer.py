@@ -169,7 +169,8 @@ class Writer(Searcher):
         `reindex` helps; another structure or curvature needs `reindex` in either layout, because
         stored variances cannot tell a text's features. Scores change, so a calibrated confidence is
         dropped: call `calibrate_confidence` again. Searches meanwhile are calibrated the old way throughout; other engines
-        that are open stay as they are until they write or are opened again. From now on the index is one of these
+        of this process, and all on a server, stay as they are until they write or are opened again, those of other
+        processes in the folder take it over a moment later. From now on the index is one of these
         pairs: a recipe with others no longer agrees with it.
 
         Args:
