@@ -123,10 +123,13 @@ def test_what_was_assumed_is_recorded(calibrated):
 def test_hits_stay_what_they_were(calibrated):
     engine, _ = calibrated
     with_confidence = answers(engine, QUERIES)
-    dropped = replace(engine.manifest, confidence=None)
-    plain = Engine(type(engine.ensemble)(engine.experts, dropped), engine.store, engine._folder)
+    stored = engine.manifest
+    dropped = engine.store.save_manifest(replace(stored, confidence=None), replacing=stored)
+    plain = Engine(engine.ensemble.with_manifest(dropped), engine.store, engine._folder)
     assert answers(plain, QUERIES) == with_confidence
     assert plain.search(QUERIES[0]).confidence is None
+    restored = engine.store.save_manifest(replace(dropped, confidence=stored.confidence), replacing=dropped)
+    assert restored.generation == stored.generation + 2
 
 
 def test_its_own_temperature_was_calibrated(calibrated):
