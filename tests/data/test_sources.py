@@ -4,14 +4,15 @@ import json
 import tracemalloc
 from types import SimpleNamespace
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from uec_retriever.cli.recipe import sample_documents
 from uec_retriever.data import sources
 from uec_retriever.data.corpus import Columns, Corpus, read_queries
 from uec_retriever.errors import CorpusError
+
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 ROWS = [{"_id": f"d{i}", "title": f"title {i}", "text": f"text, {i}"} for i in range(5)]
 
@@ -25,7 +26,7 @@ def table(delimiter):
 
 def parquet():
     file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), file)
+    parquet.write_table(pyarrow.Table.from_pylist(ROWS), file)
     return file.getvalue()
 
 
