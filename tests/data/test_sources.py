@@ -1,12 +1,10 @@
 import gzip
 import io
 import json
-import tracemalloc
 from types import SimpleNamespace
 
 import pytest
 
-from uec_retriever.cli.recipe import sample_documents
 from uec_retriever.data import sources
 from uec_retriever.data.corpus import Columns, Corpus, read_queries
 from uec_retriever.errors import CorpusError
@@ -24,7 +22,7 @@ def table(delimiter):
     ).encode()
 
 
-def parquet():
+def packed_table():
     file = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(ROWS), file)
     return file.getvalue()
@@ -34,7 +32,7 @@ FORMATS = {
     ".jsonl": "".join(json.dumps(row) + "\n" for row in ROWS).encode(),
     ".csv": table(","),
     ".tsv": table("\t"),
-    ".parquet": parquet(),
+    ".parquet": packed_table(),
 }
 
 
@@ -115,15 +113,3 @@ def test_titles_alone_are_texts_only_if_asked_for(tmp_path):
     with pytest.raises(CorpusError, match="--text-column"):
         ids(Corpus(path))
     assert ids(Corpus(path, Columns(text="title"))) == [("1", "only")]
-
-
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_corpus_need_not_fit_into_memory(tmp_path, pack):
-    path = tmp_path / "c.jsonl"
-    line = '{{"_id": "{}", "text": "' + "word " * 400 + 'ends. Then more."}}\n'
-    path.write_bytes(pack("".join(map(line.format, range(10_000))).encode()))
-    tracemalloc.start()
-    total, _ = sample_documents(Corpus(path), 64)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert total == 10_000 and peak < 4e6  # of 20 MB of text
