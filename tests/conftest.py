@@ -42,3 +42,20 @@ def collections():
     if not folder.is_dir():
         pytest.skip(f"no test collections at {folder}: set UEC_DATA")
     return folder
+
+
+@pytest.fixture
+def sockets_are_closed(monkeypatch):
+    """Chroma's clients never close the connections to their server, not even in `close()`."""
+    from chromadb.api.fastapi import FastAPI
+
+    clients, real = [], FastAPI.__init__
+
+    def init(self, *args):
+        clients.append(self)
+        real(self, *args)
+
+    monkeypatch.setattr(FastAPI, "__init__", init)
+    yield
+    for client in clients:
+        client._session.close()

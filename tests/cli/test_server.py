@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from chromadb.api.fastapi import FastAPI
 
 from devtools.chroma import running_chroma
 from devtools.proxy import authenticating_proxy
@@ -12,25 +11,13 @@ from tests.cli.conftest import refused
 TOKEN = "Bearer SEKR"
 
 
+pytestmark = pytest.mark.usefixtures("sockets_are_closed")
+
+
 @pytest.fixture(scope="module")
 def chroma(tmp_path_factory):
     with running_chroma(tmp_path_factory.mktemp("served") / "chroma") as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def sockets_are_closed(monkeypatch):
-    """Chroma's clients never close the connections to their server, not even in `close()`."""
-    clients, real = [], FastAPI.__init__
-
-    def init(self, *args):
-        clients.append(self)
-        real(self, *args)
-
-    monkeypatch.setattr(FastAPI, "__init__", init)
-    yield
-    for client in clients:
-        client._session.close()
 
 
 @pytest.fixture(params=[401, 403])

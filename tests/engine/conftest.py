@@ -4,7 +4,6 @@ from multiprocessing import forkserver
 import pytest
 import torch
 from chromadb.api.client import SharedSystemClient
-from chromadb.api.fastapi import FastAPI
 
 from devtools.chroma import running_chroma
 from tests.engine.small import bert_model, load, pairs, static_model
@@ -116,18 +115,8 @@ def import_ahead(request):
 
 
 @pytest.fixture(autouse=True)
-def sockets_are_closed(monkeypatch):
-    """Chroma's clients never close the connections to their server, not even in `close()`."""
-    clients, real = [], FastAPI.__init__
-
-    def init(self, *args):
-        clients.append(self)
-        real(self, *args)
-
-    monkeypatch.setattr(FastAPI, "__init__", init)
-    yield
-    for client in clients:
-        client._session.close()
+def closed_sockets(sockets_are_closed):
+    """Every test of the engine closes what it opens to a server."""
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import sqlite3
 import time
 
@@ -14,7 +15,7 @@ from uec_retriever.data.records import Record
 from uec_retriever.engine.check import check_index, count_unprotected, repair_index
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
-from uec_retriever.errors import CorruptFileError, NotAnIndexError
+from uec_retriever.errors import CorruptFileError, NotAnIndexError, StorageError
 from uec_retriever.store.log import ChromaLog
 
 COUNT = 1200  # Chroma saves its graph at every 1000
@@ -138,12 +139,33 @@ def test_texts_that_a_graph_lacks_are_noticed(index):
     all_found(folder, everything)
 
 
-def test_a_pickle_that_would_run_something_is_refused(index):
+def test_a_pickle_that_would_run_something_is_refused(index, tmp_path, monkeypatch):
     folder, _ = index
     forget_log(folder)
-    (graph(folder) / "index_metadata.pickle").write_bytes(b"cos\nsystem\n(S'touch /tmp/harm'\ntR.")
+    (graph(folder) / "index_metadata.pickle").write_bytes(b"cos\nsystem\n(S'touch harm'\ntR.")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(CorruptFileError, match=r"os\.system"):
         Engine.open(folder, device="cpu")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_fork_of_a_process_that_had_an_index_open_says_so_and_does_not_hang(index):
+    folder, _ = index
+    with Engine.open(folder, device="cpu") as engine:
+        experts = {e.label: e for e in engine.experts}
+    if (child := os.fork()) == 0:
+        try:
+            Engine.open(folder, experts=experts)
+        except StorageError as error:
+            os._exit(0 if "forked" in str(error) else 1)
+        os._exit(2)
+    until = time.monotonic() + 60
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < until:
+        time.sleep(0.05)
+    if ended[0] == 0:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
 
 
 def test_the_log_does_not_grow_with_changes(index):

@@ -152,7 +152,7 @@ class IndexFolder:
         """
         own = self.opened_database is not None
         if own and not self.database.is_dir():
-            self._make()
+            raise NotAnIndexError(f"the folder {self.database} is gone: open the index again where it is now")
         database = self.database if own else self.client()
         if self._copy is not None:
             raise StorageError(

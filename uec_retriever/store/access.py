@@ -67,7 +67,7 @@ class DirectAccess:
     changing = reading
 
     def compact(self) -> None:
-        """Nothing: Chroma does it."""
+        """Nothing, as only who has the folder can: a server's log of it grows until somebody opens that without it."""
 
     def close(self) -> None:
         """Close the client, if it is of a kind that can be."""

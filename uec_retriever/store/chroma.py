@@ -276,8 +276,7 @@ class ChromaStore:
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete by ids, unknown ones passed over; returns how many records went."""
-        present = self.present(ids)
-        for part in self._parts(present):
+        for part in self._parts(present := self.present(ids)):
             with self._call_chroma("delete", change=True) as collection:
                 collection.delete(ids=part)
         return len(present)

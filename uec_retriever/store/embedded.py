@@ -46,16 +46,11 @@ class _State:
 
 
 _states: WeakKeyDictionary[System, _State] = WeakKeyDictionary()
-_forked = False  # whether this process is the fork of one that has loaded a graph
-
-
-def _forget() -> None:
-    """In a forked child Chroma has no threads: it would hang."""
-    global _forked  # noqa: PLW0603
-    _forked = _forked or bool(_states)
-
-
-after_fork(_forget)
+_loading = {
+    "ever": False,
+    "forked": False,
+}  # whether a graph was loaded here; in the parent, for a forked child
+after_fork(lambda: _loading.update(forked=_loading["ever"]))  # there Chroma has no threads: it would hang
 
 
 @dataclass(frozen=True)
@@ -173,14 +168,14 @@ class EmbeddedAccess:
 
     def _load(self) -> _Loaded:
         """The collection as it is now; the caller is alone."""
-        if _forked:
+        if _loading["forked"]:
             raise StorageError(
                 "this process was forked from one that has an index open, where Chroma hangs: start processes with "
                 "'spawn' or 'forkserver', or open the index after the fork alone"
             )
         if self._loaded is not None and self._is_known(self._loaded):
             return self._loaded
-        start = time.monotonic()
+        start, _loading["ever"] = time.monotonic(), True
         log = ChromaLog.of(self._database, self._name)
         system, stamp = system_of(self._database), self._stamp(log.graph)
         state = None if system is None else _states.get(system)
