@@ -157,6 +157,7 @@ def test_a_fork_of_a_process_that_had_an_index_open_says_so_and_does_not_hang(in
         try:
             Engine.open(folder, experts=experts)
         except StorageError as error:
+            os.write(2, str(error).encode())
             os._exit(0 if "forked" in str(error) else 1)
         os._exit(2)
     until = time.monotonic() + 60

@@ -24,6 +24,7 @@ from uec_retriever.store.release import close_client
 Where = Mapping[str, Any]
 _REFUSALS = (401, 403)
 _opening = threading.RLock()
+_embedding = {"here": False, "before fork": False}  # whether an embedded Chroma was started
 _systems: WeakKeyDictionary[ClientAPI, System] = WeakKeyDictionary()  # of our embedded clients
 _databases: WeakKeyDictionary[System, int | None] = WeakKeyDictionary()  # which file each of these has open
 
@@ -72,6 +73,8 @@ def connect(
 
 def _embedded(path: Path, settings: Settings) -> ClientAPI:
     """A client of the folder's Chroma in this process; of a new one if the database is another by now."""
+    refuse_in_fork()
+    _embedding["here"] = True
     with _opening:  # Chroma hands out what another thread has only begun to start
         system = system_of(path)
         if system is not None and _databases.get(system, _number(path)) != _number(path):
@@ -88,12 +91,26 @@ def _embedded(path: Path, settings: Settings) -> ClientAPI:
 
 
 def _start_anew() -> None:
-    """A forked child holds no lock of its parent's."""
+    """A forked child holds no lock of its parent's, and has nothing of its Chroma's threads."""
     global _opening  # noqa: PLW0603
     _opening = threading.RLock()
+    _embedding["before fork"] = _embedding["here"]
 
 
 after_fork(_start_anew)
+
+
+def refuse_in_fork() -> None:
+    """Refuse an embedded Chroma where the parent has had one: without its threads it hangs, or waits for a connection.
+
+    Raises:
+        StorageError: in a forked child of such a process.
+    """
+    if _embedding["before fork"]:
+        raise StorageError(
+            "this process was forked from one that had an index open, where Chroma hangs: start processes with "
+            "'spawn' or 'forkserver', or open the index after the fork alone"
+        )
 
 
 def check_client(client: object) -> ClientAPI:

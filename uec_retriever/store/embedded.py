@@ -17,9 +17,8 @@ from chromadb.api.models.Collection import Collection
 from chromadb.config import System
 from chromadb.errors import InternalError, NotFoundError
 
-from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError, StorageError
-from uec_retriever.store.connection import close, connect, forget, guard, is_current, system_of
-from uec_retriever.store.forks import after_fork
+from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError
+from uec_retriever.store.connection import close, connect, forget, guard, is_current, refuse_in_fork, system_of
 from uec_retriever.store.graph_files import find_damage, is_sealed, remove, seal, seal_file
 from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
@@ -46,11 +45,6 @@ class _State:
 
 
 _states: WeakKeyDictionary[System, _State] = WeakKeyDictionary()
-_loading = {
-    "ever": False,
-    "forked": False,
-}  # whether a graph was loaded here; in the parent, for a forked child
-after_fork(lambda: _loading.update(forked=_loading["ever"]))  # there Chroma has no threads: it would hang
 
 
 @dataclass(frozen=True)
@@ -168,14 +162,10 @@ class EmbeddedAccess:
 
     def _load(self) -> _Loaded:
         """The collection as it is now; the caller is alone."""
-        if _loading["forked"]:
-            raise StorageError(
-                "this process was forked from one that has an index open, where Chroma hangs: start processes with "
-                "'spawn' or 'forkserver', or open the index after the fork alone"
-            )
+        refuse_in_fork()
         if self._loaded is not None and self._is_known(self._loaded):
             return self._loaded
-        start, _loading["ever"] = time.monotonic(), True
+        start = time.monotonic()
         log = ChromaLog.of(self._database, self._name)
         system, stamp = system_of(self._database), self._stamp(log.graph)
         state = None if system is None else _states.get(system)
