@@ -1,6 +1,5 @@
 """Words as an expert: BM25 with a variance."""
 
-import bm25s
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,6 +36,7 @@ def scored(expert, counts, words):
 
 @pytest.mark.parametrize(("k1", "b"), [(0.9, 0.4), (1.2, 0.75), (1.5, 0.0), (2.0, 1.0)])
 def test_scores_are_those_of_a_bm25_library_as_a_share_of_what_can_be_reached(k1, b):
+    bm25s = pytest.importorskip("bm25s")
     counts, words = corpus(0), [0, 3, 11, 25, VOCABULARY - 1]
     texts = [[f"w{i}" for i in np.repeat(np.arange(VOCABULARY), row)] for row in counts]
     library = bm25s.BM25(method="lucene", k1=k1, b=b)
