@@ -23,11 +23,12 @@ LONGEST_TERM = 64
 """Characters; longer terms are cut, so that equal texts still have equal terms."""
 Span = tuple[str, int, int]
 """A term, and the start and end of its word in the text."""
-_CACHED_TERMS = 1 << 15
+_CACHED_TERMS = 1 << 16
 _CACHED_SPANS = 1 << 13
 _LONGEST_CACHED = 64
 _ASCII_LANGUAGES = frozenset(("english", "porter", "indonesian"))  # their stemmers know no accents
 _JOINTS = str.maketrans("", "", "-_'")
+_PLAIN = re.compile(r"""["'(\[]*([A-Za-z][a-z]*|[A-Z]+)[.,;:!?)\]"']*""")  # most chunks: a short cut, nothing else
 _CHUNK = re.compile(r"\S+")  # what str.split() gives
 T = TypeVar("T")
 
@@ -187,6 +188,11 @@ class _Analysis:
         self.spans = _Cache(lambda chunk: tuple(self._chunk(chunk)), _CACHED_SPANS)
 
     def _chunk(self, chunk: str) -> Iterator[Span]:
+        if plain := _PLAIN.fullmatch(chunk):
+            term = self._term(Kind.WORD, plain[1][: 4 * LONGEST_TERM])
+            if term:
+                yield (term[:LONGEST_TERM], *plain.span(1))
+            return
         text, edits = normalize(chunk)
         for kind, segment, start, end in segments(text):
             term = segment if kind is Kind.BIGRAM else self._term(kind, segment[: 4 * LONGEST_TERM])
@@ -202,7 +208,8 @@ class _Analysis:
             folded = fold(text).replace(",", "")
             joined = folded.translate(_JOINTS)
             return joined if joined.isalnum() else folded
-        text = text.translate(_JOINTS)
+        if not text.isalpha():
+            text = text.translate(_JOINTS)
         folded = fold(text)
         if folded in self._stop_words:
             return ""
