@@ -28,7 +28,9 @@ _CACHED_SPANS = 1 << 13
 _LONGEST_CACHED = 64
 _ASCII_LANGUAGES = frozenset(("english", "porter", "indonesian"))  # their stemmers know no accents
 _JOINTS = str.maketrans("", "", "-_'")
-_PLAIN = re.compile(r"""["'(\[]*([A-Za-z][a-z]*|[A-Z]+)[.,;:!?)\]"']*""")  # most chunks: a short cut, nothing else
+_PLAIN = re.compile(
+    r"""["'(\[]*([A-Za-z][a-z]*|[A-Z]+)[.,;:!?)\]"']*"""
+)  # most chunks: a short cut, nothing else
 _CHUNK = re.compile(r"\S+")  # what str.split() gives
 T = TypeVar("T")
 
@@ -184,38 +186,46 @@ class _Analysis:
         self._language = language
         self._stop_words = stop_words_of(language) if stop_words else frozenset()
         self._thread = threading.local()  # a stemmer must not be used by two threads at once
+        self._words = _Cache(self._word, _CACHED_TERMS)
         self.terms = _Cache(lambda chunk: tuple(term for term, _, _ in self._chunk(chunk)), _CACHED_TERMS)
         self.spans = _Cache(lambda chunk: tuple(self._chunk(chunk)), _CACHED_SPANS)
 
     def _chunk(self, chunk: str) -> Iterator[Span]:
         if plain := _PLAIN.fullmatch(chunk):
-            term = self._term(Kind.WORD, plain[1][: 4 * LONGEST_TERM])
-            if term:
-                yield (term[:LONGEST_TERM], *plain.span(1))
+            if term := self._words[plain[1]]:
+                yield (term, *plain.span(1))
             return
         text, edits = normalize(chunk)
         for kind, segment, start, end in segments(text):
-            term = segment if kind is Kind.BIGRAM else self._term(kind, segment[: 4 * LONGEST_TERM])
+            if kind is Kind.WORD:
+                term = self._words[segment]
+            else:
+                term = segment if kind is Kind.BIGRAM else self._whole(segment)
             if term:
                 yield (term[:LONGEST_TERM], *original_span(edits, start, end))
 
-    def _term(self, kind: Kind, text: str) -> str:
-        """A term, empty for a stop word."""
+    def _casefold(self, text: str) -> str:
+        text = text[: 4 * LONGEST_TERM]  # of the rest nothing can stay
         if self._language == "turkish":
             text = text.replace("I", "ı").replace("İ", "i")
-        text = text.casefold()
-        if kind is Kind.WHOLE:
-            folded = fold(text).replace(",", "")
-            joined = folded.translate(_JOINTS)
-            return joined if joined.isalnum() else folded
+        return text.casefold()
+
+    def _whole(self, text: str) -> str:
+        folded = fold(self._casefold(text)).replace(",", "")
+        joined = folded.translate(_JOINTS)
+        return joined if joined.isalnum() else folded
+
+    def _word(self, text: str) -> str:
+        """The term of a word, empty for a stop word."""
+        text = self._casefold(text)
         if not text.isalpha():
             text = text.translate(_JOINTS)
         folded = fold(text)
         if folded in self._stop_words:
             return ""
         if self._language is None:
-            return folded
-        return fold(self._stem(folded if self._language in _ASCII_LANGUAGES else text))
+            return folded[:LONGEST_TERM]
+        return fold(self._stem(folded if self._language in _ASCII_LANGUAGES else text))[:LONGEST_TERM]
 
     def _stem(self, word: str) -> str:
         if not hasattr(self._thread, "stemmer"):
