@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
@@ -49,7 +50,7 @@ class WordAnalyzer:
     - The article of `l'homme` and the verb of `we're` are dropped; `don't` is dont.
 
     Whole and parts all count, as terms and in a document's length, `len(terms(text))`: the length stays the sum of the
-    term frequencies, and an identifier of n parts counts at most 2 n - 1 terms, 1 + n if it is made in one way.
+    term frequencies, and an identifier of n parts mostly counts 1 + n, and never more than about 2 n.
 
     Safe to share between threads; equal ones share their cache.
 
@@ -158,9 +159,13 @@ def languages() -> tuple[str, ...]:
     return tuple(sorted(Stemmer.algorithms()))
 
 
+@cache
 def _stemmer_release() -> str:
-    """The installed Snowball's major and minor version: a patch changes no stems."""
-    return ".".join(Stemmer.version().split(".")[:2])
+    """Major and minor version of the installed stemmers: a patch changes no stems.
+
+    That of the distribution, since `Stemmer.version()` of PyStemmer 2.2 says 2.0.1.
+    """
+    return ".".join(version("PyStemmer").split(".")[:2])
 
 
 class _Cache(dict[str, T], Generic[T]):
