@@ -71,21 +71,40 @@ def test_parts_of_a_search_are_joined(store, monkeypatch):
     assert [[r.id for r in c.records] for c in one] == [[r.id for r in c.records] for c in other]
 
 
-@pytest.mark.parametrize(("failures", "fails"), [(2, False), (3, True)])
-def test_a_record_that_vanishes_meanwhile_is_no_failure(store, monkeypatch, failures, fails):
+@pytest.mark.parametrize(("failures", "fails"), [(5, False), (100, True)])
+@pytest.mark.parametrize(
+    "sign", ["Error finding id", "Error creating hnsw segment reader: Nothing found on disk"]
+)
+def test_a_graph_that_is_behind_for_a_moment_is_no_failure(store, monkeypatch, sign, failures, fails):
     monkeypatch.setattr(reads, "_VALUES", 1)
+    waited: list[float] = []
+    monkeypatch.setattr(reads.time, "sleep", waited.append)
     real, left = type(store.collection).query, [failures]
 
     def query(self, *args, **keywords):
         if left[0]:
             left[0] -= 1
-            raise InternalError("Error executing plan: Internal error: Error finding id")
+            raise InternalError(f"Error executing plan: Internal error: {sign}")
         return real(self, *args, **keywords)
 
     monkeypatch.setattr(type(store.collection), "query", query)
     if fails:
-        with pytest.raises(StorageError, match="finding id"):
+        with pytest.raises(StorageError, match=sign):
             store.query(vectors(1), 3, {"n": {"$in": [1, 2]}})
+        assert 1 < sum(waited) < 3
     else:
         [found] = store.query(vectors(1), 3, {"n": {"$in": [1, 2]}})
         assert sorted(r.id for r in found.records) == ["id001", "id002"]
+
+
+def test_another_failure_is_told_at_once(store, monkeypatch):
+    calls = []
+
+    def query(self, *args, **keywords):
+        calls.append(args)
+        raise InternalError("the disk is full")
+
+    monkeypatch.setattr(type(store.collection), "query", query)
+    with pytest.raises(StorageError, match="disk"):
+        store.query(vectors(1), 3)
+    assert len(calls) == 1

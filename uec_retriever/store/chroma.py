@@ -17,6 +17,7 @@ from chromadb.errors import NotFoundError
 from uec_retriever.data.records import Record
 from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
+from uec_retriever.store import reads
 from uec_retriever.store.access import Access, access_to, read_manifest
 from uec_retriever.store.connection import Where, connects_to, guard
 from uec_retriever.store.entries import (
@@ -30,10 +31,8 @@ from uec_retriever.store.entries import (
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.reads import QUERIED, get_matching, matching_ids, query_matching, slices
 
 _SEARCH_WIDTH = 200
-_BEHIND = ("Error finding id", "Nothing found on disk")  # what Chroma says if its graph has not got a row yet
 _Call = Callable[[Collection], Any]
 _QUERIES = 64  # in one call to Chroma
 _FOUND = 32_000  # by them together, since Chroma names all that in one statement, which takes 32,766
@@ -177,7 +176,7 @@ class ChromaStore:
         """Ids of all records that match a filter, in the order they were added."""
         condition = chroma_where(where)
         with self._call_chroma("read", where) as collection:
-            return matching_ids(collection, condition)
+            return reads.matching_ids(collection, condition)
 
     def present(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are there, each once."""
@@ -213,21 +212,20 @@ class ChromaStore:
 
     def _parts(self, ids: Sequence[str]) -> Iterator[list[str]]:
         """Distinct ids, as many at a time as Chroma takes."""
-        return slices(list(dict.fromkeys(ids)), self._batch)
+        return reads.slices(list(dict.fromkeys(ids)), self._batch)
 
     def _get(self, ids: list[str], include: list[Any], where: Where | None = None) -> Any:
         condition = chroma_where(where)
-        return self._read("read", where, lambda collection: get_matching(collection, ids, condition, include))
+        return self._read(
+            "read", where, lambda collection: reads.get_matching(collection, ids, condition, include)
+        )
 
-    def _read(self, action: str, where: Where | None, call: _Call, tries: int = 3) -> Any:
-        """What a call gives; made again where graph and rows differ, at the moment that another process writes."""
-        try:
+    def _read(self, action: str, where: Where | None, call: _Call) -> Any:
+        def read() -> Any:
             with self._call_chroma(action, where) as collection:
                 return call(collection)
-        except StorageError as error:
-            if tries == 1 or not any(sign in str(error) for sign in _BEHIND):
-                raise
-        return self._read(action, where, call, tries - 1)
+
+        return reads.read_patiently(read)
 
     def put(
         self,
@@ -294,7 +292,7 @@ class ChromaStore:
         together = max(1, min(_QUERIES, _FOUND // limit))
         for start in range(0, len(vectors), together):
             part = np.asarray(vectors[start : start + together], np.float32)
-            search = functools.partial(query_matching, vectors=part, limit=limit, condition=condition)
+            search = functools.partial(reads.query_matching, vectors=part, limit=limit, condition=condition)
             result = self._read("query", where, search)
-            found += map(to_candidates, *(result[column] for column in QUERIED))
+            found += map(to_candidates, *(result[column] for column in reads.QUERIED))
         return found

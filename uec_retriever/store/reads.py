@@ -1,4 +1,4 @@
-"""Reads of a Chroma collection under a filter of any size.
+"""Reads of a Chroma collection under a filter of any size, and while others write to it.
 
 Chroma puts a filter into one SQL statement, and SQLite refuses more than 32,766 values in one, and more than 1,000
 conditions. A larger filter is asked in parts, whose ids are joined as the filter says.
@@ -6,12 +6,14 @@ conditions. A larger filter is asked in parts, whose ids are joined as the filte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from chromadb.api.models.Collection import Collection
 
+from uec_retriever.errors import StorageError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.filters import JOINS, Condition
 
@@ -20,6 +22,28 @@ _CLAUSES = 250  # beyond, the time grows faster than their number
 _DEPTH = 30
 QUERIED = ("ids", "documents", "metadatas", "distances")  # columns of a query
 _IDS = 5_000
+_BEHIND = ("Error finding id", "Nothing found on disk")  # what Chroma says if its graph has not got a row yet
+_WAITS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds, until it has
+T = TypeVar("T")
+
+
+def read_patiently(read: Callable[[], T]) -> T:
+    """What a read gives; made again for two seconds where Chroma's graph is behind its rows, as while others write.
+
+    Args:
+        read: calls Chroma; its errors are ours already.
+
+    Raises:
+        StorageError: what the read raised: at once if it is about something else.
+    """
+    for wait in _WAITS:
+        try:
+            return read()
+        except StorageError as error:
+            if not any(sign in str(error) for sign in _BEHIND):
+                raise
+        time.sleep(wait)
+    return read()
 
 
 def matching_ids(collection: Collection, condition: Condition | None) -> list[str]:
