@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import pickle
 import signal
 import threading
@@ -113,9 +114,7 @@ class RayPool:
                     compute=ray.data.ActorPoolStrategy(size=self._workers, max_tasks_in_flight_per_actor=1),
                     num_cpus=self._cpus,
                     num_gpus=self._gpus,
-                    max_restarts=-1,
-                    max_task_retries=-1,
-                )
+                )  # Ray Data starts actors that died again, and repeats their tasks, without end
                 batches = dataset.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow")
             return _Run(feed, iter(batches))
 
@@ -282,6 +281,9 @@ def _connect() -> None:
     if ray.is_initialized():
         return
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(include_dashboard=False, log_to_driver=False)
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    for handler in logging.getLogger("ray.data").handlers:  # its log files tell everything
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
     if callable(before) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray has put its own there
