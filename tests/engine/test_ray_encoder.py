@@ -42,7 +42,8 @@ def small_chunks(monkeypatch):
 
 def stored(engine):
     """All that Chroma holds, by id."""
-    found = engine.store._collection.get(include=["embeddings", "metadatas", "documents"])
+    collection = engine.store.client.get_collection("uec", embedding_function=None)
+    found = collection.get(include=["embeddings", "metadatas", "documents"])
     rows = zip(found["documents"], found["metadatas"], found["embeddings"], strict=True)
     return dict(zip(found["ids"], rows, strict=True))
 
