@@ -56,6 +56,7 @@ TOP = "cli"  # may use everything, and nothing uses it
 ONLY_IN = {
     "sentence_transformers": ("experts", "training"),
     "chromadb": ("store",),
+    "Stemmer": ("data",),
     "transformers": ("experts", "training", "utility_labeler", "cli"),  # the last to silence its logs
     "langchain_core": (),
     "langchain": (),
