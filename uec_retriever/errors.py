@@ -48,6 +48,10 @@ class JudgeError(UECError):
     """A language model server that refused, or answered with something else than log-probabilities."""
 
 
+class WorkerError(UECError):
+    """Ray itself failed, or a worker in a way that cannot be told otherwise."""
+
+
 class UnsupportedModelError(UECError):
     """An embedding model whose last linear layer cannot be linearised; names the module in the way."""
 

@@ -15,13 +15,13 @@ import sys, time
 from uec_retriever.cli import main
 from uec_retriever.engine import add
 
-real = add._add_chunk
+real = add._store
 def slow(*arguments):
     report = real(*arguments)
     print("chunk", flush=True)
     time.sleep(60)
     return report
-add._add_chunk = slow
+add._store = slow
 main()
 """
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from devtools.numbered import WORDS as WORDS
@@ -64,6 +65,23 @@ def contents(engine: Engine) -> dict[str, Record]:
     records = engine.get()
     assert len({r.id for r in records}) == len(records) == engine.count()
     return {r.id: r for r in records}
+
+
+def equal(one: Engine, other: Engine) -> None:
+    """Two indexes hold the same texts, metadata and coded variances, and means within the last bits."""
+    left, right = (
+        engine.store.client.get_collection("uec", embedding_function=None).get(
+            include=["embeddings", "metadatas", "documents"]
+        )
+        for engine in (one, other)
+    )
+    orders = [np.argsort(found["ids"]) for found in (left, right)]
+    for name in ("ids", "documents", "metadatas"):
+        listed = [[found[name][i] for i in order] for found, order in zip((left, right), orders, strict=True)]
+        assert listed[0] == listed[1]
+    np.testing.assert_allclose(
+        left["embeddings"][orders[0]], right["embeddings"][orders[1]], rtol=0, atol=1e-6
+    )
 
 
 def answers(engine: Engine, queries: list[str], k: int = 10) -> list[list[tuple[str, float, float]]]:

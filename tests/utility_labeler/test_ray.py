@@ -2,28 +2,19 @@
 
 import os
 import signal
-import sys
-import warnings
 
-import psutil
 import pytest
 
+from tests.local_ray import OF_RAY, local_ray, workers
 from tests.utility_labeler.labelling_fakes import GatedSpec, pairs
+from uec_retriever.errors import InvalidInputError, ModelMismatchError
+from uec_retriever.utility_labeler.judge_spec import JudgeSpec
+from uec_retriever.utility_labeler.labels import read_labels
+from uec_retriever.utility_labeler.prompts import default_prompts
+from uec_retriever.utility_labeler.run import label_utilities
+from uec_retriever.utility_labeler.utility import LabelOptions
 
-ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "uec-retriever[ray]"')
-
-from uec_retriever.errors import InvalidInputError, ModelMismatchError  # noqa: E402
-from uec_retriever.utility_labeler.judge_spec import JudgeSpec  # noqa: E402
-from uec_retriever.utility_labeler.labels import read_labels  # noqa: E402
-from uec_retriever.utility_labeler.prompts import default_prompts  # noqa: E402
-from uec_retriever.utility_labeler.run import label_utilities  # noqa: E402
-from uec_retriever.utility_labeler.utility import LabelOptions  # noqa: E402
-
-# Ray's own processes, sockets and log files are not ours to close
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = OF_RAY
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +26,8 @@ def gate(tmp_path_factory):
 def engine(llama, gate):
     from uec_retriever.utility_labeler.ray_engine import RayEngine
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ray.init(
-            num_cpus=3,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=100 * 2**20,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}},
-        )
-    yield RayEngine(GatedSpec(str(llama), None, {"device": "cpu"}, str(gate)), workers=2)
-    ray.shutdown()
-
-
-def workers():
-    """Processes of the actors of this session."""
-    mine = psutil.Process().children(recursive=True)
-    found = []
-    for process in mine:
-        try:
-            if "MapWorker" in "".join(process.cmdline()):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
+    with local_ray():
+        yield RayEngine(GatedSpec(str(llama), None, {"device": "cpu"}, str(gate)), workers=2)
 
 
 def test_labels_equal_local_ones_and_a_killed_worker_is_survived(engine, gate, judge, tmp_path):

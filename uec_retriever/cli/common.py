@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import (
@@ -59,6 +59,9 @@ COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
 DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e.g. cpu or cuda.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 BATCH = Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")]
+ENGINE = Annotated[Literal["local", "ray"], typer.Option(help="Work here, or as a Ray Data job.")]
+WORKERS = Annotated[int, typer.Option(min=1, help="Ray actors.")]
+GPUS = Annotated[float, typer.Option(min=0, help="GPUs of each Ray actor, which sees no other.")]
 TRUST = Annotated[bool, typer.Option(help="Run code that comes with a model.")]
 MOVED = Annotated[
     list[str] | None,

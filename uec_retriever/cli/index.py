@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,12 +12,15 @@ from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
     DEVICE,
+    ENGINE,
     EXPERT_HELP,
+    GPUS,
     HEADER,
     INDEX,
     JSON,
     SERVER,
     TRUST,
+    WORKERS,
     bar,
     load_experts,
     locate,
@@ -43,6 +46,9 @@ from uec_retriever.cli.recipe import (
     sample_documents,
     sample_texts,
 )
+
+if TYPE_CHECKING:
+    from uec_retriever.engine.add import Execute
 
 
 def index(
@@ -72,6 +78,9 @@ def index(
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
+    engine: ENGINE = "local",
+    workers: WORKERS = 2,
+    gpus: GPUS = 0,
     trust_remote_code: TRUST = False,
     json: JSON = False,
 ) -> None:
@@ -86,6 +95,7 @@ def index(
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
+    execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.data.corpus import Columns, Corpus
 
     documents = Corpus(corpus, Columns(text_column, title_column, id_column), format and f".{format.value}")
@@ -95,7 +105,7 @@ def index(
             max_pairs,
             lambda read: spinner.update(f"Reading the corpus: {read} documents") if spinner else None,
         )
-    engine = open_or_create(
+    opened = open_or_create(
         locate(index, server, header, collection),
         load_experts(expert or [], device, trust_remote_code),
         make_recipe(pairs, posterior, structure, layout, temperature),
@@ -105,10 +115,14 @@ def index(
         batch_size=batch_size,
     )
     with bar("Indexing", total) as progress:
-        report = engine.add_records(
-            (d.record for d in documents), update=update, batch_size=batch_size, progress=progress
+        report = opened.add_records(
+            (d.record for d in documents),
+            update=update,
+            batch_size=batch_size,
+            progress=progress,
+            execute=execute,
         )
-    report_added(engine, report, documents, json)
+    report_added(opened, report, documents, json)
 
 
 def reindex(
@@ -129,6 +143,9 @@ def reindex(
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
+    engine: ENGINE = "local",
+    workers: WORKERS = 2,
+    gpus: GPUS = 0,
     trust_remote_code: TRUST = False,
     json: JSON = False,
 ) -> None:
@@ -138,6 +155,7 @@ def reindex(
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
+    execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.location import Location
 
@@ -158,5 +176,15 @@ def reindex(
         batch_size=batch_size,
     )
     with bar("Indexing", old.count()) as progress:
-        report = old.copy_to(new, batch_size=batch_size, progress=progress)
+        report = old.copy_to(new, batch_size=batch_size, progress=progress, execute=execute)
     report_added(new, report, None, json)
+
+
+def _choose_execute(context: typer.Context, engine: str, workers: int, gpus: float) -> Execute | None:
+    """Where texts are encoded; None for here."""
+    if engine == "local":
+        refuse_unused(context, "--engine local", "workers", "gpus")
+        return None
+    from uec_retriever.engine.ray_encoder import RayEncoder
+
+    return RayEncoder(workers=workers, gpus=gpus)

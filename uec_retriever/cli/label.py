@@ -9,8 +9,11 @@ from typing import Annotated, Literal
 import typer
 
 from uec_retriever.cli.common import (
+    ENGINE,
+    GPUS,
     JSON,
     TRUST,
+    WORKERS,
     WrongUsageError,
     bar,
     output,
@@ -122,10 +125,9 @@ def label(
     ] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Pairs between two flushes to the disk.")] = 64,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a batch.")] = 2048,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Label here, or as a Ray Data job.")
-    ] = "local",
-    workers: Annotated[int, typer.Option(min=1, help="Ray actors.")] = 2,
+    engine: ENGINE = "local",
+    workers: WORKERS = 2,
+    gpus: GPUS = 0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     trust_remote_code: TRUST = False,
     json: JSON = False,
@@ -169,7 +171,7 @@ def label(
     if engine == "ray":
         from uec_retriever.utility_labeler.ray_engine import RayEngine
 
-        execute = RayEngine(spec, workers=workers)
+        execute = RayEngine(spec, workers=workers, gpus=gpus)
     with bar("Labelling", len(pairs)) as progress:
         report = label_utilities(
             judge,
@@ -204,7 +206,7 @@ def _check_pairings(context: typer.Context) -> None:
     if given["generate"] is None:
         refuse_unused(context, "no --generate", "min_gain")
     if given["engine"] == "local":
-        refuse_unused(context, "--engine local", "workers")
+        refuse_unused(context, "--engine local", "workers", "gpus")
 
 
 @app.command("inspect")

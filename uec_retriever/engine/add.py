@@ -1,8 +1,11 @@
-"""Adding records to an index: only what is missing is encoded, and every chunk is stored whole."""
+"""Adding records to an index: only what is missing is encoded, and every chunk is stored whole, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from uec_retriever.data.records import Record, same_content, unique
@@ -11,9 +14,14 @@ from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncate
 from uec_retriever.engine.results import AddReport
 from uec_retriever.errors import IdConflictError, NumericalError
 from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.entries import with_predecessor
 
 CHUNK = 256
 Progress = Callable[[float], None]
+Texts = Sequence[str]
+Execute = Callable[[Ensemble, Iterable[Texts], int, Progress], Generator[EncodedTexts | None, None, None]]
+"""Encodes chunks of texts as documents: experts, chunks, texts in one forward pass, progress -> what each chunk is, in
+order; None for a chunk without texts. It may read chunks ahead."""
 
 
 def add_records(
@@ -24,6 +32,7 @@ def add_records(
     update: bool,
     batch_size: int,
     progress: Progress | None,
+    execute: Execute | None = None,
 ) -> AddReport:
     """Add a stream of checked records, a chunk at a time.
 
@@ -34,26 +43,65 @@ def add_records(
         update: replace records whose id is there with other content, instead of refusing.
         batch_size: texts in one forward pass.
         progress: called with the number of texts done since; a text under one of K experts counts 1 / K.
+        execute: encodes chunks elsewhere; here if None.
 
     Raises:
         IdConflictError: if an id is there with another text or metadata and not `update`.
         NumericalError: naming the record whose embedding is NaN or infinite.
     """
-    report, stream = AddReport(), iter(records)
-    for chunk in iter(lambda: list(islice(stream, CHUNK)), []):
-        report += _add_chunk(ensemble, store, unique(chunk), update, batch_size, progress or _ignore)
+    report, stream, tell = AddReport(), iter(records), progress or _ignore
+    waiting: deque[_Change] = deque()  # for their encodings
+
+    def texts() -> Iterator[Texts]:
+        nonlocal report
+        for chunk in iter(lambda: list(islice(stream, CHUNK)), []):
+            change = _compare(store, unique(chunk), waiting, update)
+            report += AddReport(unchanged=change.unchanged)
+            tell(change.unchanged + len(change.retold))
+            if change.fresh or change.retold:
+                waiting.append(change)
+                yield [r.embedding_text for r in change.fresh]
+
+    with contextlib.closing((execute or _here)(ensemble, texts(), batch_size, tell)) as encodings:
+        try:
+            for encoded in encodings:
+                report += _store(ensemble, store, waiting[0], encoded)
+                waiting.popleft()
+        except NumericalError as error:
+            if error.position is None:
+                raise
+            identifier = waiting[0].fresh[error.position].id
+            raise NumericalError(f"record {identifier!r}: {error}", error.position) from error
     return report
 
 
-def _add_chunk(
-    ensemble: Ensemble,
-    store: ChromaStore,
-    chunk: Sequence[Record],
-    update: bool,
-    batch_size: int,
-    progress: Progress,
-) -> AddReport:
+@dataclass(frozen=True)
+class _Change:
+    """What a chunk of records changes.
+
+    Attributes:
+        there: records of the same ids that are in the index when this is stored, by id.
+        fresh: records to encode.
+        retold: records of which only the metadata are new.
+        unchanged: how many others there are.
+    """
+
+    there: Mapping[str, Record]
+    fresh: Sequence[Record]
+    retold: Sequence[Record]
+    unchanged: int
+
+    def leaves(self) -> Iterator[tuple[str, Record]]:
+        """What it stores, by id."""
+        yield from ((r.id, r) for r in self.fresh)
+        yield from ((r.id, with_predecessor(r, self.there[r.id])) for r in self.retold)
+
+
+def _compare(store: ChromaStore, chunk: Sequence[Record], before: Iterable[_Change], update: bool) -> _Change:
+    """What is new in a chunk, once the changes `before` it are stored."""
     there = {r.id: r for r in store.get([r.id for r in chunk])}
+    coming = {identifier: record for change in before for identifier, record in change.leaves()}
+    there |= {r.id: coming[r.id] for r in chunk if r.id in coming}
     changed = [r for r in chunk if r.id in there and not same_content(there[r.id], r)]
     if changed and not update:
         raise IdConflictError(
@@ -61,32 +109,45 @@ def _add_chunk(
             "replace them with update=True (--update on the command line), or use other ids"
         )
     fresh = [r for r in chunk if r.id not in there or _reads(there[r.id]) != _reads(r)]
-    progress(len(chunk) - len(fresh))
-    encoded: EncodedTexts | None = None
-    if fresh:
-        experts = len(ensemble.experts)
-        try:
-            encoded = ensemble.encode_documents(
-                [r.embedding_text for r in fresh],
-                batch_size=batch_size,
-                progress=lambda n: progress(n / experts),
-            )
-        except NumericalError as error:
-            if error.position is None:
-                raise
-            raise NumericalError(f"record {fresh[error.position].id!r}: {error}", error.position) from error
-        strings = ensemble.codec.to_strings(ensemble.codec.code(encoded.gaussian))
-        store.put(fresh, encoded.gaussian.mean, strings, replaced=there)
     retold = [r for r in changed if _reads(there[r.id]) == _reads(r)]
-    if retold:
-        store.replace_metadata(retold, replaced=there)
+    return _Change(there, fresh, retold, len(chunk) - len(fresh) - len(retold))
+
+
+def _store(
+    ensemble: Ensemble, store: ChromaStore, change: _Change, encoded: EncodedTexts | None
+) -> AddReport:
+    truncated: dict[str, int] = {}
+    rows: list[int] = []
+    if encoded is not None:
+        strings = ensemble.codec.to_strings(ensemble.codec.code(encoded.gaussian))
+        store.put(change.fresh, encoded.gaussian.mean, strings, replaced=change.there)
+        truncated, rows = count_truncated(ensemble.labels, encoded), truncated_rows(encoded)
+    if change.retold:
+        store.replace_metadata(change.retold, replaced=change.there)
+    added = sum(r.id not in change.there for r in change.fresh)
     return AddReport(
-        added=len(chunk) - len(there),
-        updated=len(changed),
-        unchanged=len(there) - len(changed),
-        truncated=count_truncated(ensemble.labels, encoded) if encoded else {},
-        truncated_ids=tuple(fresh[i].id for i in truncated_rows(encoded)[:SHOWN]) if encoded else (),
+        added=added,
+        updated=len(change.fresh) - added + len(change.retold),
+        truncated=truncated,
+        truncated_ids=tuple(change.fresh[i].id for i in rows[:SHOWN]),
     )
+
+
+def _here(
+    ensemble: Ensemble, chunks: Iterable[Texts], batch_size: int, progress: Progress
+) -> Generator[EncodedTexts | None, None, None]:
+    experts = len(ensemble.experts)
+    for texts in chunks:
+        yield encode(ensemble, texts, batch_size, lambda n: progress(n / experts))
+
+
+def encode(
+    ensemble: Ensemble, texts: Texts, batch_size: int, progress: Callable[[int], None] | None = None
+) -> EncodedTexts | None:
+    """A chunk of documents, encoded; None for one without texts."""
+    if not texts:
+        return None
+    return ensemble.encode_documents(texts, batch_size=batch_size, progress=progress)
 
 
 def _reads(record: Record) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import make_records
-from uec_retriever.engine.add import Progress
+from uec_retriever.engine.add import Execute, Progress
 from uec_retriever.engine.agreement import check_agreement, check_same_experts
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import pickled, reopen
@@ -175,6 +175,7 @@ class Engine(Closes, Writer):
         device: str | None = None,
         batch_size: int = 32,
         progress: Progress | None = None,
+        execute: Execute | None = None,
     ) -> Engine:
         """Make an index of texts, or add them to the one that is there.
 
@@ -191,6 +192,7 @@ class Engine(Closes, Writer):
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
             progress: called with texts done; twice the pairs per expert to fit, then each text once.
+            execute: encodes the texts elsewhere, as for `add`; pairs are encoded here.
 
         Returns:
             The index; `engine.manifest.notes` says what is poor about its calibration.
@@ -212,7 +214,9 @@ class Engine(Closes, Writer):
             progress=progress,
         )
         try:
-            engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
+            engine.add_records(
+                records, update=update, batch_size=batch_size, progress=progress, execute=execute
+            )
         except BaseException:
             if engine._folder.location.url is None:
                 engine.close()

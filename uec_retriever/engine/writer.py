@@ -12,7 +12,7 @@ from typing import Any
 from uec_retriever.confidence.fit import ConfidenceReport
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record, check_ids, make_records
-from uec_retriever.engine.add import Progress, add_records
+from uec_retriever.engine.add import Execute, Progress, add_records
 from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
@@ -98,6 +98,7 @@ class Writer(Searcher):
         update: bool = False,
         batch_size: int = 32,
         progress: Progress | None = None,
+        execute: Execute | None = None,
     ) -> AddReport:
         """Add texts. Adding what is there changes nothing, so an interrupted call is just repeated.
 
@@ -109,16 +110,22 @@ class Writer(Searcher):
             batch_size: texts in one forward pass.
             progress: called with the number of texts done since; a text under one of K experts
                 counts 1 / K.
+            execute: encodes elsewhere, e.g. `ray_encoder.RayEncoder(...)`; here if None.
 
         Raises:
             InvalidInputError: for a bad text, id or metadata; nothing is stored then.
             IdConflictError: if an id is there with another text or metadata and not `update`.
             NumericalError: if a model yields NaN or infinite vectors.
+            ModelMismatchError: if a worker of `execute` loads another model than the index's.
             IndexBusyError: if another process writes.
             StorageError: if the disk is full or the folder cannot be written.
         """
         return self.add_records(
-            make_records(texts, ids, metadatas), update=update, batch_size=batch_size, progress=progress
+            make_records(texts, ids, metadatas),
+            update=update,
+            batch_size=batch_size,
+            progress=progress,
+            execute=execute,
         )
 
     def add_records(
@@ -128,6 +135,7 @@ class Writer(Searcher):
         update: bool = False,
         batch_size: int = 32,
         progress: Progress | None = None,
+        execute: Execute | None = None,
     ) -> AddReport:
         """Add a stream of checked records, of any length, in constant memory.
 
@@ -137,16 +145,24 @@ class Writer(Searcher):
             batch_size: texts in one forward pass.
             progress: called with the number of texts done since; a text under one of K experts
                 counts 1 / K.
+            execute: encodes elsewhere, e.g. `ray_encoder.RayEncoder(...)`; here if None.
 
         Raises:
             IdConflictError: if an id is there with another text or metadata and not `update`.
             NumericalError: if a model yields NaN or infinite vectors.
+            ModelMismatchError: if a worker of `execute` loads another model than the index's.
             IndexBusyError: if another process writes.
             StorageError: if the disk is full or the folder cannot be written.
         """
         with self._writing() as ensemble:
             report = add_records(
-                ensemble, self.store, records, update=update, batch_size=batch_size, progress=progress
+                ensemble,
+                self.store,
+                records,
+                update=update,
+                batch_size=batch_size,
+                progress=progress,
+                execute=execute,
             )
             self.store.compact()
         return report
@@ -156,7 +172,7 @@ class Writer(Searcher):
 
         Args:
             texts: non-empty strings.
-            **options: `ids`, `metadatas`, `update`, `batch_size` and `progress` of `add`.
+            **options: `ids`, `metadatas`, `update`, `batch_size`, `progress` and `execute` of `add`.
         """
         return await asyncio.to_thread(functools.partial(self.add, texts, **options))
 
@@ -237,7 +253,14 @@ class Writer(Searcher):
             self._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
         return report
 
-    def copy_to(self, target: Writer, *, batch_size: int = 32, progress: Progress | None = None) -> AddReport:
+    def copy_to(
+        self,
+        target: Writer,
+        *,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+        execute: Execute | None = None,
+    ) -> AddReport:
         """Embed all texts of this index anew into another one: what `uec reindex` does.
 
         Repeating it after an interruption goes on where it stopped.
@@ -246,6 +269,9 @@ class Writer(Searcher):
             target: an index made with other experts, posteriors or layout.
             batch_size: texts in one forward pass.
             progress: called with the number of texts done.
+            execute: encodes elsewhere, as for `add`.
         """
         records = (record for page in self.pages() for record in page)
-        return target.add_records(records, update=True, batch_size=batch_size, progress=progress)
+        return target.add_records(
+            records, update=True, batch_size=batch_size, progress=progress, execute=execute
+        )

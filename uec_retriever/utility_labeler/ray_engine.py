@@ -7,9 +7,10 @@ Ray; a chunk of a worker that died is labelled again by another.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
 
-from uec_retriever.errors import InvalidInputError, MissingExtraError, ModelMismatchError
+from uec_retriever.errors import ModelMismatchError
+from uec_retriever.ray_pool import RayPool
 from uec_retriever.utility_labeler.judge_spec import JudgeSpec
 from uec_retriever.utility_labeler.labeler import Labeler
 from uec_retriever.utility_labeler.labels import Label
@@ -17,63 +18,38 @@ from uec_retriever.utility_labeler.prompts import Prompt
 from uec_retriever.utility_labeler.questions import Pair
 from uec_retriever.utility_labeler.utility import LabelOptions
 
-try:
-    import ray
-    import ray.data
-except ImportError as error:
-    raise MissingExtraError('--engine ray needs Ray: pip install "uec-retriever[ray]"') from error
-
 
 class RayEngine:
-    """Labels chunks on Ray actors; pass it to `label_utilities(execute=...)`.
+    """Labels chunks on Ray actors; pass it to `label_utilities(execute=...)`. For indexing: `engine.ray_encoder`.
 
     Args:
         spec: how each worker loads the judge. Its paths must exist on every machine.
         workers: actors, at least 1.
-        cpus: of each actor, for Ray's scheduler.
-        gpus: of each actor.
+        cpus: of each actor, for Ray's scheduler, above 0.
+        gpus: of each actor, at least 0; without any it sees none.
 
     Raises:
-        InvalidInputError: for no workers.
+        InvalidInputError: for a number out of range.
     """
 
     def __init__(self, spec: JudgeSpec, *, workers: int = 2, cpus: float = 1, gpus: float = 0) -> None:
-        if workers < 1:
-            raise InvalidInputError(f"workers is {workers}: at least 1")
         self._spec = spec
-        self._workers = workers
-        self._cpus = cpus
-        self._gpus = gpus
+        self._pool = RayPool(workers=workers, cpus=cpus, gpus=gpus)
 
     def __call__(self, labeler: Labeler, chunks: Sequence[Sequence[Pair]]) -> Iterator[list[Label]]:
-        """Labels of each chunk, as they are done, in any order.
+        """Labels of each chunk, in order.
 
         Raises:
             ModelMismatchError: if a worker loads another model than the one that the run began with.
+            WorkerError: if Ray itself fails.
         """
-        if not chunks:
-            return
-        if not ray.is_initialized():  # a cluster's address is taken from RAY_ADDRESS
-            ray.init(include_dashboard=False, log_to_driver=False)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        dataset = ray.data.from_items(
-            [{"chunk": list(chunk)} for chunk in chunks], override_num_blocks=len(chunks)
-        ).map(
-            _Worker,  # type: ignore[arg-type]  # Ray takes classes too
-            fn_constructor_args=(self._spec, labeler.prompts, labeler.options, labeler.run),
-            compute=ray.data.ActorPoolStrategy(size=self._workers, max_tasks_in_flight_per_actor=1),
-            num_cpus=self._cpus,
-            num_gpus=self._gpus,
-            max_restarts=-1,
-            max_task_retries=-1,
-        )
-        for row in dataset.iter_rows():
-            yield [Label.from_json(line) for line in row["labels"]]
+        make = partial(_Worker, self._spec, labeler.prompts, labeler.options, labeler.run)
+        for lines in self._pool.map(make, chunks):
+            yield [Label.from_json(line) for line in lines]
 
 
 class _Worker:
-    """One actor: a judge and its labeler."""
+    """A judge and its labeler on one actor."""
 
     def __init__(self, spec: JudgeSpec, prompts: Sequence[Prompt], options: LabelOptions, run: str) -> None:
         self._labeler = Labeler(spec.load(), prompts, options)
@@ -83,5 +59,5 @@ class _Worker:
                 "machine the same files"
             )
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"labels": [label.to_json() for label in self._labeler.label(row["chunk"])]}
+    def __call__(self, chunk: Sequence[Pair]) -> list[str]:
+        return [label.to_json() for label in self._labeler.label(chunk)]
