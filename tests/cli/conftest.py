@@ -69,21 +69,24 @@ def corpus(tmp_path):
     return lambda number, name="corpus.jsonl", **options: write_corpus(tmp_path / name, number, **options)
 
 
-@pytest.fixture(scope="session")
-def made_index(models, tmp_path_factory):
-    """What `index` is copied from: nobody may change it."""
-    folder = tmp_path_factory.mktemp("cli-index")
-    arguments = (
-        "index", "--index", folder / "idx", "--corpus", write_corpus(folder / "corpus.jsonl", 60),
-        "--expert", f"one={models['bert']}", "--expert", f"two={models['qwen']}",
-    )  # fmt: skip
+def make_index(folder, *arguments):
+    """Have the program make an index of 60 documents, for several tests; the corpus lies beside it."""
+    corpus = write_corpus(folder / "corpus.jsonl", 60)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["uec", *map(str, arguments)])
+        given = ("uec", "index", "--index", folder / "idx", "--corpus", corpus, *arguments)
+        patch.setattr(sys, "argv", [*map(str, given)])
         try:
             main()
         except SystemExit as stop:
             assert not stop.code
     return folder / "idx"
+
+
+@pytest.fixture(scope="session")
+def made_index(models, tmp_path_factory):
+    """What `index` is copied from: nobody may change it."""
+    experts = ("--expert", f"one={models['bert']}", "--expert", f"two={models['qwen']}")
+    return make_index(tmp_path_factory.mktemp("cli-index"), *experts)
 
 
 @pytest.fixture
