@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 
 from uec_retriever.errors import InvalidInputError, show
+
+ABOVE_0, BELOW_1, FINITE = (
+    math.nextafter(0, 1),
+    math.nextafter(1, 0),
+    sys.float_info.max,
+)  # ends of open ranges
 
 
 def check_whole(name: str, value: object, least: int) -> int:

@@ -18,11 +18,20 @@ from chromadb.config import System
 from chromadb.errors import InternalError, NotFoundError
 
 from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError
-from uec_retriever.store.connection import close, connect, forget, guard, is_current, refuse_in_fork, system_of
+from uec_retriever.store.connection import (
+    close,
+    connect,
+    forget,
+    guard,
+    is_current,
+    refuse_in_fork,
+    system_of,
+)
 from uec_retriever.store.graph_files import find_damage, is_sealed, remove, seal, seal_file
 from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
 from uec_retriever.store.release import release_when_dropped
+from uec_retriever.store.serving import refuse_beside_server
 
 _BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
 _OFTEN = 1000  # changes between two looks at how much of the log is in vain
@@ -75,6 +84,7 @@ class EmbeddedAccess:
         NotAnIndexError: if there is no such collection.
         CorruptFileError: if the graph is damaged, and the log of an older version does not hold all of it.
         IndexBusyError: if another process loads or saves for minutes.
+        StorageError: if `chroma run` serves the database.
     """
 
     def __init__(self, database: Path, name: str, client: ClientAPI) -> None:
@@ -85,6 +95,7 @@ class EmbeddedAccess:
         self._release: weakref.finalize[..., object] | None = None
         self._looked = 0
         self._loads = 0
+        refuse_beside_server(database)
         self._current()
 
     @property

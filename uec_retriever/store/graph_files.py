@@ -10,11 +10,13 @@ import shutil
 import struct
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import StorageError
+from uec_retriever.store.log import DATABASE_FILE, copy_rows
 
 _HEADER = struct.Struct("<i6QiI3QdQ")  # hnswlib's, with Chroma's version number before it
 _FILES = ("header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
@@ -29,13 +31,18 @@ def seal_file(database: Path, graph: str) -> Path:
 def seal(database: Path, graph: str, last: int) -> None:
     """Record that the files are whole, and that the collection has changed; call it when nobody saves.
 
+    They are on the disk before the seal is, which a power cut then finds whole, too.
+
     Args:
         database: folder of the database.
         graph: id of the graph.
         last: number of the last change in Chroma's log.
     """
-    told = {"files": _state(database / graph), "last": last}
-    write_atomically(seal_file(database, graph), json.dumps(told).encode())
+    before, files = _read(database, graph).get("files", {}), _state(database / graph)
+    for name in files:
+        if files[name] != before.get(name):
+            _flush(database / graph / name)
+    write_atomically(seal_file(database, graph), json.dumps({"files": files, "last": last}).encode())
 
 
 def is_sealed(database: Path, graph: str, last: int | None = None) -> bool:
@@ -46,11 +53,23 @@ def is_sealed(database: Path, graph: str, last: int | None = None) -> bool:
         graph: id of the graph.
         last: number of the last change in Chroma's log; whatever it was then if None.
     """
+    told = _read(database, graph)
+    return bool(told.get("files") == _state(database / graph) and last in (None, told.get("last")))
+
+
+def _read(database: Path, graph: str) -> dict[str, Any]:
+    """A seal; empty if there is none, or something else."""
     try:
         told = json.loads(seal_file(database, graph).read_bytes())
-        return bool(told["files"] == _state(database / graph) and last in (None, told["last"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) and isinstance(told.get("files"), dict) else {}
+
+
+def _flush(file: Path) -> None:
+    """Have what is written to a file on the disk."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def remove(database: Path, graph: str) -> None:
@@ -70,6 +89,8 @@ def remove(database: Path, graph: str) -> None:
 def copy_database(database: Path, target: Path) -> None:
     """A copy of a database that cannot be written, to search in: Chroma writes even then. The graphs are linked.
 
+    Others may write to it meanwhile: a seal that is copied before the rows tells of a graph that is older than they are.
+
     Args:
         database: folder of the database.
         target: an empty folder.
@@ -81,8 +102,9 @@ def copy_database(database: Path, target: Path) -> None:
         for entry in database.iterdir():
             if entry.is_dir():
                 shutil.copytree(entry, target / entry.name, copy_function=os.symlink)
-            elif not entry.name.endswith(".lock"):
+            elif not entry.name.endswith(".lock") and not entry.name.startswith(DATABASE_FILE):
                 shutil.copyfile(entry, target / entry.name)
+        copy_rows(database, target)
     except OSError as error:
         raise StorageError(f"cannot copy {database} to {target} to search in it: {error.strerror}") from error
 

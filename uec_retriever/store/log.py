@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -154,6 +155,28 @@ class ChromaLog:
                 "AND seq_id < (SELECT max(seq_id) FROM embeddings_queue WHERE topic = ?)",
                 (self._topic, *seen_by, self._topic),
             )
+
+
+def copy_rows(database: Path, target: Path) -> None:
+    """Copy the sqlite file as it is at one moment, whoever writes to it.
+
+    Args:
+        database: folder that cannot be written.
+        target: folder of the copy, which has none yet.
+    """
+    source = database / DATABASE_FILE
+    try:
+        with (
+            contextlib.closing(
+                sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", timeout=60, uri=True)
+            ) as rows,
+            contextlib.closing(sqlite3.connect(target / DATABASE_FILE)) as copied,
+        ):
+            rows.backup(copied)
+    except sqlite3.Error:  # a kill left a change half done: it can be rolled back in the copy alone
+        for name in (DATABASE_FILE, f"{DATABASE_FILE}-journal"):
+            if (database / name).exists():
+                shutil.copyfile(database / name, target / name)
 
 
 @contextlib.contextmanager

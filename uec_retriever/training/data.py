@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.corpus import Corpus, Document, read_queries
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.qrels import read_split
@@ -122,9 +123,7 @@ def select_candidates(
         limit: at least 1.
         similarities: passage id -> similarity to the question as the base model sees it.
     """
-    if limit < 1:
-        raise InvalidInputError(f"the limit of candidates is {limit}: give at least 1")
-    if len(question.candidates) <= limit:
+    if len(question.candidates) <= check_whole("limit", limit, 1):
         return question
     cut = limit if similarities is None else math.ceil(limit / 2)
     kept, rest = list(question.candidates[:cut]), list(question.candidates[cut:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch.nn.functional as functional
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
+from uec_retriever.checks.numbers import ABOVE_0, FINITE, check_number, check_whole
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.training.columns import EmbeddedBatch, embed_columns
 from uec_retriever.training.objective import utility_modulated_info_nce
@@ -47,14 +47,10 @@ class UtilityLoss(nn.Module):
         self, model: SentenceTransformer, tau: float, tau_u: float, mini_batch_size: int | None
     ) -> None:
         super().__init__()
-        if not 0 < tau < math.inf:
-            raise InvalidInputError(f"tau is {tau}: give a positive temperature, e.g. {DEFAULT_TAU}")
-        if not tau_u > 0:
-            raise InvalidInputError(
-                f"tau_u is {tau_u}: give a positive temperature in nats, e.g. {DEFAULT_TAU_U}"
-            )
-        if mini_batch_size is not None and mini_batch_size < 1:
-            raise InvalidInputError(f"mini_batch_size is {mini_batch_size}: give at least 1, or None")
+        check_number("tau", tau, f"a positive temperature, e.g. {DEFAULT_TAU}", ABOVE_0, FINITE)
+        check_number("tau_u", tau_u, f"a positive temperature in nats, e.g. {DEFAULT_TAU_U}", ABOVE_0)
+        if mini_batch_size is not None:
+            check_whole("mini_batch_size", mini_batch_size, 1)
         self.model = model
         self.tau = tau
         self.tau_u = tau_u
@@ -143,8 +139,8 @@ class UtilityModulatedInfoNCELoss(UtilityLoss):
         mini_batch_size: int | None = None,
     ) -> None:
         super().__init__(model, tau, tau_u, mini_batch_size)
-        if margin is not None and not margin >= 0:
-            raise InvalidInputError(f"margin is {margin}: give 0 or more nats, or None")
+        if margin is not None:
+            check_number("margin", margin, ">= 0 nats, or None", 0)
         self.margin = margin
 
     def loss_of_embeddings(self, batch: EmbeddedBatch, labels: Tensor) -> Tensor:

@@ -6,11 +6,36 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from uec_retriever.checks.numbers import ABOVE_0, BELOW_1, FINITE, check_number, check_whole
 from uec_retriever.errors import InvalidInputError
 
 Loss = Literal["uae", "infonce", "distill"]
 LOSSES: tuple[str, ...] = get_args(Loss)
-_POSITIVE = ("epochs", "learning_rate", "batch_size", "candidates", "evaluations", "patience", "tau", "tau_u")
+_OPTIONAL = ("margin", "minimum_utility", "mini_batch_size", "max_length", "lora_rank")  # None says something
+_WHOLE = dict.fromkeys(
+    (
+        "batch_size",
+        "candidates",
+        "evaluations",
+        "patience",
+        "mini_batch_size",
+        "max_length",
+        "lora_rank",
+        "lora_alpha",
+    ),
+    1,
+) | {"seed": 0}
+_NUMBERS = {  # name -> range in words, lowest, highest
+    "epochs": ("a positive number", ABOVE_0, FINITE),
+    "learning_rate": ("a positive number", ABOVE_0, FINITE),
+    "tau": ("a positive number", ABOVE_0, FINITE),
+    "tau_u": ("a positive number of nats", ABOVE_0, math.inf),
+    "warmup": ("in [0, 1)", 0, BELOW_1),
+    "heldout": ("in [0, 1)", 0, BELOW_1),
+    "weight_decay": ("a number >= 0", 0, FINITE),
+    "margin": (">= 0 nats, or None", 0, math.inf),
+    "minimum_utility": ("a number of nats, or None", -math.inf, math.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -67,20 +92,16 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise InvalidInputError(f"the loss is {self.loss!r}: give one of {', '.join(LOSSES)}")
-        for name in _POSITIVE:
+        for name in (*_WHOLE, *_NUMBERS):
             value = getattr(self, name)
-            if not value > 0 or (math.isinf(value) and name != "tau_u"):
-                raise InvalidInputError(f"{name} is {value}: give a positive number")
-        for name, low, high in (("warmup", 0, 1), ("heldout", 0, 1), ("weight_decay", 0, math.inf)):
-            value = getattr(self, name)
-            if not low <= value < high:
-                raise InvalidInputError(f"{name} is {value}: give a number in [{low}, {high})")
-        for name in ("mini_batch_size", "max_length", "lora_rank", "lora_alpha"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidInputError(f"{name} is {value}: give at least 1, or None")
-        if self.margin is not None and not self.margin >= 0:
-            raise InvalidInputError(f"margin is {self.margin}: give 0 or more nats, or None")
+            if value is not None or name not in _OPTIONAL:
+                whole = name in _WHOLE
+                checked = (
+                    check_whole(name, value, _WHOLE[name])
+                    if whole
+                    else check_number(name, value, *_NUMBERS[name])
+                )
+                object.__setattr__(self, name, checked)
         if self.batch_size < 2 and self.loss != "distill":
             raise InvalidInputError(
                 "batch_size is 1: without a second question there are no in-batch negatives"

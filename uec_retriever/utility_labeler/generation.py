@@ -7,12 +7,14 @@ own passage (utility above `min_gain`), if the question was not made before, and
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from uec_retriever.checks.numbers import check_number, check_whole
 from uec_retriever.checks.rows import FINITE_ROW, read_row
 from uec_retriever.data.corpus import read_jsonl
 from uec_retriever.data.progress import Progress
@@ -51,8 +53,9 @@ class Generation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.questions < 1:
-            raise InvalidInputError(f"questions is {self.questions}: at least 1")
+        for name, least in (("questions", 1), ("seed", 0)):
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), least))
+        check_number("min_gain", self.min_gain, "a number of nats", -math.inf)
 
 
 @dataclass(frozen=True)

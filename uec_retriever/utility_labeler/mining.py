@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from uec_retriever.checks.numbers import check_number, check_whole
 from uec_retriever.errors import InvalidInputError, MissingExtraError
 from uec_retriever.utility_labeler.questions import Candidate, Pair, Question
 
@@ -39,12 +40,9 @@ class Mining:
     group_candidates: int = 0
 
     def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise InvalidInputError(f"candidates is {self.candidates}: at least 1")
-        if not 0 <= self.random_share <= 1:
-            raise InvalidInputError(f"random_share is {self.random_share}: between 0 and 1")
-        if self.group_candidates < 0:
-            raise InvalidInputError(f"group_candidates is {self.group_candidates}: at least 0")
+        for name, least in (("candidates", 1), ("group_candidates", 0), ("seed", 0)):
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), least))
+        check_number("random_share", self.random_share, "from 0 to 1", 0, 1)
         if self.group_candidates and self.within_group:
             raise InvalidInputError(
                 "within_group takes all candidates from the group: give more candidates instead"

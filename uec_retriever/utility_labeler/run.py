@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.progress import Progress
 from uec_retriever.data.provenance import installed_versions
 from uec_retriever.errors import InvalidInputError
@@ -128,8 +129,7 @@ def _here(labeler: Labeler, chunks: Sequence[Sequence[Pair]]) -> Iterator[list[L
 
 
 def _check(labeler: Labeler, pairs: Sequence[Pair], chunk: int) -> None:
-    if chunk < 1:
-        raise InvalidInputError(f"chunk is {chunk}: at least 1")
+    check_whole("chunk", chunk, 1)
     if not pairs:
         raise InvalidInputError("there is nothing to label: give questions with candidates")
     seen: set[tuple[str, str]] = set()

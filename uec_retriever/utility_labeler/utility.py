@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.errors import InvalidInputError, NumericalError
 
 Normalise = Literal["mean", "sum"]
@@ -47,8 +48,8 @@ class LabelOptions:
                 raise InvalidInputError(
                     f"{name} is {getattr(self, name)!r}, not one of {', '.join(get_args(kind))}"
                 )
-        if self.max_tokens is not None and self.max_tokens < 2:
-            raise InvalidInputError(f"max_tokens is {self.max_tokens}: at least 2")
+        if self.max_tokens is not None:
+            object.__setattr__(self, "max_tokens", check_whole("max_tokens", self.max_tokens, 2))
         if not self.neutral_passage.strip():
             raise InvalidInputError("the neutral passage is empty: choose baseline 'none' for none")
 

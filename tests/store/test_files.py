@@ -1,0 +1,112 @@
+"""The files of an embedded database: copied beside a writer, on the disk before they are sealed, served by another."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import threading
+
+import pytest
+
+from devtools.chroma import running_chroma
+from tests.store.small import MANIFEST
+from uec_retriever.errors import StorageError
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.connection import connect
+from uec_retriever.store.graph_files import is_sealed, seal
+from uec_retriever.store.log import DATABASE_FILE, copy_rows
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A database of two tables that every change keeps equal."""
+    folder = tmp_path / "database"
+    folder.mkdir()
+    with contextlib.closing(sqlite3.connect(folder / DATABASE_FILE)) as rows, rows:
+        for table in ("a", "b"):
+            rows.execute(f"CREATE TABLE {table} (n INTEGER, filler TEXT)")
+            rows.executemany(f"INSERT INTO {table} VALUES (0, ?)", [("x" * 2000,)] * 300)
+    return folder
+
+
+def numbers(folder):
+    with contextlib.closing(sqlite3.connect(folder / DATABASE_FILE)) as rows:
+        assert rows.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return {rows.execute(f"SELECT DISTINCT n FROM {table}").fetchone() for table in ("a", "b")}
+
+
+def change(rows):
+    for table in ("a", "b"):
+        rows.execute(f"UPDATE {table} SET n = n + 1, filler = filler || 'y'")
+
+
+def test_rows_are_copied_as_they_are_at_one_moment(database, tmp_path):
+    ended = threading.Event()
+
+    def write():
+        with contextlib.closing(sqlite3.connect(database / DATABASE_FILE, timeout=60)) as rows:
+            while not ended.is_set():
+                with rows:
+                    change(rows)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for turn in range(15):
+            (tmp_path / str(turn)).mkdir()
+            copy_rows(database, tmp_path / str(turn))
+            assert len(numbers(tmp_path / str(turn))) == 1
+    finally:
+        ended.set()
+        writer.join()
+
+
+def test_a_change_that_a_kill_left_half_done_is_undone_in_the_copy(database, tmp_path):
+    killed, copied = tmp_path / "killed", tmp_path / "copied"
+    copied.mkdir()
+    with contextlib.closing(sqlite3.connect(database / DATABASE_FILE)) as rows:
+        rows.execute("PRAGMA cache_size = 1")  # what is changed goes to the file at once
+        change(rows)
+        shutil.copytree(database, killed)
+        rows.rollback()
+    assert (killed / f"{DATABASE_FILE}-journal").stat().st_size
+    before = (killed / DATABASE_FILE).read_bytes()
+    copy_rows(killed, copied)
+    assert (killed / DATABASE_FILE).read_bytes() == before  # it may be on a disk that cannot be written
+    assert numbers(copied) == {(0,)}
+
+
+def test_graph_files_are_on_the_disk_before_their_seal(tmp_path, monkeypatch):
+    graph = tmp_path / "graph"
+    graph.mkdir()
+    (graph / "header.bin").write_bytes(b"1")
+    (graph / "length.bin").write_bytes(b"2")
+    flushed, flush = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (flushed.append(os.fstat(number).st_ino), flush(number)))
+
+    def of_graph():
+        files = {f.stat().st_ino: f.name for f in graph.iterdir()}
+        found = [files[n] for n in flushed if n in files]
+        assert flushed[-1] not in files  # the seal itself is the last
+        flushed.clear()
+        return found
+
+    seal(tmp_path, "graph", 1)
+    assert of_graph() == ["header.bin", "length.bin"]
+    seal(tmp_path, "graph", 2)
+    assert of_graph() == []
+    (graph / "length.bin").write_bytes(b"333")
+    seal(tmp_path, "graph", 3)
+    assert of_graph() == ["length.bin"]
+    assert is_sealed(tmp_path, "graph", 3)
+
+
+def test_what_a_server_has_open_is_not_opened_beside_it(tmp_path):
+    folder = tmp_path / "chroma"
+    folder.mkdir()
+    ChromaStore.create(connect(folder), "one", MANIFEST, folder).close()
+    with running_chroma(folder):
+        with pytest.raises(StorageError, match=r"'chroma run' \(process \d+\) serves .*--server"):
+            ChromaStore.open(connect(folder), "one", folder)
+    store, _ = ChromaStore.open(connect(folder), "one", folder)
+    store.close()
