@@ -17,7 +17,7 @@ INSTALL = $(PIP) $(foreach file,$(CONSTRAINTS),--constraint $(file) --build-cons
 CORE_TESTS := tests/checks tests/data tests/experts tests/laplace tests/confidence tests/store tests/engine \
 	tests/test_gaussian.py tests/test_convolution.py tests/test_similarity.py
 ORDER ?= -p no:randomly
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ORDER)
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ORDER)
 
 # torch first and by itself, so that nothing else chooses it; a CPU build suffices, where your index has one:
 # make TORCH="torch --extra-index-url https://download.pytorch.org/whl/cpu"

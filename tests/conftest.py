@@ -1,5 +1,7 @@
 """Shared fixtures. Everything runs offline; real models and collections are skipped with a reason if absent."""
 
+import contextlib
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -10,6 +12,17 @@ from pathlib import Path
 import pytest
 
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """What needs real models takes longest: first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("models") is None)
+
+
+def pytest_collection_finish():
+    """Each search for garbage looks at all that the libraries have made when imported: pass over that."""
+    gc.freeze()
 
 
 def _model(name):
@@ -44,9 +57,9 @@ def collections():
     return folder
 
 
-@pytest.fixture
-def sockets_are_closed(monkeypatch):
-    """Chroma's clients never close the connections to their server, not even in `close()`."""
+@contextlib.contextmanager
+def closing_sockets():
+    """Chroma's clients never close the connections to their server, not even in `close()`: those made meanwhile."""
     from chromadb.api.fastapi import FastAPI
 
     clients, real = [], FastAPI.__init__
@@ -55,7 +68,15 @@ def sockets_are_closed(monkeypatch):
         clients.append(self)
         real(self, *args)
 
-    monkeypatch.setattr(FastAPI, "__init__", init)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FastAPI, "__init__", init)
+        yield
     for client in clients:
         client._session.close()
+
+
+@pytest.fixture
+def sockets_are_closed():
+    """What a test opens to a server."""
+    with closing_sockets():
+        yield

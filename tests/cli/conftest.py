@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from collections import namedtuple
 
@@ -47,33 +48,49 @@ def uec(monkeypatch, capsys):
     return run
 
 
+def write_corpus(path, number, *, word="text"):
+    """A BEIR corpus of so many documents."""
+    rows = [
+        {
+            "_id": f"d{i}",
+            "title": f"{WORDS[i % 14]} {WORDS[(i // 14) % 14]} {word}",
+            "text": f"the {WORDS[i % 14]} of {WORDS[(3 * i) % 14]}. what is {WORDS[(i * i) % 14]} in the {word} {i}",
+            "metadata": {"parity": i % 2},
+        }
+        for i in range(number)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def corpus(tmp_path):
     """`corpus(n)` writes a BEIR corpus of n documents and gives its path."""
+    return lambda number, name="corpus.jsonl", **options: write_corpus(tmp_path / name, number, **options)
 
-    def write(number, name="corpus.jsonl", *, word="text"):
-        rows = [
-            {
-                "_id": f"d{i}",
-                "title": f"{WORDS[i % 14]} {WORDS[(i // 14) % 14]} {word}",
-                "text": f"the {WORDS[i % 14]} of {WORDS[(3 * i) % 14]}. what is {WORDS[(i * i) % 14]} in the {word} {i}",
-                "metadata": {"parity": i % 2},
-            }
-            for i in range(number)
-        ]
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return path
 
-    return write
+def make_index(folder, *arguments):
+    """Have the program make an index of 60 documents, for several tests; the corpus lies beside it."""
+    corpus = write_corpus(folder / "corpus.jsonl", 60)
+    with pytest.MonkeyPatch.context() as patch:
+        given = ("uec", "index", "--index", folder / "idx", "--corpus", corpus, *arguments)
+        patch.setattr(sys, "argv", [*map(str, given)])
+        try:
+            main()
+        except SystemExit as stop:
+            assert not stop.code
+    return folder / "idx"
+
+
+@pytest.fixture(scope="session")
+def made_index(models, tmp_path_factory):
+    """What `index` is copied from: nobody may change it."""
+    experts = ("--expert", f"one={models['bert']}", "--expert", f"two={models['qwen']}")
+    return make_index(tmp_path_factory.mktemp("cli-index"), *experts)
 
 
 @pytest.fixture
-def index(uec, models, corpus, tmp_path):
-    """A small index with two experts."""
-    outcome = uec(
-        "index", "--index", tmp_path / "idx", "--corpus", corpus(60),
-        "--expert", f"one={models['bert']}", "--expert", f"two={models['qwen']}",
-    )  # fmt: skip
-    assert outcome.code == 0, outcome.err
-    return tmp_path / "idx"
+def index(made_index, corpus, tmp_path):
+    """A small index with two experts, and its corpus beside it."""
+    corpus(60)
+    return shutil.copytree(made_index, tmp_path / "idx")

@@ -1,37 +1,40 @@
 """Commands that need no model do not load what models need."""
 
+import json
 import subprocess
 import sys
 
-import pytest
-
 PROGRAM = """
-import sys
+import json, sys
 from uec_retriever.cli import main
-try:
-    main()
-finally:
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["uec", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code, arguments
     print("loaded", *sorted({"torch", "transformers", "sentence_transformers", "sklearn"} & set(sys.modules)))
 """
 
 
-def loaded(*arguments):
-    """The heavy packages that are there when a command has ended well."""
+def loaded(*commands):
+    """The heavy packages that are there after each of some commands, all in one new process, which have ended well."""
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)], capture_output=True, text=True, check=True
     )
-    return ran.stdout.splitlines()[-1].split()[1:]
+    lines = [line for line in ran.stdout.splitlines() if line.split()[:1] == ["loaded"]]
+    assert len(lines) == len(commands)
+    return [line.split()[1:] for line in lines]
 
 
-@pytest.mark.parametrize("command", [["info"], ["info", "--json"], ["delete", "--id", "d1"]])
-def test_no_model_is_imported_without_need(index, command):
-    assert loaded(*command, "--index", index) == []
+def test_no_model_is_imported_without_need(index):
+    place = ["--index", str(index)]
+    light = (["info", *place], ["info", *place, "--json"], ["delete", *place, "--id", "d1"])
+    *without, with_model = loaded(*light, ["search", *place, "wing"])
+    assert without == [[]] * len(light)
+    assert "torch" in with_model  # a heavy import is seen
 
 
-@pytest.mark.parametrize("command", [[], ["index"], ["search"], ["label"], ["train"], ["eval", "uae"]])
-def test_help_imports_nothing_heavy(command):
-    assert loaded(*command, "--help") == []
-
-
-def test_the_test_sees_a_heavy_import(index):
-    assert "torch" in loaded("search", "--index", index, "wing")
+def test_help_imports_nothing_heavy():
+    commands = ([], ["index"], ["search"], ["label"], ["train"], ["eval", "uae"])
+    assert loaded(*([*command, "--help"] for command in commands)) == [[]] * len(commands)

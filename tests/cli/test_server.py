@@ -6,7 +6,8 @@ import pytest
 
 from devtools.chroma import running_chroma
 from devtools.proxy import authenticating_proxy
-from tests.cli.conftest import refused
+from tests.cli.conftest import make_index, refused
+from tests.conftest import closing_sockets
 
 TOKEN = "Bearer SEKR"
 
@@ -26,17 +27,26 @@ def proxy(chroma, request):
         yield url
 
 
-@pytest.fixture
-def served(uec, chroma, models, corpus, tmp_path):
+def serve_index(folder, chroma, models, collection):
     """Arguments that name an index on the server, which was made with a token."""
-    place = ("--index", tmp_path / "idx", "--collection", tmp_path.name)
+    place = ("--collection", collection)
     with authenticating_proxy(chroma.url, "Authorization", TOKEN) as url:
-        outcome = uec(
-            "index", *place, "--server", url, "--header", f"authorization:{TOKEN}",
-            "--corpus", corpus(60), "--expert", models["bert"],
-        )  # fmt: skip
-    assert outcome.code == 0 and "60 added" in outcome.out, outcome.err
-    return place
+        make_index(
+            folder, *place, "--server", url, "--header", f"authorization:{TOKEN}", "--expert", models["bert"]
+        )
+    return ("--index", folder / "idx", *place)
+
+
+@pytest.fixture
+def served(chroma, models, tmp_path):
+    return serve_index(tmp_path, chroma, models, tmp_path.name)
+
+
+@pytest.fixture(scope="module")
+def unchanged(chroma, models, tmp_path_factory):
+    """As `served`, for tests that change nothing, or try to in vain."""
+    with closing_sockets():
+        return serve_index(tmp_path_factory.mktemp("unchanged"), chroma, models, "unchanged")
 
 
 def test_with_the_token(uec, served, proxy, corpus, monkeypatch):
@@ -51,8 +61,8 @@ def test_with_the_token(uec, served, proxy, corpus, monkeypatch):
 
 
 @pytest.mark.parametrize("header", [None, "Authorization: Bearer SEKRIT", "X-Chroma-Token: SEKRIT"])
-def test_without_it_every_command_says_so(uec, served, proxy, corpus, tmp_path, header):
-    given = (*served, "--server", proxy, *(("--header", header) if header else ()))
+def test_without_it_every_command_says_so(uec, unchanged, proxy, corpus, tmp_path, header):
+    given = (*unchanged, "--server", proxy, *(("--header", header) if header else ()))
     commands = (
         ("index", "--corpus", corpus(60)), ("search", "wing"), ("info",), ("delete", "--id", "d1"),
         ("recalibrate",), ("calibrate-confidence",), ("reindex", "--to", tmp_path / "new"),
@@ -63,18 +73,18 @@ def test_without_it_every_command_says_so(uec, served, proxy, corpus, tmp_path, 
         assert "SEKR" not in outcome.err + outcome.out and "is 'chroma run' up?" not in outcome.err
 
 
-def test_the_option_comes_before_the_environment(uec, served, proxy, monkeypatch):
+def test_the_option_comes_before_the_environment(uec, unchanged, proxy, monkeypatch):
     monkeypatch.setenv("UEC_HEADERS", "AUTHORIZATION: wrong")
-    assert uec("info", *served, "--server", proxy, "--header", f"Authorization: {TOKEN}").code == 0
+    assert uec("info", *unchanged, "--server", proxy, "--header", f"Authorization: {TOKEN}").code == 0
 
 
-def test_a_token_taken_back_while_the_index_is_open(served, chroma):
+def test_a_token_taken_back_while_the_index_is_open(unchanged, chroma):
     from uec_retriever.engine.location import Location
     from uec_retriever.engine.open import open_store
     from uec_retriever.errors import StorageError
 
     with authenticating_proxy(chroma.url, "Authorization", TOKEN) as url:
-        store = open_store(Location(served[1], url, {"Authorization": TOKEN}, collection=served[3]))[1]
+        store = open_store(Location(unchanged[1], url, {"Authorization": TOKEN}, collection=unchanged[3]))[1]
         store.client._server._session.headers["Authorization"] = "SEKRIT"
         with pytest.raises(StorageError, match="did not let us count") as refusal:
             store.count()

@@ -1,4 +1,6 @@
+import functools
 import multiprocessing
+import shutil
 from multiprocessing import forkserver
 
 import pytest
@@ -55,11 +57,24 @@ def fitted(loaded, tmp_path_factory):
     return {label: folder / label for label in loaded}
 
 
-@pytest.fixture
-def make(tmp_path, experts):
-    """`make("static", "bert", folder="name", **options)`: an empty index, made by `Engine.create`."""
+@pytest.fixture(scope="session")
+def made_empty(loaded, tmp_path_factory):
+    """`made_empty("static", "bert")`: folder of an empty index, made once: copy it."""
 
-    def create(*labels, folder="index", calibration=None, **options):
+    @functools.cache
+    def made(*labels):
+        folder = tmp_path_factory.mktemp("made-empty") / "index"
+        Engine.create(folder, [loaded[label] for label in labels], Recipe(pairs())).close()
+        return folder
+
+    return made
+
+
+@pytest.fixture
+def create(tmp_path, experts):
+    """`create("static", "bert", folder="name", **options)`: an empty index, made by `Engine.create`."""
+
+    def new(*labels, folder="index", calibration=None, **options):
         place = {name: options.pop(name) for name in ("url", "client", "collection") if name in options}
         return Engine.create(
             Location(tmp_path / folder, **place),
@@ -67,7 +82,21 @@ def make(tmp_path, experts):
             Recipe(calibration or pairs(), **options),
         )
 
-    return create
+    return new
+
+
+@pytest.fixture
+def make(tmp_path, experts, made_empty, create):
+    """As `create`; where there are neither options nor a folder yet, a copy of one that it has made, opened."""
+
+    def copied(*labels, folder="index", **options):
+        if options or (tmp_path / folder).exists():
+            return create(*labels, folder=folder, **options)
+        labels = labels or ("static", "bert")
+        shutil.copytree(made_empty(*labels), tmp_path / folder)
+        return Engine.open(tmp_path / folder, experts=dict(zip(labels, experts(*labels), strict=True)))
+
+    return copied
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import multiprocessing
 import os
 import pickle
 import subprocess
@@ -56,8 +55,8 @@ def test_a_pickled_engine_is_opened_again(engine):
     assert copy.deepcopy(engine) is engine
 
 
-def test_a_process_pool_takes_an_engine(engine):
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+def test_a_process_pool_takes_an_engine(engine, processes):
+    with ProcessPoolExecutor(1, processes) as pool:
         assert pool.submit(found_elsewhere, engine).result(120) == answers(engine, QUERIES)
 
 

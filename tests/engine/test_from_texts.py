@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import shutil
 
 import chromadb
 import numpy as np
@@ -18,11 +19,14 @@ from uec_retriever.errors import IdConflictError, InvalidInputError, ModelMismat
 TEXTS = sentences(60, seed=3, words=14)
 
 
-@pytest.fixture
-def filled(make):
-    engine = make("static", "bert")
-    engine.add(list(dict.fromkeys(TEXTS)))
-    return engine
+@pytest.fixture(scope="module")
+def filled(made_empty, loaded, tmp_path_factory):
+    """An index of the texts, for tests that only read."""
+    folder = tmp_path_factory.mktemp("filled") / "index"
+    shutil.copytree(made_empty("static", "bert"), folder)
+    with Engine.open(folder, experts={label: loaded[label] for label in ("static", "bert")}) as engine:
+        engine.add(list(dict.fromkeys(TEXTS)))
+        yield engine
 
 
 def test_texts_make_an_index_and_the_next_call_adds_to_it(tmp_path, models):
@@ -46,13 +50,9 @@ def test_few_texts_are_calibrated_on_general_ones_and_say_so(tmp_path, experts, 
     assert len(engine.search(TEXTS[0], 5)) == 3
 
 
-def test_docstring_pairs_are_the_same_each_time():
-    assert docstring_pairs(20) == docstring_pairs(20)
-    assert len(docstring_pairs()) == 160
-
-
-def test_docstring_pairs_survive_the_parser_of_python_3_11(monkeypatch):
-    expected, real, calls = docstring_pairs(20), ast.parse, []
+def test_docstring_pairs_are_the_same_each_time_and_survive_the_parser_of_python_3_11(monkeypatch):
+    expected, real, calls = docstring_pairs(), ast.parse, []
+    assert len(expected) == 160
 
     def parse(source):
         calls.append(source)
@@ -61,7 +61,7 @@ def test_docstring_pairs_survive_the_parser_of_python_3_11(monkeypatch):
         return real(source)
 
     monkeypatch.setattr(ast, "parse", parse)
-    assert docstring_pairs(20) == expected
+    assert docstring_pairs() == expected
 
 
 def test_without_a_folder_it_is_gone_with_the_engine(experts):
@@ -131,10 +131,12 @@ def test_rescoring_equals_searching(filled):
         assert again.coefficients == pytest.approx(result.coefficients)
 
 
-def test_rescoring_follows_a_recalibration(filled):
-    filled.recalibrate(pairs(seed=7))
-    result = filled.search(TEXTS[5], 10)
-    again = filled.rescore(TEXTS[5], [hit.text for hit in result])
+def test_rescoring_follows_a_recalibration(make):
+    engine = make("static", "bert")
+    engine.add(list(dict.fromkeys(TEXTS)))
+    engine.recalibrate(pairs(seed=7))
+    result = engine.search(TEXTS[5], 10)
+    again = engine.rescore(TEXTS[5], [hit.text for hit in result])
     np.testing.assert_allclose(again.deviations, [h.deviation for h in result], rtol=1e-3, atol=1e-3)
 
 

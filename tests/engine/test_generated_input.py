@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from devtools.examples import examples
 from tests.engine.small import sentences
 from tests.store.test_filters import holds
 from uec_retriever.errors import InvalidInputError, UECError
 
 GENERATED = settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

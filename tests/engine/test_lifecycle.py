@@ -24,6 +24,12 @@ TEXTS = sorted(set(sentences(60, 1)))
 QUERIES = sentences(6, 2, 5)
 
 
+@pytest.fixture
+def make(create):
+    """Here every index is made, none is a copy."""
+    return create
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"structure": "diag"}, {"layout": "sum", "temperature": 0.3}, {"temperature": float("inf")}],

@@ -274,7 +274,7 @@ async def test_aadd(make):
 
 
 def test_threads_get_what_one_gets(engine):
-    queries = sentences(64, 3, 8)
+    queries = sentences(32, 3, 8)
     alone = [engine.search(q, 5) for q in queries]
     with ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(lambda: [engine.search(q, 5) for q in queries]) for _ in range(8)]

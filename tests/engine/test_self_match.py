@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devtools.examples import examples
 from tests.engine.small import (
     WORDS,
     answers,
@@ -65,7 +66,7 @@ def test_posteriors_of_few_words_take_other_texts_for_very_uncertain(narrow, cas
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(query=TEXT, texts=st.lists(TEXT, min_size=1, max_size=12))
 def test_the_text_itself_ranks_first(narrow, case, query, texts):
     found = narrow(case).rescore(query, [query, *texts])

@@ -172,7 +172,7 @@ def test_a_fork_of_a_process_that_had_an_index_open_says_so_and_does_not_hang(in
 def test_the_log_does_not_grow_with_changes(index):
     folder, _ = index
     with Engine.open(folder, device="cpu") as engine:
-        for turn in WORDS[:4]:
+        for turn in WORDS[:3]:
             changed = [Record(r.id, f"{r.text} {turn}", r.metadata) for r in numbered(COUNT)]
             engine.add_records(changed, update=True)
         engine.delete(where={"n": {"$gte": 1000}})
@@ -188,7 +188,7 @@ def test_changes_after_the_log_is_compacted_are_kept(index):
     """Chroma numbers a change from the last row of its log, and passes over numbers that it has seen."""
     folder, everything = index
     with Engine.open(folder, device="cpu") as engine:
-        for turn in WORDS[:4]:
+        for turn in WORDS[:2]:
             changed = [Record(r.id, f"{r.text} {turn}", r.metadata) for r in numbered(COUNT)]
             engine.add_records(changed, update=True)
         engine.delete(where={"n": {"$gte": 100}})

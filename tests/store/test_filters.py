@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from devtools.examples import examples
 from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.chroma import ChromaStore
@@ -128,7 +129,9 @@ def expected(where):
     return {i for i, metadata in enumerate(METADATA) if holds(where, metadata)}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(where=WHERES)
 @example(where={"number": {"$lt": 1.5}})
 @example(where={"number": {"$nin": [2.5, 1, -1.5]}})

@@ -14,6 +14,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.retrievers.uec import UECRetriever, chroma_filter
 
+from devtools.examples import examples
 from uec_retriever.errors import InvalidInputError
 
 try:
@@ -109,7 +110,9 @@ def found(li_fitted, recipe, tmp_path_factory):
 
 
 @needs_oracle
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(filters=trees(leaves()))
 @example(filters=MetadataFilters(filters=[single("number", -1.5, FilterOperator.LTE)]))
 @example(filters=MetadataFilters(filters=[single("number", 1.5, FilterOperator.EQ)], condition="not"))

@@ -23,6 +23,7 @@ from llama_index.retrievers.uec import UECRetriever
 from llama_index.retrievers.uec.content_ids import with_content_ids
 from llama_index.retrievers.uec.nodes import node_of, records_of
 
+from devtools.examples import examples
 from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError, StorageError
 
@@ -103,7 +104,9 @@ def assert_equal(back, node):
         assert (ours and ours.data) == (theirs and theirs.data)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(node=nodes())
 def test_nodes_come_back_from_the_index_as_they_were(filled, node):
     retriever = UECRetriever(engine=filled)
