@@ -74,7 +74,10 @@ def is_storable(text: object) -> bool:
 
 def encode(term: str) -> bytes | None:
     """A term as it is stored; None for what no document can have."""
-    return term.encode() if is_storable(term) and 0 < len(term) <= LONGEST_TERM else None
+    try:
+        return term.encode() if isinstance(term, str) and 0 < len(term) <= LONGEST_TERM else None
+    except UnicodeEncodeError:
+        return None
 
 
 def find_terms(connection: sqlite3.Connection, terms: Iterable[str]) -> dict[str, tuple[int, int, int]]:

@@ -7,16 +7,17 @@ number that belongs there, so that a term's rows lie side by side and a change t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from uec_retriever.errors import CorruptFileError
 
-MOST = 2048  # postings in a row
+MOST = 1600  # postings in a row, which fill a page of the file
 SHIFT = 32  # of a term's id in a key; the number of a document is below
 _MASK = (1 << SHIFT) - 1
+_Row = tuple[int, bytes, bytes]  # key, numbers, frequencies
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 SCHEMA = ("CREATE TABLE postings (key INTEGER PRIMARY KEY, numbers BLOB NOT NULL, tfs BLOB NOT NULL)",)
@@ -82,80 +83,76 @@ def change_postings(connection: sqlite3.Connection, keys: Ints, counts: Ints, ne
         counts: `[n]`, the frequency from now on, 0 for none.
         new: ids of terms that have no postings yet.
     """
+    if not len(keys):
+        return
     terms = keys >> SHIFT
-    bounds = [0, *(np.flatnonzero(np.diff(terms)) + 1).tolist(), len(keys)] if len(keys) else [0]
+    bounds = [0, *(np.flatnonzero(np.diff(terms)) + 1).tolist(), len(keys)]
     numbers = (keys & _MASK).astype("<u4")
-    for start, end in zip(bounds, bounds[1:], strict=False):
-        term = int(terms[start])
+    raw_numbers, raw_counts = numbers.tobytes(), np.minimum(counts, 255).astype("u1").tobytes()
+    short = np.logical_and.reduceat((counts > 0) & (counts < 256), bounds[:-1]).tolist()
+    firsts, owners = numbers[bounds[:-1]].tolist(), terms[bounds[:-1]].tolist()
+    rows: list[_Row] = []
+    empty: list[tuple[int]] = []
+    for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        base = owners[i] << SHIFT
+        last = None if owners[i] in new else _last(connection, base, _MASK)
+        key, old, old_tfs = last or (base, b"", b"")
+        appended = not old or int.from_bytes(old[-4:], "little") < firsts[i]
+        if appended and short[i] and len(old) == 4 * len(old_tfs) and len(old_tfs) + end - start <= MOST:
+            rows.append((key, old + raw_numbers[4 * start : 4 * end], old_tfs + raw_counts[start:end]))
+            continue
         while start < end:
-            row, stop = None, end
-            if term not in new:
-                row, after = _find(connection, term, int(numbers[start]))
-                if after is not None:
-                    stop = start + int(np.searchsorted(numbers[start:end], after))
-            _set(connection, term, row, numbers[start:stop], counts[start:stop])
+            stop, row = end, last
+            if last and firsts[i] < last[0] & _MASK:
+                first = int(numbers[start])
+                row = _last(connection, base, first)
+                after = _next(connection, base, first)
+                stop = end if after is None else start + int(np.searchsorted(numbers[start:end], after))
+            own = list(_split(row or (base, b"", b""), numbers[start:stop], counts[start:stop]))
+            rows += own
+            if not own and row:
+                empty.append((row[0],))
             start = stop
+    connection.executemany("DELETE FROM postings WHERE key = ?", empty)
+    connection.executemany("INSERT OR REPLACE INTO postings VALUES (?, ?, ?)", rows)
 
 
-def _find(
-    connection: sqlite3.Connection, term: int, number: int
-) -> tuple[tuple[int, bytes, bytes] | None, int | None]:
-    """The row where a document belongs, if there is one, and where the next begins."""
-    base = term << SHIFT
-    row = connection.execute(
+def _last(connection: sqlite3.Connection, base: int, number: int) -> _Row | None:
+    """A term's row where a document belongs, if there is one."""
+    row: _Row | None = connection.execute(
         "SELECT key, numbers, tfs FROM postings WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
         (base, base | number),
     ).fetchone()
-    after = connection.execute(
+    return row
+
+
+def _next(connection: sqlite3.Connection, base: int, number: int) -> int | None:
+    """The first number of the row after that."""
+    (key,) = connection.execute(
         "SELECT min(key) FROM postings WHERE key > ? AND key <= ?", (base | number, base | _MASK)
-    ).fetchone()[0]
-    return row, None if after is None else after & _MASK
+    ).fetchone()
+    return None if key is None else key & _MASK
 
 
-def _set(
-    connection: sqlite3.Connection,
-    term: int,
-    row: tuple[int, bytes, bytes] | None,
-    numbers: Ints,
-    counts: Ints,
-) -> None:
-    """Set postings of one row, which is split if it grows too long and goes if it is empty."""
-    key = term << SHIFT  # of a term's first row, so that one is found for whatever number
-    appended = True
-    if row:
-        key = row[0]
-        old = unpack_numbers(row[1])
-        old_counts = unpack_all([row[2]], [len(old)])
-        if appended := bool(old[-1] < numbers[0]):
-            numbers, counts = np.concatenate([old, numbers]), np.concatenate([old_counts, counts])
-        else:
-            kept = ~np.isin(old, numbers, assume_unique=True)
-            numbers = np.concatenate([old[kept], numbers])
-            order = np.argsort(numbers)
-            numbers = numbers[order]
-            counts = np.concatenate([old_counts[kept], counts])[order]
+def _split(row: _Row, numbers: Ints, counts: Ints) -> Iterator[_Row]:
+    """A row with postings set, in several if it grows too long, in none if it is empty."""
+    key, old = row[0], unpack_numbers(row[1])
+    old_counts = unpack_all([row[2]], [len(old)])
+    appended = not len(old) or old[-1] < numbers[0]
+    kept = np.ones(len(old), bool) if appended else ~np.isin(old, numbers, assume_unique=True)
     live = counts > 0
-    if not live.all():
-        numbers, counts = numbers[live], counts[live]
-    if not len(numbers):
-        connection.execute("DELETE FROM postings WHERE key = ?", (key,))
-        return
-    connection.executemany(
-        "INSERT OR REPLACE INTO postings VALUES (?, ?, ?)", _rows(key, term, numbers, counts, appended)
-    )
-
-
-def _rows(
-    key: int, term: int, numbers: Ints, counts: Ints, appended: bool
-) -> Iterable[tuple[int, bytes, bytes]]:
-    for i, (start, end) in enumerate(_pieces(len(numbers), appended)):
-        own = (term << SHIFT) | int(numbers[start]) if i else key
+    numbers = np.concatenate([old[kept], numbers[live]])
+    counts = np.concatenate([old_counts[kept], counts[live]])
+    order = np.argsort(numbers, kind="stable")
+    numbers, counts = numbers[order], counts[order]
+    for start, end in _pieces(len(numbers), appended):
+        own = key & ~_MASK | int(numbers[start]) if start else key
         yield own, numbers[start:end].astype("<u4").tobytes(), pack(counts[start:end])
 
 
 def _pieces(size: int, appended: bool) -> Iterator[tuple[int, int]]:
     """Full ones where documents are added at the end, equal ones otherwise, so that they can grow."""
     number = -(-size // MOST)
-    step = MOST if appended else -(-size // number)
-    for start in range(0, size, step):
+    step = MOST if appended else -(-size // max(1, number))
+    for start in range(0, size, max(1, step)):
         yield start, min(start + step, size)

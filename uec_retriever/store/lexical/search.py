@@ -26,7 +26,7 @@ from uec_retriever.store.lexical.documents import (
 from uec_retriever.store.lexical.postings import Ints, read_postings
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
-_FEW = 400  # candidates whose own terms are read sooner than another term's postings
+_LOOK = 250  # postings that take as long to read and add up as the terms of one document
 _SLACK = 1e-4  # what rounding in single precision may move a score by, in parts
 _DIRECT = 2000  # allowed documents that are scored one and all
 _ROUNDS = 2  # of searches further down before the allowed documents are looked up
@@ -127,7 +127,7 @@ def _terms(at: Snapshot, weights: Mapping[str, float]) -> list[_Term]:
 def _best(at: Snapshot, terms: Sequence[_Term], limit: int, allowed: Ints | None) -> tuple[Ints, Floats]:
     """Documents that hold the best `limit` and all that tie with the last, and their scores."""
     remaining = sorted(terms, key=lambda t: -t.bound)
-    rest = sum(t.bound for t in remaining)
+    rest, postings = sum(t.bound for t in remaining), sum(t.df for t in remaining)
     scores = np.zeros(len(at.lengths), np.float32)
     mask = None
     if allowed is not None:
@@ -145,12 +145,13 @@ def _best(at: Snapshot, terms: Sequence[_Term], limit: int, allowed: Ints | None
         found += np.float32(term.weight) * at.saturation.scale(tfs.astype(np.float32), at.norms[places])
         scores[places] = found
         rest -= term.bound
+        postings -= term.df
         if len(found) >= limit:
             least = max(least, float(np.partition(found, len(found) - limit)[len(found) - limit]))
         floor = least * (1 - _SLACK) - rest
         if floor > 0:
             candidates = np.flatnonzero(scores >= floor)
-            if len(candidates) <= max(_FEW, 2 * limit):
+            if _LOOK * (len(candidates) - limit) <= postings:
                 break
     else:
         if least <= 0:
