@@ -231,6 +231,8 @@ def told(path: Path | None) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _translate(error, path) from error
+    except UnicodeDecodeError as error:  # from SQLite's own message of a schema that is damaged
+        raise CorruptFileError(f"{path} is damaged (schema): remove it and have it rebuilt") from error
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error.strerror or error}") from error
 
