@@ -91,7 +91,7 @@ def measure(engine: str, root: Path, size: int, queries: int) -> dict[str, Any]:
     filled = folder / "filled.json"
     if not filled.exists():
         filled.write_text(json.dumps(run("fill", engine, folder, size, queries)))
-    figures = json.loads(filled.read_text())
+    figures: dict[str, Any] = json.loads(filled.read_text())
     own = [f for f in folder.rglob("*") if f.is_file() and f.name not in ("truth.pickle", filled.name)]
     figures["disk, MB"] = sum(f.stat().st_size for f in own) / 1e6
     return figures | run("look", engine, folder, size, queries)

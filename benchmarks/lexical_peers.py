@@ -140,7 +140,9 @@ class Tantivy:
             (library.Occur.Should, library.Query.term_query(self.schema, "text", _NAMES[w])) for w in words
         ]
         hits = self.searcher.search(library.Query.boolean_query(clauses), limit, count=False).hits
-        return [int(n) for n in self.searcher.fast_field_values("number", [address for _, address in hits])]
+        return [
+            int(n or 0) for n in self.searcher.fast_field_values("number", [address for _, address in hits])
+        ]
 
     def _commit(self) -> None:
         self.writer.commit()
@@ -192,8 +194,11 @@ class Bm25s:
     def add(self, number: int, words: list[int]) -> None:  # noqa: D102
         raise NotImplementedError
 
-    delete = add  # type: ignore[assignment]
-    df = add  # type: ignore[assignment]
+    def delete(self, number: int) -> None:  # noqa: D102
+        raise NotImplementedError
+
+    def df(self, word: int) -> int:  # noqa: D102
+        raise NotImplementedError
 
 
 class Blocks:

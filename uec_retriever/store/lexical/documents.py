@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from uec_retriever.errors import CorruptFileError
 from uec_retriever.store.lexical.postings import Ints, unpack_all, unpack_numbers
 
 BLOCK = 4096  # lengths in a row
+_AT_ONCE = 500  # values in a statement, of which old versions of SQLite bear 999
 NONE = 0xFFFFFFFF  # length of a number that no document has
 LONGEST_TERM = 255  # characters
 
@@ -80,33 +82,40 @@ def encode(term: str) -> bytes | None:
         return None
 
 
+def select(connection: sqlite3.Connection, columns: str, key: str, values: Iterable[Any]) -> Iterator[Any]:
+    """Rows whose key is among values, which are asked for some hundreds at a time.
+
+    Args:
+        connection: in a transaction.
+        columns: `a, b FROM table`.
+        key: a column with an index.
+        values: any number.
+    """
+    remaining = iter(values)
+    while part := tuple(islice(remaining, _AT_ONCE)):
+        marks = ",".join("?" * len(part))
+        yield from connection.execute(f"SELECT {columns} WHERE {key} IN ({marks})", part).fetchall()
+
+
 def find_terms(connection: sqlite3.Connection, terms: Iterable[str]) -> dict[str, tuple[int, int, int]]:
-    """Term -> id, df, bound of its frequency in a document; of those that some document has."""
-    found = {}
-    for term in terms:
-        row = connection.execute("SELECT id, df, most FROM terms WHERE term = ?", (encode(term),)).fetchone()
-        if row:
-            found[term] = row
-    return found
+    """Term -> id, df, bound of its frequency in a document; of those that some document has, in the order given."""
+    given = {term: encode(term) for term in terms}
+    rows = {
+        row[0]: row[1:]
+        for row in select(connection, "term, id, df, most FROM terms", "term", filter(None, given.values()))
+    }
+    return {term: rows[stored] for term, stored in given.items() if stored in rows}
 
 
 def find_numbers(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int]:
     """Id -> number of the documents that there are."""
-    found = {}
-    for identifier in filter(is_storable, ids):
-        row = connection.execute("SELECT number FROM documents WHERE id = ?", (identifier,)).fetchone()
-        if row:
-            found[identifier] = row[0]
-    return found
+    return dict(select(connection, "id, number FROM documents", "id", filter(is_storable, ids)))
 
 
-def find_ids(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[str]:
+def find_ids(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[str]:
     """Ids of documents by their numbers."""
-    statement = "SELECT id FROM documents WHERE number = ?"
-    rows = [connection.execute(statement, (number,)).fetchone() for number in numbers]
-    if not all(rows):
-        raise damaged("documents")
-    return [row[0] for row in rows]
+    found = dict(select(connection, "number, id FROM documents", "number", numbers))
+    return [found[number] for number in numbers]
 
 
 @dataclass(frozen=True)
@@ -147,10 +156,10 @@ class Contents:
 
 def read_contents(connection: sqlite3.Connection, numbers: Sequence[int]) -> Contents:
     """Terms of documents."""
-    statement = "SELECT terms, tfs FROM documents WHERE number = ?"
-    rows = [connection.execute(statement, (number,)).fetchone() for number in numbers]
-    if not all(rows):
-        raise damaged("documents")
+    found = {
+        row[0]: row[1:] for row in select(connection, "number, terms, tfs FROM documents", "number", numbers)
+    }
+    rows = [found[number] for number in numbers]
     sizes = [len(row[0]) // 4 for row in rows]
     terms = unpack_numbers(b"".join([row[0] for row in rows])).astype(np.int64)
     return Contents(terms, unpack_all([row[1] for row in rows], sizes), np.array(sizes, np.int64))
@@ -207,6 +216,6 @@ def take_numbers(connection: sqlite3.Connection, amount: int, numbers: int) -> l
 
 def free_numbers(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Take documents away and keep their numbers for others."""
-    rows = list(zip(numbers, repeat(None)))
-    connection.executemany("DELETE FROM documents WHERE number = ?", [(number,) for number, _ in rows])
-    connection.executemany("INSERT INTO free VALUES (?)", [(number,) for number, _ in rows])
+    rows = [(number,) for number in numbers]
+    connection.executemany("DELETE FROM documents WHERE number = ?", rows)
+    connection.executemany("INSERT INTO free VALUES (?)", rows)

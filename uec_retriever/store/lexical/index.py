@@ -44,7 +44,7 @@ class LexicalIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lengths: tuple[int, Ints] | None = None  # version, lengths by number
-        self._norms: tuple[tuple[int, float, float], Any] | None = None
+        self._norms: tuple[tuple[int, float, float], Any, float] | None = None
         self._refresh = threading.Lock()
 
     @classmethod
@@ -241,8 +241,8 @@ class LexicalIndex:
         if norms is None or norms[0] != key:
             values = saturation.norm(known[1].astype(np.float32)).astype(np.float32)
             values[known[1] == NONE] = np.inf
-            norms = self._norms = (key, values)
-        return Snapshot(connection, state, known[1], norms[1], saturation)
+            norms = self._norms = (key, values, float(values.min(initial=np.inf)))
+        return Snapshot(connection, state, known[1], norms[1], norms[2], saturation)
 
 
 @contextmanager
@@ -250,7 +250,7 @@ def _sound() -> Iterator[None]:
     """Values that no change of ours has written are damage."""
     try:
         yield
-    except (IndexError, ValueError, TypeError, OverflowError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, InvalidInputError | CorruptFileError):
             raise
         raise documents.damaged(str(error)) from error

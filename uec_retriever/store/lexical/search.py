@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from uec_retriever.store.lexical.documents import (
-    NONE,
     State,
     find_ids,
     find_numbers,
@@ -68,6 +67,7 @@ class Snapshot:
         state: its counts.
         lengths: of the documents by number, `NONE` where there is none.
         norms: the same through `saturation`, infinite where there is none, float32.
+        shortest: the least of the norms.
         saturation: of the search.
     """
 
@@ -75,6 +75,7 @@ class Snapshot:
     state: State
     lengths: Ints
     norms: Floats
+    shortest: float
     saturation: Saturation
 
 
@@ -117,9 +118,8 @@ def search(
 def _terms(at: Snapshot, weights: Mapping[str, float]) -> list[_Term]:
     """The terms that some document has, in their alphabetical order."""
     found = find_terms(at.connection, sorted(t for t, weight in weights.items() if weight > 0))
-    shortest = at.saturation.norm(float(at.lengths.min(initial=NONE)))
     return [
-        _Term(row[0], weights[t], weights[t] * float(at.saturation.scale(float(row[2]), shortest)), row[1])
+        _Term(row[0], weights[t], weights[t] * float(at.saturation.scale(float(row[2]), at.shortest)), row[1])
         for t, row in found.items()
     ]
 
