@@ -1,7 +1,7 @@
 """The best documents by BM25, exactly, without scoring every document: MaxScore, a term at a time.
 
 Terms come in the order of the most that each can add. Once those that remain cannot lift a document that has been
-seen nowhere among the best, no new ones are looked for; once few candidates are left, their scores are made from
+seen nowhere among the best, only candidates are looked up; once they are few, their scores are made from
 their own terms. The scores that are returned are sums in double precision in the order of the terms, so that they do
 not depend on how the index came to be.
 """
@@ -25,7 +25,7 @@ from uec_retriever.store.lexical.documents import (
 from uec_retriever.store.lexical.postings import Ints, read_postings
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
-_LOOK = 250  # postings that take as long to read and add up as the terms of one document
+_LOOK = 1200  # postings that take as long to read and add up as the terms of one document
 _SLACK = 1e-4  # what rounding in single precision may move a score by, in parts
 _DIRECT = 2000  # allowed documents that are scored one and all
 _ROUNDS = 2  # of searches further down before the allowed documents are looked up
@@ -134,33 +134,55 @@ def _best(at: Snapshot, terms: Sequence[_Term], limit: int, allowed: Ints | None
         mask = np.zeros(len(scores), bool)
         mask[allowed] = True
     least = 0.0  # what the last of the best has at least
-    candidates = np.zeros(0, np.int64)
+    candidates: Ints | None = None  # once no others can be among the best
+    found = np.zeros(0, np.float32)
     for term in remaining:
+        if candidates is not None and _LOOK * (len(candidates) - limit) <= postings:
+            break
         numbers, tfs = read_postings(at.connection, term.id)
-        places = numbers.astype(np.int64)
-        if mask is not None:
-            kept = mask[places]
-            places, tfs = places[kept], tfs[kept]
-        found = scores[places]
-        found += np.float32(term.weight) * at.saturation.scale(tfs.astype(np.float32), at.norms[places])
-        scores[places] = found
+        if candidates is None:
+            places = numbers.astype(np.int64)
+            if mask is not None:
+                kept = mask[places]
+                places, tfs = places[kept], tfs[kept]
+            found = scores[places]
+            found += _parts(at, term, tfs, places)
+            scores[places] = found
+        else:
+            found += _parts(at, term, _look_up(numbers, tfs, candidates), candidates)
         rest -= term.bound
         postings -= term.df
-        if len(found) >= limit:
-            least = max(least, float(np.partition(found, len(found) - limit)[len(found) - limit]))
+        least = max(least, _last_of_best(found, limit))
         floor = least * (1 - _SLACK) - rest
-        if floor > 0:
-            candidates = np.flatnonzero(scores >= floor)
-            if _LOOK * (len(candidates) - limit) <= postings:
-                break
-    else:
-        if least <= 0:
-            candidates = np.flatnonzero(scores > 0)
-            if len(candidates) > limit:
-                values = scores[candidates]
-                least = float(np.partition(values, len(values) - limit)[len(values) - limit])
-                candidates = candidates[values >= least * (1 - _SLACK)]
+        if candidates is not None:
+            kept = found >= floor
+            candidates, found = candidates[kept], found[kept]
+        elif floor > 0:
+            candidates = np.flatnonzero(scores >= floor).astype("<u4")
+            found = scores[candidates]
+    if candidates is None:
+        candidates = np.flatnonzero(scores > 0)
+        found = scores[candidates]
+        candidates = candidates[found >= _last_of_best(found, limit) * (1 - _SLACK)]
     return candidates, _score(at, terms, candidates)
+
+
+def _parts(at: Snapshot, term: _Term, tfs: Ints, numbers: Ints) -> Floats:
+    """What a term adds to the scores of documents, float32."""
+    added: Floats = np.float32(term.weight) * at.saturation.scale(tfs.astype(np.float32), at.norms[numbers])
+    return added
+
+
+def _look_up(numbers: Ints, tfs: Ints, wanted: Ints) -> Ints:
+    """Frequencies in wanted documents from a term's postings, 0 where it has none."""
+    where = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
+    return np.where(numbers[where] == wanted, tfs[where], 0)
+
+
+def _last_of_best(scores: Floats, limit: int) -> float:
+    """The least of the best `limit` scores; 0 if there are fewer."""
+    place = len(scores) - limit
+    return float(np.partition(scores, place)[place]) if place >= 0 else 0.0
 
 
 def _score(at: Snapshot, terms: Sequence[_Term], numbers: Ints) -> Floats:
