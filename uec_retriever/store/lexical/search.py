@@ -26,6 +26,7 @@ from uec_retriever.store.lexical.postings import Ints, read_postings
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 _LOOK = 1200  # postings that take as long to read and add up as the terms of one document
+_SEEK = 16  # postings that take as long to put into a table as one to be found among them
 _SLACK = 1e-4  # what rounding in single precision may move a score by, in parts
 _DIRECT = 2000  # allowed documents that are scored one and all
 _ROUNDS = 2  # of searches further down before the allowed documents are looked up
@@ -149,7 +150,7 @@ def _best(at: Snapshot, terms: Sequence[_Term], limit: int, allowed: Ints | None
             found += _parts(at, term, tfs, places)
             scores[places] = found
         else:
-            found += _parts(at, term, _look_up(numbers, tfs, candidates), candidates)
+            found += _parts(at, term, _look_up(numbers, tfs, candidates, len(scores)), candidates)
         rest -= term.bound
         postings -= term.df
         least = max(least, _last_of_best(found, limit))
@@ -173,8 +174,13 @@ def _parts(at: Snapshot, term: _Term, tfs: Ints, numbers: Ints) -> Floats:
     return added
 
 
-def _look_up(numbers: Ints, tfs: Ints, wanted: Ints) -> Ints:
-    """Frequencies in wanted documents from a term's postings, 0 where it has none."""
+def _look_up(numbers: Ints, tfs: Ints, wanted: Ints, size: int) -> Ints:
+    """Frequencies in wanted documents, of `size` that there are, from a term's postings; 0 where it has none."""
+    if len(wanted) * _SEEK > len(numbers):
+        table = np.zeros(size, tfs.dtype)
+        table[numbers] = tfs
+        found: Ints = table[wanted]
+        return found
     where = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
     return np.where(numbers[where] == wanted, tfs[where], 0)
 
