@@ -29,6 +29,7 @@ _LOOK = 1200  # postings that take as long to read and add up as the terms of on
 _SEEK = 16  # postings that take as long to put into a table as one to be found among them
 _SLACK = 1e-4  # what rounding in single precision may move a score by, in parts
 _DIRECT = 2000  # allowed documents that are scored one and all
+_COMMON = 8  # one in so many is allowed: searching further down is tried first
 _ROUNDS = 2  # of searches further down before the allowed documents are looked up
 _PART = 4096  # documents whose terms are held at once
 
@@ -102,7 +103,7 @@ def search(
     if len(allowed) > _DIRECT:
         members = allowed if isinstance(allowed, set | frozenset | dict) else set(allowed)
         further = limit * -(-at.state.documents // len(members))
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS if at.state.documents <= _COMMON * len(members) else 0):
             further = 2 * further + 10
             found = _name(at, *_best(at, terms, further, None), further)
             kept = [hit for hit in found if hit[0] in members][:limit]
