@@ -3,24 +3,16 @@
 Hypothesis prints the example that fails, and with `--hypothesis-seed` the run can be repeated.
 """
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.examples import examples
+from devtools.generated import ANYTHING, GENERATED, SCALARS, deep, ours
 from tests.engine.small import sentences
 from tests.store.test_filters import holds
-from uec_retriever.errors import InvalidInputError, UECError
+from uec_retriever.errors import InvalidInputError
 
-GENERATED = settings(
-    max_examples=examples(60),
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 TEXTS = sentences(24, 5)
 IDS = [f"d{i}" for i in range(len(TEXTS))]
 METADATAS = [
@@ -28,44 +20,6 @@ METADATAS = [
     for i in range(len(TEXTS))
 ]
 STORED = dict(zip(IDS, METADATAS, strict=True))
-HUGE = (10**4000, -(10**400), 2**31, 2**32, 2**63, 2**64, 1e308, math.nan, math.inf, -math.inf)
-
-
-def deep(levels):
-    value = 1
-    for _ in range(levels):
-        value = {"$and": [value]} if levels % 2 else [value]
-    return value
-
-
-NUMPY = (
-    np.float32(0.5),
-    np.int64(3),
-    np.str_("s1"),
-    np.bool_(True),
-    np.array(2),
-    np.array([1, 2]),
-    np.datetime64(0, "s"),
-)
-ODD_TEXTS = ("", " ", "\0", "\ud800", "a\udfffb", "\x1b[2J", "é 🙂", "x" * 3000)
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-5, 30),
-    st.floats(),
-    st.text(max_size=4),
-    st.sampled_from((*HUGE, *NUMPY, *ODD_TEXTS, b"bytes", 1j, object())),
-)
-ANYTHING = st.recursive(
-    SCALARS | st.builds(deep, st.sampled_from((40, 99, 150, 151))),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
-        | st.tuples(inner)
-        | st.frozensets(st.integers(), max_size=2)
-    ),
-    max_leaves=4,
-)
 KEYS = st.sampled_from(("n", "half", "even", "s", "tags", "absent"))
 NAMES = st.sampled_from(
     ("$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$contains", "$not_contains")
@@ -113,15 +67,6 @@ def index(loaded, tmp_path_factory):
     engine.add(TEXTS, IDS, METADATAS)
     yield engine
     engine.close()
-
-
-def ours(call, *args, **keywords):
-    """What a call gives; None if it refuses with one of our errors, whose message can be printed."""
-    try:
-        return call(*args, **keywords)
-    except UECError as error:
-        assert 0 < len(str(error).encode()) < 2000
-        return None
 
 
 @GENERATED

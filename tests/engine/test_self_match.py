@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devtools.examples import examples
+from devtools.generated import examples
 from tests.engine.small import (
     WORDS,
     answers,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from devtools.examples import examples
+from devtools.generated import examples
 from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.chroma import ChromaStore

@@ -14,7 +14,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.retrievers.uec import UECRetriever, chroma_filter
 
-from devtools.examples import examples
+from devtools.generated import examples
 from uec_retriever.errors import InvalidInputError
 
 try:

@@ -23,7 +23,7 @@ from llama_index.retrievers.uec import UECRetriever
 from llama_index.retrievers.uec.content_ids import with_content_ids
 from llama_index.retrievers.uec.nodes import node_of, records_of
 
-from devtools.examples import examples
+from devtools.generated import examples
 from uec_retriever.data.records import Record
 from uec_retriever.errors import InvalidInputError, StorageError
 
