@@ -22,7 +22,7 @@ from scipy.linalg import block_diag
 from scipy.special import log_softmax, softmax
 
 from uec_retriever.checks.numbers import check_number
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 
 Layout = Literal["block", "sum"]
@@ -73,7 +73,7 @@ def coefficients(
             raise InvalidInputError(f"prior must be {experts} positive numbers, one per expert")
         log_prior = np.log(prior)
     if uncertainty not in ("log", "raw"):
-        raise InvalidInputError(f"uncertainty must be 'log' or 'raw', got {uncertainty!r}")
+        raise InvalidInputError(f"uncertainty must be 'log' or 'raw', got {show(uncertainty)}")
     u = np.log(traces) if uncertainty == "log" else traces
     if zero is not None:
         zero = np.asarray(zero, dtype=np.float64)

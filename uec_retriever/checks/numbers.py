@@ -6,6 +6,7 @@ import math
 import sys
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uec_retriever.errors import InvalidInputError, show
 
@@ -55,3 +56,26 @@ def check_number(name: str, value: object, wanted: str, low: float, high: float 
         if low <= number <= high:
             return number
     raise InvalidInputError(f"{name} must be {wanted}, got {show(value)}")
+
+
+def check_row(name: str, value: object) -> NDArray[np.float64]:
+    """A row of numbers, of any length, NaN and infinity among them.
+
+    Args:
+        name: how to call it in messages.
+        value: what was given.
+
+    Returns:
+        `[n]`.
+
+    Raises:
+        InvalidInputError: for anything else.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            row = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(f"{name} is no list of numbers, but {show(value)}") from error
+    if row.ndim != 1:
+        raise InvalidInputError(f"{name} is no list of numbers, but has the shape {row.shape}")
+    return row

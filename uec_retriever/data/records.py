@@ -74,11 +74,11 @@ def make_records(
     """
     checked = check_texts(texts)
     columns = (
-        _column(ids, "ids", checked),
-        _column(metadatas, "metadatas", checked),
-        _column(embedded, "texts to embed", checked),
-        _column(payloads, "payloads", checked),
-        _column(sources, "sources", checked),
+        check_column(ids, "ids", checked),
+        check_column(metadatas, "metadatas", checked),
+        check_column(embedded, "texts to embed", checked),
+        check_column(payloads, "payloads", checked),
+        check_column(sources, "sources", checked),
     )
     if embedded is not None:
         check_texts(columns[2], "text to embed")
@@ -96,8 +96,17 @@ def make_records(
     return unique(records)
 
 
-def _column(values: Iterable[Any] | None, what: str, texts: Sequence[str]) -> list[Any]:
-    """One value for each text; None for all if none are given."""
+def check_column(values: Iterable[Any] | None, what: str, texts: Sequence[str]) -> list[Any]:
+    """One value for each text; None for all if none are given.
+
+    Args:
+        values: as many as there are texts, in any iterable but a string or a mapping.
+        what: they are, in messages.
+        texts: n.
+
+    Raises:
+        InvalidInputError: for anything else, or another number.
+    """
     if values is None:
         return [None] * len(texts)
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
@@ -118,7 +127,7 @@ def unique(records: Iterable[Record]) -> list[Record]:
     for record in records:
         if not same_content(found.setdefault(record.id, record), record):
             raise IdConflictError(
-                f"id {record.id!r} is given twice for different texts or metadata: "
+                f"id {show(record.id)} is given twice for different texts or metadata: "
                 "make ids unique, or leave them out to have them made from the content"
             )
     return list(found.values())

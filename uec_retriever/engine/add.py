@@ -12,7 +12,7 @@ from uec_retriever.data.records import Record, same_content, unique
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.results import AddReport
-from uec_retriever.errors import IdConflictError, NumericalError
+from uec_retriever.errors import IdConflictError, NumericalError, show
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.entries import with_predecessor
 
@@ -71,7 +71,7 @@ def add_records(
             if error.position is None:
                 raise
             identifier = waiting[0].fresh[error.position].id
-            raise NumericalError(f"record {identifier!r}: {error}", error.position) from error
+            raise NumericalError(f"record {show(identifier)}: {error}", error.position) from error
     return report
 
 
@@ -105,7 +105,7 @@ def _compare(store: ChromaStore, chunk: Sequence[Record], before: Iterable[_Chan
     changed = [r for r in chunk if r.id in there and not same_content(there[r.id], r)]
     if changed and not update:
         raise IdConflictError(
-            f"{len(changed)} ids are in the index with another text or metadata, e.g. {changed[0].id!r}: "
+            f"{len(changed)} ids are in the index with another text or metadata, e.g. {show(changed[0].id)}: "
             "replace them with update=True (--update on the command line), or use other ids"
         )
     fresh = [r for r in chunk if r.id not in there or _reads(there[r.id]) != _reads(r)]

@@ -21,7 +21,7 @@ from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.engine.recipe import Recipe
-from uec_retriever.errors import InvalidInputError, StorageError, UECError
+from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
 from uec_retriever.experts.expert import Expert, attach_posterior
 from uec_retriever.experts.fitting import (
     DEFAULT_STRUCTURE,
@@ -128,9 +128,11 @@ def _check(folder: IndexFolder, experts: Sequence[Expert], recipe: Recipe) -> di
     _check_experts(experts)
     posteriors = match_posteriors(experts, recipe.posteriors)
     if recipe.structure not in (None, *STRUCTURES):
-        raise InvalidInputError(f"structure must be one of {sorted(STRUCTURES)}, got {recipe.structure!r}")
+        raise InvalidInputError(
+            f"structure must be one of {sorted(STRUCTURES)}, got {show(recipe.structure)}"
+        )
     if recipe.layout not in (None, *LAYOUTS):
-        raise InvalidInputError(f"layout must be one of {sorted(LAYOUTS)}, got {recipe.layout!r}")
+        raise InvalidInputError(f"layout must be one of {sorted(LAYOUTS)}, got {show(recipe.layout)}")
     if recipe.layout == "sum" and len({e.dimension for e in experts}) > 1:
         raise InvalidInputError(
             f"the sum layout needs experts of one dimension, got {[e.dimension for e in experts]}: "
@@ -141,12 +143,12 @@ def _check(folder: IndexFolder, experts: Sequence[Expert], recipe: Recipe) -> di
     name = folder.location.collection
     if not _COLLECTION.fullmatch(name) or name.endswith(LOCK_SUFFIX):
         raise InvalidInputError(
-            f"the collection name {name!r} is none that Chroma takes: use 3 to {LONGEST_NAME} of a-z, A-Z, 0-9, "
+            f"the collection name {show(name)} is none that Chroma takes: use 3 to {LONGEST_NAME} of a-z, A-Z, 0-9, "
             f"'.', '_' and '-', with a letter or digit at both ends and no {LOCK_SUFFIX!r} at the end"
         )
     if ChromaStore.exists(folder.client(), name):
         raise StorageError(
-            f"there is a collection {name!r} in {folder.location} already: open it, delete it, or choose another "
+            f"there is a collection {show(name)} in {folder.location} already: open it, delete it, or choose another "
             "folder or name"
         )
     return posteriors
@@ -157,13 +159,13 @@ def _check_experts(experts: Sequence[Expert]) -> None:
         raise InvalidInputError("an index needs at least one expert")
     labels = [e.label for e in experts]
     if twice := [label for label, n in Counter(labels).items() if n > 1]:
-        raise InvalidInputError(f"two experts are called {twice[0]!r}: give each a label of its own")
+        raise InvalidInputError(f"two experts are called {show(twice[0])}: give each a label of its own")
     for expert in experts:
         try:
             json.dumps(expert.options)
         except TypeError as error:
             raise InvalidInputError(
-                f"the options of expert {expert.label!r} cannot be recorded in the index ({error}): give plain "
+                f"the options of expert {show(expert.label)} cannot be recorded in the index ({error}): give plain "
                 "values, e.g. model_kwargs={'dtype': 'float16'}"
             ) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 DEFAULT_COLLECTION = "uec"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -171,10 +171,10 @@ def _check_headers(headers: Mapping[str, Any]) -> None:
             raise InvalidInputError("a header's name has a character that HTTP cannot carry, such as a space")
         revealed = _reveal(value)
         if not isinstance(revealed, str):
-            raise InvalidInputError(f"the header {key!r} is {type(revealed).__name__}, not a string")
+            raise InvalidInputError(f"the header {show(key)} is {type(revealed).__name__}, not a string")
         if not (revealed.isascii() and revealed.isprintable()):
             raise InvalidInputError(
-                f"the header {key!r} has a character that HTTP cannot carry, such as a line break at its end: strip it"
+                f"the header {show(key)} has a character that HTTP cannot carry, such as a line break at its end: strip it"
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -23,11 +23,11 @@ def check_names(name: str, values: object, possible: Collection[str]) -> tuple[A
         InvalidInputError: for something else than a list, or a name that does not exist.
     """
     if isinstance(values, str):
-        raise InvalidInputError(f"{name} is a list: [{values!r}]")
+        raise InvalidInputError(f"{name} is a list: [{show(values)}]")
     if not isinstance(values, Sequence | set | frozenset):
-        raise InvalidInputError(f"{name} is a list of names, got {values!r}: leave it out for none")
+        raise InvalidInputError(f"{name} is a list of names, got {show(values)}: leave it out for none")
     if unknown := [value for value in values if value not in list(possible)]:
-        raise InvalidInputError(f"{name} can hold {list(possible)}, got {unknown[0]!r}")
+        raise InvalidInputError(f"{name} can hold {list(possible)}, got {show(unknown[0])}")
     return tuple(dict.fromkeys(values))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uec_retriever.checks.numbers import check_whole
+from uec_retriever.checks.numbers import check_row, check_whole
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
@@ -134,7 +134,7 @@ def encoded_embedding(ensemble: Ensemble, embedding: object) -> EncodedTexts:
     Raises:
         InvalidInputError: for what is no row of numbers, another dimension than the index's, NaN or infinity.
     """
-    vector = _row(embedding)
+    vector = check_row("the query embedding", embedding)[None]
     if vector.shape != (1, ensemble.manifest.dimension):
         raise InvalidInputError(
             f"the query embedding has the shape {vector.shape[1:]}, the index needs "
@@ -250,16 +250,3 @@ def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]
     order = np.argsort(-raw, kind="stable")[:k]
     scores = unit_score(raw)
     return [Hit(found.records[i], float(scores[i]), float(raw[i]), float(deviations[i])) for i in order]
-
-
-def _row(embedding: object) -> Array:
-    """`[1, D]` of what should be a query embedding, float64; other shapes as they are.
-
-    Raises:
-        InvalidInputError: for what is no numbers.
-    """
-    try:
-        with np.errstate(over="ignore"):
-            return np.asarray(embedding, dtype=np.float64)[None]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInputError(f"the query embedding is no list of numbers ({error})") from error

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 
 def softmax_over_candidates(embeddings: Tensor, candidates: Tensor, tau: float) -> Tensor:
@@ -73,7 +73,7 @@ class Curvature:
 
     def __init__(self, structure: str, tau: float) -> None:
         if structure not in ("diag", "kron"):
-            raise InvalidInputError(f"structure must be 'diag' or 'kron', got {structure!r}")
+            raise InvalidInputError(f"structure must be 'diag' or 'kron', got {show(structure)}")
         if not tau > 0:
             raise InvalidInputError(f"tau must be positive, got {tau}")
         self.structure = structure

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 
 from uec_retriever.data import records
+from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.results import EXTRAS, Extra
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 if TYPE_CHECKING:
     from uec_retriever import Hit, Record, SearchResult
@@ -59,11 +60,9 @@ def make_records(
         InvalidInputError: for a bad text, id or metadata value, naming position and fix.
         IdConflictError: if one id stands for two different texts.
     """
-    texts = list(texts)
+    texts = check_texts(texts)
     checked = records.make_records(texts, list(map(str, range(len(texts)))), metadatas)
-    given = [None] * len(texts) if ids is None else list(ids)
-    if len(given) != len(texts):
-        raise InvalidInputError(f"{len(texts)} texts but {len(given)} ids: give one for each text")
+    given = records.check_column(ids, "ids", texts)
     named = [
         records.content_id(r.text, r.metadata) if i is None else records.check_id(i, position)
         for position, (r, i) in enumerate(zip(checked, given, strict=True))
@@ -89,7 +88,7 @@ def _with_extras(hit: Hit, result: SearchResult, include: Iterable[Extra]) -> Do
         key = METADATA_KEYS[name]
         if key in document.metadata:
             raise InvalidInputError(
-                f"text {hit.id!r} has metadata {key!r} of its own: rename that, or leave {name!r} out of include"
+                f"text {show(hit.id)} has metadata {show(key)} of its own: rename that, or leave {name!r} out of include"
             )
         document.metadata[key] = extras[name]
     return document

@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.schema import BaseNode
 
 from uec_retriever.engine.results import EXTRAS, Extra
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 
 def annotate(node: BaseNode, extras: Mapping[Any, Any], include: Sequence[Extra]) -> BaseNode:
@@ -31,7 +31,7 @@ def annotate(node: BaseNode, extras: Mapping[Any, Any], include: Sequence[Extra]
     for name in include:
         if EXTRAS[name] in node.metadata and EXTRAS[name] not in hidden:
             raise InvalidInputError(
-                f"node {node.node_id!r} has a metadata key {EXTRAS[name]!r} of its own: "
+                f"node {show(node.node_id)} has a metadata key {EXTRAS[name]!r} of its own: "
                 f"rename it, or leave {name!r} out of include"
             )
     return node.model_copy(

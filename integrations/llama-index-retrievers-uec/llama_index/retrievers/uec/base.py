@@ -30,6 +30,7 @@ from llama_index.retrievers.uec.query_embedding import is_same
 from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options, check_values
 
 from uec_retriever import Engine, Expert, Location, Recipe, SearchResult
+from uec_retriever.checks.numbers import check_row
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
@@ -267,6 +268,8 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
     def _search_bundle(self, bundle: QueryBundle) -> SearchResult:
         where, k = chroma_filter(self.filters), self.similarity_top_k
         texts, embedding = bundle.embedding_strs, bundle.embedding
+        if embedding is not None:
+            embedding = check_row("the query's embedding", embedding).tolist()
         has_text = any(text.strip() for text in texts)
         right_size = embedding is not None and len(embedding) == self.engine.manifest.dimension
         trusted = self.trust_query_embedding and right_size

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from llama_index.core.schema import BaseNode, Document, MetadataMode, RelatedNodeInfo
 from llama_index.retrievers.uec.nodes import check_nodes
 
+from uec_retriever.errors import InvalidInputError, show
+
 
 def with_content_ids(nodes: Sequence[BaseNode]) -> list[BaseNode]:
     """Copies of nodes with ids made from class, text, metadata and document.
@@ -74,4 +76,10 @@ def _is_random(identifier: str) -> bool:
 
 def _digest(*content: object) -> str:
     """32 hex digits of SHA-256."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    try:
+        told = json.dumps(content, sort_keys=True, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"metadata must be flat, with strings as keys, got {show(content)}"
+        ) from error
+    return hashlib.sha256(told.encode()).hexdigest()[:32]

@@ -17,7 +17,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
 
 Expression = dict[str, Any] | bool  # True holds for every record, False for none
 Scalar = str | int | float
@@ -78,19 +78,19 @@ def _one(f: MetadataFilter) -> Expression:
     operator, value = f.operator, f.value
     if operator in _IMPOSSIBLE:
         raise InvalidInputError(
-            f"Chroma cannot apply the operator {operator.value!r} (key {f.key!r}): {_IMPOSSIBLE[operator]}"
+            f"Chroma cannot apply the operator {operator.value!r} (key {show(f.key)}): {_IMPOSSIBLE[operator]}"
         )
     if operator in (FilterOperator.IN, FilterOperator.NIN, FilterOperator.ANY, FilterOperator.ALL):
         return _of_list(f, operator, value)
     if value is None or isinstance(value, list):
         raise InvalidInputError(
-            f"the operator {operator.value!r} (key {f.key!r}) needs a string or number, got {value!r}"
+            f"the operator {operator.value!r} (key {show(f.key)}) needs a string or number, got {show(value)}"
         )
     _check(f, [value])
     if operator in _RANGES:
         if isinstance(value, str):
             raise InvalidInputError(
-                f"Chroma cannot apply the operator {operator.value!r} (key {f.key!r}) to the string {value!r}: "
+                f"Chroma cannot apply the operator {operator.value!r} (key {show(f.key)}) to the string {show(value)}: "
                 "it orders numbers only"
             )
         return _range(f.key, _RANGES[operator], value)
@@ -103,7 +103,7 @@ def _one(f: MetadataFilter) -> Expression:
 def _of_list(f: MetadataFilter, operator: FilterOperator, value: object) -> Expression:
     if not isinstance(value, list):
         raise InvalidInputError(
-            f"the operator {operator.value!r} (key {f.key!r}) needs a list, got {value!r}"
+            f"the operator {operator.value!r} (key {show(f.key)}) needs a list, got {show(value)}"
         )
     _check(f, value)
     if operator == FilterOperator.IN:
@@ -114,7 +114,7 @@ def _of_list(f: MetadataFilter, operator: FilterOperator, value: object) -> Expr
         return _any(_contains(f.key, v) for v in value)
     if not value:
         raise InvalidInputError(
-            f"Chroma cannot apply the operator 'all' (key {f.key!r}) to an empty list: "
+            f"Chroma cannot apply the operator 'all' (key {show(f.key)}) to an empty list: "
             "it does not find records that have a key"
         )
     return _all(_contains(f.key, v) for v in value)
@@ -124,7 +124,7 @@ def _check(f: MetadataFilter, values: Iterable[Scalar]) -> None:
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidInputError(
-                f"the operator {f.operator.value!r} (key {f.key!r}) cannot compare with {value}"
+                f"the operator {f.operator.value!r} (key {show(f.key)}) cannot compare with {value}"
             )
 
 
@@ -179,7 +179,7 @@ def _not(expression: Expression) -> Expression:
     if operator not in _OPPOSITES:
         name = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}[operator]
         raise InvalidInputError(
-            f"Chroma cannot apply the operator {name!r} (key {key!r}) inside of 'not': it would have to find "
+            f"Chroma cannot apply the operator {name!r} (key {show(key)}) inside of 'not': it would have to find "
             "records that lack the key. Use the opposite operator if all have it"
         )
     return {key: {_OPPOSITES[operator]: value}}

@@ -22,7 +22,7 @@ from llama_index.core.schema import (
 
 from uec_retriever.data.records import Record, check_metadata, make_records
 from uec_retriever.data.texts import text_problem
-from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.errors import InvalidInputError, StorageError, show
 
 logger = logging.getLogger(__name__)
 _KNOWN: tuple[type[BaseNode], ...] = (TextNode, IndexNode, ImageNode, Node, Document, ImageDocument)
@@ -95,7 +95,7 @@ def check_documents(documents: Iterable[Document]) -> list[Document]:
         text = document.get_content(metadata_mode=MetadataMode.ALL)
         if text.strip() and (problem := text_problem(text)):
             raise InvalidInputError(
-                f"document {position} ({document.node_id!r}), text and metadata: it {problem}"
+                f"document {position} ({show(document.node_id)}), text and metadata: it {problem}"
             )
     return checked
 
@@ -120,7 +120,7 @@ def node_of(identifier: str, text: str, metadata: Mapping[str, Any], payload: st
         restored = _metadata(metadata, kept["keys"], kept["values"])
         cls = _find_class(kept["class"], kept["base"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"record {identifier!r} has a damaged payload: {error!r}") from error
+        raise StorageError(f"record {show(identifier)} has a damaged payload: {error!r}") from error
     if issubclass(cls, Node):
         fields["text_resource"] = {**fields.get("text_resource", {}), "text": text}
     else:
@@ -148,7 +148,7 @@ def _payload(node: BaseNode, text: str) -> str:
     try:
         fields = bare.model_dump(mode="json", exclude_defaults=True, exclude=_ELSEWHERE)
     except (ValueError, TypeError) as error:
-        raise InvalidInputError(f"node {node.node_id!r} cannot be stored as JSON: {error}") from error
+        raise InvalidInputError(f"node {show(node.node_id)} cannot be stored as JSON: {error}") from error
     for name in _ELSEWHERE & fields.keys():  # some classes add them against our will
         del fields[name]
     for name in _MEDIA:
@@ -160,7 +160,7 @@ def _payload(node: BaseNode, text: str) -> str:
     base = next((cls for cls in type(node).__mro__ if cls in _KNOWN), None)
     if base is None:
         raise InvalidInputError(
-            f"node {node.node_id!r} is a {type(node).__name__}, none of {[cls.__name__ for cls in _KNOWN]}"
+            f"node {show(node.node_id)} is a {type(node).__name__}, none of {[cls.__name__ for cls in _KNOWN]}"
         )
     kept = {
         "class": type(node).__name__,
