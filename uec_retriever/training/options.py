@@ -101,7 +101,8 @@ class TrainingOptions:
                     if whole
                     else check_number(name, value, *_NUMBERS[name])
                 )
-                object.__setattr__(self, name, checked)
+                if not isinstance(value, int | float):  # of NumPy; others stay, as their JSON names a run
+                    object.__setattr__(self, name, checked)
         if self.batch_size < 2 and self.loss != "distill":
             raise InvalidInputError(
                 "batch_size is 1: without a second question there are no in-batch negatives"
