@@ -5,9 +5,9 @@ import os
 import sys
 import warnings
 
-import psutil
 import pytest
 
+psutil = pytest.importorskip("psutil", reason="psutil is not installed")
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "uec-retriever[ray]"')
 
 # Ray's own processes, sockets and log files are not ours to close

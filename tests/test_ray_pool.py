@@ -7,10 +7,9 @@ import sys
 import time
 from functools import partial
 
-import psutil
 import pytest
 
-from tests.local_ray import OF_RAY, local_ray, ray, workers
+from tests.local_ray import OF_RAY, local_ray, psutil, ray, workers
 from uec_retriever.errors import InvalidInputError, NumericalError, WorkerError
 from uec_retriever.ray_pool import _WINDOW, RayPool
 
@@ -159,3 +158,29 @@ def test_ray_that_fails(address):
     with pytest.raises(WorkerError, match="Ray failed"):
         for _ in results:
             ray.kill(results.gi_frame.f_locals["run"]._feed)
+
+
+def visible(job):
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def look():
+    return visible
+
+
+def test_a_worker_without_gpus_sees_none(address, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert list(RayPool(workers=1).map(look, [0])) == [""]
+
+
+def test_workers_that_no_machine_has_room_for_are_refused(address, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for room in ({"gpus": 1000}, {"cpus": 1000}):
+        with pytest.raises(InvalidInputError, match="no machine that Ray has now"):
+            list(RayPool(workers=1, **room).map(look, [0]))
+
+
+@pytest.mark.parametrize("room", [{"gpus": 1.5}, {"gpus": float("inf")}, {"cpus": float("nan")}, {"cpus": 0}])
+def test_room_that_cannot_be_is_refused(room):
+    with pytest.raises(InvalidInputError, match="gpus must be|cpus must be"):
+        RayPool(workers=1, **room)

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import pickle
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import count
 from typing import Any, TypeVar
 
-from uec_retriever.checks.numbers import check_number, check_whole
+from uec_retriever.checks.numbers import ABOVE_0, FINITE, check_number, check_whole
 from uec_retriever.errors import InvalidInputError, MissingExtraError, UECError, WorkerError
+from uec_retriever.ray_worker import Worker
 
 try:
     import pyarrow
@@ -31,6 +32,7 @@ except ImportError as error:
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+_logger = logging.getLogger(__name__)
 _WINDOW = 3  # jobs on the way for each worker: one at work, one waiting, one done behind a slower one
 
 
@@ -40,7 +42,7 @@ class RayPool:
     Args:
         workers: actors, at least 1.
         cpus: of each actor, for Ray's scheduler, above 0.
-        gpus: of each actor, at least 0; Ray hides the others from it.
+        gpus: of each actor: 0, a part of one, or some. It sees no other, and without any none.
 
     Raises:
         InvalidInputError: for a number out of range.
@@ -48,10 +50,11 @@ class RayPool:
 
     def __init__(self, *, workers: int = 2, cpus: float = 1, gpus: float = 0) -> None:
         self._workers = check_whole("workers", workers, 1)
-        self._cpus = check_number("cpus", cpus, "a number above 0", 0)
-        self._gpus = check_number("gpus", gpus, "a number >= 0", 0)
-        if not self._cpus:  # Ray Data would put all work into the one task that reads the jobs
-            raise InvalidInputError("cpus must be a number above 0, got 0")
+        # without cpus Ray Data would put all work into the one task that reads the jobs
+        self._cpus = check_number("cpus", cpus, "a number above 0", ABOVE_0, FINITE)
+        self._gpus = check_number("gpus", gpus, "a number >= 0", 0, FINITE)
+        if self._gpus > 1 and self._gpus % 1:
+            raise InvalidInputError(f"gpus must be a part of one or a whole number, got {gpus}")
 
     def map(
         self, make: Callable[[], Callable[[Job], Result]], jobs: Iterable[Job]
@@ -98,19 +101,34 @@ class RayPool:
         if failure is not None:
             raise failure
 
+    def _check_room(self) -> None:
+        """Refuse actors that no machine has room for: Ray would wait for one without a word.
+
+        A cluster may start another machine, so there it is a warning.
+        """
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        wanted = {"CPU": self._cpus, "GPU": self._gpus}
+        if any(all(machine.get(name, 0) >= n for name, n in wanted.items()) for machine in machines):
+            return
+        lacking = f"no machine that Ray has now has {self._cpus:g} CPUs and {self._gpus:g} GPUs for a worker"
+        if "RAY_ADDRESS" not in os.environ:
+            raise InvalidInputError(f"{lacking}: ask for fewer")
+        _logger.warning("%s: waiting for one", lacking)
+
     def _start(self, make: Callable[[], Any]) -> _Run:
         """Actors that wait for jobs."""
         made = pickle.dumps(make)  # here, where what it raises is ours
         with _telling_of_ray():
             _connect()
+            self._check_room()
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
             feed = ray.remote(_Feed).options(num_cpus=0, scheduling_strategy=here).remote()
             with _context():
                 dataset = ray.data.read_datasource(
                     _Jobs(feed), override_num_blocks=1, concurrency=1, num_cpus=0
                 ).map(
-                    _Worker,
-                    fn_constructor_args=(made,),
+                    Worker,
+                    fn_constructor_args=(made, self._gpus > 0),
                     compute=ray.data.ActorPoolStrategy(size=self._workers, max_tasks_in_flight_per_actor=1),
                     num_cpus=self._cpus,
                     num_gpus=self._gpus,
@@ -158,7 +176,8 @@ class _Run:
         if close is not None:
             close()
         del self._batches
-        ray.kill(self._feed)
+        with contextlib.suppress(Exception):  # Ray may be gone, which its caller has heard
+            ray.kill(self._feed)
 
 
 class _Feed:
@@ -216,47 +235,13 @@ class _Jobs(Datasource):
         return [ReadTask(read, BlockMetadata(None, None, None, None))]
 
 
-class _Worker:
-    """One actor. No error leaves it as such: Ray would wrap it, or start the actor again and again."""
-
-    def __init__(self, make: bytes) -> None:
-        self._work: Callable[[Any], Any] | None = None
-        try:
-            self._work = pickle.loads(make)()
-        except Exception as error:
-            self._refusal = _packed(False, error)
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"position": row["position"], "outcome": self._outcome(row["job"])}
-
-    def _outcome(self, job: bytes) -> bytes:
-        if not job:
-            return b""
-        if self._work is None:
-            return self._refusal
-        try:
-            return _packed(True, self._work(pickle.loads(job)))
-        except Exception as error:
-            return _packed(False, error)
-
-
-def _packed(succeeded: bool, value: Any) -> bytes:
-    """An outcome to send; of errors that are not ours with where on the worker they came from."""
-    if isinstance(value, Exception) and not isinstance(value, UECError):
-        told = "".join(traceback.format_exception(value))
-        value.add_note(f"On a Ray worker:\n{told}")
-        try:
-            pickle.loads(pickle.dumps(value))
-        except Exception:  # a stranger's exception may come back as another one, or not at all
-            value = WorkerError(f"a Ray worker failed: {told}")
-    return pickle.dumps((succeeded, value))
-
-
 @contextlib.contextmanager
 def _telling_of_ray() -> Iterator[None]:
     try:
         yield
-    except (ray.exceptions.RayError, StopIteration) as error:
+    except UECError:
+        raise
+    except (ray.exceptions.RayError, StopIteration, ConnectionError, ValueError, RuntimeError) as error:
         raise WorkerError(
             f"Ray failed ({type(error).__name__}: {error}): see its logs, and run the same again, which goes on where "
             "this stopped"

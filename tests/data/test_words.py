@@ -271,3 +271,14 @@ def test_what_are_no_settings_is_refused():
         WordAnalyzer.from_settings({})
     with pytest.raises(InvalidInputError):
         WordAnalyzer.from_settings({"language": [], "stop_words": True})
+
+
+@pytest.mark.parametrize("text", ["foo_bar++", "a foo_bar++ b"])
+def test_an_identifier_with_a_sign_is_marked_whole(text):
+    analyzer = WordAnalyzer()
+    spans = analyzer.spans(text)
+    assert [s[1] for s in spans] == sorted(s[1] for s in spans)
+    whole = text.strip("ab ") if " " in text else text
+    assert analyzer.matched(analyzer.terms(whole), text) == [
+        (text.index(whole), text.index(whole) + len(whole))
+    ]

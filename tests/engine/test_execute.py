@@ -82,3 +82,28 @@ def test_nothing_new_is_nothing_to_encode(make):
         yield from ()
 
     assert engine.add_records(FIRST, execute=none) == AddReport(unchanged=2 * SIZE)
+
+
+@pytest.mark.parametrize("drop", [0, 1, 2])
+def test_whoever_gives_too_little_or_too_much_is_refused(make, drop):
+    def uneven(ensemble, chunks, batch_size, progress):
+        for number, encoded in enumerate(ahead(ensemble, chunks, batch_size, progress)):
+            if drop == 0 and number == 1:
+                return
+            if drop != 1 or number != 1:
+                yield encoded
+        if drop == 2:
+            yield encoded
+
+    engine = make("static")
+    with pytest.raises(InvalidInputError, match="what each chunk of texts is"):
+        engine.add_records(FIRST, execute=uneven)
+    assert engine.add_records(FIRST).added == (SIZE if drop < 2 else 0)
+
+
+def test_chunks_that_nobody_reads_are_missed(make):
+    def lazy(ensemble, chunks, batch_size, progress):
+        yield ensemble.encode_documents(next(iter(chunks)), batch_size=batch_size)
+
+    with pytest.raises(InvalidInputError, match="not all texts are stored"):
+        make("static").add_records(FIRST, execute=lazy)

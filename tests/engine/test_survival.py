@@ -149,13 +149,15 @@ def test_a_pickle_that_would_run_something_is_refused(index, tmp_path, monkeypat
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_fork_of_a_process_that_had_an_index_open_says_so_and_does_not_hang(index):
+@pytest.mark.parametrize("inherited", [False, True])
+def test_a_fork_of_a_process_that_had_an_index_open_says_so_and_does_not_hang(index, inherited):
     folder, _ = index
     with Engine.open(folder, device="cpu") as engine:
         experts = {e.label: e for e in engine.experts}
+    engine = Engine.open(folder, experts=experts) if inherited else None
     if (child := os.fork()) == 0:
         try:
-            Engine.open(folder, experts=experts)
+            engine.ids() if engine else Engine.open(folder, experts=experts)
         except StorageError as error:
             os.write(2, str(error).encode())
             os._exit(0 if "forked" in str(error) else 1)
@@ -166,6 +168,9 @@ def test_a_fork_of_a_process_that_had_an_index_open_says_so_and_does_not_hang(in
     if ended[0] == 0:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    if engine:
+        assert engine.count() == len(engine.ids())  # here it goes on
+        engine.close()
     assert ended == (child, 0)
 
 

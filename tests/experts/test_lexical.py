@@ -116,8 +116,11 @@ def test_what_is_out_of_range_is_refused():
     with pytest.raises(InvalidInputError, match="without words"):
         LexicalExpert().encode_query(LexicalStatistics(3, 1.0, []))
     for frequencies in ([4], [-1], [[1]], [np.nan]):
-        with pytest.raises(InvalidInputError, match="from 0 to the number of texts, 3"):
+        with pytest.raises(InvalidInputError, match="from 0 to the number of texts, 3|no list of numbers"):
             LexicalStatistics(3, 1.0, frequencies)
+    for texts, frequencies in ((-1, []), ("a", [1]), (1.5, [1]), (3, ["x"])):
+        with pytest.raises(InvalidInputError, match="texts must be|document frequencies"):
+            LexicalStatistics(texts, 1.0, frequencies)
     for length in (0, -1, np.nan):
         with pytest.raises(InvalidInputError, match="average_length"):
             LexicalStatistics(3, length, [1])

@@ -6,15 +6,19 @@ import shutil
 import sqlite3
 import threading
 
+import numpy as np
 import pytest
 
 from devtools.chroma import running_chroma
 from tests.store.small import MANIFEST
+from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.location import Location
 from uec_retriever.errors import StorageError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
-from uec_retriever.store.graph_files import is_sealed, seal
+from uec_retriever.store.graph_files import copy_database, is_sealed, seal
 from uec_retriever.store.log import DATABASE_FILE, copy_rows
+from uec_retriever.store.repair import rebuild
 
 
 @pytest.fixture
@@ -99,6 +103,21 @@ def test_graph_files_are_on_the_disk_before_their_seal(tmp_path, monkeypatch):
     seal(tmp_path, "graph", 3)
     assert of_graph() == ["length.bin"]
     assert is_sealed(tmp_path, "graph", 3)
+    (tmp_path / "copy" / "graph").mkdir(
+        parents=True
+    )  # of an index that cannot be written: somebody else flushes that
+    for file in graph.iterdir():
+        (tmp_path / "copy" / "graph" / file.name).symlink_to(file)
+    seal(tmp_path / "copy", "graph", 3)
+    assert of_graph() == []
+
+
+def test_what_its_owner_is_replacing_is_not_copied(database, tmp_path):
+    (database / ".uec-graph-1.json.0a").write_text("half a seal")
+    (database / "uec-graph-1.json").symlink_to(tmp_path / "gone")  # as if replaced after it was listed
+    (tmp_path / "copy").mkdir()
+    copy_database(database, tmp_path / "copy")
+    assert [f.name for f in (tmp_path / "copy").iterdir()] == [DATABASE_FILE]
 
 
 def test_what_a_server_has_open_is_not_opened_beside_it(tmp_path):
@@ -106,7 +125,15 @@ def test_what_a_server_has_open_is_not_opened_beside_it(tmp_path):
     folder.mkdir()
     ChromaStore.create(connect(folder), "one", MANIFEST, folder).close()
     with running_chroma(folder):
-        with pytest.raises(StorageError, match=r"'chroma run' \(process \d+\) serves .*--server"):
-            ChromaStore.open(connect(folder), "one", folder)
+        before = {f: f.stat().st_mtime_ns for f in folder.rglob("*") if "sqlite3" not in f.name}
+        engine_folder = IndexFolder(Location(tmp_path))
+        for opening in (
+            lambda: engine_folder.client(),
+            lambda: ChromaStore.open(connect(folder), "one", folder),
+            lambda: rebuild(folder, "one", lambda records: np.zeros((len(records), 2)), lambda done: None),
+        ):
+            with pytest.raises(StorageError, match=r"'chroma run' \(process \d+\) serves .*--server"):
+                opening()
+        assert before.items() <= {f: f.stat().st_mtime_ns for f in folder.rglob("*")}.items()
     store, _ = ChromaStore.open(connect(folder), "one", folder)
     store.close()

@@ -108,3 +108,18 @@ def test_another_failure_is_told_at_once(store, monkeypatch):
     with pytest.raises(StorageError, match="disk"):
         store.query(vectors(1), 3)
     assert len(calls) == 1
+
+
+def test_a_read_that_takes_long_is_not_begun_again_and_again(store, monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(reads.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(reads.time, "sleep", lambda seconds: None)
+
+    def read():
+        calls.append(now[0])
+        now[0] += 1.5  # as if it loaded a large graph
+        raise StorageError("Chroma could not query: Error finding id")
+
+    with pytest.raises(StorageError, match="finding id"):
+        reads.read_patiently(read)
+    assert len(calls) == 2

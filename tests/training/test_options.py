@@ -39,3 +39,12 @@ def test_open_ends_are_outside():
         with pytest.raises(InvalidInputError, match=name):
             TrainingOptions(**{name: value})
     assert TrainingOptions(tau_u=float("inf"), heldout=0, margin=0).tau_u == float("inf")
+
+
+def test_numbers_of_numpy_can_be_told_in_json():
+    given = {"min_gain": np.float32(0.5)}, {"random_share": np.float32(0.5), "candidates": np.int64(3)}
+    for kind, options in zip((Generation, Mining), given, strict=True):
+        assert (
+            json.loads(json.dumps(vars(kind(**options)))).items()
+            >= {k: v.item() for k, v in options.items()}.items()
+        )

@@ -12,11 +12,12 @@ from uec_retriever.data.records import Record, same_content, unique
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.results import AddReport
-from uec_retriever.errors import IdConflictError, NumericalError, show
+from uec_retriever.errors import IdConflictError, InvalidInputError, NumericalError, show
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.entries import with_predecessor
 
 CHUNK = 256
+_UNEVEN = "execute must give what each chunk of texts is, no less and no more: not all texts are stored"
 Progress = Callable[[float], None]
 Texts = Sequence[str]
 Execute = Callable[[Ensemble, Iterable[Texts], int, Progress], Generator[EncodedTexts | None, None, None]]
@@ -47,13 +48,15 @@ def add_records(
 
     Raises:
         IdConflictError: if an id is there with another text or metadata and not `update`.
+        InvalidInputError: if `execute` does not give what each chunk is.
         NumericalError: naming the record whose embedding is NaN or infinite.
     """
     report, stream, tell = AddReport(), iter(records), progress or _ignore
+    exhausted = False
     waiting: deque[_Change] = deque()  # for their encodings
 
     def texts() -> Iterator[Texts]:
-        nonlocal report
+        nonlocal report, exhausted
         for chunk in iter(lambda: list(islice(stream, CHUNK)), []):
             change = _compare(store, unique(chunk), waiting, update)
             report += AddReport(unchanged=change.unchanged)
@@ -61,10 +64,13 @@ def add_records(
             if change.fresh or change.retold:
                 waiting.append(change)
                 yield [r.embedding_text for r in change.fresh]
+        exhausted = True
 
     with contextlib.closing((execute or _here)(ensemble, texts(), batch_size, tell)) as encodings:
         try:
             for encoded in encodings:
+                if not waiting:
+                    raise InvalidInputError(_UNEVEN)
                 report += _store(ensemble, store, waiting[0], encoded)
                 waiting.popleft()
         except NumericalError as error:
@@ -72,6 +78,8 @@ def add_records(
                 raise
             identifier = waiting[0].fresh[error.position].id
             raise NumericalError(f"record {show(identifier)}: {error}", error.position) from error
+    if waiting or not exhausted:
+        raise InvalidInputError(_UNEVEN)
     return report
 
 

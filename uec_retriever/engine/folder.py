@@ -15,6 +15,7 @@ from uec_retriever.errors import CorruptFileError, InvalidInputError, NotAnIndex
 from uec_retriever.store.connection import ClientAPI, check_client, close, connect, connects_to
 from uec_retriever.store.graph_files import copy_database
 from uec_retriever.store.locks import write_lock
+from uec_retriever.store.serving import refuse_beside_server
 
 
 class IndexFolder:
@@ -126,7 +127,7 @@ class IndexFolder:
 
         Raises:
             NotAnIndexError: if `existing` and the folder holds no database.
-            StorageError: if it cannot be opened.
+            StorageError: if it cannot be opened, or `chroma run` serves it.
         """
         with self._mutex:
             if self._client is None:
@@ -136,6 +137,7 @@ class IndexFolder:
                         "its Chroma server if it has one (url=..., --server)"
                     )
                 if self.location.url is None:
+                    refuse_beside_server(self.database)
                     self._make()
                 self._client = connect(
                     self._copy or self.database, self.location.url, self.location.plain_headers

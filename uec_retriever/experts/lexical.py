@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import polygamma
 
-from uec_retriever.checks.numbers import check_number
+from uec_retriever.checks.numbers import check_number, check_row, check_whole
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 
@@ -31,8 +31,9 @@ class LexicalStatistics:
     frequencies: Array
 
     def __post_init__(self) -> None:
-        frequencies = np.asarray(self.frequencies, dtype=np.float64)
-        if frequencies.ndim != 1 or not ((frequencies >= 0) & (frequencies <= self.texts)).all():
+        check_whole("texts", self.texts, 0)
+        frequencies = check_row("document frequencies", self.frequencies)
+        if not ((frequencies >= 0) & (frequencies <= self.texts)).all():
             raise InvalidInputError(
                 f"document frequencies must be [t], from 0 to the number of texts, {self.texts}"
             )
@@ -65,7 +66,7 @@ class LexicalExpert:
     b: float = 0.4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k1", check_number("k1", self.k1, ">= 0 and finite", 0, 1e6))
+        object.__setattr__(self, "k1", check_number("k1", self.k1, "from 0 to 1,000,000", 0, 1e6))
         object.__setattr__(self, "b", check_number("b", self.b, "from 0 to 1", 0, 1))
 
     def encode_query(self, statistics: LexicalStatistics) -> GaussianEmbedding:

@@ -152,6 +152,7 @@ class EmbeddedAccess:
             close(loaded.client)
 
     def _current(self) -> _Loaded:
+        refuse_in_fork()
         loaded = self._loaded
         if loaded is not None and not loaded.state.broken:
             seldom = time.monotonic() < loaded.since + _SELDOM * loaded.seconds

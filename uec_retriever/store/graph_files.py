@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -67,7 +68,9 @@ def _read(database: Path, graph: str) -> dict[str, Any]:
 
 
 def _flush(file: Path) -> None:
-    """Have what is written to a file on the disk."""
+    """Have what is written to a file on the disk; what a copy links to is somebody else's, and may be read-only."""
+    if file.is_symlink():
+        return
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
 
@@ -102,11 +105,14 @@ def copy_database(database: Path, target: Path) -> None:
         for entry in database.iterdir():
             if entry.is_dir():
                 shutil.copytree(entry, target / entry.name, copy_function=os.symlink)
-            elif not entry.name.endswith(".lock") and not entry.name.startswith(DATABASE_FILE):
-                shutil.copyfile(entry, target / entry.name)
+            elif not entry.name.endswith(".lock") and not entry.name.startswith((DATABASE_FILE, ".")):
+                with contextlib.suppress(FileNotFoundError):  # its owner has replaced it
+                    shutil.copyfile(entry, target / entry.name)
         copy_rows(database, target)
     except OSError as error:
-        raise StorageError(f"cannot copy {database} to {target} to search in it: {error.strerror}") from error
+        raise StorageError(
+            f"cannot copy {database} to {target} to search in it: {error.strerror or error}"
+        ) from error
 
 
 def _state(folder: Path) -> dict[str, list[int]]:

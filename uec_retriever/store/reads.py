@@ -30,17 +30,20 @@ T = TypeVar("T")
 def read_patiently(read: Callable[[], T]) -> T:
     """What a read gives; made again for two seconds where Chroma's graph is behind its rows, as while others write.
 
+    Reading again may load the graph, which takes what it takes: two seconds later it is not begun again.
+
     Args:
         read: calls Chroma; its errors are ours already.
 
     Raises:
         StorageError: what the read raised: at once if it is about something else.
     """
+    end = time.monotonic() + sum(_WAITS)
     for wait in _WAITS:
         try:
             return read()
         except StorageError as error:
-            if not any(sign in str(error) for sign in _BEHIND):
+            if not any(sign in str(error) for sign in _BEHIND) or time.monotonic() > end:
                 raise
         time.sleep(wait)
     return read()

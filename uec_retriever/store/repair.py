@@ -17,6 +17,7 @@ from uec_retriever.store.embedded import without_graph
 from uec_retriever.store.entries import Candidates, to_record
 from uec_retriever.store.graph_files import find_damage
 from uec_retriever.store.log import ChromaLog
+from uec_retriever.store.serving import refuse_beside_server
 
 _PAGE = 256
 _NEAREST, _MANY = 10, 1000
@@ -58,9 +59,13 @@ def rebuild(
         embed: gives `[n, D]` vectors of n records; called if the graph that has their vectors is damaged.
         progress: called with the number of vectors put into the log since.
 
+    Raises:
+        StorageError: if `chroma run` serves the database; nothing is touched then.
+
     Returns:
         How many vectors came from the graph into the log, and how many were embedded anew.
     """
+    refuse_beside_server(database)
     log = ChromaLog.of(database, name)
     log.keep()
     missing = log.missing()

@@ -55,7 +55,9 @@ class Generation:
     def __post_init__(self) -> None:
         for name, least in (("questions", 1), ("seed", 0)):
             object.__setattr__(self, name, check_whole(name, getattr(self, name), least))
-        check_number("min_gain", self.min_gain, "a number of nats", -math.inf)
+        gain = check_number("min_gain", self.min_gain, "a number of nats", -math.inf)
+        if not isinstance(self.min_gain, int | float):  # of NumPy, which JSON does not know
+            object.__setattr__(self, "min_gain", gain)
 
 
 @dataclass(frozen=True)

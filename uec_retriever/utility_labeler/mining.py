@@ -42,7 +42,9 @@ class Mining:
     def __post_init__(self) -> None:
         for name, least in (("candidates", 1), ("group_candidates", 0), ("seed", 0)):
             object.__setattr__(self, name, check_whole(name, getattr(self, name), least))
-        check_number("random_share", self.random_share, "from 0 to 1", 0, 1)
+        share = check_number("random_share", self.random_share, "from 0 to 1", 0, 1)
+        if not isinstance(self.random_share, int | float):  # of NumPy, which JSON does not know
+            object.__setattr__(self, "random_share", share)
         if self.group_candidates and self.within_group:
             raise InvalidInputError(
                 "within_group takes all candidates from the group: give more candidates instead"

@@ -192,8 +192,11 @@ class _Analysis:
         self._stop_words = stop_words_of(language) if stop_words else frozenset()
         self._thread = threading.local()  # a stemmer must not be used by two threads at once
         self._words = _Cache(self._word, _CACHED_TERMS)
-        self.terms = _Cache(lambda chunk: tuple(term for term, _, _ in self._chunk(chunk)), _CACHED_TERMS)
-        self.spans = _Cache(lambda chunk: tuple(self._chunk(chunk)), _CACHED_SPANS)
+        self.terms = _Cache(lambda chunk: tuple(term for term, _, _ in self._in_order(chunk)), _CACHED_TERMS)
+        self.spans = _Cache(lambda chunk: tuple(self._in_order(chunk)), _CACHED_SPANS)
+
+    def _in_order(self, chunk: str) -> list[Span]:
+        return sorted(self._chunk(chunk), key=lambda span: span[1])
 
     def _chunk(self, chunk: str) -> Iterator[Span]:
         if plain := _PLAIN.fullmatch(chunk):
