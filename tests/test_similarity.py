@@ -13,8 +13,10 @@ from scipy.special import expit
 from scipy.stats import norm
 
 import uec_retriever
+from uec_retriever.convolution import convolve_block
 from uec_retriever.gaussian import GaussianEmbedding, normalise
 from uec_retriever.similarity import (
+    join_moments,
     moments,
     paired_moments,
     probit_score,
@@ -32,6 +34,16 @@ def gaussians(n, seed=0, scale=1.0):
     mean = random.standard_normal((n, D))
     deviation = scale * random.uniform(0.1, 0.5, (n, D))
     return GaussianEmbedding(mean / np.linalg.norm(mean, axis=1, keepdims=True), deviation**2)
+
+
+def test_joined_moments_are_those_of_blocks_with_weighted_queries():
+    queries = [gaussians(3), gaussians(3, seed=2)]
+    candidates = [gaussians(4, seed=1), gaussians(4, seed=3)]
+    weights = np.tile([0.3, 0.7], (3, 1))
+    wanted = moments(convolve_block(queries, weights), convolve_block(candidates))
+    parts = [moments(q, c) for q, c in zip(queries, candidates, strict=True)]
+    for found, each in zip(join_moments(parts, [0.3, 0.7]), wanted, strict=True):
+        np.testing.assert_allclose(found, each, rtol=1e-12)
 
 
 def test_moments_match_naive_loop():

@@ -12,6 +12,8 @@ What the similarity guarantees, whatever the variances are (`similarity`):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -50,6 +52,18 @@ def paired_moments(one: GaussianEmbedding, other: GaussianEmbedding) -> tuple[Ar
     variance = np.einsum("nd,nd->n", one.mean**2 + one.variance, other.variance)
     variance += np.einsum("nd,nd->n", one.variance, other.mean**2)
     return mean, variance
+
+
+def join_moments(parts: Sequence[tuple[Array, Array]], weights: Sequence[float]) -> tuple[Array, Array]:
+    """Mean and variance of `sum_k w_k s_k`, of independent similarities: those of a query whose blocks are weighted.
+
+    Args:
+        parts: K pairs of means and variances (>= 0), all of one shape.
+        weights: K of them.
+    """
+    mean = sum(w * m for w, (m, _) in zip(weights, parts, strict=True))
+    variance = sum(w**2 * v for w, (_, v) in zip(weights, parts, strict=True))
+    return np.asarray(mean), np.asarray(variance)
 
 
 def similarity(mean: Array, variance: Array) -> tuple[Array, Array]:

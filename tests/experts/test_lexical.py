@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.experts.lexical import LexicalExpert, LexicalStatistics, relative_traces
+from uec_retriever.experts.lexical import LexicalExpert, LexicalShare, LexicalStatistics, relative_traces
 from uec_retriever.gaussian import GaussianEmbedding
 from uec_retriever.similarity import moments
 
@@ -134,3 +134,25 @@ def test_texts_without_a_word_of_the_query_score_nothing_even_without_saturation
     documents = LexicalExpert(0.0, 0.0).encode_documents(np.array([[0, 0], [3, 0]]), np.array([5, 5]), told)
     assert isinstance(documents, GaussianEmbedding)
     np.testing.assert_array_equal(documents.mean, [[0, 0], [1, 0]])
+
+
+def test_the_share_of_words_against_its_formula():
+    queries = [LexicalExpert().encode_query(LexicalStatistics(1000, 10.0, [df, 3])) for df in (0, 5, 900)]
+    zero, temperature = -3.0, 4.0
+    u = np.log(relative_traces(queries))
+    words = 0.6 * np.exp(-(u - zero) / temperature)
+    np.testing.assert_allclose(LexicalShare(0.6, zero, temperature).of(queries), words / (words + 0.4))
+
+
+def test_the_share_of_words_is_its_prior_unless_there_is_a_temperature_or_nothing_to_look_for():
+    query = LexicalExpert().encode_query(LexicalStatistics(1000, 10.0, [7]))
+    np.testing.assert_allclose(LexicalShare(0.7).of([query, None, query]), [0.7, 0, 0.7])
+    for prior in (0, 1):
+        np.testing.assert_array_equal(LexicalShare(prior, 1.0, 0.5).of([query, None]), [prior, 0])
+    assert LexicalShare(0.5, 0.0, 2.0).of([]).shape == (0,)
+
+
+@pytest.mark.parametrize("values", [(-0.1,), (1.1,), ("x",), (0.5, np.nan), (0.5, 0, -1), (0.5, 0, np.nan)])
+def test_a_share_out_of_range_is_refused(values):
+    with pytest.raises(InvalidInputError, match="lexical share|lexical zero|temperature"):
+        LexicalShare(*values)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import polygamma
 
 from uec_retriever.checks.numbers import check_number, check_row, check_whole
+from uec_retriever.convolution import check_temperature, coefficients
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 
@@ -116,3 +117,45 @@ def relative_traces(queries: Sequence[GaussianEmbedding]) -> Array:
     Comparable between queries of any number of words, and with the experts whose means do have unit length.
     """
     return np.array([float(q.variance.sum() / (q.mean**2).sum()) for q in queries])
+
+
+@dataclass(frozen=True)
+class LexicalShare:
+    """Step 2 between words and everything else: the trust in words, of which the dense experts divide the rest.
+
+    `pi = pi0 exp(-(u - u0) / T)`, normalised, where u is the log of a query's relative trace; the dense experts' u is
+    that of an ordinary text. T is infinite by default: then pi is the prior.
+
+    Attributes:
+        prior: pi0 of the words, in [0, 1]; 0 and 1 hold for every query.
+        zero: u0, what u is for an ordinary query.
+        temperature: T >= 0.
+
+    Raises:
+        InvalidInputError: for values out of range.
+
+    Source: design, step 2; the constants are chosen by `benchmarks.words`.
+    """
+
+    prior: float = 0.6
+    zero: float = 0.0
+    temperature: float = float("inf")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prior", check_number("the lexical share", self.prior, "in [0, 1]", 0, 1))
+        object.__setattr__(
+            self, "zero", check_number("the lexical zero", self.zero, "a finite number", -1e6, 1e6)
+        )
+        object.__setattr__(self, "temperature", check_temperature(self.temperature))
+
+    def of(self, queries: Sequence[GaussianEmbedding | None]) -> Array:
+        """`[n]` trust in words of single lexical queries, in [0, 1]: none in one without words (None)."""
+        rows = [i for i, query in enumerate(queries) if query is not None]
+        shares = np.zeros(len(queries))
+        shares[rows] = self.prior
+        if rows and 0 < self.prior < 1:
+            traces = relative_traces([query for query in queries if query is not None])
+            pairs = np.stack([np.ones_like(traces), traces], axis=1)
+            prior, zero = np.array([1 - self.prior, self.prior]), np.array([0, self.zero])
+            shares[rows] = coefficients(pairs, self.temperature, zero=zero, prior=prior)[:, 1]
+        return shares
