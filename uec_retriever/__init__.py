@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uec_retriever.experts.expert import Expert
     from uec_retriever.experts.fitting import fit_posterior
     from uec_retriever.gaussian import GaussianEmbedding
+    from uec_retriever.store.lexical_options import LexicalOptions
     from uec_retriever.utility_labeler.labels import Label
     from uec_retriever.utility_labeler.run import label_utilities
 
@@ -34,6 +35,7 @@ _HOMES = {
     "Expert": "uec_retriever.experts.expert",
     "GaussianEmbedding": "uec_retriever.gaussian",
     "Hit": "uec_retriever.engine.results",
+    "LexicalOptions": "uec_retriever.store.lexical_options",
     "Location": "uec_retriever.engine.location",
     "Label": "uec_retriever.utility_labeler.labels",
     "Recipe": "uec_retriever.engine.recipe",
@@ -55,6 +57,7 @@ __all__ = [
     "GaussianEmbedding",
     "Hit",
     "Label",
+    "LexicalOptions",
     "Location",
     "Recipe",
     "Record",

@@ -34,6 +34,7 @@ def add_records(
     batch_size: int,
     progress: Progress | None,
     execute: Execute | None = None,
+    stored: Callable[[int], None] | None = None,
 ) -> AddReport:
     """Add a stream of checked records, a chunk at a time.
 
@@ -45,6 +46,7 @@ def add_records(
         batch_size: texts in one forward pass.
         progress: called with the number of texts done since; a text under one of K experts counts 1 / K.
         execute: encodes chunks elsewhere; here if None.
+        stored: called with the number of texts that were stored since.
 
     Raises:
         IdConflictError: if an id is there with another text or metadata and not `update`.
@@ -72,7 +74,9 @@ def add_records(
                 if not waiting:
                     raise InvalidInputError(_UNEVEN)
                 report += _store(ensemble, store, waiting[0], encoded)
-                waiting.popleft()
+                change = waiting.popleft()
+                if stored is not None:
+                    stored(len(change.fresh))
         except NumericalError as error:
             if error.position is None:
                 raise

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from uec_retriever.engine.recipe import Recipe
-from uec_retriever.errors import InvalidInputError, ModelMismatchError, StorageError
+from uec_retriever.errors import InvalidInputError, ModelMismatchError, StorageError, show
 from uec_retriever.experts.expert import Expert
 from uec_retriever.laplace.files import load_posterior
+from uec_retriever.store.lexical_options import LexicalOptions
 from uec_retriever.store.manifest import Manifest
 
 _logger = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ def check_agreement(manifest: Manifest, recipe: Recipe, where: str) -> None:
     other = [
         f"{name} {value}" for name, value in asked.items() if value is not None and there[name] != {value}
     ]
+    if _differs(recipe.lexical, manifest.lexical):
+        other.append(f"lexical {show(recipe.lexical)}")
     known = {e.posterior for e in manifest.experts}
     files = posterior_files(recipe.posteriors)
     if any(posterior_digest(Path(file)) not in known for file in files):
@@ -77,6 +80,13 @@ def check_agreement(manifest: Manifest, recipe: Recipe, where: str) -> None:
         f"the index {where} is calibrated on other pairs ({manifest.reference}): leave yours out to add to it, or "
         "calibrate it on them with Engine.recalibrate ('uec recalibrate --pairs')"
     )
+
+
+def _differs(asked: LexicalOptions | bool | None, there: LexicalOptions | None) -> bool:
+    """Whether words were asked for otherwise than they are: True agrees with any."""
+    if asked is None or isinstance(asked, bool):
+        return asked is not None and asked != (there is not None)
+    return asked != there
 
 
 def match_posteriors(

@@ -26,8 +26,11 @@ from uec_retriever.confidence.queries import (
 )
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record
+from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble, Progress
-from uec_retriever.engine.search import default_candidates, score_candidates
+from uec_retriever.engine.lexical import Words
+from uec_retriever.engine.scoring import score_candidates
+from uec_retriever.engine.search import default_candidates
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.chroma import ChromaStore
@@ -70,6 +73,7 @@ class ConfidenceOptions:
 def calibrate_confidence(
     ensemble: Ensemble,
     store: ChromaStore,
+    words: Words,
     options: ConfidenceOptions,
     pairs: CalibrationPairs | None = None,
     labelled: Mapping[str, Collection[str]] | None = None,
@@ -80,6 +84,7 @@ def calibrate_confidence(
     Args:
         ensemble: the experts.
         store: the index.
+        words: of the index.
         options: what it is for.
         pairs: queries and texts that answer them; made from the index if there are neither these nor labels.
         labelled: query -> ids of its right records.
@@ -104,7 +109,7 @@ def calibrate_confidence(
         queries, source = pair_queries(pairs), f"pairs: {pairs.source}"
     if options.unanswerable:
         queries += [LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC]
-    outcomes = search_queries(ensemble, store, queries, options, progress)
+    outcomes = search_queries(ensemble, store, words, queries, options, progress)
     return fit_confidence(
         without_suspects(outcomes),
         k=options.k,
@@ -128,6 +133,7 @@ def known_queries(labelled: Mapping[str, Collection[str]], store: ChromaStore) -
 def search_queries(
     ensemble: Ensemble,
     store: ChromaStore,
+    words: Words,
     queries: Sequence[LabelledQuery],
     options: ConfidenceOptions,
     progress: Progress | None = None,
@@ -137,6 +143,7 @@ def search_queries(
     Args:
         ensemble: the experts.
         store: the index.
+        words: of the index.
         queries: n of them.
         options: k, candidates and batch size count here.
         progress: called with the number of queries done, those off topic not counted.
@@ -145,12 +152,13 @@ def search_queries(
     for start in range(0, len(queries), _BATCH):
         batch = queries[start : start + _BATCH]
         encoded = ensemble.encode_queries([q.text for q in batch])
+        lexical = words.encode(ensemble.manifest.lexical, [[q.text] for q in batch])
         planted = _encode_planted(ensemble, batch, options.batch_size)
-        candidates = store.query(encoded.gaussian.mean, options.candidates + _SPARE)
+        candidates = find_candidates(store, encoded.gaussian.mean, options.candidates + _SPARE, None, lexical)
         for row, (labelled, found) in enumerate(zip(batch, candidates, strict=True)):
             query = encoded.gaussian[row : row + 1]
             for searched, answers in _both_ways(labelled, query, found, planted.get(row), options.candidates):
-                raw, _ = score_candidates(ensemble, query, searched)
+                raw, _ = score_candidates(ensemble, query, searched, lexical[row])
                 signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw)
                 kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if labelled.off_topic else Kind.LEFT_OUT
                 best = {searched.records[i].id for i in np.argsort(-raw, kind="stable")[: options.k]}
@@ -206,17 +214,19 @@ def _both_ways(
     others = [row for row, r in enumerate(found.records) if not labelled.is_answered_by(r.id, r.text)]
     if not others:
         return
-    left_out = found[others[:candidates]]
+    left_out = found[others]
+    left_out = left_out[left_out.first(candidates)]
     if planted is not None:
         similarity = planted.mean.astype(np.float64) @ query.mean[0].astype(np.float64)
         together = Candidates(
             [*left_out.records, planted.record],
             np.append(left_out.means, similarity),
             [*left_out.variances, planted.variance],
+            left_out.by_words + 1,
         )
         yield together, frozenset({_PLANTED})
     elif labelled.ids:
-        yield found[range(min(candidates, len(found)))], labelled.ids
+        yield found[found.first(candidates)], labelled.ids
     yield left_out, frozenset()
 
 

@@ -19,6 +19,7 @@ from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.engine.agreement import match_posteriors
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.lexical import WORDS
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
@@ -80,6 +81,7 @@ def build_ensemble(
         pairs_digest=recipe.pairs.digest,
         pairs_source=recipe.pairs.source,
         heldout=recipe.pairs.can_hold_out,
+        lexical=recipe.words,
     )
     manifest = calibrate(manifest, [m.reference for m in members], recipe.temperature)
     for note in manifest.notes:
@@ -158,6 +160,8 @@ def _check_experts(experts: Sequence[Expert]) -> None:
     if not experts:
         raise InvalidInputError("an index needs at least one expert")
     labels = [e.label for e in experts]
+    if WORDS in labels:
+        raise InvalidInputError(f"an expert is called {WORDS!r}, as words are: give it another label")
     if twice := [label for label, n in Counter(labels).items() if n > 1]:
         raise InvalidInputError(f"two experts are called {show(twice[0])}: give each a label of its own")
     for expert in experts:

@@ -234,6 +234,7 @@ class Engine(Closes, Writer):
 
     def close(self) -> None:
         """Let go of Chroma: of the folder's database or its server, but not of a client of your own."""
+        self._words.close()
         if self._folder.location.client is None:
             self.store.close()
 

@@ -21,7 +21,8 @@ from uec_retriever.store.serving import refuse_beside_server
 class IndexFolder:
     """Where an index lives.
 
-    Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`.
+    Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`, and
+    `words/COLLECTION.sqlite3`, which is made anew from Chroma if need be.
 
     Args:
         location: without a path, the folder is a temporary one, gone with this object; with a client in memory, gone
@@ -93,6 +94,10 @@ class IndexFolder:
             with contextlib.suppress(OSError):  # it is gone again
                 total += 0 if file.is_dir() else file.stat().st_size
         return total
+
+    def lexical_file(self, collection: str) -> Path:
+        """Where the words of the collection of that id are indexed."""
+        return self.path / "words" / f"{collection}.sqlite3"
 
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""

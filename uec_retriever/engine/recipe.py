@@ -8,7 +8,8 @@ from pathlib import Path
 
 from uec_retriever.convolution import Layout
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.errors import InvalidInputError, show
+from uec_retriever.store.lexical_options import LexicalOptions
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Recipe:
         structure: of the posteriors fitted here, `kron` (None) or `diag`.
         layout: `block` (None), or `sum` for experts of one coordinate system.
         temperature: T >= 0 of the coefficients; None: chosen on held-out pairs.
+        lexical: words as an expert beside the others: `LexicalOptions`, True for those by default, False for no words.
+            None: words in a new index, and as it is in one that is there.
+
+    Raises:
+        InvalidInputError: for `lexical` of another type.
     """
 
     pairs: CalibrationPairs | None = None
@@ -29,6 +35,20 @@ class Recipe:
     structure: str | None = None
     layout: Layout | None = None
     temperature: float | None = None
+    lexical: LexicalOptions | bool | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.lexical, LexicalOptions | bool | None):
+            raise InvalidInputError(
+                f"lexical is True, False or LexicalOptions(language=...), got {show(self.lexical)}"
+            )
+
+    @property
+    def words(self) -> LexicalOptions | None:
+        """What words are to be in a new index; None for no words."""
+        if self.lexical is None or self.lexical is True:
+            return LexicalOptions()
+        return self.lexical or None
 
     @classmethod
     def of(cls, recipe: Recipe | CalibrationPairs | None) -> Recipe:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from uec_retriever.checks.numbers import check_number, check_whole
 from uec_retriever.data.records import Metadata, Record
 from uec_retriever.data.truncation import SHOWN
+from uec_retriever.data.words import WordAnalyzer
 from uec_retriever.engine.options import check_names
 from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
-Extra = Literal[RescoringExtra, "confidence", "confidence_reason"]
+Extra = Literal[RescoringExtra, "matched", "confidence", "confidence_reason"]
 EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
 """What the framework packages put into metadata on request, and under which key each."""
 
@@ -128,6 +129,19 @@ class Rescoring:
 
 
 @dataclass(frozen=True)
+class MatchedWords:
+    """The words of a query, to be found in texts.
+
+    Attributes:
+        analyzer: that made its terms.
+        terms: distinct ones.
+    """
+
+    analyzer: WordAnalyzer
+    terms: frozenset[str]
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """The hits of one query, best first; iterates over them.
 
@@ -140,7 +154,8 @@ class SearchResult:
             it says nothing about this search.
         confidence_reason: why there is no confidence; None if there is one.
         truncated: labels of the experts that cut the query to their maximal length: they did not see its end.
-        embedding: `[D]` what the index was searched with.
+        embedding: `[D]` what the index was searched with by the dense experts.
+        words: those of the query; None if it has none, or the index knows none.
     """
 
     query: str
@@ -151,6 +166,7 @@ class SearchResult:
     confidence_reason: str | None = None
     truncated: tuple[str, ...] = ()
     embedding: Array | None = field(default=None, repr=False, compare=False)
+    words: MatchedWords | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
@@ -170,13 +186,18 @@ class SearchResult:
         check_min_score(min_score)
         return [hit for hit in self.hits if min_score is None or hit.score >= min_score]
 
-    def extras(self, hit: Hit) -> dict[Extra, float | str | dict[str, float] | None]:
+    def matched(self, hit: Hit) -> list[tuple[int, int]]:
+        """Where a hit's text has words of the query: `(start, end)` in characters, in order, none overlapping."""
+        return [] if self.words is None else self.words.analyzer.matched(self.words.terms, hit.text)
+
+    def extras(self, hit: Hit) -> dict[Extra, Any]:
         """What is known of a hit, and of the query: a value for each of `EXTRAS`."""
         return {
             "score": hit.score,
             "raw_score": hit.raw_score,
             "deviation": hit.deviation,
             "coefficients": dict(self.coefficients),
+            "matched": [list(span) for span in self.matched(hit)],
             "confidence": self.confidence,
             "confidence_reason": self.confidence_reason,
         }

@@ -10,14 +10,15 @@ import numpy as np
 
 from uec_retriever.checks.numbers import check_row, check_whole
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
-from uec_retriever.data.texts import check_texts
+from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
-from uec_retriever.engine.results import Hit, Rescoring, SearchResult
+from uec_retriever.engine.lexical import WORDS, LexicalQuery
+from uec_retriever.engine.results import Hit, MatchedWords, Rescoring, SearchResult
+from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array, GaussianEmbedding
-from uec_retriever.similarity import similarity, unit_score
+from uec_retriever.similarity import unit_score
 from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.codec import CodedVariances
 from uec_retriever.store.connection import Where
 from uec_retriever.store.entries import Candidates
 from uec_retriever.store.filters import chroma_where
@@ -71,9 +72,9 @@ def search_encoded(
     queries: Sequence[str],
     encoded: EncodedTexts,
     options: SearchOptions,
-    *,
-    encode_seconds: float = 0.0,
-    no_confidence: str | None = None,
+    encode_seconds: float,
+    no_confidence: str | None,
+    lexical: Sequence[LexicalQuery | None],
 ) -> list[SearchResult]:
     """The k best texts of each of n queries that are Gaussians in the layout of the index already.
 
@@ -85,6 +86,10 @@ def search_encoded(
         options: how to search.
         encode_seconds: that encoding took, for each.
         no_confidence: why the index's confidence model, if any, says nothing about these queries.
+        lexical: the n queries as words.
+
+    Raises:
+        UnreadableWordsError: if the lexical index cannot be read.
     """
     model = ensemble.confidence
     reason = (model and no_confidence) or _confidence_reason(model, options)
@@ -94,12 +99,12 @@ def search_encoded(
     if limit > _MANY:  # Chroma takes no number beyond 32 bits
         limit = min(limit, max(1, store.count()))
     start = time.perf_counter()
-    candidates = store.query(encoded.gaussian.mean, limit, options.where)
+    candidates = find_candidates(store, encoded.gaussian.mean, limit, options.where, lexical)
     query_seconds = (time.perf_counter() - start) / max(1, len(queries))
     results = []
-    for row, (query, found) in enumerate(zip(queries, candidates, strict=True)):
+    for row, (query, words, found) in enumerate(zip(queries, lexical, candidates, strict=True)):
         start = time.perf_counter()
-        raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found)
+        raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found, words)
         hits = _best(found, raw, deviations, options.k)
         confidence = None
         if reason is None and model is not None:
@@ -112,13 +117,14 @@ def search_encoded(
         results.append(
             SearchResult(
                 query=query,
-                coefficients=_shares(ensemble, encoded, row),
+                coefficients=_shares(ensemble, encoded, row, words),
                 hits=hits,
                 seconds=seconds,
                 confidence=confidence,
                 confidence_reason=reason,
                 truncated=_cutters(ensemble, encoded, row),
                 embedding=encoded.gaussian.mean[row],
+                words=_matched(words),
             )
         )
     return results
@@ -150,7 +156,13 @@ def encoded_embedding(ensemble: Ensemble, embedding: object) -> EncodedTexts:
     return EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, unknown)
 
 
-def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size: int) -> Rescoring:
+def rescore(
+    ensemble: Ensemble,
+    query: str,
+    texts: Sequence[str],
+    batch_size: int,
+    lexical: Sequence[LexicalQuery | None],
+) -> Rescoring:
     """Score texts of any origin against a query, as if they were candidates of an index of these experts.
 
     Args:
@@ -158,18 +170,24 @@ def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size:
         query: non-empty.
         texts: n non-empty texts.
         batch_size: texts in one forward pass.
+        lexical: one, the query as words.
+
+    Raises:
+        UnreadableWordsError: if the lexical index cannot be read.
     """
-    check_texts([query], "query")
-    texts = check_texts(texts)
+    [words] = lexical
     encoded = ensemble.encode_queries([query])
-    shares, cutters = _shares(ensemble, encoded, 0), _cutters(ensemble, encoded, 0)
+    shares, cutters = _shares(ensemble, encoded, 0, words), _cutters(ensemble, encoded, 0)
     if not texts:
         nothing = np.empty(0)
         return Rescoring(query, shares, nothing, nothing, nothing, query_truncated=cutters)
     encoded_texts = ensemble.encode_documents(texts, batch_size=batch_size)
     documents = encoded_texts.gaussian
     means = documents.mean.astype(np.float64) @ encoded.gaussian.mean[0].astype(np.float64)
-    raw, deviations = score_coded(ensemble, encoded.gaussian, means, ensemble.codec.code(documents))
+    dense = dense_moments(ensemble, encoded.gaussian, means, ensemble.codec.code(documents))
+    raw, deviations = score_moments(
+        ensemble, dense, words, None if words is None else words.moments_of_texts(texts)
+    )
     return Rescoring(
         query,
         shares,
@@ -182,40 +200,19 @@ def rescore(ensemble: Ensemble, query: str, texts: Sequence[str], *, batch_size:
     )
 
 
-def score_coded(
-    ensemble: Ensemble, query: GaussianEmbedding, means: Array, coded: CodedVariances
-) -> tuple[Array, Array]:
-    """Uncertainty-aware similarities of one query with m texts, and their deviations.
-
-    Where the calibration pairs were not informative, variances have no unit: then the similarities are the plain
-    ones and the deviations 0.
-
-    Args:
-        ensemble: whose codec made the codes.
-        query: one Gaussian in the layout of the ensemble.
-        means: `[m]` dot products.
-        coded: of the m texts, as stored.
-
-    Returns:
-        Two `[m]` arrays.
-    """
-    if not ensemble.manifest.informative:
-        return similarity(means, np.zeros_like(means))
-    coded = CodedVariances(coded.coefficients * ensemble.stored_variance_factors, coded.projections)
-    return similarity(means, ensemble.codec.score_variance(query, ensemble.codec.bound(coded)))
-
-
-def score_candidates(ensemble: Ensemble, query: GaussianEmbedding, found: Candidates) -> tuple[Array, Array]:
-    """`[m]` uncertainty-aware similarities of candidates with one query, and their `[m]` deviations."""
-    if not found.records:
-        return np.empty(0), np.empty(0)
-    return score_coded(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
-
-
-def _shares(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> dict[str, float]:
+def _shares(
+    ensemble: Ensemble, encoded: EncodedTexts, row: int, words: LexicalQuery | None
+) -> dict[str, float]:
     if encoded.coefficients is None:
         return {}
-    return dict(zip(ensemble.labels, encoded.coefficients[row].tolist(), strict=True))
+    share = 0.0 if words is None else words.share
+    dense = ((1 - share) * encoded.coefficients[row]).tolist()
+    lexical = {} if ensemble.manifest.lexical is None else {WORDS: share}
+    return {**dict(zip(ensemble.labels, dense, strict=True)), **lexical}
+
+
+def _matched(words: LexicalQuery | None) -> MatchedWords | None:
+    return None if words is None else MatchedWords(words.follower.analyzer, frozenset(words.terms))
 
 
 def _cutters(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> tuple[str, ...]:
@@ -240,9 +237,9 @@ def _confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Arra
     """
     if not found.records:
         return 0.0
-    nearest = slice(model.candidates)
-    texts = [r.text for r in found.records[nearest]]
-    return model.probability(abstention_signals(query, texts, raw[nearest]))
+    rows = found.first(model.candidates)
+    texts = [found.records[i].text for i in rows]
+    return model.probability(abstention_signals(query, texts, raw[rows]))
 
 
 def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:

@@ -14,6 +14,8 @@ from uec_retriever.convolution import check_temperature
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
+from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.lexical import Words
 from uec_retriever.engine.results import Rescoring, SearchResult
 from uec_retriever.engine.search import SearchOptions, encoded_embedding, rescore, search_encoded
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
@@ -21,6 +23,7 @@ from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
+from uec_retriever.store.lexical.following import Progress
 from uec_retriever.store.manifest import Manifest
 
 
@@ -30,10 +33,13 @@ class Searcher:
     Args:
         ensemble: experts and manifest.
         store: the collection.
+        folder: of the index.
     """
 
-    def __init__(self, ensemble: Ensemble, store: ChromaStore) -> None:
+    def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
         self._ensemble = ensemble
+        self._folder = folder
+        self._words = Words(store, folder)
         self.store = store
         self._loads = 0  # the manifest may have changed since it was read
 
@@ -141,9 +147,10 @@ class Searcher:
         start = time.perf_counter()
         encoded = ensemble.encode_queries(queries)
         seconds = (time.perf_counter() - start) / len(queries)
-        return search_encoded(
-            ensemble, self.store, queries, encoded, options, encode_seconds=seconds, no_confidence=reason
+        search = functools.partial(
+            search_encoded, ensemble, self.store, queries, encoded, options, seconds, reason
         )
+        return self._words.using(ensemble.manifest.lexical, [[query] for query in queries], search)
 
     async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
         """Search in a thread, so that the event loop goes on.
@@ -193,9 +200,10 @@ class Searcher:
         seconds = time.perf_counter() - start
         if len(queries) > 1:
             reason = "calibrated for searches with one text"
-        return search_encoded(
-            ensemble, self.store, queries[:1], together, options, encode_seconds=seconds, no_confidence=reason
-        )[0]
+        search = functools.partial(
+            search_encoded, ensemble, self.store, queries[:1], together, options, seconds, reason
+        )
+        return self._words.using(ensemble.manifest.lexical, [queries], search)[0]
 
     def search_embedding(
         self,
@@ -207,7 +215,7 @@ class Searcher:
     ) -> SearchResult:
         """Search with a query embedding that `embed_queries` made, or a stored one.
 
-        It has no variance of its own, so deviations are those of the texts alone, and there are no
+        It has no words, and no variance of its own, so deviations are those of the texts alone, and there are no
         coefficients. One whose scores could exceed 1 is scaled down.
 
         Args:
@@ -222,7 +230,7 @@ class Searcher:
         options, ensemble = SearchOptions(k, where, candidates), self._current()
         encoded = encoded_embedding(ensemble, embedding)
         reason = "calibrated for searches with a text, not with an embedding"
-        return search_encoded(ensemble, self.store, [""], encoded, options, no_confidence=reason)[0]
+        return search_encoded(ensemble, self.store, [""], encoded, options, 0.0, reason, [None])[0]
 
     def embed_queries(self, queries: Sequence[str]) -> Array:
         """`[n, D]` what the index is searched with, float32: means weighted by their coefficients."""
@@ -246,7 +254,17 @@ class Searcher:
         Raises:
             InvalidInputError: for an empty query or text.
         """
-        return rescore(self._current(), query, texts, batch_size=batch_size)
+        [query], texts, ensemble = check_texts([query], "query"), check_texts(texts), self._current()
+        score = functools.partial(rescore, ensemble, query, texts, batch_size)
+        return self._words.using(ensemble.manifest.lexical, [[query]], score)
+
+    def index_words(self, progress: Progress | None = None) -> None:
+        """Bring the lexical index up to the texts, as searching and adding do by themselves.
+
+        Args:
+            progress: called with the number of texts indexed since.
+        """
+        self._words.follow(self._current().manifest.lexical, progress)
 
     def vectors_by_id(self, ids: Sequence[str]) -> dict[str, Array]:
         """Id -> `[D]` stored mean, float32, of those records that are there."""

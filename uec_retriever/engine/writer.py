@@ -32,12 +32,11 @@ class Writer(Searcher):
     Args:
         ensemble: experts and manifest.
         store: the collection.
-        folder: where posterior files live.
+        folder: of the index.
     """
 
     def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
-        super().__init__(ensemble, store)
-        self._folder = folder
+        super().__init__(ensemble, store, folder)
         folder.hand_over()
 
     @contextlib.contextmanager
@@ -87,6 +86,7 @@ class Writer(Searcher):
         with self._folder.write_lock():
             deleted = self.store.delete(self.store.ids(where) if ids is None else ids)
             self.store.compact()
+            self._words.follow(self.manifest.lexical)
         return deleted
 
     def add(
@@ -163,8 +163,10 @@ class Writer(Searcher):
                 batch_size=batch_size,
                 progress=progress,
                 execute=execute,
+                stored=functools.partial(self._words.stored, ensemble.manifest.lexical),
             )
             self.store.compact()
+            self._words.follow(ensemble.manifest.lexical)
         return report
 
     async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
@@ -249,7 +251,9 @@ class Writer(Searcher):
         """
         options = ConfidenceOptions(k, unanswerable, limit, seed, batch_size)
         with self._writing() as ensemble:  # the texts stay as they are meanwhile
-            model, report = calibrate_confidence(ensemble, self.store, options, pairs, labelled, progress)
+            model, report = calibrate_confidence(
+                ensemble, self.store, self._words, options, pairs, labelled, progress
+            )
             self._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
         return report
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uec_retriever.engine.ensemble import Ensemble
-from uec_retriever.engine.search import score_coded
+from uec_retriever.engine.scoring import dense_moments
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.exact import rank
 from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.similarity import similarity
 from uec_retriever.store.codec import CodedVariances
 
 
@@ -83,7 +84,10 @@ class Corpus:
                 return np.asarray(means)
             each = enumerate(means.astype(np.float64), start=rows.start)
             return np.stack(
-                [score_coded(self._ensemble, queries[i : i + 1], m, self._coded)[0] for i, m in each]
+                [
+                    similarity(*dense_moments(self._ensemble, queries[i : i + 1], m, self._coded))[0]
+                    for i, m in each
+                ]
             )
 
         def mask(rows: slice) -> NDArray[np.bool_] | None:

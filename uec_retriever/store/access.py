@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.errors import NotFoundError
 
 from uec_retriever.errors import NotAnIndexError
+from uec_retriever.store.changes import OVERLAP, Changes, read_mark, write_mark
 from uec_retriever.store.connection import close, guard
 from uec_retriever.store.embedded import EmbeddedAccess
+from uec_retriever.store.entries import NUMBER_KEY
 from uec_retriever.store.manifest import Manifest
+
+_TIME = "time"
 
 
 class Access(Protocol):
@@ -33,6 +37,15 @@ class Access(Protocol):
 
     def changing(self) -> contextlib.AbstractContextManager[Collection]:
         """The collection, for one call that writes."""
+
+    def stamp(self) -> object:
+        """Something that differs once the collection is changed, by whomever; None where nothing cheap tells."""
+
+    def changes(self, mark: str) -> Changes:
+        """What was changed since a mark of an earlier look, or since nobody knows when, "" or a mark of another kind."""
+
+    def number(self) -> int | None:
+        """What a change is numbered by in the metadata of its records; None where a log does that."""
 
     def compact(self) -> None:
         """Let go of what Chroma's log holds in vain, if that is much."""
@@ -65,6 +78,27 @@ class DirectAccess:
         yield self._collection
 
     changing = reading
+
+    def stamp(self) -> None:
+        """Nothing cheap tells of others' changes."""
+
+    def changes(self, mark: str) -> Changes:
+        """What was changed since a mark, the time in ms on the server, by the times in the records' metadata.
+
+        Records that were put in the last seconds before the mark are told again.
+        """
+        now = self.number()
+        since = read_mark(mark, _TIME, now)
+        if since is None:
+            return Changes(None, write_mark(_TIME, now))
+        later: Any = {NUMBER_KEY: {"$gt": since - OVERLAP}}
+        found = self._collection.get(where=later, include=["metadatas"])
+        rows = zip(found["ids"], found["metadatas"] or [], strict=True)
+        return Changes({i: int(m[NUMBER_KEY]) for i, m in rows}, write_mark(_TIME, now))  # type: ignore[arg-type]
+
+    def number(self) -> int:
+        """The time on the server, in ms."""
+        return int(self.client.heartbeat()) // 1_000_000
 
     def compact(self) -> None:
         """Nothing, as only who has the folder can: a server's log of it grows until somebody opens that without it."""

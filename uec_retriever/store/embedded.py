@@ -18,6 +18,7 @@ from chromadb.config import System
 from chromadb.errors import InternalError, NotFoundError
 
 from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError
+from uec_retriever.store.changes import Changes, read_mark, write_mark
 from uec_retriever.store.connection import (
     close,
     connect,
@@ -36,6 +37,7 @@ from uec_retriever.store.serving import refuse_beside_server
 _BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
 _OFTEN = 1000  # changes between two looks at how much of the log is in vain
 _SELDOM = 4.0  # times as long as loading took, a reader does not look what others have changed since
+_LOG = "log"
 _Stamp = tuple[int, int] | None
 _logger = logging.getLogger(__name__)
 
@@ -136,6 +138,21 @@ class EmbeddedAccess:
                 loaded.state.broken = True
                 raise
             loaded.state.stamps[loaded.log.graph] = self._stamp(loaded.log.graph)
+
+    def stamp(self) -> object:
+        """The graph, and which seal it has: another after every change."""
+        loaded = self._current()
+        return loaded.log.graph, self._stamp(loaded.log.graph)
+
+    def changes(self, mark: str) -> Changes:
+        """What was changed since a mark, the number of a change in Chroma's log."""
+        log = self._current().log
+        last = log.last()
+        after = read_mark(mark, _LOG, last)
+        return Changes(None if after is None else log.changed(after), write_mark(_LOG, last))
+
+    def number(self) -> None:
+        """Chroma's log numbers what is changed here."""
 
     def compact(self) -> None:
         """Let go of what the log holds in vain, if that is much."""

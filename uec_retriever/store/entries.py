@@ -14,31 +14,59 @@ from uec_retriever.gaussian import Array
 
 _logger = logging.getLogger(__name__)
 _VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
+NUMBER_KEY = "uec:n"
+"""When a record was put, where no log of ours tells it."""
 _LONGEST = 960  # characters under one key: just below 1,000, a record takes Chroma twice the space and time
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """What Chroma returned for one query, nearest first.
+    """What was found for one query: by the dense experts, nearest first, and after them by words alone, likewise.
 
     Attributes:
         records: m records, with the user's metadata only.
         means: `[m]` dot products of the query's mean with the stored means.
         variances: m coded variances.
+        by_words: how many of them, the last ones, words alone found.
     """
 
     records: Sequence[Record]
     means: Array
     variances: Sequence[str]
+    by_words: int = 0
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, rows: Sequence[int]) -> Candidates:
-        """The chosen ones, in that order."""
+        """The chosen ones, by ascending row."""
+        dense = len(self) - self.by_words
         return Candidates(
-            [self.records[i] for i in rows], self.means[list(rows)], [self.variances[i] for i in rows]
+            [self.records[i] for i in rows],
+            self.means[list(rows)],
+            [self.variances[i] for i in rows],
+            sum(i >= dense for i in rows),
         )
+
+    def first(self, limit: int) -> list[int]:
+        """Rows of the first `limit` that the dense experts found, and of what words alone found."""
+        dense = len(self) - self.by_words
+        return [*range(min(limit, dense)), *range(dense, len(self))]
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """All that is stored of a record.
+
+    Attributes:
+        record: with the user's metadata only.
+        mean: `[D]`, float32.
+        variance: coded.
+    """
+
+    record: Record
+    mean: Array
+    variance: str
 
 
 def to_candidates(
@@ -48,19 +76,34 @@ def to_candidates(
 
     Left out are records deleted meanwhile, which come without metadata, and, with a warning, those of someone else.
     """
+    variances = _variances(ids, metadatas)
+    return Candidates(
+        [to_record(ids[i], texts[i], metadatas[i]) for i in variances],
+        1.0 - np.asarray([distances[i] for i in variances], dtype=np.float64),
+        list(variances.values()),
+    )
+
+
+def to_stored(
+    ids: list[str], texts: list[str], metadatas: list[Mapping[str, Any]], means: list[Any]
+) -> dict[str, Stored]:
+    """All that is stored of records by id, from Chroma's columns; left out are those that `to_candidates` leaves out."""
+    return {
+        ids[i]: Stored(to_record(ids[i], texts[i], metadatas[i]), np.asarray(means[i], np.float32), variance)
+        for i, variance in _variances(ids, metadatas).items()
+    }
+
+
+def _variances(ids: list[str], metadatas: list[Mapping[str, Any]]) -> dict[int, str]:
+    """Row -> coded variance, of our records."""
     variances = [_variance(metadata) for metadata in metadatas]
-    rows = [i for i, variance in enumerate(variances) if variance is not None]
     if foreign := [ids[i] for i, v in enumerate(variances) if v is None and metadatas[i]]:
         _logger.warning(
             "left out %d records that something else wrote into the collection of the index, e.g. %r",
             len(foreign),
             foreign[0],
         )
-    return Candidates(
-        [to_record(ids[i], texts[i], metadatas[i]) for i in rows],
-        1.0 - np.asarray([distances[i] for i in rows], dtype=np.float64),
-        [v for v in variances if v is not None],
-    )
+    return {i: variance for i, variance in enumerate(variances) if variance is not None}
 
 
 def to_record(identifier: str, text: str, metadata: Mapping[str, Any] | None) -> Record:
@@ -82,6 +125,11 @@ def to_metadata(record: Record, replaced: Record | None) -> dict[str, Any]:
     if replaced is None:
         return {**record.metadata, **{k: v for k, v in ours.items() if v is not None}}
     return {**dict.fromkeys(replaced.metadata), **record.metadata, **ours}
+
+
+def number_metadata(number: int | None) -> dict[str, int]:
+    """What a change is numbered by, if it is."""
+    return {} if number is None else {NUMBER_KEY: number}
 
 
 def variance_metadata(coded: str) -> dict[str, str]:

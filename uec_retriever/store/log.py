@@ -121,6 +121,18 @@ class ChromaLog:
         with _connect(self.database) as connection:
             return int(connection.execute("SELECT max(seq_id) FROM embeddings_queue").fetchone()[0] or 0)
 
+    def changed(self, after: int) -> dict[str, int]:
+        """Id -> number of its last change, of records that were put or deleted after a number.
+
+        Of those deleted, some may be missing, as what was dropped from the log.
+        """
+        with _connect(self.database) as connection:
+            rows = connection.execute(
+                "SELECT id, max(seq_id) FROM embeddings_queue WHERE topic = ? AND seq_id > ? GROUP BY id",
+                (self._topic, after),
+            )
+            return dict(rows.fetchall())
+
     def compact(self, *, without_graph: bool = False) -> None:
         """Drop what later rows have replaced, once that is a quarter of the log.
 

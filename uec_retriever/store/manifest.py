@@ -21,10 +21,11 @@ from uec_retriever.errors import (
     NotAnIndexError,
     show,
 )
+from uec_retriever.store.lexical_options import LexicalOptions
 
 FORMAT_VERSION = 1
 _FORMAT, _MANIFEST, _FINGERPRINT = "uec:format", "uec:manifest", "uec:fingerprint"
-_CONFIDENCE, _CALIBRATION = "uec:confidence", "uec:calibration"
+_CONFIDENCE, _CALIBRATION, _LEXICAL = "uec:confidence", "uec:calibration", "uec:lexical"
 _LATER = (
     "generation",
     "heldout",
@@ -96,6 +97,8 @@ class Manifest:
         informative: whether its pairs say more than chance about which texts belong together, to every expert; else
             similarities leave the variances out. An index of a version that did not look counts as such.
         generation: how often the stored manifest was changed.
+        lexical: words as an expert beside the others; None in an index without, as those of version 0.1.0 are. It has a
+            metadata key of its own, too.
     """
 
     __pydantic_config__ = ROW
@@ -112,6 +115,7 @@ class Manifest:
     heldout: bool = True
     informative: bool = True
     generation: Annotated[int, Field(ge=0)] = field(default=0, compare=False)
+    lexical: LexicalOptions | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -163,7 +167,7 @@ class Manifest:
     def to_metadata(self) -> dict[str, str | int]:
         """Scalar collection metadata."""
         fields = asdict(self)
-        confidence = fields.pop("confidence")
+        confidence, lexical = fields.pop("confidence"), fields.pop("lexical")
         later = {name: fields.pop(name) for name in _LATER}
         for entry in fields["experts"]:
             if entry["basis_error"] is None:  # which 0.1.0 does not know
@@ -174,6 +178,7 @@ class Manifest:
             _MANIFEST: json.dumps(fields, sort_keys=True),
             _CALIBRATION: json.dumps(later, sort_keys=True),
             **({} if confidence is None else {_CONFIDENCE: confidence}),
+            **({} if lexical is None else {_LEXICAL: json.dumps(lexical, sort_keys=True)}),
         }
 
     @classmethod
@@ -200,7 +205,8 @@ class Manifest:
             fields = parse_object(_string(metadata[_MANIFEST])) | parse_object(
                 _string(metadata.get(_CALIBRATION, "{}"))
             )
-            found = read_row(cls, {**fields, "confidence": metadata.get(_CONFIDENCE)})
+            lexical = parse_object(_string(metadata[_LEXICAL])) if _LEXICAL in metadata else None
+            found = read_row(cls, {**fields, "confidence": metadata.get(_CONFIDENCE), "lexical": lexical})
             found._check()
             if found.fingerprint != metadata.get(_FINGERPRINT):
                 raise InvalidInputError("it has another fingerprint than what it says would have")

@@ -43,10 +43,15 @@ def read_patiently(read: Callable[[], T]) -> T:
         try:
             return read()
         except StorageError as error:
-            if not any(sign in str(error) for sign in _BEHIND) or time.monotonic() > end:
+            if not is_behind(error) or time.monotonic() > end:
                 raise
         time.sleep(wait)
     return read()
+
+
+def is_behind(error: StorageError) -> bool:
+    """Whether Chroma's graph has not got a row yet that is asked for."""
+    return any(sign in str(error) for sign in _BEHIND)
 
 
 def matching_ids(collection: Collection, condition: Condition | None) -> list[str]:

@@ -1,0 +1,91 @@
+"""Candidates of queries: the union of what the dense experts find in Chroma and what words find in the lexical index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from uec_retriever.engine.lexical import LexicalQuery
+from uec_retriever.gaussian import Array
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.connection import Where
+from uec_retriever.store.entries import Candidates, Stored
+from uec_retriever.store.filters import chroma_where
+
+_FURTHER = (
+    1,
+    10,
+)  # times as many as wanted that are tried under a filter, before all that match it are listed
+
+
+def find_candidates(
+    store: ChromaStore,
+    vectors: Array,
+    limit: int,
+    where: Where | None,
+    lexical: Sequence[LexicalQuery | None],
+) -> list[Candidates]:
+    """Each query's nearest by the dense experts, and after them what words alone find.
+
+    Args:
+        store: the index.
+        vectors: `[n, D]` of the dense experts together.
+        limit: at most this many of either leg, >= 1.
+        where: Chroma's metadata filter.
+        lexical: the n queries as words.
+
+    Raises:
+        UnreadableWordsError: if the lexical index cannot be read.
+    """
+    dense = store.query(vectors, limit, where)
+    if not any(query is not None for query in lexical):
+        return dense
+    found = _find_words(store, limit, where, lexical)
+    known = [{r.id for r in candidates.records} for candidates in dense]
+    others = [[i for i in ids if i not in there] for ids, there in zip(found, known, strict=True)]
+    stored = store.stored([i for ids in others for i in ids])
+    return [
+        _join(candidates, [stored[i] for i in ids if i in stored], vector)
+        for candidates, ids, vector in zip(dense, others, vectors, strict=True)
+    ]
+
+
+def _find_words(
+    store: ChromaStore, limit: int, where: Where | None, lexical: Sequence[LexicalQuery | None]
+) -> list[list[str]]:
+    """Ids of what words find for each query, at most `limit`, best first."""
+    if chroma_where(where) is None:
+        return [[] if query is None else query.find(limit) for query in lexical]
+    found: list[list[str]] = [[] for _ in lexical]
+    open_rows = [row for row, query in enumerate(lexical) if query is not None]
+    for times in _FURTHER:
+        asked = times * limit
+        best = {row: _find(lexical[row], asked) for row in open_rows}
+        matching = set(store.present([i for ids in best.values() for i in ids], where))
+        for row, ids in best.items():
+            found[row] = [i for i in ids if i in matching][:limit]
+        open_rows = [row for row in open_rows if len(found[row]) < limit and len(best[row]) == asked]
+        if not open_rows:
+            return found
+    allowed = store.ids(where)
+    for row in open_rows:
+        found[row] = _find(lexical[row], limit, allowed)
+    return found
+
+
+def _find(query: LexicalQuery | None, limit: int, allowed: Sequence[str] | None = None) -> list[str]:
+    return [] if query is None else query.find(limit, allowed)
+
+
+def _join(candidates: Candidates, others: Sequence[Stored], vector: Array) -> Candidates:
+    """Candidates, and more that are scored by their stored means."""
+    if not others:
+        return candidates
+    means = np.stack([each.mean for each in others]).astype(np.float64) @ vector.astype(np.float64)
+    return Candidates(
+        [*candidates.records, *(each.record for each in others)],
+        np.concatenate([candidates.means, means]),
+        [*candidates.variances, *(each.variance for each in others)],
+        len(others),
+    )

@@ -1,0 +1,240 @@
+"""Queries as words: what the lexical index of a collection makes of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from uec_retriever.data.records import Record
+from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.errors import CorruptFileError, StorageError
+from uec_retriever.experts.lexical import LexicalExpert, LexicalShare, LexicalStatistics
+from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.similarity import moments
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.lexical.following import LexicalFollower, Progress
+from uec_retriever.store.lexical.index import LexicalIndex
+from uec_retriever.store.lexical_options import LexicalOptions
+
+WORDS = "words"
+"""What words are called among the experts."""
+_MANY = 2048  # texts that are stored before their words are indexed
+_logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class UnreadableWordsError(Exception):
+    """The lexical index cannot be read: search without it."""
+
+
+@dataclass(frozen=True, eq=False)
+class LexicalQuery:
+    """A query as words, under the statistics of a lexical index.
+
+    Attributes:
+        expert: k1 and b.
+        follower: the index.
+        terms: t distinct ones.
+        gaussian: `[1, t]`.
+        statistics: that it was encoded with.
+        share: trust in words, in [0, 1].
+    """
+
+    expert: LexicalExpert
+    follower: LexicalFollower
+    terms: Sequence[str]
+    gaussian: GaussianEmbedding
+    statistics: LexicalStatistics
+    share: float
+
+    def find(self, limit: int, allowed: Sequence[str] | None = None) -> list[str]:
+        """Ids of the best texts by words alone, best first.
+
+        Args:
+            limit: at most this many, >= 1.
+            allowed: ids that may be found; all if None.
+
+        Raises:
+            UnreadableWordsError: if the index cannot be read.
+        """
+        weights = dict(zip(self.terms, self.gaussian.mean[0].tolist(), strict=True))
+        k1, b = self.expert.k1, self.expert.b
+        found = _read(self.follower, lambda index: index.search(weights, limit, k1, b, allowed))
+        return [identifier for identifier, _ in found]
+
+    def moments(self, records: Sequence[Record]) -> tuple[Array, Array]:
+        """`[m]` means and `[m]` variances of the similarity with records; what the index does not know is read here.
+
+        Raises:
+            UnreadableWordsError: if the index cannot be read.
+        """
+        ids = [r.id for r in records]
+        found, long = _read(self.follower, lambda index: index.frequencies(ids, self.terms))
+        frequencies, lengths = found.astype(np.float64), long.astype(np.float64)
+        if unknown := np.flatnonzero(lengths < 0).tolist():
+            texts = [records[row].embedding_text for row in unknown]
+            frequencies[unknown], lengths[unknown] = self._count(texts)
+        return self._moments(frequencies, lengths)
+
+    def moments_of_texts(self, texts: Sequence[str]) -> tuple[Array, Array]:
+        """The same of m texts."""
+        return self._moments(*self._count(texts))
+
+    def _count(self, texts: Sequence[str]) -> tuple[Array, Array]:
+        """`[m, t]` frequencies of the terms in texts, and the texts' `[m]` lengths."""
+        column = {term: i for i, term in enumerate(self.terms)}
+        counts, lengths = np.zeros((len(texts), len(column))), np.zeros(len(texts))
+        for row, text in enumerate(texts):
+            terms = self.follower.analyzer.terms(text)
+            lengths[row] = len(terms)
+            places = np.array([column[term] for term in terms if term in column], dtype=np.int64)
+            counts[row] = np.bincount(places, minlength=len(column))
+        return counts, lengths
+
+    def _moments(self, frequencies: Array, lengths: Array) -> tuple[Array, Array]:
+        documents = self.expert.encode_documents(frequencies, np.maximum(lengths, 1), self.statistics)
+        mean, variance = moments(self.gaussian, documents)
+        return mean[0], variance[0]
+
+
+class Words:
+    """The words of an index: its lexical index, opened once it is needed. Safe under threads.
+
+    Args:
+        store: the collection.
+        folder: of the index.
+    """
+
+    def __init__(self, store: ChromaStore, folder: IndexFolder) -> None:
+        self._store = store
+        self._folder = folder
+        self._mutex = threading.Lock()
+        self._opened: tuple[LexicalOptions, LexicalFollower] | None = None
+        self._waiting = 0  # texts that were stored since the index followed
+
+    def encode(
+        self, options: LexicalOptions | None, queries: Sequence[Sequence[str]]
+    ) -> list[LexicalQuery | None]:
+        """Queries as words (see `encode_words`); None for all of them without options."""
+        if options is None:
+            return [None] * len(queries)
+        return encode_words(options, self.follower(options), queries)
+
+    def using(
+        self,
+        options: LexicalOptions | None,
+        queries: Sequence[Sequence[str]],
+        call: Callable[[Sequence[LexicalQuery | None]], T],
+    ) -> T:
+        """What a call gives with queries as words; without them, and with a warning, if the index cannot be read."""
+        try:
+            return call(self.encode(options, queries))
+        except UnreadableWordsError as error:
+            _logger.warning("searching without words: %s", error)
+            return call([None] * len(queries))
+
+    def follow(self, options: LexicalOptions | None, progress: Progress | None = None) -> None:
+        """Bring the lexical index up to the texts; what it cannot do now, the next search will try.
+
+        Args:
+            options: of the index; without them nothing is done.
+            progress: called with the number of texts indexed since.
+        """
+        self._waiting = 0
+        if options is None:
+            return
+        follower = self.follower(options)
+        follower.look_again()
+        try:
+            _read(follower, lambda index: None, progress)
+        except UnreadableWordsError as error:
+            _logger.warning("the words of the texts are not indexed yet: %s", error)
+
+    def stored(self, options: LexicalOptions | None, texts: int) -> None:
+        """Follow once many texts were stored."""
+        self._waiting += texts
+        if self._waiting >= _MANY:
+            self.follow(options)
+
+    def follower(self, options: LexicalOptions) -> LexicalFollower:
+        """The lexical index, which follows the collection."""
+        with self._mutex:
+            if self._opened is None or self._opened[0].analyzer != options.analyzer:
+                self._close()
+                file = self._folder.lexical_file(str(self._store.collection.id))
+                follower = LexicalFollower(self._store, file, options.analyzer)
+                self._release = weakref.finalize(self, follower.close)
+                self._opened = options, follower
+            return self._opened[1]
+
+    def close(self) -> None:
+        """Close the lexical index."""
+        with self._mutex:
+            self._close()
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._release()
+            self._opened = None
+
+
+def encode_words(
+    options: LexicalOptions, follower: LexicalFollower, queries: Sequence[Sequence[str]]
+) -> list[LexicalQuery | None]:
+    """Queries as words; None for one without any.
+
+    Args:
+        options: k1, b and the share.
+        follower: the index.
+        queries: n of them; each of one text, or of several that stand for it, whose Gaussians are averaged.
+
+    Raises:
+        UnreadableWordsError: if the index cannot be read.
+    """
+    expert = LexicalExpert(options.k1, options.b)
+    encoded = [_encode(expert, follower, texts) for texts in queries]
+    share = LexicalShare(options.share, options.zero, options.temperature)
+    shares = share.of([None if found is None else found[1] for found in encoded]).tolist()
+    return [
+        None if found is None else LexicalQuery(expert, follower, *found, share=trust)
+        for found, trust in zip(encoded, shares, strict=True)
+    ]
+
+
+def _encode(
+    expert: LexicalExpert, follower: LexicalFollower, texts: Sequence[str]
+) -> tuple[Sequence[str], GaussianEmbedding, LexicalStatistics] | None:
+    """Terms, Gaussian and statistics; None without terms."""
+    parts = [tuple(dict.fromkeys(follower.analyzer.terms(text))) for text in texts]
+    terms = tuple(dict.fromkeys(term for part in parts for term in part))
+    if not terms:
+        return None
+    count, average, frequencies = _read(follower, lambda index: index.statistics(terms))
+    whole = LexicalStatistics(count, average or 1.0, frequencies.astype(np.float64))
+    known = dict(zip(terms, whole.frequencies.tolist(), strict=True))
+    column = {term: i for i, term in enumerate(terms)}
+    mean, variance = np.zeros((1, len(terms))), np.zeros((1, len(terms)))
+    for part in parts:
+        if not part:
+            continue
+        frequencies_of_part = np.array([known[term] for term in part])
+        gaussian = expert.encode_query(replace(whole, frequencies=frequencies_of_part))
+        places = [column[term] for term in part]
+        mean[0, places] += gaussian.mean[0] / len(texts)
+        variance[0, places] += gaussian.variance[0] / len(texts) ** 2
+    return terms, GaussianEmbedding(mean, variance), whole
+
+
+def _read(
+    follower: LexicalFollower, call: Callable[[LexicalIndex], T], progress: Progress | None = None
+) -> T:
+    try:
+        return follower.read(call, progress)
+    except (StorageError, CorruptFileError) as error:
+        raise UnreadableWordsError(str(error)) from error
