@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -43,11 +43,11 @@ def find_candidates(
         return dense
     found = _find_words(store, limit, where, lexical)
     known = [{r.id for r in candidates.records} for candidates in dense]
-    others = [[i for i in ids if i not in there] for ids, there in zip(found, known, strict=True)]
-    stored = store.stored([i for ids in others for i in ids])
+    others = {i: None for ids, there in zip(found, known, strict=True) for i in ids if i not in there}
+    stored = store.stored(list(others))
     return [
-        _join(candidates, [stored[i] for i in ids if i in stored], vector)
-        for candidates, ids, vector in zip(dense, others, vectors, strict=True)
+        _join(candidates, ids, stored, vector)
+        for candidates, ids, vector in zip(dense, found, vectors, strict=True)
     ]
 
 
@@ -78,14 +78,15 @@ def _find(query: LexicalQuery | None, limit: int, allowed: Sequence[str] | None 
     return [] if query is None else query.find(limit, allowed)
 
 
-def _join(candidates: Candidates, others: Sequence[Stored], vector: Array) -> Candidates:
-    """Candidates, and more that are scored by their stored means."""
-    if not others:
-        return candidates
-    means = np.stack([each.mean for each in others]).astype(np.float64) @ vector.astype(np.float64)
+def _join(dense: Candidates, found: Sequence[str], stored: Mapping[str, Stored], vector: Array) -> Candidates:
+    """What the dense experts found, and after it what words alone did, which is scored by its stored means."""
+    places = {identifier: place for place, identifier in enumerate(found)}
+    ranks = [min(rank, places.pop(r.id, rank)) for r, rank in zip(dense.records, dense.ranks, strict=True)]
+    others = {place: stored[identifier] for identifier, place in places.items() if identifier in stored}
+    means = [float(each.mean.astype(np.float64) @ vector.astype(np.float64)) for each in others.values()]
     return Candidates(
-        [*candidates.records, *(each.record for each in others)],
-        np.concatenate([candidates.means, means]),
-        [*candidates.variances, *(each.variance for each in others)],
-        len(others),
+        [*dense.records, *(each.record for each in others.values())],
+        np.concatenate([dense.means, means]),
+        [*dense.variances, *(each.variance for each in others.values())],
+        np.array([*ranks, *others], dtype=np.int64),
     )

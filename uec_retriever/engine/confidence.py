@@ -153,11 +153,11 @@ def search_queries(
         batch = queries[start : start + _BATCH]
         encoded = ensemble.encode_queries([q.text for q in batch])
         lexical = words.encode(ensemble.manifest.lexical, [[q.text] for q in batch])
-        planted = _encode_planted(ensemble, batch, options.batch_size)
+        planted = encode_planted(ensemble, batch, options.batch_size)
         candidates = find_candidates(store, encoded.gaussian.mean, options.candidates + _SPARE, None, lexical)
         for row, (labelled, found) in enumerate(zip(batch, candidates, strict=True)):
             query = encoded.gaussian[row : row + 1]
-            for searched, answers in _both_ways(labelled, query, found, planted.get(row), options.candidates):
+            for searched, answers in both_ways(labelled, query, found, planted.get(row), options.candidates):
                 raw, _ = score_candidates(ensemble, query, searched, lexical[row])
                 signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw)
                 kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if labelled.off_topic else Kind.LEFT_OUT
@@ -187,7 +187,7 @@ def without_suspects(outcomes: Outcomes) -> Outcomes:
 
 
 @dataclass(frozen=True, eq=False)
-class _Planted:
+class Planted:
     """A text as the store would hold it: its record, its mean `[D]` and its coded variance."""
 
     record: Record
@@ -203,11 +203,11 @@ class _Search:
     query: int
 
 
-def _both_ways(
+def both_ways(
     labelled: LabelledQuery,
     query: GaussianEmbedding,
     found: Candidates,
-    planted: _Planted | None,
+    planted: Planted | None,
     candidates: int,
 ) -> Iterator[tuple[Candidates, frozenset[str]]]:
     """Candidates with the answer, if there is one, and without; each with the ids of right ones."""
@@ -222,7 +222,7 @@ def _both_ways(
             [*left_out.records, planted.record],
             np.append(left_out.means, similarity),
             [*left_out.variances, planted.variance],
-            left_out.by_words + 1,
+            np.append(left_out.ranks, 0),
         )
         yield together, frozenset({_PLANTED})
     elif labelled.ids:
@@ -230,9 +230,9 @@ def _both_ways(
     yield left_out, frozenset()
 
 
-def _encode_planted(
+def encode_planted(
     ensemble: Ensemble, queries: Sequence[LabelledQuery], batch_size: int
-) -> dict[int, _Planted]:
+) -> dict[int, Planted]:
     """The planted texts, by row."""
     rows = [row for row, q in enumerate(queries) if q.planted is not None]
     if not rows:
@@ -241,6 +241,6 @@ def _encode_planted(
     gaussian = ensemble.encode_documents(texts, batch_size=batch_size).gaussian
     strings = ensemble.codec.to_strings(ensemble.codec.code(gaussian))
     return {
-        row: _Planted(Record(_PLANTED, text), mean, string)
+        row: Planted(Record(_PLANTED, text), mean, string)
         for row, text, mean, string in zip(rows, texts, gaussian.mean, strings, strict=True)
     }

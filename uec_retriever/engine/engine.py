@@ -11,6 +11,7 @@ from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import make_records
 from uec_retriever.engine.add import Execute, Progress
 from uec_retriever.engine.agreement import check_agreement, check_same_experts
+from uec_retriever.engine.calibrator import Calibrator
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import pickled, reopen
 from uec_retriever.engine.create import build_ensemble, load_experts, pairs_of_texts
@@ -20,14 +21,13 @@ from uec_retriever.engine.load import load_ensemble
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.open import open_store
 from uec_retriever.engine.recipe import Recipe
-from uec_retriever.engine.writer import Writer
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.release import release_when_dropped
 
 
-class Engine(Closes, Writer):
+class Engine(Closes, Calibrator):
     """An index of texts that is searched with all its experts at once.
 
     Make one with `Engine.from_texts`, `Engine.create` or `Engine.open`. Searching is safe under

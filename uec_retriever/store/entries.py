@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uec_retriever.data.records import RESERVED_PREFIXES, SOURCE_KEY, Record
 from uec_retriever.gaussian import Array
@@ -21,37 +22,35 @@ _LONGEST = 960  # characters under one key: just below 1,000, a record takes Chr
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """What was found for one query: by the dense experts, nearest first, and after them by words alone, likewise.
+    """What was found for one query.
 
     Attributes:
         records: m records, with the user's metadata only.
         means: `[m]` dot products of the query's mean with the stored means.
         variances: m coded variances.
-        by_words: how many of them, the last ones, words alone found.
+        ranks: `[m]` places in what found them, from 0; the least where several legs did.
     """
 
     records: Sequence[Record]
     means: Array
     variances: Sequence[str]
-    by_words: int = 0
+    ranks: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, rows: Sequence[int]) -> Candidates:
-        """The chosen ones, by ascending row."""
-        dense = len(self) - self.by_words
+        """The chosen ones, in that order."""
         return Candidates(
             [self.records[i] for i in rows],
             self.means[list(rows)],
             [self.variances[i] for i in rows],
-            sum(i >= dense for i in rows),
+            self.ranks[list(rows)],
         )
 
     def first(self, limit: int) -> list[int]:
-        """Rows of the first `limit` that the dense experts found, and of what words alone found."""
-        dense = len(self) - self.by_words
-        return [*range(min(limit, dense)), *range(dense, len(self))]
+        """Rows of what each leg found among its first `limit`."""
+        return [int(row) for row in np.flatnonzero(self.ranks < limit)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +80,7 @@ def to_candidates(
         [to_record(ids[i], texts[i], metadatas[i]) for i in variances],
         1.0 - np.asarray([distances[i] for i in variances], dtype=np.float64),
         list(variances.values()),
+        np.arange(len(variances)),
     )
 
 

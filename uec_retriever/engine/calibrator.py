@@ -1,0 +1,170 @@
+"""Calibrator: the half of the engine that sets how much experts are trusted, and what confidence says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from uec_retriever.confidence.fit import ConfidenceReport
+from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.engine.add import Progress
+from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence, known_queries
+from uec_retriever.engine.lexical import UnreadableWordsError
+from uec_retriever.engine.recalibrate import recalibrate
+from uec_retriever.engine.recipe import Recipe
+from uec_retriever.engine.share import ShareReport, choose_share
+from uec_retriever.engine.writer import Writer
+from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.store.lexical_options import LexicalOptions
+from uec_retriever.store.manifest import Manifest
+
+
+class Calibrator(Writer):
+    """A writer whose experts can be calibrated anew, without embedding its texts anew."""
+
+    def recalibrate(
+        self, pairs: CalibrationPairs, *, temperature: float | None = None, progress: Progress | None = None
+    ) -> Manifest:
+        """Set zeros, priors, variance scales and temperature anew, without embedding anything again.
+
+        Only pairs are encoded. In the sum layout documents carry coefficients, so there only
+        `reindex` helps; another structure or curvature needs `reindex` in either layout, because
+        stored variances cannot tell a text's features. Scores change, so a calibrated confidence is
+        dropped: call `calibrate_confidence` again. Searches meanwhile are calibrated the old way throughout; other engines
+        of this process, and all on a server, stay as they are until they write or are opened again, those of other
+        processes in the folder take it over a moment later. From now on the index is one of these
+        pairs: a recipe with others no longer agrees with it.
+
+        Args:
+            pairs: common calibration pairs, broad.
+            temperature: T; chosen on the pairs if None.
+            progress: called with texts done; `2 len(pairs)` per expert.
+
+        Returns:
+            The new manifest; its `notes` say what is poor about it.
+
+        Raises:
+            InvalidInputError: in the sum layout.
+            IndexBusyError: if another process writes, or calibrated meanwhile.
+        """
+        with self._writing() as ensemble:
+            return self._save(recalibrate(ensemble, pairs, temperature, progress), ensemble)
+
+    def use_words(
+        self, lexical: LexicalOptions | bool = True, *, progress: Progress | None = None
+    ) -> Manifest:
+        """Have words be an expert of this index, in another way than now, or not: nothing is embedded anew.
+
+        Scores change, so a calibrated confidence is dropped: call `calibrate_confidence` again.
+
+        Args:
+            lexical: how; True for the default, False for no words.
+            progress: called with the number of texts whose words were indexed since.
+
+        Returns:
+            The new manifest.
+
+        Raises:
+            InvalidInputError: for anything else.
+            IndexBusyError: if another process writes, or calibrated meanwhile.
+        """
+        options = Recipe(lexical=lexical).words
+        with self._writing() as ensemble:
+            manifest = ensemble.manifest
+            if options != manifest.lexical:
+                manifest = self._save(replace(manifest, lexical=options, confidence=None), ensemble)
+            self._words.follow(options, progress)
+        return manifest
+
+    def recalibrate_share(
+        self,
+        labelled: Mapping[str, Collection[str]] | None = None,
+        *,
+        pairs: CalibrationPairs | None = None,
+        progress: Progress | None = None,
+    ) -> ShareReport:
+        """Set how much words are trusted, from queries of users whose right answers are known.
+
+        The share that these like best is shrunk towards the constant, which was chosen on many collections: with 100
+        queries halfway. Queries that were made from the texts share words with them, and mislead. Scores change, so a
+        calibrated confidence is dropped: call `calibrate_confidence` again.
+
+        Args:
+            labelled: query -> ids of its right records, as many as there are.
+            pairs: instead of these, queries of users and texts that answer them, which need not be in the index.
+            progress: called with the number of queries done.
+
+        Returns:
+            The share, and what it is good for on these queries, on which it was chosen.
+
+        Raises:
+            InvalidInputError: in an index without words, unless one of `labelled` and `pairs` is given, for a bad query,
+                or if no query has an answer.
+            IndexBusyError: if another process writes, or calibrated meanwhile.
+            StorageError: if the lexical index cannot be read.
+        """
+        with self._writing() as ensemble:
+            manifest = ensemble.manifest
+            if manifest.lexical is None:
+                raise InvalidInputError(
+                    "this index has no words to trust: call use_words ('uec words') first"
+                )
+            queries = known_queries(labelled, self.store)
+            try:
+                report = choose_share(ensemble, self.store, self._words, queries, progress)
+            except UnreadableWordsError as error:
+                raise StorageError(f"the lexical index cannot be read: {error}") from error
+            options = replace(manifest.lexical, share=report.share)
+            self._save(replace(manifest, lexical=options, confidence=None), ensemble)
+        return report
+
+    def calibrate_confidence(
+        self,
+        pairs: CalibrationPairs | None = None,
+        *,
+        labelled: Mapping[str, Collection[str]] | None = None,
+        k: int = 10,
+        unanswerable: float = 0.5,
+        limit: int = 400,
+        seed: int = 0,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> ConfidenceReport:
+        """Have searches tell `SearchResult.confidence`, P(a right answer is among the first k).
+
+        Without arguments no labels are needed: titles and first sentences of the index's own texts
+        serve as queries, the rest of each text as its right answer, and the same search without that
+        answer as one that cannot succeed, beside everyday questions off topic. Real queries are harder
+        and other: labels of your own make a better confidence, if they are some hundreds.
+
+        Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. It holds for searches
+        without a filter and with at least as many candidates as for this k; others have none.
+
+        Args:
+            pairs: queries and texts that answer them, instead of those made from the index. The texts
+                need not be in it.
+            labelled: query -> ids of its right records, as many as there are; none if it is known to
+                have no answer here.
+            k: hits among which a right answer is to be.
+            unanswerable: the share of queries without an answer in the index that you expect, in [0, 1).
+                It sets how high the confidence is, and hardly in what order.
+            limit: at most this many queries from the index.
+            seed: of their sample.
+            batch_size: texts in one forward pass.
+            progress: called with the number of queries done.
+
+        Returns:
+            How good it is on queries that it was not fitted on.
+
+        Raises:
+            InvalidInputError: for too few texts or queries, k not below the number of texts, or if
+                nearly all searches succeed or fail.
+            IndexBusyError: if another process writes, or calibrated meanwhile.
+        """
+        options = ConfidenceOptions(k, unanswerable, limit, seed, batch_size)
+        with self._writing() as ensemble:  # the texts stay as they are meanwhile
+            model, report = calibrate_confidence(
+                ensemble, self.store, self._words, options, pairs, labelled, progress
+            )
+            self._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
+        return report
