@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from uec_retriever.confidence.fit import ConfidenceReport
+from uec_retriever.confidence.queries import pair_queries
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.add import Progress
 from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence, known_queries
@@ -103,13 +104,15 @@ class Calibrator(Writer):
             IndexBusyError: if another process writes, or calibrated meanwhile.
             StorageError: if the lexical index cannot be read.
         """
+        if (labelled is None) == (pairs is None):
+            raise InvalidInputError("give labelled queries or pairs, one of them")
         with self._writing() as ensemble:
             manifest = ensemble.manifest
             if manifest.lexical is None:
                 raise InvalidInputError(
                     "this index has no words to trust: call use_words ('uec words') first"
                 )
-            queries = known_queries(labelled, self.store)
+            queries = known_queries(labelled or {}, self.store) if pairs is None else pair_queries(pairs)
             try:
                 report = choose_share(ensemble, self.store, self._words, queries, progress)
             except UnreadableWordsError as error:
