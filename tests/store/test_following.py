@@ -26,9 +26,8 @@ from uec_retriever.store.connection import connect
 from uec_retriever.store.lexical import LexicalIndex, following
 from uec_retriever.store.lexical.following import LexicalFollower
 
-# Chroma's clients of a server leave a connection that garbage collection finds in the middle of some other test
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 ANALYZER = WordAnalyzer()
+KEPT = []  # of a server, to the end: closing Chroma's client leaves a connection, of which Python warns in other tests
 NOUNS = [f"noun{i}" for i in range(30)]
 TERMS = sorted({term for noun in NOUNS for term in ANALYZER.terms(noun)})
 
@@ -69,7 +68,10 @@ def store(request, tmp_path):
         client = chromadb.EphemeralClient() if url is None else connect(url=url)
         made = ChromaStore.create(client, f"uec{random.randrange(10**9)}", MANIFEST)
     yield made
-    made.close()
+    if request.param == "server":
+        KEPT.append(made)
+    else:
+        made.close()
 
 
 @pytest.fixture
@@ -129,11 +131,10 @@ def test_records_of_someone_else_are_no_reason_to_look_again_and_again(store, fo
 @pytest.fixture
 def two_clients(server):
     name = f"uec{random.randrange(10**9)}"
-    with (
-        contextlib.closing(ChromaStore.create(connect(url=server), name, MANIFEST)) as ours,
-        contextlib.closing(ChromaStore.open(connect(url=server), name)[0]) as theirs,
-    ):
-        yield ours, theirs
+    ours = ChromaStore.create(connect(url=server), name, MANIFEST)
+    theirs, _ = ChromaStore.open(connect(url=server), name)
+    KEPT.extend([ours, theirs])
+    return ours, theirs
 
 
 def test_changes_of_another_client_of_a_server_are_seen(two_clients, follow, monkeypatch):
