@@ -250,7 +250,9 @@ def test_temperature(engine):
     surest = engine.search("cat dog", temperature=0).coefficients
     assert sorted(surest.values()) == pytest.approx([0, 0.4, 0.6])
     uniform = engine.search("cat dog", temperature=math.inf).coefficients
-    assert uniform == pytest.approx({**{e.label: 0.4 * e.prior for e in engine.manifest.experts}, "words": 0.6})
+    assert uniform == pytest.approx(
+        {**{e.label: 0.4 * e.prior for e in engine.manifest.experts}, "words": 0.6}
+    )
     del surest["words"]
     ordered = [engine.search("cat dog", temperature=t).coefficients for t in (0, 0.1, 0.5, 2, math.inf)]
     favourite = max(surest, key=surest.get)

@@ -1,6 +1,6 @@
 """A process that changes a collection of an embedded database: put and delete of records, told as JSON on its input.
 
-    python -m tests.store.following_writer DATABASE
+python -m tests.store.following_writer DATABASE
 """
 
 import json
@@ -24,7 +24,8 @@ def main(database):
             store.delete(change["delete"])
         if change.get("compact"):
             store.compact()
-        print("done", flush=True)
+        sys.stdout.write("done\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

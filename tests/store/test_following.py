@@ -289,9 +289,7 @@ def test_other_settings_are_not_mixed(store, follow):
 def test_where_no_file_can_be_made_words_are_kept_in_memory(store, tmp_path, caplog):
     (tmp_path / "words").write_text("a file, no folder")
     put(store, {"a": "noun1"})
-    with contextlib.closing(
-        LexicalFollower(store, tmp_path / "words" / "uec.sqlite3", ANALYZER)
-    ) as follower:
+    with contextlib.closing(LexicalFollower(store, tmp_path / "words" / "uec.sqlite3", ANALYZER)) as follower:
         assert follower.read(len) == 1
         put(store, {"b": "noun2"})
         follows(follower, store)
@@ -333,7 +331,9 @@ def test_a_kill_while_it_is_made_loses_nothing(folder_store, follow, tmp_path):
     path = tmp_path / "words" / "uec.sqlite3"
     for changes in (1, 3):
         child = subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "chroma"), str(path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, str(tmp_path / "chroma"), str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(changes):
             assert child.stdout.readline()
