@@ -30,7 +30,7 @@ def test_matches_far_behind_are_shown_with_what_stands_before():
         "nothing at all here " * 50 + "but heated wings " + "and so on " * 50, "wing heat", 60
     )
     assert part.startswith(ELLIPSIS) and words == ["heated", "wings"]
-    assert "nothing at all here but heated wings and so" in part[:60]
+    assert part.startswith(f"{ELLIPSIS}all here but heated wings and so on")
 
 
 def test_different_words_count_more_than_one_word_often():
@@ -47,7 +47,7 @@ def test_the_earliest_of_equals_and_the_beginning_before_all():
 def test_lines_are_joined():
     text = "\n  nothing\n\n" * 30 + "new\n\nwing\t of\u2029heat"
     part, words = shown(text, "wing heat", 40)
-    assert part.endswith("nothing new wing of heat") and words == ["wing", "heat"]
+    assert part == f"{ELLIPSIS}new wing of heat" and words == ["wing", "heat"]
 
 
 def test_words_without_spaces_between_them():

@@ -31,15 +31,6 @@ def without(uec, index):
     return index
 
 
-@pytest.fixture
-def pairs(tmp_path):
-    """60 real queries with the texts that answer them."""
-    path = tmp_path / "pairs.jsonl"
-    rows = [{"query": f"heat {i}", "positive": f"what is it that {i} has? some heat"} for i in range(60)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
 def test_a_new_index_has_words(uec, index):
     assert told(uec, index) == {
         "language": "english", "stop_words": True, "k1": 0.9, "b": 0.4, "share": 0.6, "zero": 0.0,
@@ -86,13 +77,13 @@ def test_options_that_contradict_each_other(uec, tmp_path):
     refused(uec("words", *place, "--off", "--language", "german"), f"{contradiction}off", code=2)
 
 
-def test_an_index_that_is_there_must_agree(uec, index, corpus, pairs):
+def test_an_index_that_is_there_must_agree(uec, index, corpus, judged):
     add = ("index", "--index", index, "--corpus", corpus(60))
     refused(uec(*add, "--language", "german"), "otherwise than words of language 'german'", "'uec words'")
     refused(uec(*add, "--no-lexical"), "otherwise than without words", "'uec words'")
     refused(uec(*add, "--no-lexical", "--layout", "sum"), "layout sum and without words", "'uec reindex'")
     assert "60 unchanged" in uec(*add, "--language", "english").out
-    assert uec("recalibrate", "--index", index, "--pairs", pairs).code == 0
+    assert uec("recalibrate", "--index", index, "--data", judged).code == 0
     assert told(uec, index)["share"] != 0.6
     assert "60 unchanged" in uec(*add, "--language", "english").out
     assert uec("words", "--index", index, "--off").code == 0
@@ -209,9 +200,9 @@ def test_much_to_index_is_shown(uec, index, monkeypatch):
     assert told(uec, index)["behind"] == 0
 
 
-def test_reindex_keeps_words_as_they_are(uec, index, pairs, tmp_path):
+def test_reindex_keeps_words_as_they_are(uec, index, judged, tmp_path):
     assert uec("words", "--index", index, "--language", "german").code == 0
-    assert uec("recalibrate", "--index", index, "--pairs", pairs).code == 0
+    assert uec("recalibrate", "--index", index, "--data", judged).code == 0
     there = told(uec, index)
     assert there["share"] != 0.6
     again = ("reindex", "--index", index)
@@ -260,8 +251,9 @@ def test_long_texts_are_shown_by_what_matches(uec, index, corpus, monkeypatch, w
     assert uec("index", "--index", index, "--corpus", path).code == 0
     file = io.StringIO()
     monkeypatch.setattr(search, "output", SafeConsole(file=file, width=width))
-    assert uec("search", "--index", index, "-k", "1", "ailerons").code == 0
+    assert uec("search", "--index", index, "-k", "61", "ailerons").code == 0
     lines = file.getvalue().splitlines()
     assert all(len(line) <= width for line in lines)
     if width >= 80:
-        assert "aileron" in file.getvalue() and len(lines) == 4  # trust, header, and two lines of text
+        assert "the aileron and so on" in file.getvalue() and "61" in file.getvalue()
+        assert len(lines) <= 2 + 2 * 61  # trust, header, and two lines of each text

@@ -40,13 +40,14 @@ def _choose_start(text: str, matched: Sequence[Span], width: int) -> int:
     """Where the excerpt begins; 0 if nothing is better than the beginning."""
     words = [text[start:end].casefold() for start, end in matched]
     ahead = round(width * _BEFORE)
-    best, most = 0, _count_words(words, matched, 0, width)
+    seen, most = 0, _count_words(words, matched, 0, width)
     for first, (start, _) in enumerate(matched):
         count = _count_words(words, matched, first, start + width - ahead)
         if count > most:
-            best, most = max(0, start - ahead), count
-    edge = next((i for i in range(best, min(best + _LONGEST_WORD, len(text))) if text[i].isspace()), None)
-    return best if best == 0 or edge is None else edge + 1
+            seen, most = start, count
+    begin = max(0, seen - ahead)
+    edge = next((i for i in range(begin, min(begin + _LONGEST_WORD, seen)) if text[i].isspace()), None)
+    return begin if begin == 0 or edge is None else edge + 1
 
 
 def _count_words(words: Sequence[str], matched: Sequence[Span], first: int, end: int) -> int:

@@ -73,9 +73,9 @@ def words(
             options = replace(options, language=chosen)
         _save(store, before, options)
         indexed = 0
-        if options is None:
+        if before.lexical and (options is None or options.analyzer != before.lexical.analyzer):
             _remove(folder, store)
-        else:
+        if options is not None:
             pending = count_behind(store, folder, options)
             with bar("Indexing words", count if pending is None else pending) as progress:
 
