@@ -94,3 +94,21 @@ def index(made_index, corpus, tmp_path):
     """A small index with two experts, and its corpus beside it."""
     corpus(60)
     return shutil.copytree(made_index, tmp_path / "idx")
+
+
+@pytest.fixture(scope="session")
+def judged(made_index, tmp_path_factory):
+    """A BEIR folder for the corpus of `index`; its judges like what the dense experts find."""
+    from uec_retriever.engine.engine import Engine
+
+    folder = tmp_path_factory.mktemp("judged") / "data"
+    (folder / "qrels").mkdir(parents=True)
+    texts = [f"the {WORDS[i % 14]} of {WORDS[(5 * i) % 14]} {i}" for i in range(50)]
+    with Engine.open(made_index) as engine:
+        right = [engine.search_embedding(vector, 1).hits[0].id for vector in engine.embed_queries(texts)]
+    rows = [{"_id": f"q{i}", "text": text} for i, text in enumerate(texts)]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for split, part in (("train", range(40)), ("test", range(40, 50))):
+        lines = "".join(f"q{i}\t{right[i]}\t1\n" for i in part)
+        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{lines}")
+    return folder

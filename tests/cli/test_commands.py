@@ -17,7 +17,7 @@ def test_help_teaches(uec):
     outcome = uec("--help")
     assert outcome.code == 0
     for command in (
-        "index", "search", "fit", "info", "delete", "recalibrate", "calibrate-confidence", "reindex",
+        "index", "search", "fit", "info", "words", "delete", "recalibrate", "calibrate-confidence", "reindex",
     ):  # fmt: skip
         assert command in outcome.out
         explained = uec(command, "--help")
@@ -46,10 +46,10 @@ def test_search_for_machines(uec, index):
     assert answer["confidence"] is None and "uec calibrate-confidence" in answer["confidence_reason"]
     assert answer["truncated"] == []
     assert answer["query"] == "wing heat"
-    assert set(answer["coefficients"]) == {"one", "two"}
+    assert set(answer["coefficients"]) == {"one", "two", "words"}
     assert sum(answer["coefficients"].values()) == pytest.approx(1)
     assert len(answer["hits"]) == 3
-    assert {"id", "score", "text", "metadata", "raw_score", "deviation"} == set(answer["hits"][0])
+    assert {"id", "score", "text", "metadata", "matched", "raw_score", "deviation"} == set(answer["hits"][0])
     assert set(answer["hits"][0]["metadata"]) == {"parity", "title"}
     engine = Engine.open(index)
     assert [h["id"] for h in answer["hits"]] == [h.id for h in engine.search("wing heat", 3)]

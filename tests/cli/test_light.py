@@ -29,12 +29,18 @@ def loaded(*commands):
 
 def test_no_model_is_imported_without_need(index):
     place = ["--index", str(index)]
-    light = (["info", *place], ["info", *place, "--json"], ["delete", *place, "--id", "d1"])
+    light = (
+        ["info", *place],
+        ["info", *place, "--json"],
+        ["delete", *place, "--id", "d1"],
+        ["words", *place],
+        ["words", *place, "--off"],
+    )
     *without, with_model = loaded(*light, ["search", *place, "wing"])
     assert without == [[]] * len(light)
     assert "torch" in with_model  # a heavy import is seen
 
 
 def test_help_imports_nothing_heavy():
-    commands = ([], ["index"], ["search"], ["label"], ["train"], ["eval", "uae"])
+    commands = ([], ["index"], ["search"], ["words"], ["recalibrate"], ["label"], ["train"], ["eval", "uae"])
     assert loaded(*([*command, "--help"] for command in commands)) == [[]] * len(commands)

@@ -55,6 +55,8 @@ def test_with_the_token(uec, served, proxy, corpus, monkeypatch):
     assert len(json.loads(uec("search", *given, "--json", "wing").out)["hits"]) == 10
     assert "2 deleted; 68 texts" in uec("delete", *given, "--id", "d1", "--id", "d2").out
     assert "prior trust" in uec("recalibrate", *given).out
+    assert "no longer an expert" in uec("words", *given, "--off").out
+    assert "the words of 68 texts were indexed" in " ".join(uec("words", *given).out.split())
     monkeypatch.setenv("UEC_HEADERS", f"X-Other: 1\nAuthorization: {TOKEN}\n")
     told = uec("info", *served, "--server", proxy)
     assert "68 texts" in told.out and "SEKR" not in told.out + told.err
@@ -64,7 +66,7 @@ def test_with_the_token(uec, served, proxy, corpus, monkeypatch):
 def test_without_it_every_command_says_so(uec, unchanged, proxy, corpus, tmp_path, header):
     given = (*unchanged, "--server", proxy, *(("--header", header) if header else ()))
     commands = (
-        ("index", "--corpus", corpus(60)), ("search", "wing"), ("info",), ("delete", "--id", "d1"),
+        ("index", "--corpus", corpus(60)), ("search", "wing"), ("info",), ("words",), ("delete", "--id", "d1"),
         ("recalibrate",), ("calibrate-confidence",), ("reindex", "--to", tmp_path / "new"),
     )  # fmt: skip
     for command in commands:

@@ -1,4 +1,4 @@
-"""The command line: `uec index | search | fit | info | delete | recalibrate | reindex`."""
+"""The command line: `uec index | search | fit | info | words | delete | recalibrate | reindex`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,19 @@ import traceback
 import typer
 from rich.text import Text
 
-from uec_retriever.cli import check, confidence, evaluate, fit, index, label, manage, search, train
+from uec_retriever.cli import (
+    check,
+    confidence,
+    evaluate,
+    fit,
+    index,
+    label,
+    manage,
+    recalibrate,
+    search,
+    train,
+    words,
+)
 from uec_retriever.cli.common import WrongUsageError, errors
 from uec_retriever.cli.safe import set_up, stop_on_sigterm
 from uec_retriever.errors import UECError
@@ -42,7 +54,8 @@ app.command("info")(manage.info)
 app.command("delete")(manage.delete)
 app.command("check")(check.check)
 app.command("repair")(check.repair)
-app.command("recalibrate")(fit.recalibrate)
+app.command("words")(words.words)
+app.command("recalibrate")(recalibrate.recalibrate)
 app.command("calibrate-confidence")(confidence.calibrate_confidence)
 app.command("reindex")(index.reindex)
 

@@ -28,6 +28,7 @@ from uec_retriever.cli.common import (
     refuse_unused,
     status,
 )
+from uec_retriever.cli.lexical import index_words
 
 DEFAULT_QUERIES = 400
 _POOR = 0.6  # AUROC
@@ -81,6 +82,7 @@ def calibrate_confidence(
 
     location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
+    index_words(engine, location)
     with status("Making queries"):
         from uec_retriever.confidence.queries import index_pairs
 

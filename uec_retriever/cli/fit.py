@@ -1,4 +1,4 @@
-"""`uec fit` and `uec recalibrate`: posteriors and trust, without embedding a corpus."""
+"""`uec fit`: the posterior of one expert, without embedding a corpus."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ import typer
 
 from uec_retriever.cli.common import (
     BATCH,
-    COLLECTION,
     DEVICE,
-    HEADER,
-    INDEX,
     JSON,
-    MOVED,
-    SERVER,
     TRUST,
     WrongUsageError,
     bar,
     errors,
     load_experts,
-    locate,
-    open_engine,
     output,
     print_json,
     refuse_unused,
@@ -35,12 +28,10 @@ from uec_retriever.cli.recipe import (
     LIMIT,
     PAIRS,
     STRUCTURE,
-    TEMPERATURE,
     TEXT,
     TITLE,
     Structure,
     sample_documents,
-    sample_texts,
 )
 
 
@@ -109,42 +100,3 @@ def fit(
         errors.print(
             "note: so few pairs that the variance scale was judged on those it was fitted on: give at least 32"
         )
-
-
-def recalibrate(
-    context: typer.Context,
-    index: INDEX,
-    pairs: PAIRS = None,
-    max_pairs: LIMIT = DEFAULT_PAIRS,
-    temperature: TEMPERATURE = None,
-    expert: MOVED = None,
-    server: SERVER = None,
-    header: HEADER = None,
-    collection: COLLECTION = "uec",
-    device: DEVICE = None,
-    trust_remote_code: TRUST = False,
-    json: JSON = False,
-) -> None:
-    """Set trust, deviations and temperature of an index anew, without embedding its texts again.
-
-    Worth it when the corpus has grown a lot, or when real questions with their answers have become known
-    (`--pairs`). Another structure, layout or model needs `uec reindex`. A calibrated confidence is dropped: run
-    `uec calibrate-confidence` again.
-    """
-    from uec_retriever.data.corpus import read_pairs
-
-    if pairs:
-        refuse_unused(context, "--pairs", "max_pairs")
-    given = read_pairs(pairs) if pairs else None
-    location = locate(index, server, header, collection)
-    engine = open_engine(location, expert, device, trust_remote_code)
-    calibration = given or sample_texts((r.text for page in engine.pages() for r in page), max_pairs).pairs()
-    with bar("Calibrating", 2 * len(calibration) * len(engine.experts)) as progress:
-        manifest = engine.recalibrate(calibration, temperature=temperature, progress=progress)
-    if json:
-        print_json({**asdict(manifest), "notes": manifest.notes})
-        return
-    priors = ", ".join(f"{e.label} {e.prior:.0%}" for e in manifest.experts)
-    output.print(f"temperature {short(manifest.temperature)}; prior trust: {priors}; on {manifest.reference}")
-    for note in manifest.notes:
-        errors.print(f"note: {note}")

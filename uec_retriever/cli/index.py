@@ -28,6 +28,7 @@ from uec_retriever.cli.common import (
     refuse_unused,
     status,
 )
+from uec_retriever.cli.lexical import LANGUAGE, NO_LEXICAL, read_lexical
 from uec_retriever.cli.recipe import (
     CORPUS,
     DEFAULT_PAIRS,
@@ -61,6 +62,8 @@ def index(
     structure: STRUCTURE = None,
     layout: LAYOUT = None,
     temperature: TEMPERATURE = None,
+    language: LANGUAGE = None,
+    no_lexical: NO_LEXICAL = False,
     posterior: Annotated[
         list[Path] | None, typer.Option(help="Fitted posterior file; finds its expert by itself. Repeatable.")
     ] = None,
@@ -90,11 +93,14 @@ def index(
     then embeds the corpus. Run it again with a longer corpus, or after an interruption: it only does what is
     missing.
 
+    Words are an expert beside the models: `--language` says whose stems they are matched by, `--no-lexical` leaves them out.
+
     Example: `uec index --index idx --corpus corpus.jsonl --expert sentence-transformers/all-MiniLM-L6-v2
     --expert BAAI/bge-small-en-v1.5`
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
+    lexical = read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.data.corpus import Columns, Corpus
 
@@ -108,7 +114,7 @@ def index(
     opened = open_or_create(
         locate(index, server, header, collection),
         load_experts(expert or [], device, trust_remote_code),
-        make_recipe(pairs, posterior, structure, layout, temperature),
+        make_recipe(pairs, posterior, structure, layout, temperature, lexical),
         lambda: sampler,
         device=device,
         trust_remote_code=trust_remote_code,
@@ -135,6 +141,8 @@ def reindex(
     structure: STRUCTURE = None,
     layout: LAYOUT = None,
     temperature: TEMPERATURE = None,
+    language: LANGUAGE = None,
+    no_lexical: NO_LEXICAL = False,
     posterior: Annotated[list[Path] | None, typer.Option(help="Fitted posterior file. Repeatable.")] = None,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
@@ -151,20 +159,25 @@ def reindex(
 ) -> None:
     """Embed the texts of an index anew into another folder: other experts, structure or layout.
 
-    The old index stays as it is. Run it again after an interruption: it goes on.
+    The old index stays as it is. Run it again after an interruption: it goes on. Words stay the expert that they are, with
+    language and trust; an old index without words gets them in the new one, unless `--no-lexical` says otherwise.
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
+    read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.location import Location
 
     old = open_engine(locate(index, server, header, collection), None, device, trust_remote_code)
     target = Location(to, collection=collection)
-    recipe = make_recipe(pairs, posterior, structure, layout, temperature)
+    kept = old.manifest.lexical
+    lexical = read_lexical(context, no_lexical, language, kept)
+    recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
     experts = load_experts(expert or [], device, trust_remote_code)
     if not Engine.exists(target):
         recipe = replace(recipe, layout=recipe.layout or cast(Any, old.manifest.layout))
+        recipe = replace(recipe, lexical=kept if lexical is None else lexical)
         experts = experts or old.experts
     new = open_or_create(
         target,

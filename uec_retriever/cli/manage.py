@@ -23,6 +23,7 @@ from uec_retriever.cli.common import (
     short,
     status,
 )
+from uec_retriever.cli.lexical import count_behind, describe_behind, language_name, priors
 from uec_retriever.confidence.model import read_confidence
 from uec_retriever.data.sources import open_source
 from uec_retriever.errors import InvalidInputError
@@ -41,13 +42,15 @@ def info(
 
         folder, store, manifest = open_store(locate(index, server, header, collection))
     count, size = store.count(), folder.size()
-    confidence = read_confidence(manifest.confidence)
+    confidence, lexical = read_confidence(manifest.confidence), manifest.lexical
+    behind = count_behind(store, folder, lexical) if lexical else None
     if json:
         told = {**asdict(manifest), "confidence": asdict(confidence) if confidence else None}
+        told["lexical"] = {**asdict(lexical), "behind": behind} if lexical else None
         told |= {"fingerprint": manifest.fingerprint, "notes": manifest.notes}
         print_json({**told, "count": count, "bytes": size})
         return
-    output.print(f"{count} texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
+    output.print(f"{count:,} texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
     output.print(f"layout {manifest.layout}, temperature {short(manifest.temperature)}")
     output.print(f"calibrated on {manifest.reference}")
     for note in manifest.notes:
@@ -59,11 +62,20 @@ def info(
             f"confidence (first {confidence.k}) calibrated on {confidence.queries} {confidence.source}, when there "
             f"were {confidence.records} texts; {confidence.unanswerable:.0%} of queries assumed unanswerable"
         )
+    if lexical is None:
+        output.print("words are no expert: 'uec words' adds them, without embedding anything anew")
+    else:
+        state = describe_behind(behind, count)
+        output.print(f"words: {language_name(lexical)}, share {lexical.share:.0%}; their index {state}")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("expert", "dimensions", "posterior", "prior", "model"):
         table.add_column(column, overflow="fold")
+    shares = {label: f"{prior:.0%}" for label, prior in priors(manifest).items()}
     for entry in manifest.experts:
-        table.add_row(entry.label, str(entry.dimension), entry.structure, f"{entry.prior:.0%}", entry.model)
+        row = (str(entry.dimension), entry.structure, shares.pop(entry.label), entry.model)
+        table.add_row(entry.label, *row)
+    for label, share in shares.items():
+        table.add_row(label, "", "", share, "BM25")
     output.print(table)
     output.print("made with " + ", ".join(f"{n} {v}" for n, v in manifest.versions.items()))
 
@@ -97,15 +109,19 @@ def delete(
         raise WrongUsageError("deleting by filter without asking needs --yes")
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
+    from uec_retriever.engine.lexical import Words
     from uec_retriever.engine.open import open_store
 
-    folder, store, _ = open_store(locate(index, server, header, collection))
+    folder, store, manifest = open_store(locate(index, server, header, collection))
     matching = store.ids(condition) if condition else store.present(ids)
     if condition and matching and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
     with folder.write_lock():
         deleted = store.delete(matching)
         store.compact()
+        lexical = manifest.lexical
+        if lexical and count_behind(store, folder, lexical) is not None:  # no word of what is deleted stays
+            Words(store, folder).follow(lexical)
     if json:
         print_json({"deleted": deleted, "count": store.count()})
     else:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uec_retriever.engine.recipe import Recipe
     from uec_retriever.engine.results import AddReport
     from uec_retriever.experts.expert import Expert
+    from uec_retriever.store.lexical_options import LexicalOptions
 
 DEFAULT_PAIRS = 640
 
@@ -131,6 +132,7 @@ def make_recipe(
     structure: Structure | None,
     layout: Layout | None,
     temperature: float | None,
+    lexical: LexicalOptions | bool | None,
 ) -> Recipe:
     """What the options say about how to make an index."""
     from uec_retriever.data.corpus import read_pairs
@@ -142,6 +144,7 @@ def make_recipe(
         structure=structure and structure.value,
         layout=cast(Any, layout and layout.value),
         temperature=temperature,
+        lexical=lexical,
     )
 
 

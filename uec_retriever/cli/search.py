@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +29,8 @@ from uec_retriever.cli.common import (
     parse_where,
     print_json,
 )
+from uec_retriever.cli.excerpt import cut_excerpt
+from uec_retriever.cli.lexical import index_words
 from uec_retriever.data.printable import printable, run_problem
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import CorpusError
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
     from uec_retriever.engine.results import Hit, SearchResult
 
 _BATCH = 64
+_LINES = 2  # of the text of a hit
+_ID_WIDTHS = (8, 24)
+_OTHER_WIDTH = 18  # of score, deviation and the space between the columns
+_MATCHED = "bold green"
 
 
 def search(
@@ -67,7 +75,7 @@ def search(
     """Search an index.
 
     Prints the hits with score (higher is better, in [0, 1]) and deviation (how unsure the score is), and
-    the share of trust that each expert got for this query.
+    the share of trust that each expert got for this query, words among them: those of the query are highlighted.
 
     Examples: `uec search --index idx "what is a boundary layer"`, or for a whole BEIR query file
     `uec search --index idx -k 100 --queries queries.jsonl --run out.trec`
@@ -86,6 +94,7 @@ def search(
     }
     location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
+    index_words(engine, location)
     if queries is not None and run is not None:
         number = _write_run(engine, queries, run, k, options)
         if json:
@@ -102,16 +111,16 @@ def search(
                 "confidence": result.confidence,
                 "confidence_reason": result.confidence_reason,
                 "truncated": list(result.truncated),
-                "hits": [_plain(h) for h in result],
+                "hits": [_plain(result, h) for h in result],
             }
         )
     else:
         _show(result, engine.ensemble.confidence)
 
 
-def _plain(hit: Hit) -> dict[str, Any]:
-    """A hit for machines, without what only frameworks read."""
-    told = {"id": hit.id, "text": hit.text, "metadata": hit.metadata}
+def _plain(result: SearchResult, hit: Hit) -> dict[str, Any]:
+    """A hit for machines, without what only frameworks read; `matched` has starts and ends in characters of the text."""
+    told = {"id": hit.id, "text": hit.text, "metadata": hit.metadata, "matched": result.matched(hit)}
     return {**told, "score": hit.score, "raw_score": hit.raw_score, "deviation": hit.deviation}
 
 
@@ -130,14 +139,29 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
     for column in ("#", "score", "±"):
         table.add_column(column, justify="right", no_wrap=True, min_width=5 if column != "#" else 2)
-    table.add_column("id", overflow="fold", min_width=8, max_width=24)
-    table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
-    for rank, hit in enumerate(result, start=1):
-        text = Text(printable(" ".join(hit.text[:400].split())))
+    table.add_column("id", overflow="fold", min_width=_ID_WIDTHS[0], max_width=_ID_WIDTHS[1])
+    table.add_column("text", overflow="ellipsis", ratio=1)
+    ids = [printable(hit.id) for hit in result]
+    widest = min(_ID_WIDTHS[1], max(_ID_WIDTHS[0], *map(cell_len, ids)))
+    width = output.width - widest - max(2, len(str(len(ids)))) - _OTHER_WIDTH
+    for rank, (shown_id, hit) in enumerate(zip(ids, result, strict=True), start=1):
         # the deviation is in units of the raw score; on the [0, 1] scale it is half
-        shown_id = Text(printable(hit.id))  # before the table measures it
-        table.add_row(str(rank), f"{hit.score:.3f}", f"{hit.deviation / 2:.3f}", shown_id, text)
+        row = (str(rank), f"{hit.score:.3f}", f"{hit.deviation / 2:.3f}")
+        table.add_row(*row, Text(shown_id), _excerpt(hit.text, result.matched(hit), width))
     output.print(table)
+
+
+def _excerpt(text: str, matched: Sequence[tuple[int, int]], width: int) -> Text:
+    """A few lines of a text, its matches highlighted."""
+    part, places = cut_excerpt(text, matched, _LINES * width)
+    shown = Text(printable(part))
+    for start, end in places:
+        shown.stylize(_MATCHED, start, end)
+    lines = shown.wrap(output, max(1, width))
+    if len(lines) > _LINES:
+        lines[_LINES - 1].truncate(width - 1)
+        lines[_LINES - 1].append("…")
+    return Text("\n").join(lines[:_LINES])
 
 
 def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[str, Any]) -> int:

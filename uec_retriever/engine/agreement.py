@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from uec_retriever.engine.recipe import Recipe
@@ -58,16 +59,18 @@ def check_agreement(manifest: Manifest, recipe: Recipe, where: str) -> None:
     other = [
         f"{name} {value}" for name, value in asked.items() if value is not None and there[name] != {value}
     ]
-    if _differs(recipe.lexical, manifest.lexical):
-        other.append(f"lexical {show(recipe.lexical)}")
+    if words := _other_words(recipe.lexical, manifest.lexical):
+        other.append(words)
     known = {e.posterior for e in manifest.experts}
     files = posterior_files(recipe.posteriors)
     if any(posterior_digest(Path(file)) not in known for file in files):
         other.append("posterior")
     if other:
+        remedy = "change them with Engine.use_words ('uec words')"
+        if other != [words]:
+            remedy = "make another one with 'uec reindex'"
         raise InvalidInputError(
-            f"the index {where} was made otherwise than {' and '.join(other)}: leave that out to add to it, or make "
-            "another one with 'uec reindex'"
+            f"the index {where} was made otherwise than {' and '.join(other)}: leave that out to add to it, or {remedy}"
         )
     if recipe.pairs is None or recipe.pairs.digest == manifest.pairs_digest:
         return
@@ -82,11 +85,19 @@ def check_agreement(manifest: Manifest, recipe: Recipe, where: str) -> None:
     )
 
 
-def _differs(asked: LexicalOptions | bool | None, there: LexicalOptions | None) -> bool:
-    """Whether words were asked for otherwise than they are: True agrees with any."""
-    if asked is None or isinstance(asked, bool):
-        return asked is not None and asked != (there is not None)
-    return asked != there
+def _other_words(asked: LexicalOptions | bool | None, there: LexicalOptions | None) -> str | None:
+    """How words were asked for otherwise than they are, None if they were not.
+
+    True agrees with any, and options with the constant share with any share, as queries may have moved it.
+    """
+    if asked is None or (isinstance(asked, bool) and asked == (there is not None)):
+        return None
+    if isinstance(asked, bool) or there is None:
+        return "with words" if asked else "without words"
+    if asked.share == LexicalOptions.share:
+        asked = replace(asked, share=there.share)
+    known = asdict(there)
+    return ", ".join(f"words of {k} {show(v)}" for k, v in asdict(asked).items() if v != known[k]) or None
 
 
 def match_posteriors(

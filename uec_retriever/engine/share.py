@@ -9,6 +9,7 @@ import numpy as np
 
 from uec_retriever.confidence.queries import LabelledQuery
 from uec_retriever.engine.candidates import find_candidates
+from uec_retriever.engine.confidence import both_ways, encode_planted
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.lexical import LexicalQuery, Words
 from uec_retriever.engine.scoring import Moments, dense_moments, score_moments
@@ -99,18 +100,20 @@ def _qualities(
     """`[S]` nDCG@10 at each share, of each query with a right answer among its candidates."""
     encoded = ensemble.encode_queries([q.text for q in batch])
     lexical = words.encode(options, [[q.text] for q in batch])
+    planted = encode_planted(ensemble, batch, _BATCH)
     candidates = find_candidates(store, encoded.gaussian.mean, _CANDIDATES, None, lexical)
     found: list[Array] = []
     for row, (labelled, query, each) in enumerate(zip(batch, lexical, candidates, strict=True)):
-        right = np.array([r.id in labelled.ids for r in each.records])
+        gaussian = encoded.gaussian[row : row + 1]
+        tried = both_ways(labelled, gaussian, each, planted.get(row), 2 * _CANDIDATES)
+        searched, answers = next(tried, (each, labelled.ids))
+        right = np.array([r.id in answers for r in searched.records])
         if query is None or not right.any():
             continue
-        coded = ensemble.codec.from_strings(each.variances)
-        dense = dense_moments(ensemble, encoded.gaussian[row : row + 1], each.means, coded)
-        scores = _scores(ensemble, dense, query, query.moments(each.records))
-        found.append(
-            np.array([_ndcg(right[np.argsort(-s, kind="stable")], len(labelled.ids)) for s in scores])
-        )
+        coded = ensemble.codec.from_strings(searched.variances)
+        dense = dense_moments(ensemble, gaussian, searched.means, coded)
+        scores = _scores(ensemble, dense, query, query.moments(searched.records))
+        found.append(np.array([_ndcg(right[np.argsort(-s, kind="stable")], len(answers)) for s in scores]))
     return found
 
 

@@ -1,0 +1,172 @@
+"""`uec recalibrate`: trust, deviations and temperature anew, without embedding a corpus."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uec_retriever.cli.common import (
+    COLLECTION,
+    DEVICE,
+    HEADER,
+    INDEX,
+    JSON,
+    MOVED,
+    SERVER,
+    TRUST,
+    WrongUsageError,
+    bar,
+    errors,
+    locate,
+    open_engine,
+    output,
+    print_json,
+    refuse_unused,
+    short,
+)
+from uec_retriever.cli.lexical import index_words, priors, tell_dropped_confidence
+from uec_retriever.cli.recipe import DEFAULT_PAIRS, LIMIT, PAIRS, TEMPERATURE, sample_texts
+
+if TYPE_CHECKING:
+    from uec_retriever.data.pairs import CalibrationPairs
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.location import Location
+    from uec_retriever.engine.share import ShareReport
+    from uec_retriever.store.manifest import Manifest
+
+_SPLIT, _REPORTED = "train", "test"
+_QUERIES = 1000
+_QUALITY = {"share": "now", "constant": "at the trust of a new index"}
+
+
+def recalibrate(
+    context: typer.Context,
+    index: INDEX,
+    pairs: PAIRS = None,
+    max_pairs: LIMIT = DEFAULT_PAIRS,
+    temperature: TEMPERATURE = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="BEIR folder whose judged queries set the trust in words; its ids are those of the index."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Which qrels, with --data; {_SPLIT} if absent. Never those that you report results on."
+        ),
+    ] = None,
+    max_queries: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"At most this many queries of --data, a random sample; {_QUERIES} if absent."
+        ),
+    ] = None,
+    expert: MOVED = None,
+    server: SERVER = None,
+    header: HEADER = None,
+    collection: COLLECTION = "uec",
+    device: DEVICE = None,
+    trust_remote_code: TRUST = False,
+    json: JSON = False,
+) -> None:
+    """Set trust, deviations and temperature of an index anew, without embedding its texts again.
+
+    Worth it when the corpus has grown a lot, or when real questions with their answers have become known
+    (`--pairs`). Another structure, layout or model needs `uec reindex`. A calibrated confidence is dropped: run
+    `uec calibrate-confidence` again.
+
+    How far words are trusted is set by real questions only: by `--pairs`, or, and nothing else then, by the judged queries
+    of `--data`. Few queries move it little. Results on the queries that set it are too good: keep others to report on.
+
+    Example: `uec recalibrate --index idx --data my-questions --split train`
+    """
+    from uec_retriever.data.corpus import read_pairs
+
+    if data is None and (split, max_queries) != (None, None):
+        raise WrongUsageError("--split and --max-queries go with --data")
+    if data is not None:
+        refuse_unused(context, "--data", "pairs", "max_pairs", "temperature")
+    if pairs:
+        refuse_unused(context, "--pairs", "max_pairs")
+    labelled = None if data is None else _read_labelled(data, split or _SPLIT, max_queries or _QUERIES)
+    given = read_pairs(pairs) if pairs else None
+    location = locate(index, server, header, collection)
+    engine = open_engine(location, expert, device, trust_remote_code)
+    before = engine.manifest
+    if labelled is None:
+        _calibrate(engine, given, max_pairs, temperature)
+    report = _set_share(engine, location, labelled, given)
+    if json:
+        told = {**asdict(engine.manifest), "notes": engine.manifest.notes}
+        print_json({**told, "share": {"before": _share(before), **asdict(report)} if report else None})
+        return
+    _show(before, engine.manifest, report)
+    if split == _REPORTED:
+        errors.print(
+            f"note: trust in words is now chosen on the {split} split: do not report results on it",
+            soft_wrap=True,
+        )
+
+
+def _read_labelled(folder: Path, split: str, limit: int) -> dict[str, set[str]]:
+    """Query text -> ids of its relevant records, of at most so many queries of a BEIR folder."""
+    from uec_retriever.data.qrels import read_relevant, read_split
+
+    read_split(folder, split)  # which says what splits there are, if not this one
+    relevant = read_relevant(folder, folder / "qrels" / f"{split}.tsv")
+    if len(relevant) > limit:
+        return {query: relevant[query] for query in random.Random(0).sample(sorted(relevant), limit)}
+    return relevant
+
+
+def _calibrate(engine: Engine, given: CalibrationPairs | None, limit: int, temperature: float | None) -> None:
+    """Set trust, deviations and temperature of the dense experts on pairs, made from the index if none are given."""
+    pairs = given or sample_texts((r.text for page in engine.pages() for r in page), limit).pairs()
+    with bar("Calibrating", 2 * len(pairs) * len(engine.experts)) as progress:
+        engine.recalibrate(pairs, temperature=temperature, progress=progress)
+
+
+def _set_share(
+    engine: Engine,
+    location: Location,
+    labelled: Mapping[str, set[str]] | None,
+    pairs: CalibrationPairs | None,
+) -> ShareReport | None:
+    """Set how far words are trusted, if there are real questions to do it by, and words if these are pairs."""
+    if labelled is None and (pairs is None or engine.manifest.lexical is None):
+        return None
+    index_words(engine, location)
+    with bar("Searching", len(labelled or pairs or ())) as progress:
+        if labelled is not None:
+            return engine.recalibrate_share(labelled, progress=progress)
+        return engine.recalibrate_share(pairs=pairs, progress=progress)
+
+
+def _show(before: Manifest, now: Manifest, report: ShareReport | None) -> None:
+    """What became of the trust in the experts, and what that is good for."""
+    shares = ", ".join(f"{label} {prior:.0%}" for label, prior in priors(now).items())
+    output.print(f"temperature {short(now.temperature)}; prior trust: {shares}; on {now.reference}")
+    if report is not None:
+        output.print(
+            f"trust in words: {_share(before):.1%} before, {report.share:.1%} now; {report.queries} queries with a right "
+            f"answer among the candidates like {report.best:.0%} best"
+        )
+        quality = ", ".join(
+            f"{value:.3f} {_QUALITY.get(name, name)}" for name, value in report.quality.items()
+        )
+        output.print(f"nDCG@10 on these queries, which chose it: {quality}")
+    if before.confidence is not None:
+        tell_dropped_confidence()
+    for note in now.notes:
+        errors.print(f"note: {note}")
+
+
+def _share(manifest: Manifest) -> float:
+    return manifest.lexical.share if manifest.lexical else 0.0

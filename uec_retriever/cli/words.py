@@ -1,0 +1,147 @@
+"""`uec words`: have words be an expert of an index that is there, or not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uec_retriever.cli.common import (
+    COLLECTION,
+    HEADER,
+    INDEX,
+    JSON,
+    SERVER,
+    bar,
+    errors,
+    locate,
+    output,
+    print_json,
+    refuse_unused,
+    status,
+)
+from uec_retriever.cli.lexical import (
+    LANGUAGE,
+    count_behind,
+    describe_behind,
+    language_name,
+    read_language,
+    tell_dropped_confidence,
+)
+from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.store.lexical_options import LexicalOptions
+
+if TYPE_CHECKING:
+    from uec_retriever.engine.folder import IndexFolder
+    from uec_retriever.store.chroma import ChromaStore
+    from uec_retriever.store.manifest import Manifest
+
+
+def words(
+    context: typer.Context,
+    index: INDEX,
+    language: LANGUAGE = None,
+    off: Annotated[
+        bool, typer.Option("--off", help="Search without words, and remove what is indexed of them.")
+    ] = False,
+    server: SERVER = None,
+    header: HEADER = None,
+    collection: COLLECTION = "uec",
+    json: JSON = False,
+) -> None:
+    """Have words be an expert of an index that was made without them, or of another language.
+
+    Embeds nothing anew and loads no model: only the words of the texts are indexed, beside Chroma. Doing it twice changes
+    nothing. Scores change with it, so a calibrated confidence is dropped: run `uec calibrate-confidence` again.
+
+    Example: `uec words --index idx --language german`
+    """
+    if off:
+        refuse_unused(context, "--off", "language")
+    chosen = None if language is None else read_language(language)
+    with status("Opening the index"):
+        from uec_retriever.engine.lexical import Words
+        from uec_retriever.engine.open import open_store
+
+        folder, store, _ = open_store(locate(index, server, header, collection))
+        count = store.count()
+    with folder.write_lock():
+        before = store.read_manifest()
+        options = None if off else before.lexical or LexicalOptions()
+        if options is not None and language is not None:
+            options = replace(options, language=chosen)
+        _save(store, before, options)
+        indexed = 0
+        if before.lexical and (options is None or options.analyzer != before.lexical.analyzer):
+            _remove(folder, store)
+        if options is not None:
+            pending = count_behind(store, folder, options)
+            with bar("Indexing words", count if pending is None else pending) as progress:
+
+                def advance(number: int) -> None:
+                    nonlocal indexed
+                    indexed += number
+                    progress(number)
+
+                Words(store, folder).follow(options, advance)
+    behind = count_behind(store, folder, options) if options else None
+    store.close()
+    if json:
+        told = None if options is None else {**asdict(options), "behind": behind}
+        print_json({"lexical": told, "changed": options != before.lexical, "indexed": indexed})
+        return
+    _show(before, options)
+    if options is not None:
+        done = f"the words of {indexed:,} texts were indexed; " if indexed else ""
+        output.print(f"{done}their index {describe_behind(behind, count)}")
+
+
+def _save(store: ChromaStore, before: Manifest, options: LexicalOptions | None) -> None:
+    """Store how words are an expert, unless it is so already.
+
+    Raises:
+        InvalidInputError: if another expert is called as words are.
+        StorageError: if Chroma does not keep it.
+    """
+    from uec_retriever.engine.lexical import WORDS
+
+    if options == before.lexical:
+        return
+    if any(e.label == WORDS for e in before.experts):
+        raise InvalidInputError(
+            f"an expert of this index is called {WORDS!r}, as words are: make another index with 'uec reindex', "
+            "--expert LABEL=MODEL"
+        )
+    store.save_manifest(replace(before, lexical=options, confidence=None), replacing=before)
+    if store.read_manifest().lexical != options:
+        raise StorageError(
+            "Chroma did not keep the change, though it raised no error: nothing was changed. Is the disk full? Then free "
+            "some space and run this again"
+        )
+
+
+def _remove(folder: IndexFolder, store: ChromaStore) -> None:
+    """Remove what is indexed of words: it is derived from the texts."""
+    from uec_retriever.store.lexical.index import LexicalIndex
+
+    file = folder.lexical_file(str(store.collection.id))
+    try:
+        LexicalIndex.remove(file)
+    except OSError as error:
+        errors.print(f"note: cannot remove {file}, which is no longer used: {error.strerror}", soft_wrap=True)
+
+
+def _show(before: Manifest, options: LexicalOptions | None) -> None:
+    """Say what words are now, and what they were before."""
+    changed = options != before.lexical
+    if options is None:
+        output.print(f"words are {'no longer an' if changed else 'no'} expert of this index")
+    else:
+        when = f"instead of {language_name(before.lexical)}" if before.lexical else "from now on"
+        output.print(
+            f"words are an expert of this index{'' if changed else ' already'}: {language_name(options)}"
+            f"{f' {when}' if changed else ''}, prior trust {options.share:.0%}"
+        )
+    if changed and before.confidence is not None:
+        tell_dropped_confidence()
