@@ -12,6 +12,7 @@ from uec_retriever.checks.numbers import check_row, check_whole
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
+from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.lexical import WORDS, LexicalQuery
 from uec_retriever.engine.results import Hit, MatchedWords, Rescoring, SearchResult
 from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
@@ -41,6 +42,7 @@ class SearchOptions:
         where: Chroma's metadata filter.
         candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence was
             calibrated with if those are more.
+        expert_scores: whether hits tell each expert's own score, which reads them once more.
 
     Raises:
         InvalidInputError: for k < 1, fewer candidates than that, numbers that are not whole, or what is no filter.
@@ -49,6 +51,7 @@ class SearchOptions:
     k: int = 10
     where: Where | None = None
     candidates: int | None = None
+    expert_scores: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_whole("k", self.k, 1))
@@ -64,6 +67,28 @@ class SearchOptions:
     def limit(self) -> int:
         """How many to fetch and rescore."""
         return default_candidates(self.k) if self.candidates is None else self.candidates
+
+
+def encode(
+    ensemble: Ensemble, queries: Sequence[str], *, together: bool = False
+) -> tuple[EncodedTexts, float]:
+    """Queries in the layout of the index, and the seconds that each took.
+
+    Args:
+        ensemble: the experts.
+        queries: n >= 1, non-empty.
+        together: make one of them, the mean of their Gaussians, taken as independent.
+    """
+    start = time.perf_counter()
+    encoded = ensemble.encode_queries(queries)
+    if together:
+        assert encoded.coefficients is not None
+        encoded = EncodedTexts(
+            encoded.gaussian.average(),
+            encoded.coefficients.mean(axis=0, keepdims=True),
+            np.atleast_2d(encoded.truncated.any(axis=0)),
+        )
+    return encoded, (time.perf_counter() - start) / len(encoded.gaussian)
 
 
 def search_encoded(
@@ -106,6 +131,8 @@ def search_encoded(
         start = time.perf_counter()
         raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found, words)
         hits = _best(found, raw, deviations, options.k)
+        if options.expert_scores:
+            hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
         if reason is None and model is not None:
             confidence = _confidence(model, query, found, raw)
