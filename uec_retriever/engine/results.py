@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -195,18 +195,24 @@ class SearchResult:
         """Where a hit's text has words of the query: `(start, end)` in characters, in order, none overlapping."""
         return [] if self.words is None else self.words.analyzer.matched(self.words.terms, hit.text)
 
-    def extras(self, hit: Hit) -> dict[Extra, Any]:
-        """What is known of a hit, and of the query: a value for each of `EXTRAS`."""
-        return {
-            "score": hit.score,
-            "raw_score": hit.raw_score,
-            "deviation": hit.deviation,
-            "coefficients": dict(self.coefficients),
-            "expert_scores": None if hit.expert_scores is None else dict(hit.expert_scores),
-            "matched": [list(span) for span in self.matched(hit)],
-            "confidence": self.confidence,
-            "confidence_reason": self.confidence_reason,
+    def extras(self, hit: Hit, names: Iterable[Extra] = tuple(EXTRAS)) -> dict[Extra, Any]:
+        """What is known of a hit, and of the query.
+
+        Args:
+            hit: one of these.
+            names: of `EXTRAS`, those that are wanted.
+        """
+        known: dict[Extra, Callable[[], Any]] = {
+            "score": lambda: hit.score,
+            "raw_score": lambda: hit.raw_score,
+            "deviation": lambda: hit.deviation,
+            "coefficients": lambda: dict(self.coefficients),
+            "expert_scores": lambda: None if hit.expert_scores is None else dict(hit.expert_scores),
+            "matched": lambda: [list(span) for span in self.matched(hit)],
+            "confidence": lambda: self.confidence,
+            "confidence_reason": lambda: self.confidence_reason,
         }
+        return {name: known[name]() for name in names}
 
 
 @dataclass(frozen=True)
