@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from uec_retriever.engine.lexical import WORDS, LexicalQuery
 from uec_retriever.engine.results import Hit, MatchedWords, Rescoring, SearchResult
 from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
 from uec_retriever.errors import InvalidInputError, show
+from uec_retriever.experts.lexical import LexicalStatistics
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import unit_score
 from uec_retriever.store.chroma import ChromaStore
@@ -192,6 +194,8 @@ def rescore(
 ) -> Rescoring:
     """Score texts of any origin against a query, as if they were candidates of an index of these experts.
 
+    In an empty index nothing is known of words: how rare each one is in these texts serves instead.
+
     Args:
         ensemble: the experts.
         query: non-empty.
@@ -202,7 +206,7 @@ def rescore(
     Raises:
         UnreadableWordsError: if the lexical index cannot be read.
     """
-    [words] = lexical
+    words = _informed(lexical[0], texts)
     encoded = ensemble.encode_queries([query])
     shares, cutters = _shares(ensemble, encoded, 0, words), _cutters(ensemble, encoded, 0)
     if not texts:
@@ -225,6 +229,20 @@ def rescore(
         tuple(truncated_rows(encoded_texts)),
         cutters,
     )
+
+
+def _informed(words: LexicalQuery | None, texts: Sequence[str]) -> LexicalQuery | None:
+    """A query as words under the statistics of the index; of the texts themselves, if the index is empty."""
+    if words is None or words.statistics.texts or not texts:
+        return words
+    found = [words.follower.analyzer.terms(text) for text in texts]
+    frequencies = Counter(term for terms in found for term in set(terms))
+    statistics = LexicalStatistics(
+        len(texts),
+        sum(map(len, found)) / len(texts) or 1.0,
+        np.array([frequencies[term] for term in words.terms], dtype=np.float64),
+    )
+    return replace(words, gaussian=words.expert.encode_query(statistics), statistics=statistics)
 
 
 def _shares(
