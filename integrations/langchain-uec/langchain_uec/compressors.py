@@ -81,6 +81,8 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
     ) -> Self:
         """Calibrate experts on texts like those to be rescored; nothing is indexed.
 
+        How rare each word is, those that are rescored together tell.
+
         Args:
             experts: hub ids, folders, loaded experts or `UAEEmbedding`s.
             location: folder to keep the calibration in, or a `Location`, used again next time; a temporary folder

@@ -89,6 +89,8 @@ class UECRescorer(Closes, BaseNodePostprocessor):
     ) -> UECRescorer:
         """A rescorer without an index: fits the experts, or takes those that were fitted before.
 
+        How rare each word is, those that are rescored together tell.
+
         Args:
             experts: loaded, or by hub id or folder.
             location: folder to keep what was fitted in, or a `Location`; a temporary folder if None.
