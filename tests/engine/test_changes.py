@@ -19,7 +19,7 @@ def numbers(engine, name):
 
 
 def test_recalibration(make, reopen, encoded, tmp_path):
-    engine = make(temperature=0.5)
+    engine = make(temperature=0.5, lexical=False)
     engine.add(TEXTS)
     before = engine.manifest
     texts, calibration = encoded(engine), far_pairs()
@@ -64,7 +64,7 @@ def test_zeros_after_recalibration_are_those_of_the_scaled_variances(make):
 
 def test_deviations_scale_with_recalibration(make, reopen, tmp_path):
     """v = mu_q^2 S_c + S_q mu_c^2 + S_q S_c: both variances grow by f, so v by f to f^2, unless a trace reaches 1."""
-    engine = make("static")
+    engine = make("static", lexical=False)
     engine.add(TEXTS)
     before = {h.id: h.deviation**2 for h in engine.search("cat dog", 60)}
     engine.recalibrate(far_pairs())

@@ -135,7 +135,7 @@ def test_models_are_copied_and_pickled_while_an_expert_reads_them(folders, kind)
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts handles in /proc")
 def test_dropped_engines_leave_no_handles(folders, tmp_path):
     experts = load({"static": folders["static"]})
-    Engine.create(tmp_path / "index", experts, pairs())
+    Engine.create(tmp_path / "index", experts, pairs()).add(["the wing"])
     before = handles()
     for number in range(5):
         Engine.create(tmp_path / f"{number}", experts, pairs()).add(["the wing"])

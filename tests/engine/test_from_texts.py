@@ -25,6 +25,7 @@ def filled(made_empty, loaded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("filled") / "index"
     shutil.copytree(made_empty("static", "bert"), folder)
     with Engine.open(folder, experts={label: loaded[label] for label in ("static", "bert")}) as engine:
+        engine.use_words(False)  # embeddings have none
         engine.add(list(dict.fromkeys(TEXTS)))
         yield engine
 

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from scipy.special import polygamma
 from scipy.stats import rankdata
 
 from tests.engine.small import answers, pairs, sentences
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.store.lexical_options import LexicalOptions
 
 TEXTS = sorted(set(sentences(200, 1)))
 QUERIES = sentences(12, 2, 5)
@@ -80,14 +82,38 @@ CASES = {
 }
 
 
+def words_oracle(query, texts, k1=0.9, b=0.4):
+    """Mean and variance of the similarity of words with every text, by a loop over words that have no stems."""
+    documents, n = [text.split() for text in texts], len(texts)
+    average = sum(map(len, documents)) / n
+    mean, variance, words = np.zeros(n), np.zeros(n), set(query.split())
+    df = {w: sum(w in d for d in documents) for w in words}
+    idf = {w: math.log((n + 1) / (df[w] + 0.5)) for w in words}
+    reachable = (k1 + 1) * sum(idf.values())
+    for row, document in enumerate(documents):
+        for w in words & set(document):
+            tf = document.count(w)
+            part = tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(document) / average))
+            mean[row] += idf[w] * part / reachable
+            variance[row] += (polygamma(1, df[w] + 0.5) - polygamma(1, n + 1)) * (part / reachable) ** 2
+    return mean, variance
+
+
+@pytest.mark.parametrize("share", [0, 0.6, 0.3])
 @pytest.mark.parametrize("case", CASES)
-def test_search_against_brute_force(make, case):
+def test_search_against_brute_force(make, case, share):
     labels, options = CASES[case]
-    engine = make(*labels, **options)
+    lexical = LexicalOptions(None, False, share=share) if share else False
+    engine = make(*labels, **options, lexical=lexical)
     engine.add(TEXTS, ids=[str(i) for i in range(len(TEXTS))])
     for query in QUERIES[:4]:
         result = engine.search(query, k=len(TEXTS), candidates=len(TEXTS))
         pi, mean, variance = oracle(engine, query, TEXTS)
+        if share:
+            s, v = words_oracle(query, TEXTS)
+            pi = [*(1 - share) * pi, share]
+            mean, variance = (1 - share) * mean + share * s, (1 - share) ** 2 * variance + share**2 * v
+            variance = np.minimum(variance, np.maximum(0, 1 - mean**2))
         np.testing.assert_allclose(list(result.coefficients.values()), pi, atol=1e-4)
         raw = mean / np.sqrt(1 + math.pi / 8 * variance)
         rows = [int(hit.id) for hit in result]
@@ -102,7 +128,7 @@ def test_search_against_brute_force(make, case):
 
 def test_experts_and_uncertainty_matter(make):
     """The oracle's ingredients are no bystanders: without them the answers differ."""
-    engine = make("static", "bert", temperature=0.3)
+    engine = make("static", "bert", temperature=0.3, lexical=False)
     engine.add(TEXTS)
     spread = np.array([list(r.coefficients.values()) for r in engine.search_batch(QUERIES)])
     assert spread.std(axis=0).max() > 0.02
@@ -130,8 +156,8 @@ def test_the_order_of_experts_does_not_matter(make):
     one, two = make("static", "bert", folder="one"), make("bert", "static", folder="two")
     for made in (one, two):
         made.add(TEXTS)
-    assert list(one.search(QUERIES[0]).coefficients) == ["static", "bert"]
-    assert list(two.search(QUERIES[0]).coefficients) == ["bert", "static"]
+    assert list(one.search(QUERIES[0]).coefficients) == ["static", "bert", "words"]
+    assert list(two.search(QUERIES[0]).coefficients) == ["bert", "static", "words"]
     for a, b in zip(one.search_batch(QUERIES), two.search_batch(QUERIES), strict=True):
         assert a.coefficients == pytest.approx(b.coefficients, abs=1e-5)
         assert [h.raw_score for h in a] == pytest.approx([h.raw_score for h in b], abs=1e-5)
@@ -145,12 +171,12 @@ def test_scores_are_in_range_and_fall(engine):
         assert raw == sorted(raw, reverse=True)
         assert all(0 <= h.score <= 1 and h.deviation > 0 for h in result)
         assert [h.score for h in result] == pytest.approx([(1 + r) / 2 for r in raw])
-        assert max(raw) - min(raw) > 0.5
+        assert max(raw) - min(raw) > 0.3
 
 
 def test_coefficients_sum_to_one(engine):
     for result in engine.search_batch(QUERIES):
-        assert list(result.coefficients) == ["static", "bert"]
+        assert list(result.coefficients) == ["static", "bert", "words"]
         assert sum(result.coefficients.values()) == pytest.approx(1)
         assert all(type(c) is float and c > 0 for c in result.coefficients.values())
 
@@ -192,7 +218,7 @@ def test_a_string_is_no_batch_and_no_queries_give_no_results(engine):
 def test_empty_index(make):
     result = make("static").search("cat")
     assert (result.hits, len(result), list(result)) == ([], 0, [])
-    assert result.coefficients == {"static": 1.0}
+    assert result.coefficients == pytest.approx({"static": 0.4, "words": 0.6})
 
 
 def test_filters(engine):
@@ -222,9 +248,10 @@ def test_temperature(engine):
     default = engine.search("cat dog", temperature=engine.manifest.temperature)
     assert default == engine.search("cat dog")
     surest = engine.search("cat dog", temperature=0).coefficients
-    assert sorted(surest.values()) == [0, 1]
+    assert sorted(surest.values()) == pytest.approx([0, 0.4, 0.6])
     uniform = engine.search("cat dog", temperature=math.inf).coefficients
-    assert uniform == pytest.approx({e.label: e.prior for e in engine.manifest.experts})
+    assert uniform == pytest.approx({**{e.label: 0.4 * e.prior for e in engine.manifest.experts}, "words": 0.6})
+    del surest["words"]
     ordered = [engine.search("cat dog", temperature=t).coefficients for t in (0, 0.1, 0.5, 2, math.inf)]
     favourite = max(surest, key=surest.get)
     steps = [c[favourite] for c in ordered]

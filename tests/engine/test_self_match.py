@@ -1,4 +1,4 @@
-"""The text itself ranks first, and pairs that say nothing leave the variances out."""
+"""By the dense experts, the text itself ranks first, and pairs that say nothing leave the variances out."""
 
 import random
 
@@ -50,7 +50,7 @@ def narrow(loaded, tmp_path_factory):
         if case not in made:
             labels, options = CASES[case]
             folder = tmp_path_factory.mktemp("narrow") / "index"
-            made[case] = Engine.create(folder, [loaded[n] for n in labels], Recipe(narrow_pairs(), **options))
+            made[case] = Engine.create(folder, [loaded[n] for n in labels], Recipe(narrow_pairs(), lexical=False, **options))
         return made[case]
 
     return engine
@@ -100,7 +100,7 @@ def log_lines(number):
 def test_an_index_of_log_lines_ranks_by_plain_cosine_and_prior(experts, tmp_path, reopen, caplog, layout):
     texts = list(dict.fromkeys([*log_lines(150), *STRANGE]))
     labels = ("static", "other")
-    engine = Engine.from_texts(texts, experts(*labels), tmp_path / "index", Recipe(layout=layout))
+    engine = Engine.from_texts(texts, experts(*labels), tmp_path / "index", Recipe(layout=layout, lexical=False))
     assert not engine.manifest.informative
     [note] = engine.manifest.notes
     assert "no more than chance" in note and note in caplog.text
