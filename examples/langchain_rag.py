@@ -1,8 +1,9 @@
 """A LangChain chain (LCEL) that answers from the Python standard library's documentation, all on this machine.
 
-Two experts find the sources, a local SmolLM2 writes the answer. Each source is shown with its score, the
-deviation of the similarity, and how far each expert was trusted; where the index has a calibrated confidence, the
-chain declines to answer below a half. The sources are what to look at: a model of 135M parameters writes poorly.
+Two models and words find the sources, a local SmolLM2 writes the answer. Each source is shown with its score, the
+deviation of the similarity, how far each expert was trusted, and the words that it shares with the question; where the
+index has a calibrated confidence, the chain declines to answer below a half. The sources are what to look at: a model
+of 135M parameters writes poorly.
 Run it with `python -m examples.langchain_rag`; its index is kept in `.cache/langchain_rag`.
 """
 
@@ -72,6 +73,8 @@ def show(result: dict[str, Any]) -> None:
         print(
             f"   {values['uec_score']:.3f} (similarity +- {values['uec_deviation']:.3f})  {document.id}  [{trust}]"
         )
+        spans = [document.page_content[start:end] for start, end in values["uec_matched"]]
+        print(f"      {', '.join(dict.fromkeys(spans)) or 'no word in common'}")
     if result["documents"]:
         values = result["documents"][0].metadata
         confidence, reason = values["uec_confidence"], values["uec_confidence_reason"]
@@ -99,7 +102,7 @@ def main(
         [real_model(MINILM), real_model(WORDLLAMA)],
         folder / "index",
         k=3,
-        include=["score", "deviation", "coefficients", "confidence", "confidence_reason"],
+        include=["score", "deviation", "coefficients", "matched", "confidence", "confidence_reason"],
     )
     engine = retriever.engine
     if engine.manifest.confidence is None and engine.count() >= CALIBRATED_FROM:

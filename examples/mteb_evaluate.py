@@ -72,6 +72,7 @@ def main(folder: Path = FOLDER, limit: int | None = None) -> dict[str, dict[str,
         name: mteb.SentenceTransformerEncoderWrapper(path, device="cpu") for name, path in paths.items()
     }
     models["UEC"] = ensemble
+    models["UEC, without words"] = UECModel(ensemble.ensemble, lexical=False)
     models["UEC, by the mean"] = UECModel(ensemble.ensemble, uncertainty=False)
     scores: dict[str, dict[str, float]] = {}
     for label, model in models.items():

@@ -38,6 +38,8 @@ def test_a_lowest_score_that_no_score_can_have(score):
 
 def test_extras_are_those_that_can_be_asked_for():
     known = RESULT.extras(HITS[0])
+    assert RESULT.extras(HITS[0], ["score", "matched"]) == {"score": SCORES[0], "matched": []}
+    assert known["expert_scores"] is None
     assert known.keys() == EXTRAS.keys()
     assert RESCORING.extras(2).items() <= known.items()
     assert set(RESCORING.extras(2)) == set(get_args(RescoringExtra))

@@ -19,7 +19,9 @@ from uec_retriever.evaluation.mteb_adapter import UECModel
 from uec_retriever.evaluation.mteb_corpus import Corpus
 from uec_retriever.evaluation.mteb_tasks import classification_task, retrieval_task, sts_task
 from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.lexical import LexicalExpert, LexicalShare, LexicalStatistics
 from uec_retriever.similarity import moments, probit_score
+from uec_retriever.store.lexical_options import LexicalOptions
 
 mteb = pytest.importorskip("mteb")
 CORPUS = {f"d{i}": text for i, text in enumerate(sentences(40, 1, 12))}
@@ -91,22 +93,109 @@ def test_retrieval_equals_our_metrics_on_what_the_engine_finds(model, index):
     assert scores["main_score"] == scores["ndcg_at_10"]
 
 
-def test_scores_equal_those_of_the_engine_and_of_the_moments(model, index):
+def test_scores_equal_those_of_the_moments(model):
     documents = model.ensemble.encode_documents(list(CORPUS.values())).gaussian
     queries = model.ensemble.encode_queries(list(QUERIES.values())).gaussian
     pages = [documents[:7], documents[7:]]
     found = Corpus(model.ensemble, list(CORPUS), pages).search(queries, 40)
     means, variances = moments(queries, documents)
     naive = probit_score(means.astype(np.float64), variances)
-    with Engine.open(index, device="cpu") as engine:
-        results = engine.search_batch(list(QUERIES.values()), 40, candidates=40)
-    for row, (ranking, result) in enumerate(zip(found, results, strict=True)):
+    for row, ranking in enumerate(found):
         np.testing.assert_allclose([ranking[i] for i in CORPUS], naive[row], atol=1e-4)
-        assert {h.id: pytest.approx(h.raw_score, abs=1e-5) for h in result} == ranking
         assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
     by_mean = Corpus(model.ensemble, list(CORPUS), pages, uncertainty=False).search(queries, 3)
     assert [list(r)[0] for r in by_mean] == [list(CORPUS)[i] for i in means.argmax(axis=1)]
     assert all(len(r) == 3 for r in by_mean)
+
+
+def searched(model, queries=QUERIES, corpus=CORPUS, k=40):
+    """What MTEB would get for queries of a corpus."""
+    task = retrieval_task("LocalRetrieval", corpus, queries, {q: {"d0": 1} for q in queries})
+    split = task.dataset["default"]["test"]
+    place = {"task_metadata": task.metadata, "hf_split": "test", "hf_subset": "default", "encode_kwargs": {}}
+    model.index(split["corpus"], **place)
+    return model.search(split["queries"], top_k=k, **place)
+
+
+@pytest.mark.parametrize(
+    "options", [LexicalOptions(), LexicalOptions(None, share=0.3, temperature=2.0, zero=-1)]
+)
+def test_search_with_words_equals_the_engine(models, tmp_path, options):
+    recipe = Recipe(pairs(), temperature=0.5, lexical=options)
+    with Engine.from_texts(
+        list(CORPUS.values()), models, tmp_path, recipe, ids=list(CORPUS), device="cpu"
+    ) as engine:
+        found = searched(UECModel(engine.ensemble))
+        results = engine.search_batch(list(QUERIES.values()), 40, candidates=40)
+    for ranking, result in zip(found.values(), results, strict=True):
+        assert {h.id: pytest.approx(h.raw_score, abs=1e-5) for h in result} == ranking
+    assert any(0 < r.coefficients["words"] < 1 for r in results)
+
+
+def naive_words(options, query, corpus):
+    """Share, means and variances of a query's words in a corpus, counted text by text."""
+    expert, terms = LexicalExpert(options.k1, options.b), options.analyzer.terms
+    texts, words = [terms(text) for text in corpus], list(dict.fromkeys(terms(query)))
+    lengths = np.array([len(text) for text in texts])
+    frequencies = np.array([sum(word in text for text in texts) for word in words])
+    statistics = LexicalStatistics(len(texts), lengths.mean(), frequencies)
+    gaussian = expert.encode_query(statistics)
+    counts = np.array([[text.count(word) for word in words] for text in texts])
+    mean, variance = moments(gaussian, expert.encode_documents(counts, lengths, statistics))
+    share = LexicalShare(options.share, options.zero, options.temperature).of([gaussian])[0]
+    return share, mean[0], variance[0]
+
+
+@pytest.mark.parametrize("uncertainty", [True, False])
+def test_words_are_joined_with_the_statistics_of_the_corpus_that_is_indexed(model, uncertainty):
+    """The index that the ensemble is from holds other texts; what counts is the corpus."""
+    corpus = {f"n{i}": text for i, text in enumerate(sentences(25, 77, 9))}
+    corpus["n3"] = "boundary boundary layer of the unheard-of gizmo"
+    queries = {"q": "the gizmo layer of a boundary gizmo", "plain": "layer", "stop": "of the and"}
+    ours = UECModel(model.ensemble, uncertainty=uncertainty)
+    found = searched(ours, queries, corpus)
+    options = ours.ensemble.manifest.lexical
+    dense_documents = ours.ensemble.encode_documents(list(corpus.values())).gaussian
+    for name, query in queries.items():
+        encoded = ours.ensemble.encode_queries([query]).gaussian
+        mean, variance = (part[0].astype(np.float64) for part in moments(encoded, dense_documents))
+        if name != "stop":
+            share, own, spread = naive_words(options, query, corpus.values())
+            mean = (1 - share) * mean + share * own
+            variance = (1 - share) ** 2 * variance + share**2 * spread
+        expected = probit_score(mean, variance if uncertainty else np.zeros_like(variance))
+        np.testing.assert_allclose([found[name][i] for i in corpus], expected, atol=1e-4)
+    assert list(found["q"])[0] == "n3"
+
+
+def test_words_can_be_left_out_or_put_in(model, models):
+    dense = UECModel(model.ensemble, lexical=False)
+    assert dense.ensemble.manifest.lexical is None
+    documents = model.ensemble.encode_documents(list(CORPUS.values())).gaussian
+    queries = model.ensemble.encode_queries(list(QUERIES.values())).gaussian
+    expected = Corpus(model.ensemble, list(CORPUS), [documents]).search(queries, 40)
+    assert list(searched(dense).values()) == [
+        {i: pytest.approx(s, abs=1e-6) for i, s in ranking.items()} for ranking in expected
+    ]
+    again = UECModel(dense.ensemble, lexical=True)
+    assert again.ensemble.manifest == model.ensemble.manifest
+    assert UECModel(model.ensemble, lexical=True).ensemble is model.ensemble
+    other = UECModel(model.ensemble, lexical=LexicalOptions("german"))
+    assert other.ensemble.manifest.lexical.language == "german"
+    assert len({m.mteb_model_meta.revision for m in (model, dense, other)}) == 3
+    with pytest.raises(InvalidInputError, match="LexicalOptions"):
+        UECModel(model.ensemble, lexical="english")
+    plain = UECModel.from_experts(models[:1], recipe=Recipe(pairs(), lexical=False), device="cpu")
+    assert plain.ensemble.manifest.lexical is None
+    assert evaluate(plain, tasks()["sts"])["main_score"] == pytest.approx(
+        evaluate(UECModel(plain.ensemble, lexical=True), tasks()["sts"])["main_score"]
+    )
+
+
+def test_a_corpus_of_nothing_but_texts_without_words(model):
+    found = searched(model, {"q": "cat dog", "blank": " "}, {"d0": " ", "d1": "of the"})
+    assert {q: set(ranking) for q, ranking in found.items()} == {"q": {"d0", "d1"}, "blank": {"d0", "d1"}}
+    assert found["q"]["d0"] == 0
 
 
 def test_sts_equals_spearman_of_the_weighted_cosines(model):
@@ -135,9 +224,10 @@ def test_classification_equals_a_probe_on_the_embeddings(model):
 
 
 @pytest.mark.parametrize("kind", ["retrieval", "sts", "classification"])
-def test_one_expert_without_uncertainty_is_the_plain_model(models, kind):
+def test_one_expert_without_words_and_uncertainty_is_the_plain_model(models, kind):
     for path in models:
-        ours = UECModel.from_experts([path], recipe=Recipe(pairs()), uncertainty=False, device="cpu")
+        recipe = Recipe(pairs(), lexical=False)
+        ours = UECModel.from_experts([path], recipe=recipe, uncertainty=False, device="cpu")
         plain = mteb.SentenceTransformerEncoderWrapper(path, device="cpu")
         found, expected = evaluate(ours, tasks()[kind]), evaluate(plain, tasks()[kind])
         assert found["main_score"] == pytest.approx(expected["main_score"], abs=1e-5)
@@ -148,7 +238,7 @@ def test_prompts_are_those_mteb_would_choose(models, tmp_path):
     expert.model.prompts = {"query": "what is ", "document": "", "STS": "hello ", "SciFact": "cat "}
     expert.model.save(str(tmp_path / "prompted"))
     ours = UECModel.from_experts(
-        [tmp_path / "prompted"], recipe=Recipe(pairs()), uncertainty=False, device="cpu"
+        [tmp_path / "prompted"], recipe=Recipe(pairs(), lexical=False), uncertainty=False, device="cpu"
     )
     assert ours.mteb_model_meta.use_instructions
     texts = list(QUERIES.values())
@@ -240,8 +330,9 @@ def test_metadata_say_what_is_known(model, index):
 
 
 def test_mteb_loads_the_model_again_from_its_metadata(index):
-    model = UECModel.open(index, device="cpu", temperature=2.0)
+    model = UECModel.open(index, device="cpu", temperature=2.0, lexical=False)
     again = model.mteb_model_meta.load_model(device="cpu")
+    assert again.ensemble.manifest.lexical is None
     assert again.mteb_model_meta.revision == model.mteb_model_meta.revision
     assert again.ensemble.manifest.temperature == 2.0
     assert evaluate(model.mteb_model_meta, tasks()["sts"]) == evaluate(model, tasks()["sts"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -16,7 +16,7 @@ from uec_retriever.engine.options import check_names
 from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
-Extra = Literal[RescoringExtra, "matched", "confidence", "confidence_reason"]
+Extra = Literal[RescoringExtra, "expert_scores", "matched", "confidence", "confidence_reason"]
 EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
 """What the framework packages put into metadata on request, and under which key each."""
 
@@ -50,12 +50,17 @@ class Hit:
         raw_score: uncertainty-aware similarity s^ in [-1, 1].
         deviation: standard deviation of the similarity, in [0, 1] and units of `raw_score`; 0 where the index's calibration
             pairs say nothing (`Manifest.informative`).
+        expert_scores: expert label -> its own similarity, before coefficients and uncertainty; None unless the search
+            was asked for them. Cosines in [-1, 1], and of `words` the share of what any text could reach, in [0, 1].
+            An expert of coefficient 0 takes no part and is left out. In the sum layout the vectors of the experts
+            are one, so there is one cosine, under their labels joined by `+`.
     """
 
     record: Record
     score: float
     raw_score: float
     deviation: float
+    expert_scores: dict[str, float] | None = None
 
     @property
     def id(self) -> str:
@@ -190,17 +195,24 @@ class SearchResult:
         """Where a hit's text has words of the query: `(start, end)` in characters, in order, none overlapping."""
         return [] if self.words is None else self.words.analyzer.matched(self.words.terms, hit.text)
 
-    def extras(self, hit: Hit) -> dict[Extra, Any]:
-        """What is known of a hit, and of the query: a value for each of `EXTRAS`."""
-        return {
-            "score": hit.score,
-            "raw_score": hit.raw_score,
-            "deviation": hit.deviation,
-            "coefficients": dict(self.coefficients),
-            "matched": [list(span) for span in self.matched(hit)],
-            "confidence": self.confidence,
-            "confidence_reason": self.confidence_reason,
+    def extras(self, hit: Hit, names: Iterable[Extra] = tuple(EXTRAS)) -> dict[Extra, Any]:
+        """What is known of a hit, and of the query.
+
+        Args:
+            hit: one of these.
+            names: of `EXTRAS`, those that are wanted.
+        """
+        known: dict[Extra, Callable[[], Any]] = {
+            "score": lambda: hit.score,
+            "raw_score": lambda: hit.raw_score,
+            "deviation": lambda: hit.deviation,
+            "coefficients": lambda: dict(self.coefficients),
+            "expert_scores": lambda: None if hit.expert_scores is None else dict(hit.expert_scores),
+            "matched": lambda: [list(span) for span in self.matched(hit)],
+            "confidence": lambda: self.confidence,
+            "confidence_reason": lambda: self.confidence_reason,
         }
+        return {name: known[name]() for name in names}
 
 
 @dataclass(frozen=True)

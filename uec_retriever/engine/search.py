@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from uec_retriever.checks.numbers import check_row, check_whole
 from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
+from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.lexical import WORDS, LexicalQuery
 from uec_retriever.engine.results import Hit, MatchedWords, Rescoring, SearchResult
 from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
 from uec_retriever.errors import InvalidInputError, show
+from uec_retriever.experts.lexical import LexicalStatistics
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import unit_score
 from uec_retriever.store.chroma import ChromaStore
@@ -41,6 +44,7 @@ class SearchOptions:
         where: Chroma's metadata filter.
         candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence was
             calibrated with if those are more.
+        expert_scores: whether hits tell each expert's own score, which reads them once more.
 
     Raises:
         InvalidInputError: for k < 1, fewer candidates than that, numbers that are not whole, or what is no filter.
@@ -49,6 +53,7 @@ class SearchOptions:
     k: int = 10
     where: Where | None = None
     candidates: int | None = None
+    expert_scores: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_whole("k", self.k, 1))
@@ -64,6 +69,28 @@ class SearchOptions:
     def limit(self) -> int:
         """How many to fetch and rescore."""
         return default_candidates(self.k) if self.candidates is None else self.candidates
+
+
+def encode(
+    ensemble: Ensemble, queries: Sequence[str], *, together: bool = False
+) -> tuple[EncodedTexts, float]:
+    """Queries in the layout of the index, and the seconds that each took.
+
+    Args:
+        ensemble: the experts.
+        queries: n >= 1, non-empty.
+        together: make one of them, the mean of their Gaussians, taken as independent.
+    """
+    start = time.perf_counter()
+    encoded = ensemble.encode_queries(queries)
+    if together:
+        assert encoded.coefficients is not None
+        encoded = EncodedTexts(
+            encoded.gaussian.average(),
+            encoded.coefficients.mean(axis=0, keepdims=True),
+            np.atleast_2d(encoded.truncated.any(axis=0)),
+        )
+    return encoded, (time.perf_counter() - start) / len(encoded.gaussian)
 
 
 def search_encoded(
@@ -106,6 +133,8 @@ def search_encoded(
         start = time.perf_counter()
         raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found, words)
         hits = _best(found, raw, deviations, options.k)
+        if options.expert_scores:
+            hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
         if reason is None and model is not None:
             confidence = _confidence(model, query, found, raw)
@@ -165,6 +194,8 @@ def rescore(
 ) -> Rescoring:
     """Score texts of any origin against a query, as if they were candidates of an index of these experts.
 
+    In an empty index nothing is known of words: how rare each one is in these texts serves instead.
+
     Args:
         ensemble: the experts.
         query: non-empty.
@@ -175,7 +206,7 @@ def rescore(
     Raises:
         UnreadableWordsError: if the lexical index cannot be read.
     """
-    [words] = lexical
+    words = _informed(lexical[0], texts)
     encoded = ensemble.encode_queries([query])
     shares, cutters = _shares(ensemble, encoded, 0, words), _cutters(ensemble, encoded, 0)
     if not texts:
@@ -198,6 +229,20 @@ def rescore(
         tuple(truncated_rows(encoded_texts)),
         cutters,
     )
+
+
+def _informed(words: LexicalQuery | None, texts: Sequence[str]) -> LexicalQuery | None:
+    """A query as words under the statistics of the index; of the texts themselves, if the index is empty."""
+    if words is None or words.statistics.texts or not texts:
+        return words
+    found = [words.follower.analyzer.terms(text) for text in texts]
+    frequencies = Counter(term for terms in found for term in set(terms))
+    statistics = LexicalStatistics(
+        len(texts),
+        sum(map(len, found)) / len(texts) or 1.0,
+        np.array([frequencies[term] for term in words.terms], dtype=np.float64),
+    )
+    return replace(words, gaussian=words.expert.encode_query(statistics), statistics=statistics)
 
 
 def _shares(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,11 +12,11 @@ import numpy as np
 from uec_retriever.convolution import check_temperature
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
-from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.lexical import Words
 from uec_retriever.engine.results import Rescoring, SearchResult
-from uec_retriever.engine.search import SearchOptions, encoded_embedding, rescore, search_encoded
+from uec_retriever.engine.search import SearchOptions, encode, encoded_embedding, rescore, search_encoded
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
@@ -104,6 +103,7 @@ class Searcher:
         where: Where | None = None,
         candidates: int | None = None,
         temperature: float | None = None,
+        expert_scores: bool = False,
     ) -> SearchResult:
         """The k best texts for a query.
 
@@ -113,11 +113,13 @@ class Searcher:
             where: Chroma's metadata filter.
             candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
             temperature: T for this query, instead of the index's (block layout only).
+            expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
 
         Raises:
             InvalidInputError: for an empty query, k < 1, or a filter Chroma cannot apply.
         """
-        return self.search_batch([query], k, where=where, candidates=candidates, temperature=temperature)[0]
+        options: Any = {"where": where, "candidates": candidates, "temperature": temperature}
+        return self.search_batch([query], k, **options, expert_scores=expert_scores)[0]
 
     def search_batch(
         self,
@@ -127,6 +129,7 @@ class Searcher:
         where: Where | None = None,
         candidates: int | None = None,
         temperature: float | None = None,
+        expert_scores: bool = False,
     ) -> list[SearchResult]:
         """Search for many queries at once: the results of `search` for each, in less time.
 
@@ -136,17 +139,16 @@ class Searcher:
             where: Chroma's metadata filter.
             candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
             temperature: T for these queries, instead of the index's (block layout only).
+            expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
 
         Raises:
             InvalidInputError: for an empty query, k < 1, or a filter Chroma cannot apply.
         """
-        queries, options = check_texts(queries, "query"), SearchOptions(k, where, candidates)
+        queries, options = check_texts(queries, "query"), SearchOptions(k, where, candidates, expert_scores)
         ensemble, reason = self._at(temperature)
         if not queries:
             return []
-        start = time.perf_counter()
-        encoded = ensemble.encode_queries(queries)
-        seconds = (time.perf_counter() - start) / len(queries)
+        encoded, seconds = encode(ensemble, queries)
         search = functools.partial(
             search_encoded, ensemble, self.store, queries, encoded, options, seconds, reason
         )
@@ -158,7 +160,7 @@ class Searcher:
         Args:
             query: non-empty.
             k: at least 1.
-            **options: `where`, `candidates` and `temperature` of `search`.
+            **options: `where`, `candidates`, `temperature` and `expert_scores` of `search`.
         """
         return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
 
@@ -170,6 +172,7 @@ class Searcher:
         where: Where | None = None,
         candidates: int | None = None,
         temperature: float | None = None,
+        expert_scores: bool = False,
     ) -> SearchResult:
         """One search for several texts that stand for one query, such as paraphrases or a hypothetical answer.
 
@@ -181,27 +184,20 @@ class Searcher:
             where: Chroma's metadata filter.
             candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
             temperature: T for this query, instead of the index's (block layout only).
+            expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
 
         Raises:
             InvalidInputError: without texts, for an empty one, k < 1, or a filter Chroma cannot apply.
         """
-        queries, options = check_texts(queries, "query"), SearchOptions(k, where, candidates)
+        queries, options = check_texts(queries, "query"), SearchOptions(k, where, candidates, expert_scores)
         if not queries:
             raise InvalidInputError("there are no texts to search with: give at least one")
         ensemble, reason = self._at(temperature)
-        start = time.perf_counter()
-        encoded = ensemble.encode_queries(queries)
-        assert encoded.coefficients is not None
-        together = EncodedTexts(
-            encoded.gaussian.average(),
-            encoded.coefficients.mean(axis=0, keepdims=True),
-            np.atleast_2d(encoded.truncated.any(axis=0)),
-        )
-        seconds = time.perf_counter() - start
+        encoded, seconds = encode(ensemble, queries, together=True)
         if len(queries) > 1:
             reason = "calibrated for searches with one text"
         search = functools.partial(
-            search_encoded, ensemble, self.store, queries[:1], together, options, seconds, reason
+            search_encoded, ensemble, self.store, queries[:1], encoded, options, seconds, reason
         )
         return self._words.using(ensemble.manifest.lexical, [queries], search)[0]
 
@@ -212,6 +208,7 @@ class Searcher:
         *,
         where: Where | None = None,
         candidates: int | None = None,
+        expert_scores: bool = False,
     ) -> SearchResult:
         """Search with a query embedding that `embed_queries` made, or a stored one.
 
@@ -223,11 +220,12 @@ class Searcher:
             k: at least 1; more than there are texts gives them all.
             where: Chroma's metadata filter.
             candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence needs.
+            expert_scores: have hits tell each dense expert's own score (`Hit.expert_scores`).
 
         Raises:
             InvalidInputError: for what is no row of numbers, another dimension than the index's, NaN or infinity.
         """
-        options, ensemble = SearchOptions(k, where, candidates), self._current()
+        options, ensemble = SearchOptions(k, where, candidates, expert_scores), self._current()
         encoded = encoded_embedding(ensemble, embedding)
         reason = "calibrated for searches with a text, not with an embedding"
         return search_encoded(ensemble, self.store, [""], encoded, options, 0.0, reason, [None])[0]

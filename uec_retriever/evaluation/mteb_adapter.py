@@ -7,18 +7,20 @@
 
 | MTEB asks for | it gets |
 |---|---|
-| search (retrieval, reranking) | exact search by the uncertainty-aware similarity, coefficients of each query included |
+| search (retrieval, reranking) | exact search by the uncertainty-aware similarity, coefficients of each query and words included |
 | embeddings of queries | `[pi_1 mu_1; ...]`, so that the dot product with a document is `sum_k pi_k cos_k` |
 | embeddings of documents | `[mu_1; ...]` |
 | embeddings of neither (STS, classification, clustering, ...) | `[sqrt(pi_1) mu_1; ...]`, unit vectors |
 
-In the sum layout all three are unit vectors of the experts' dimension.
+In the sum layout all three are unit vectors of the experts' dimension. Embeddings have no words; search has them unless
+the index has none, or `lexical=False` says so, with the statistics of the corpus that MTEB has it index.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +35,10 @@ from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.evaluation.mteb_corpus import Corpus
 from uec_retriever.evaluation.mteb_inputs import batch_texts, dataset_texts, encode_pages
 from uec_retriever.evaluation.mteb_meta import model_meta, require_mteb
+from uec_retriever.evaluation.mteb_words import CorpusWords
 from uec_retriever.experts.expert import Expert, Role
 from uec_retriever.gaussian import Array
+from uec_retriever.store.lexical_options import LexicalOptions
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -52,10 +56,12 @@ class UECModel:
         name: `organisation/model` for MTEB's results; made of the labels of the experts if None.
         uncertainty: search by the uncertainty-aware similarity; by its mean if False.
         temperature: T of the coefficients, instead of the manifest's (block layout only).
+        lexical: words as an expert of search: False for none, True or `LexicalOptions` for what the manifest may lack;
+            the manifest's if None.
 
     Raises:
         MissingExtraError: without the extra `mteb`.
-        InvalidInputError: for a name or temperature that cannot be.
+        InvalidInputError: for a name, temperature or `lexical` that cannot be.
     """
 
     mteb_model_meta: ModelMeta
@@ -67,8 +73,9 @@ class UECModel:
         name: str | None = None,
         uncertainty: bool = True,
         temperature: float | None = None,
+        lexical: LexicalOptions | bool | None = None,
     ) -> None:
-        self.ensemble = ensemble.at_temperature(temperature)
+        self.ensemble = _with_words(ensemble.at_temperature(temperature), lexical)
         self.uncertainty = uncertainty
         self.mteb_model_meta = model_meta(self.ensemble, name, uncertainty=uncertainty)
         self._corpus: Corpus | None = None
@@ -81,6 +88,7 @@ class UECModel:
         name: str | None = None,
         uncertainty: bool = True,
         temperature: float | None = None,
+        lexical: LexicalOptions | bool | None = None,
         **options: Any,
     ) -> UECModel:
         """The ensemble of an index; what the index holds does not matter.
@@ -90,13 +98,15 @@ class UECModel:
             name: `organisation/model`; made of the labels of the experts if None.
             uncertainty: search by the uncertainty-aware similarity; by its mean if False.
             temperature: T of the coefficients, instead of the manifest's (block layout only).
+            lexical: words, otherwise than the index has them: False for none, True, or `LexicalOptions`.
             **options: `experts`, `device` and `trust_remote_code` of `Engine.open`.
         """
         require_mteb()
+        own: dict[str, Any] = {"uncertainty": uncertainty, "temperature": temperature, "lexical": lexical}
         with Engine.open(location, **options) as engine:
-            model = cls(engine.ensemble, name=name, uncertainty=uncertainty, temperature=temperature)
+            model = cls(engine.ensemble, name=name, **own)
         place = str(location) if isinstance(location, Path) else location
-        known = {"location": place, "uncertainty": uncertainty, "temperature": temperature, **options}
+        known = {"location": place, **own, **options}
         if _is_json(known):  # no `Location`, which may have secrets, and no loaded experts
             model.mteb_model_meta = model_meta(
                 model.ensemble, name, uncertainty=uncertainty, loader=load_model, loader_options=known
@@ -120,7 +130,7 @@ class UECModel:
             experts: loaded, or by hub id or folder.
             texts: a corpus that calibration pairs are made from, if the recipe has no pairs; never the
                 evaluated queries. Without either, documentation of the Python standard library serves.
-            recipe: how to calibrate them.
+            recipe: how to calibrate them, and its `lexical`: words are an expert unless that is False.
             name: `organisation/model`; made of the labels of the experts if None.
             uncertainty: search by the uncertainty-aware similarity; by its mean if False.
             **options: `device`, `trust_remote_code`, `batch_size` and `progress` of `Engine.open_or_create`.
@@ -188,8 +198,13 @@ class UECModel:
         """
         self._corpus = None
         texts = dataset_texts(corpus, "document", task_metadata, num_proc)
+        lexical = self.ensemble.manifest.lexical
+        words = None if lexical is None else CorpusWords(lexical)
+        texts = texts if words is None else words.reading(texts)
         pages = encode_pages(self.ensemble, texts, "document", task_metadata, encode_kwargs)
-        self._corpus = Corpus(self.ensemble, list(corpus["id"]), pages, uncertainty=self.uncertainty)
+        self._corpus = Corpus(
+            self.ensemble, list(corpus["id"]), pages, uncertainty=self.uncertainty, words=words
+        )
 
     def search(
         self,
@@ -223,12 +238,12 @@ class UECModel:
         if self._corpus is None:
             raise InvalidInputError("there is no corpus to search in: call index first")
         ids = list(queries["id"])
-        texts = dataset_texts(queries, "query", task_metadata, num_proc)
+        texts = list(dataset_texts(queries, "query", task_metadata, num_proc))
         found: list[dict[str, float]] = []
         for page in encode_pages(self.ensemble, texts, "query", task_metadata, encode_kwargs):
-            part = ids[len(found) : len(found) + len(page)]
-            among = None if top_ranked is None else [list(top_ranked.get(i, ())) for i in part]
-            found += self._corpus.search(page, top_k, among)
+            rows = slice(len(found), len(found) + len(page))
+            among = None if top_ranked is None else [list(top_ranked.get(i, ())) for i in ids[rows]]
+            found += self._corpus.search(page, top_k, among, texts[rows])
         return dict(zip(ids, found, strict=True))
 
 
@@ -245,6 +260,14 @@ def load_model(name: str, revision: str | None = None, *, location: str, **optio
             "UECModel.open"
         )
     return model
+
+
+def _with_words(ensemble: Ensemble, lexical: LexicalOptions | bool | None) -> Ensemble:
+    """The same with words as an expert, or without; as it is for None, or if True asks for what is there."""
+    words, known = Recipe(lexical=lexical).words, ensemble.manifest.lexical
+    if lexical is None or (lexical is True and known is not None):
+        return ensemble
+    return ensemble.with_manifest(replace(ensemble.manifest, lexical=words))
 
 
 def _is_json(value: Any) -> bool:

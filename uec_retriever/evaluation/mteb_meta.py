@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from uec_retriever.engine.ensemble import Ensemble
@@ -95,15 +96,17 @@ def revision(ensemble: Ensemble, uncertainty: bool = True) -> str:
     """40 hexadecimal digits, a hash of everything that decides embeddings and scores.
 
     That is the index's fingerprint (experts, posteriors, layout), and what may change without indexing anew:
-    temperature, zeros, priors and variance factors; and the similarity.
+    temperature, zeros, priors and variance factors, and how words are an expert; and the similarity.
     """
     manifest = ensemble.manifest
-    essence = [
+    essence: list[Any] = [
         manifest.fingerprint,
         manifest.temperature,
         [[e.query_zero, e.document_zero, e.prior, e.variance_factor] for e in manifest.experts],
         "probit" if uncertainty and manifest.informative else "mean",
     ]
+    if manifest.lexical is not None:
+        essence.append([asdict(manifest.lexical), manifest.lexical.analyzer.settings()])
     return hashlib.sha256(json.dumps(essence).encode()).hexdigest()[:40]
 
 

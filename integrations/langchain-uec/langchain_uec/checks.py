@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.documents import Document
@@ -47,6 +47,9 @@ class ChecksOptions(VectorStore):
         """As `similarity_search_with_score`, in a thread."""
         check_min_score(options.get("score_threshold"))
         return await super().asimilarity_search_with_relevance_scores(query, k, **options)
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return lambda score: score
 
 
 def check_diversity(options: Mapping[str, Any]) -> None:

@@ -43,7 +43,8 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
         top_n: keep this many, best first; all if None.
         score_threshold: leave out documents whose score is lower; scores lie in [0, 1], higher is better.
         include: values to put into the metadata, any of `score`, `raw_score`, `deviation` and `coefficients`, under
-            the keys of `METADATA_KEYS`. What stands there already, say by an earlier stage, is replaced.
+            the keys of `METADATA_KEYS`. What stands there already, say by an earlier stage, is replaced; what only a
+            search knows (`matched`, `expert_scores`, `confidence`) is left as it is.
         batch_size: texts in one forward pass.
 
     Raises:
@@ -80,11 +81,13 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
     ) -> Self:
         """Calibrate experts on texts like those to be rescored; nothing is indexed.
 
+        How rare each word is, those that are rescored together tell.
+
         Args:
             experts: hub ids, folders, loaded experts or `UAEEmbedding`s.
             location: folder to keep the calibration in, or a `Location`, used again next time; a temporary folder
                 if None.
-            recipe: calibration pairs and posteriors of your own, structure, layout, temperature.
+            recipe: calibration pairs and posteriors of your own, structure, layout, temperature, lexical (words).
             texts: what calibration pairs are made from if the recipe has none, a few hundred are enough.
             device: torch device of the experts; sentence-transformers' choice if None.
             **options: `top_n`, `score_threshold`, `include`, `batch_size`.

@@ -21,7 +21,7 @@ METADATA_KEYS = EXTRAS
 
 
 def to_documents(
-    result: SearchResult, include: Iterable[Extra] = (), score_threshold: float | None = None
+    result: SearchResult, include: Sequence[Extra] = (), score_threshold: float | None = None
 ) -> list[Document]:
     """Documents of the hits, best first, with the values of `include` in their metadata.
 
@@ -82,13 +82,13 @@ def split_documents(
     )
 
 
-def _with_extras(hit: Hit, result: SearchResult, include: Iterable[Extra]) -> Document:
-    document, extras = to_document(hit), result.extras(hit)
-    for name in include:
+def _with_extras(hit: Hit, result: SearchResult, include: Sequence[Extra]) -> Document:
+    document = to_document(hit)
+    for name, value in result.extras(hit, include).items():
         key = METADATA_KEYS[name]
         if key in document.metadata:
             raise InvalidInputError(
                 f"text {show(hit.id)} has metadata {show(key)} of its own: rename that, or leave {name!r} out of include"
             )
-        document.metadata[key] = extras[name]
+        document.metadata[key] = value
     return document

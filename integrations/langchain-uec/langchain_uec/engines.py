@@ -236,8 +236,12 @@ def list_experts(experts: Experts | None, device: str | None) -> tuple[list[Any]
 
 def refuse_unknown(names: Iterable[str], function: str) -> None:
     """Raise the TypeError that Python raises for a keyword that a function does not have."""
+    from uec_retriever import Recipe as PlainRecipe
+
     for name in names:
-        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+        belongs = function.startswith("from_") and name in PlainRecipe.__dataclass_fields__
+        hint = f": give it in the recipe, Recipe({name}=...)" if belongs else ""
+        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def _load_embeddings(opening: Opening) -> dict[str, Any] | None:

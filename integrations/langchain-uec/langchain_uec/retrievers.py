@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class UECRetriever(UsesEngine, BaseRetriever):
-    """Searches with several embedding models at once, weighted per query by how sure each one is.
+    """Searches with words and several embedding models at once, weighted per query by how sure each one is.
 
     `k`, `filter`, `score_threshold`, `fetch_k` and `temperature` can be given for one call too:
     `retriever.invoke("query", k=3, filter={"year": {"$gte": 2020}})`. What is None there comes from the
@@ -56,7 +56,12 @@ class UECRetriever(UsesEngine, BaseRetriever):
             - `score` under `uec_score`: in [0, 1], higher is better;
             - `raw_score` under `uec_raw_score`: the uncertainty-aware similarity, in [-1, 1];
             - `deviation` under `uec_deviation`: standard deviation of that similarity (half of it is the score's);
-            - `coefficients` under `uec_coefficients`: expert label -> share of trust, of the query;
+            - `coefficients` under `uec_coefficients`: expert label -> share of trust, of the query; `words` is one of
+              them, unless the index has none;
+            - `expert_scores` under `uec_expert_scores`: expert label -> its own similarity with the document, see
+              `Hit.expert_scores`;
+            - `matched` under `uec_matched`: `[start, end]` of each place in `page_content` that has words of the
+              query, in order, for citations;
             - `confidence` under `uec_confidence`: probability that a right answer was found, of the query; None
               where it is not calibrated: under a filter, for another temperature or other candidates;
             - `confidence_reason` under `uec_confidence_reason`: why there is no confidence; None if there is one.
@@ -107,7 +112,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
             texts: non-empty strings.
             experts: hub ids, folders, loaded experts or `UAEEmbedding`s; an index that is there needs none.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
-            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+            recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             ids: one for each text; where None, made from text and metadata.
             metadatas: one for each text, flat.
             device: torch device of the experts; sentence-transformers' choice if None.
@@ -149,7 +154,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
             documents: with or without ids; without, one is made from text and metadata.
             experts: hub ids, folders, loaded experts or `UAEEmbedding`s; an index that is there needs none.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
-            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+            recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             ids: instead of the documents' own.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
@@ -263,6 +268,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
             "where": self.filter if filter is None else filter,
             "candidates": self.fetch_k if fetch_k is None else fetch_k,
             "temperature": self.temperature if temperature is None else temperature,
+            "expert_scores": "expert_scores" in self.include,
         }
 
     def _to_documents(self, result: SearchResult, score_threshold: float | None) -> list[Document]:

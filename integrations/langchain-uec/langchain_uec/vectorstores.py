@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from langchain_core.documents import Document
-from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 from langchain_uec.checks import ChecksOptions, check_diversity
+from langchain_uec.diversity import choose_diverse
 from langchain_uec.documents import make_records, to_document
 from langchain_uec.embeddings import IndexEmbeddings
 from langchain_uec.engines import add_records, make_engine, refuse_unknown
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class UECVectorStore(Closes, ChecksOptions):
-    """Texts that are searched with several embedding models at once.
+    """Texts that are searched with words and several embedding models at once.
 
     Opens the index, or makes an empty one if there is none. Texts come back with their own metadata only.
     Scores lie in [0, 1] and **higher is better**, also those of `similarity_search_with_score`, which for some
@@ -44,7 +43,7 @@ class UECVectorStore(Closes, ChecksOptions):
         embedding: one or more experts: hub ids, folders, loaded experts, `UAEEmbedding`s. An index that is
             there needs none.
         engine: open engine, instead of everything else here.
-        recipe: how to make an index: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+        recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
         texts: what calibration pairs are made from if the recipe has none; without texts too, documentation of the
             Python standard library serves, with a warning in the log.
         device: torch device of the experts; sentence-transformers' choice if None.
@@ -229,7 +228,7 @@ class UECVectorStore(Closes, ChecksOptions):
     ) -> list[Document]:
         """The k best documents for a query embedding that `embeddings.embed_query` made.
 
-        It has no variance of its own, so scores may differ a little from those of the query's text.
+        It has no words, and no variance of its own: a query's text finds more.
 
         Args:
             embedding: D floats.
@@ -246,7 +245,13 @@ class UECVectorStore(Closes, ChecksOptions):
         return [to_document(hit) for hit in result]
 
     def max_marginal_relevance_search(
-        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **options: Any
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Mapping[str, Any] | None = None,
+        **unknown: Any,
     ) -> list[Document]:
         """K documents that match the query and differ from each other.
 
@@ -255,13 +260,17 @@ class UECVectorStore(Closes, ChecksOptions):
             k: at least 1.
             fetch_k: best documents to choose from.
             lambda_mult: from 0, most different, to 1, best match.
-            **options: `filter`, Chroma's metadata filter.
+            filter: Chroma's metadata filter.
+            **unknown: refused.
 
         Raises:
             InvalidInputError: for an empty query, or an option that cannot be used.
         """
-        embedding = self.embeddings.embed_query(query)
-        return self.max_marginal_relevance_search_by_vector(embedding, k, fetch_k, lambda_mult, **options)
+        refuse_unknown(unknown, "max_marginal_relevance_search")
+        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
+        result = self.engine.search(query, max(k, fetch_k), where=filter)
+        warn_of_cut_query(result.truncated)
+        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -287,12 +296,5 @@ class UECVectorStore(Closes, ChecksOptions):
         """
         refuse_unknown(unknown, "max_marginal_relevance_search_by_vector")
         check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
-        hits = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter).hits
-        vectors = self.engine.vectors_by_id([hit.id for hit in hits])
-        hits = [hit for hit in hits if hit.id in vectors]  # others were deleted meanwhile
-        rows: list[Any] = [vectors[hit.id] for hit in hits]
-        chosen = maximal_marginal_relevance(np.asarray(embedding), rows, lambda_mult, k)
-        return [to_document(hits[i]) for i in chosen]
-
-    def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return lambda score: score
+        result = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter)
+        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]

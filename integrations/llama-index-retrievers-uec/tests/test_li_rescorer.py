@@ -56,10 +56,10 @@ def test_extras_in_copies_hidden_from_prompts(filled, found):
             assert n.get_content(metadata_mode=mode) == plain[n.node_id].get_content(metadata_mode=mode)
 
 
-def test_extras_of_the_retriever_are_replaced(filled, retriever, found):
+def test_extras_of_the_retriever_are_replaced(engine, retriever, found):
     nodes = [n.node for n in found]
     first = retriever(nodes, similarity_top_k=5, include=["score", "confidence"]).retrieve(QUERY)
-    result = UECRescorer(engine=filled, include=["score"]).postprocess_nodes(first[::-1], query_str=QUERY)
+    result = UECRescorer(engine=engine, include=["score"]).postprocess_nodes(first[::-1], query_str=QUERY)
     assert [n.metadata["uec_score"] for n in result] == [n.score for n in result]
     assert [n.score for n in result] == pytest.approx([n.score for n in first], abs=1e-5)
 

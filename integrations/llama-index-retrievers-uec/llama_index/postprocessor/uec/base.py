@@ -37,7 +37,8 @@ class UECRescorer(Closes, BaseNodePostprocessor):
         top_n: how many nodes to keep; all if None.
         similarity_cutoff: drop nodes of a lower score, in [0, 1].
         include: any of `score`, `raw_score`, `deviation` and `coefficients`: put into the metadata of returned nodes
-            as `uec_score` and so on, hidden from LLM and embedding model.
+            as `uec_score` and so on, hidden from LLM and embedding model. What only a search knows (`matched`,
+            `expert_scores`, `confidence`) stays as an earlier retriever put it.
         batch_size: texts in one forward pass.
         device: torch device for the experts; sentence-transformers' choice if None.
 
@@ -88,10 +89,12 @@ class UECRescorer(Closes, BaseNodePostprocessor):
     ) -> UECRescorer:
         """A rescorer without an index: fits the experts, or takes those that were fitted before.
 
+        How rare each word is, those that are rescored together tell.
+
         Args:
             experts: loaded, or by hub id or folder.
             location: folder to keep what was fitted in, or a `Location`; a temporary folder if None.
-            recipe: calibration pairs and posteriors of your own, structure, layout, temperature.
+            recipe: calibration pairs and posteriors of your own, structure, layout, temperature, lexical (words).
             texts: of your corpus, to calibrate on if the recipe has no pairs; documentation of the Python standard
                 library if too few.
             device: torch device for the experts; sentence-transformers' choice if None.

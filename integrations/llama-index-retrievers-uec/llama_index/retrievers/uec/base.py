@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class UECRetriever(Closes, NodeIndex, BaseRetriever):
-    """Retrieves with several embedding models at once, weighted per query by how sure each one is.
+    """Retrieves with words and several embedding models at once, weighted per query by how sure each one is.
 
     Scores lie in [0, 1], higher is better. Nodes come back whole, with nothing of ours in their metadata
     unless `include` asks for it. A context manager: `close` lets go of the index that it opened. Pickled, it opens
@@ -54,9 +54,11 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None.
         similarity_cutoff: drop nodes of a lower score, in [0, 1].
         temperature: T >= 0 of the coefficients for every query, instead of the index's.
-        include: any of `score`, `raw_score`, `deviation`, `coefficients`, `confidence` (None where it is not
-            calibrated, as under filters) and `confidence_reason` (why there is none): put into the metadata of
-            returned nodes as `uec_score` and so on, hidden from LLM and embedding model.
+        include: any of `score`, `raw_score`, `deviation`, `coefficients`, `expert_scores` (each expert's own similarity,
+            see `Hit.expert_scores`), `matched` (`[start, end]` of each place in the node's text that has words of the
+            query, for citations), `confidence` (None where it is not calibrated, as under filters) and
+            `confidence_reason` (why there is none): put into the metadata of returned nodes as `uec_score` and so on,
+            hidden from LLM and embedding model.
         trust_query_embedding: search with the embedding in a `QueryBundle` if it has the index's dimension,
             instead of encoding its text.
         device: torch device for the experts; sentence-transformers' choice if None.
@@ -138,7 +140,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
             nodes: with text and flat metadata.
             experts: loaded, or by hub id or folder. An index that is there needs none.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
-            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+            recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             update: replace nodes whose id is there with other content, instead of refusing.
             content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
                 process, such as tool nodes. Relationships among the nodes follow.
@@ -190,7 +192,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
             documents: give them ids that last to replace or delete them later.
             experts: loaded, or by hub id or folder. An index that is there needs none.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
-            recipe: how to make it: pairs, posteriors, structure, layout, temperature; one that is there must agree.
+            recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             transformations: a node parser and whatever else; those of `Settings` if None.
             update: replace nodes that changed, and delete those of the same documents that are no more.
             content_ids: node ids from the content, so that adding a document again changes nothing; documents
@@ -251,7 +253,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         found = []
         for hit in result.best(self.similarity_cutoff):
             node = node_of(hit.id, hit.text, hit.metadata, hit.payload)
-            node = annotate(node, result.extras(hit), self.include)
+            node = annotate(node, result.extras(hit, self.include), self.include)
             # LlamaIndex takes 0.0 for no score at all, and that for 1.0, where an IndexNode leads on
             score = max(hit.score, sys.float_info.min) if isinstance(node, IndexNode) else hit.score
             found.append(NodeWithScore(node=node, score=score))
@@ -266,7 +268,12 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         return result
 
     def _search_bundle(self, bundle: QueryBundle) -> SearchResult:
-        where, k = chroma_filter(self.filters), self.similarity_top_k
+        options: dict[str, Any] = {
+            "k": self.similarity_top_k,
+            "where": chroma_filter(self.filters),
+            "candidates": self.candidates,
+            "expert_scores": "expert_scores" in self.include,
+        }
         texts, embedding = bundle.embedding_strs, bundle.embedding
         if embedding is not None:
             embedding = check_row("the query's embedding", embedding).tolist()
@@ -274,13 +281,9 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         right_size = embedding is not None and len(embedding) == self.engine.manifest.dimension
         trusted = self.trust_query_embedding and right_size
         if embedding is not None and (trusted or not has_text):
-            return self.engine.search_embedding(embedding, k, where=where, candidates=self.candidates)
+            return self.engine.search_embedding(embedding, **options)
         result = self.engine.search_together(
-            texts or [bundle.query_str],
-            k,
-            where=where,
-            candidates=self.candidates,
-            temperature=self.temperature,
+            texts or [bundle.query_str], temperature=self.temperature, **options
         )
         if (
             embedding is not None

@@ -10,6 +10,7 @@ from llama_index.core.schema import IndexNode
 from llama_index.core.vector_stores.types import MetadataFilters
 from llama_index.retrievers.uec.filters import chroma_filter
 
+from uec_retriever import Recipe
 from uec_retriever.engine.options import check_search_options
 from uec_retriever.engine.results import check_include, check_min_score
 
@@ -57,7 +58,9 @@ def check_options(function: str, options: RetrieverOptions) -> None:
     """
     for name in options:
         if name not in RetrieverOptions.__annotations__:
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+            belongs = function.startswith("from_") and name in Recipe.__dataclass_fields__
+            hint = f": give it in the recipe, Recipe({name}=...)" if belongs else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
     check_values(options)
 
 
