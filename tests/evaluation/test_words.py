@@ -107,6 +107,13 @@ def test_moments_equal_the_steps_of_an_index(texts, words):
             np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
 
 
+def test_counts_serve_one_expert_after_the_other(texts, words):
+    counted = CountedPassages.count(texts, WordAnalyzer())
+    for expert in (LexicalExpert(0.5, 0.1), EXPERT):
+        again = EncodedWords.encode(expert, counted, QUERIES).moments(slice(0, 7))
+    np.testing.assert_array_equal(again, words.moments(slice(0, 7)))
+
+
 def test_passages_without_any_word_are_not_ranked(words):
     scores = words_scorer(replace(random_encoded(), words=words))(slice(0, 7))
     assert np.isneginf(scores[1]).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class EncodedCollection:
         pairs = zip(*(side.gaussians[structure] for side in (self.queries, self.documents)), strict=True)
         stage = f"similarity {structure}"
         return self._keep(rows, stage, lambda: [moments(q[rows].bounded(), d.bounded())[1] for q, d in pairs])
+
+    def with_words(self, words: EncodedWords) -> EncodedCollection:
+        """The same collection under another lexical expert; what dense experts have scored is kept."""
+        return replace(self, words=words, _kept={k: v for k, v in self._kept.items() if k != "words"})
 
     def lexical_moments(self, rows: slice) -> list[Array]:
         """`[b, m]` mean and variance of the lexical similarity of some queries with all documents.

@@ -59,7 +59,8 @@ class CountedPassages:
         rows = np.repeat(np.arange(len(self.lengths)), np.diff(self.frequencies.indptr))
         one_by_one = self.frequencies.data[:, None], self.lengths[rows]
         means = expert.encode_documents(*one_by_one, self.statistics([])).mean[:, 0]
-        return csr_matrix((means, self.frequencies.indices, self.frequencies.indptr), self.frequencies.shape)
+        places = self.frequencies.indices, self.frequencies.indptr
+        return csr_matrix((means, *places), self.frequencies.shape, copy=True)  # products sort them in place
 
 
 @dataclass(frozen=True, eq=False)
