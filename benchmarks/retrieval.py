@@ -107,8 +107,16 @@ def variants(structures: Sequence[str]) -> dict[str, UEC]:
         found[f"UEC {s}, T = {FIXED_TEMPERATURE}"] = UEC(s, temperature=FIXED_TEMPERATURE)
     if "kron" in structures:
         found["UEC kron + words, by variance"] = UEC(words=BY_VARIANCE)
-        found["UEC kron + words, no similarity"] = UEC(words=LexicalShare(), similarity=False)
+        found |= word_ablations()
     return found
+
+
+def word_ablations() -> dict[str, UEC]:
+    """UEC kron with words, a part of it left out: what the dense experts divide stays theirs."""
+    return {
+        "UEC kron + words, no similarity": UEC(words=LexicalShare(), similarity=False),
+        "UEC kron + words, no coefficients": UEC(words=LexicalShare(), coefficients=False),
+    }
 
 
 def choose_hybrid_weights(

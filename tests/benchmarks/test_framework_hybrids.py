@@ -73,3 +73,33 @@ def test_ranges_of_one_ranking_by_hand():
     assert map_range(np.array([3.0, 3.0]), False).tolist() == [1, 1]
     assert map_range(np.zeros(2), False).tolist() == [0, 0]
     assert map_range(np.empty(0), True).tolist() == []
+
+
+def by_rank(documents, scores):
+    """Scores in the order of the documents: what ranks of equal scores leave open does not count."""
+    return [round(float(scores[d]), 5) for d in documents]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_okapi_equals_langchains_retriever(texts):
+    retrievers = pytest.importorskip("langchain_community.retrievers")
+    documents = {"metadatas": [{"number": i} for i in range(30)], "k": 10}
+    theirs = retrievers.BM25Retriever.from_texts(texts, **documents)
+    scores = okapi_scores(texts, QUERIES[:3])
+    for row, query in enumerate(QUERIES[:3]):
+        found = [document.metadata["number"] for document in theirs.invoke(query)]
+        assert by_rank(found, scores[row]) == by_rank(np.argsort(-scores[row])[:10], scores[row])
+
+
+def test_lucene_equals_llama_indexs_retriever(texts):
+    retrievers = pytest.importorskip("llama_index.retrievers.bm25")
+    from llama_index.core.schema import TextNode
+
+    nodes = [TextNode(id_=str(i), text=text) for i, text in enumerate(texts)]
+    theirs = retrievers.BM25Retriever.from_defaults(nodes=nodes, similarity_top_k=10)
+    scores = lucene_scores(texts, QUERIES[:3])
+    for row, query in enumerate(QUERIES[:3]):
+        found = theirs.retrieve(query)
+        np.testing.assert_allclose([n.score for n in found], -np.sort(-scores[row])[:10], rtol=1e-5)
+        documents = [int(n.node.node_id) for n in found]
+        assert by_rank(documents, scores[row]) == by_rank(np.argsort(-scores[row])[:10], scores[row])
