@@ -6,9 +6,9 @@
 The UEC paper's language experts (MIRACL), in small. Each expert is fine-tuned on the train qrels of its domain
 (`benchmarks.domains`) and has its posterior fitted on pairs of that domain alone. Zeros and priors come from one
 common reference set, the union of all experts' pairs; temperatures and the weights of the peers are chosen on train
-queries that no expert was trained on. Words are a fifth expert, whose share nothing here chooses. Reported: test queries against their own corpus (policyqa inside the policy;
-`domain_experts.json`) and, without policyqa, whose questions name no company, against all corpora merged
-(`domain_experts_merged.json`). Models and encodings stay in `--work`.
+queries that no expert was trained on. Words are a fifth expert, whose share nothing here chooses. Reported: test queries
+against their own corpus (policyqa inside the policy; `domain_experts.json`) and, without policyqa, whose questions name
+no company, against all corpora merged (`domain_experts_merged.json`). Models and encodings stay in `--work`.
 """
 
 from __future__ import annotations
