@@ -22,6 +22,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.common import SEED, console, save_result, show
+from benchmarks.comparison import compare_table
 from benchmarks.domain_study import (
     DOMAIN_OF,
     GROUPED,
@@ -31,7 +32,7 @@ from benchmarks.domain_study import (
     set_up,
 )
 from benchmarks.merging import task_arithmetic, weighted_average
-from benchmarks.retrieval import word_ablations
+from benchmarks.retrieval import WITH_WORDS, word_ablations
 from devtools.models import MINILM, real_model
 from uec_retriever.evaluation.collection import (
     Collection,
@@ -72,6 +73,7 @@ def main() -> None:
             console.print(collection.name)
             measured.append(methods.measure(collection, choosing))
         result = summarise(measured, options)
+        result["tables"] = [compare_table(measured, WITH_WORDS, "words")]
         for found, collection in zip(result["sets"].values(), collections, strict=True):
             [domain] = collection.domains
             found["domain"] = DOMAIN_OF.get(domain, domain)

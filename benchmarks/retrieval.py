@@ -32,6 +32,7 @@ from benchmarks.common import (
     save_result,
     show,
 )
+from benchmarks.comparison import compare_table
 from benchmarks.framework_fusion import langchain_fusion, llama_index_fusion
 from benchmarks.framework_hybrids import add_framework_hybrids
 from uec_retriever.cli.eval_options import show_tables
@@ -54,6 +55,7 @@ SETS = (
 )  # fmt: skip
 IN_GROUPS = ("policyqa",)  # its questions make sense only inside one policy
 FIXED_TEMPERATURE = 0.2
+WITH_WORDS = "UEC kron + words"
 BY_VARIANCE = LexicalShare(0.6, -1.85, 4.0)  # by `benchmarks.words`
 
 
@@ -87,6 +89,8 @@ def main() -> None:
         seconds[name] = time.monotonic() - start
         console.print(f"{name}: {seconds[name]:.0f} s")
     result: dict[str, Any] = {**summarise(measured, options), "seconds": seconds}
+    if WITH_WORDS in measured[0].kinds:
+        result["tables"] = [compare_table(measured, WITH_WORDS, "words")]
     show_tables({**result, **PROVENANCE}, "retrieval")
     if arguments.framework_fusion:
         result["framework fusion"] = {m.collection.name: framework_fusion(m) for m in measured}
@@ -106,7 +110,7 @@ def variants(structures: Sequence[str]) -> dict[str, UEC]:
         found[f"UEC {s}, no prior"] = UEC(s, prior=False)
         found[f"UEC {s}, T = {FIXED_TEMPERATURE}"] = UEC(s, temperature=FIXED_TEMPERATURE)
     if "kron" in structures:
-        found["UEC kron + words, by variance"] = UEC(words=BY_VARIANCE)
+        found[f"{WITH_WORDS}, by variance"] = UEC(words=BY_VARIANCE)
         found |= word_ablations()
     return found
 
@@ -114,8 +118,8 @@ def variants(structures: Sequence[str]) -> dict[str, UEC]:
 def word_ablations() -> dict[str, UEC]:
     """UEC kron with words, a part of it left out: what the dense experts divide stays theirs."""
     return {
-        "UEC kron + words, no similarity": UEC(words=LexicalShare(), similarity=False),
-        "UEC kron + words, no coefficients": UEC(words=LexicalShare(), coefficients=False),
+        f"{WITH_WORDS}, no similarity": UEC(words=LexicalShare(), similarity=False),
+        f"{WITH_WORDS}, no coefficients": UEC(words=LexicalShare(), coefficients=False),
     }
 
 

@@ -32,11 +32,11 @@ from uec_retriever.evaluation.words import CountedPassages
 from uec_retriever.experts.lexical import LexicalExpert, LexicalShare
 
 SETS = ("covidqa", "metatool", "pubmedqa", "qasper_dev_evidence", "policyqa")
-ENSEMBLES = (MINILM, WORDLLAMA, f"{MINILM}+{WORDLLAMA}")
-K1, B = (0.4, 0.6, 0.9, 1.2, 1.5, 2.0, 3.0), (0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9)
-SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
-FINE_SHARES = tuple(i / 20 for i in range(21))
-TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+ENSEMBLES = (MINILM, f"{MINILM}+{WORDLLAMA}")
+K1, B = (0.6, 0.9, 1.2, 1.5, 2.0), (0.3, 0.4, 0.5, 0.6, 0.75)
+SHARES = (0.5, 0.6, 0.7, 0.8, 1.0)
+FINE_SHARES = (0.0, *(i / 20 for i in range(6, 20)), 1.0)
+TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0)
 COARSE = ((0.9, 1.5), (0.4, 0.75), (0.5, 0.7))
 STRUCTURE = "kron"
 
