@@ -69,7 +69,8 @@ def words(content: Content) -> list[Table]:
     for name, one in content["ensembles"].items():
         for part in ("by saturation", "by share"):
             title = f"{name} and words, nDCG@10 on train queries {part}"
-            found.append(_table(f"{name} {part}", title, "", _columns(one[part]), one[part]))
+            columns = list(dict.fromkeys(column for row in one[part].values() for column in row))
+            found.append(_table(f"{name} {part}", title, "", columns, one[part]))
         gain = one["by variance"]["gain over constant"]
         chosen[name] = {
             "chosen constants": one["constant"]["setting"],

@@ -82,7 +82,7 @@ def describe(coarse: Grid, fine: Grid) -> dict[str, Any]:
     """What JSON can hold of the grids, and what they choose."""
 
     def constant(setting: Setting) -> bool:
-        return np.isinf(setting.share.temperature)
+        return bool(np.isinf(setting.share.temperature))
 
     best, varied = fine.best(among=constant), fine.best(among=lambda s: not constant(s))
     by_saturation: dict[str, dict[str, float]] = {}
@@ -153,7 +153,7 @@ def _column(setting: Setting) -> str:
 
 def _print(ensemble: str, found: Mapping[str, Any]) -> None:
     for title, part in (("best share at each k1 and b", "by saturation"), ("by share", "by share")):
-        columns = list(next(iter(found[part].values())))
+        columns = list(dict.fromkeys(column for row in found[part].values() for column in row))
         rows = [
             [row, *(f"{held[c]:.4f}" if c in held else "" for c in columns)]
             for row, held in found[part].items()
