@@ -81,7 +81,13 @@ def words(content: Content) -> list[Table]:
             "its left out": one["left out, by variance"],
             "gain": f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]",
         }
-    return [_table("chosen", "Chosen on train queries", "ensemble", _columns(chosen), chosen), *found]
+    joint = content["jointly"]
+    title = f"All ensembles together choose {joint['setting']}; not clearly worse, nDCG@10 on train queries"
+    alike = joint["not clearly worse"]
+    tables = [_table("chosen", "Chosen on train queries", "ensemble", _columns(chosen), chosen)]
+    if alike:
+        tables.append(_table("alike", title, "setting", _columns(alike), alike))
+    return [*tables, *found]
 
 
 # file -> its tables

@@ -6,7 +6,8 @@
 Every ensemble of `--ensembles` gets words as one more expert, every passage is scored exactly. First k1, b and a constant
 share are chosen together by mean nDCG@10 over the sets, each with the same weight; then, under the k1 and b of the whole, a
 finer share, and a share that follows the query's own variance. What the other sets choose for a set is told beside what
-all choose. No test query is read. The constants of `LexicalExpert` and `LexicalShare` are from here.
+all choose. The constants of `LexicalExpert` and `LexicalShare` are what all ensembles choose together. No test query is
+read.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ def main() -> None:
     saturations = [LexicalExpert(k1, b) for k1 in k1s for b in bs]
     ensembles = {name: name.split("+") for name in arguments.ensembles}
     found: dict[str, Any] = {}
+    grids: dict[str, Grid] = {}
     trains = _train_sets(arguments, ensembles)
     for name, sets in trains.items():
         settings = [Setting(e, LexicalShare(share)) for e in saturations for share in shares]
-        coarse = Grid.measure(sets, settings)
+        coarse = grids[name] = Grid.measure(sets, settings)
         lexical = coarse.best().lexical
         fine = Grid.measure(sets, share_settings(sets, lexical, arguments.coarse))
         found[name] = describe(coarse, fine)
@@ -64,8 +66,10 @@ def main() -> None:
             for one in next(iter(trains.values()))
         },
         "ensembles": found,
+        "jointly": describe_jointly(grids, arguments.sets),
         "defaults": str(Setting(LexicalExpert(), LexicalShare())),
     }
+    console.print("jointly", result["jointly"])
     save_result(arguments.name, result, arguments.out)
 
 
@@ -120,6 +124,32 @@ def describe(coarse: Grid, fine: Grid) -> dict[str, Any]:
         },
         "left out, constant": fine.held_out(constant_left_out),
         "left out, by variance": fine.held_out(varied_left_out),
+    }
+
+
+def describe_jointly(grids: Mapping[str, Grid], names: Sequence[str]) -> dict[str, Any]:
+    """What all ensembles choose together, what they choose without each set, and what else is as good.
+
+    Args:
+        grids: ensemble -> the settings tried on each set.
+        names: of the sets.
+    """
+    joint = Grid.join(grids)
+    best = joint.best()
+    gains = {setting: joint.gain(best, setting, SEED) for setting in joint.settings}
+    left_out = {name: joint.best([f"{e}/{name}" for e in grids]) for name in names} if len(names) > 1 else {}
+    return {
+        "setting": str(best),
+        "nDCG@10": {ensemble: grid.mean(best) for ensemble, grid in grids.items()},
+        "left out": {name: str(setting) for name, setting in left_out.items()},
+        "not clearly worse": {
+            str(s): {
+                **{e: grid.mean(s) for e, grid in grids.items()},
+                "behind": f"{g.mean:.4f} [{g.low:.4f}, {g.high:.4f}]",
+            }
+            for s, g in gains.items()
+            if g.low <= 0 and s != best
+        },
     }
 
 

@@ -93,6 +93,20 @@ class Grid:
         """Try all settings on all sets."""
         return cls({one.name: one.ndcg(settings) for one in sets})
 
+    @classmethod
+    def join(cls, grids: Mapping[str, Grid]) -> Grid:
+        """Grids of several ensembles as one, of the settings that all have tried; sets are `ENSEMBLE/SET`."""
+        common = [
+            s for s in next(iter(grids.values())).settings if all(s in g.settings for g in grids.values())
+        ]
+        return cls(
+            {
+                f"{ensemble}/{name}": {s: values[s] for s in common}
+                for ensemble, grid in grids.items()
+                for name, values in grid.values.items()
+            }
+        )
+
     @property
     def sets(self) -> list[str]:
         """Names of the sets."""

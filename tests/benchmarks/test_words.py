@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.own_tables import OWN_TABLES
+from benchmarks.words import describe_jointly
 from benchmarks.words_grid import Grid, Setting
 from devtools.models import MINILM, WORDLLAMA
 from uec_retriever.experts.lexical import LexicalExpert, LexicalShare
@@ -34,6 +35,18 @@ def test_sets_count_alike_and_the_left_out_one_has_no_say(grid):
     assert (gain.low, gain.mean, gain.high) == pytest.approx([0.2 / 3] * 3)  # no query differs from its set
 
 
+def test_ensembles_choose_together(grid):
+    one, two, found = grid
+    other = Grid({"a": {one: np.array([0.9]), two: np.array([0.1])}})
+    joint = Grid.join({"x": found, "y": other})
+    assert joint.sets == ["x/a", "x/b", "x/c", "y/a"]
+    assert joint.mean(one) == pytest.approx((0.6 + 0.3 + 0.1 + 0.9) / 4)
+    described = describe_jointly({"x": found, "y": other}, ["a", "c"])
+    assert described["setting"] == str(one)
+    assert described["left out"] == {"a": str(two), "c": str(one)}
+    assert described["not clearly worse"] == {}
+
+
 def test_one_set_leaves_nothing_to_choose_by(grid):
     one, two, found = grid
     alone = Grid({"a": found.values["a"]})
@@ -57,6 +70,7 @@ def test_shares_are_chosen_on_train_queries(run):
         assert set(found["left out"]) == set(result["sets"]) == {"metatool", "qasper_dev_evidence"}
         for held in found["left out"].values():
             assert held["nDCG@10"] <= held["of its own best"]
-    chosen, *grids = OWN_TABLES["words"](result)
+    assert set(result["jointly"]["left out"]) == set(result["sets"])
+    chosen, *grids = (t for t in OWN_TABLES["words"](result) if t.name != "alike")
     assert len(chosen.rows) == 2
     assert len(grids) == 4
