@@ -33,7 +33,7 @@ def without(uec, index):
 
 def test_a_new_index_has_words(uec, index):
     assert told(uec, index) == {
-        "language": "english", "stop_words": True, "k1": 0.9, "b": 0.4, "share": 0.6, "zero": 0.0,
+        "language": "english", "stop_words": True, "k1": 0.6, "b": 0.4, "share": 0.5, "zero": 0.0,
         "temperature": "Infinity", "behind": 0,
     }  # fmt: skip
     info = uec("info", "--index", index).out
@@ -84,7 +84,7 @@ def test_an_index_that_is_there_must_agree(uec, index, corpus, judged):
     refused(uec(*add, "--no-lexical", "--layout", "sum"), "layout sum and without words", "'uec reindex'")
     assert "60 unchanged" in uec(*add, "--language", "english").out
     assert uec("recalibrate", "--index", index, "--data", judged).code == 0
-    assert told(uec, index)["share"] != 0.6
+    assert told(uec, index)["share"] != 0.5
     assert "60 unchanged" in uec(*add, "--language", "english").out
     assert uec("words", "--index", index, "--off").code == 0
     refused(uec(*add, "--language", "english"), "otherwise than with words", "'uec words'")
@@ -107,7 +107,7 @@ def test_words_are_added_once(uec, without):
     machine = json.loads(uec(*place, "--json").out)
     assert (machine["changed"], machine["indexed"], machine["lexical"]) == (False, 0, told(uec, without))
     coefficients = json.loads(uec("search", "--index", without, "--json", "wing").out)["coefficients"]
-    assert coefficients["words"] == 0.6 and sum(coefficients.values()) == pytest.approx(1)
+    assert coefficients["words"] == 0.5 and sum(coefficients.values()) == pytest.approx(1)
 
 
 def test_words_are_taken_away_once(uec, index):
@@ -204,7 +204,7 @@ def test_reindex_keeps_words_as_they_are(uec, index, judged, tmp_path):
     assert uec("words", "--index", index, "--language", "german").code == 0
     assert uec("recalibrate", "--index", index, "--data", judged).code == 0
     there = told(uec, index)
-    assert there["share"] != 0.6
+    assert there["share"] != 0.5
     again = ("reindex", "--index", index)
     assert "60 added" in uec(*again, "--to", tmp_path / "same").out
     assert told(uec, tmp_path / "same") == there

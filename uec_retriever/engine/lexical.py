@@ -53,8 +53,8 @@ class LexicalQuery:
     statistics: LexicalStatistics
     share: float
 
-    def find(self, limit: int, allowed: Sequence[str] | None = None) -> list[str]:
-        """Ids of the best texts by words alone, best first.
+    def find(self, limit: int, allowed: Sequence[str] | None = None) -> dict[str, float]:
+        """Ids of the best texts by words alone -> their mean similarity, best first.
 
         Args:
             limit: at most this many, >= 1.
@@ -65,8 +65,7 @@ class LexicalQuery:
         """
         weights = dict(zip(self.terms, self.gaussian.mean[0].tolist(), strict=True))
         k1, b = self.expert.k1, self.expert.b
-        found = _read(self.follower, lambda index: index.search(weights, limit, k1, b, allowed))
-        return [identifier for identifier, _ in found]
+        return dict(_read(self.follower, lambda index: index.search(weights, limit, k1, b, allowed)))
 
     def moments(self, records: Sequence[Record]) -> tuple[Array, Array]:
         """`[m]` means and `[m]` variances of the similarity with records; what the index does not know is read here.
