@@ -106,6 +106,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/python -m devtools.check_wheel
 
 benchmark: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks.words
 	$(BIN)/python -m benchmarks.retrieval --framework-fusion
 	$(BIN)/python -m benchmarks.retrieval --experts all-MiniLM-L6-v2 wordllama-256 all-mpnet-base-v2 \
 		--sets metatool qasper_dev_evidence hotpotqa_100 --documents 120 --queries 80 --max-pairs 96 --name retrieval_mpnet

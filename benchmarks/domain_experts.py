@@ -6,9 +6,9 @@
 The UEC paper's language experts (MIRACL), in small. Each expert is fine-tuned on the train qrels of its domain
 (`benchmarks.domains`) and has its posterior fitted on pairs of that domain alone. Zeros and priors come from one
 common reference set, the union of all experts' pairs; temperatures and the weights of the peers are chosen on train
-queries that no expert was trained on. Reported: test queries against their own corpus (policyqa inside the policy;
-`domain_experts.json`) and, without policyqa, whose questions name no company, against all corpora merged
-(`domain_experts_merged.json`). Models and encodings stay in `--work`.
+queries that no expert was trained on. Words are a fifth expert, whose share nothing here chooses. Reported: test queries
+against their own corpus (policyqa inside the policy; `domain_experts.json`) and, without policyqa, whose questions name
+no company, against all corpora merged (`domain_experts_merged.json`). Models and encodings stay in `--work`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.common import SEED, console, save_result, show
+from benchmarks.comparison import compare_table
 from benchmarks.domain_study import (
     DOMAIN_OF,
     GROUPED,
@@ -31,13 +32,14 @@ from benchmarks.domain_study import (
     set_up,
 )
 from benchmarks.merging import task_arithmetic, weighted_average
+from benchmarks.retrieval import WITH_WORDS, word_ablations
 from devtools.models import MINILM, real_model
 from uec_retriever.evaluation.collection import (
     Collection,
     merge_collections,
     with_queries,
 )
-from uec_retriever.evaluation.methods import RetrievalOptions
+from uec_retriever.evaluation.methods import FAMILIES, RetrievalOptions
 from uec_retriever.evaluation.metrics import NDCG, rank_metrics
 from uec_retriever.evaluation.retrieval import summarise
 from uec_retriever.evaluation.retrieval_study import RetrievalStudy
@@ -56,7 +58,13 @@ def main() -> None:
     whole = merge_collections([c for c in tests if c.name not in GROUPED], "all")
     asked = with_queries(whole, [c for c in trains if c.name not in GROUPED])
     choosing = asked.by_domain()
-    options = RetrievalOptions(temperature="train", scopes=dict.fromkeys(GROUPED, "group"), seed=SEED)
+    options = RetrievalOptions(
+        [family for family in FAMILIES if family != "hybrid"],
+        temperature="train",
+        scopes=dict.fromkeys(GROUPED, "group"),
+        variants=word_ablations(),
+        seed=SEED,
+    )
     methods = RetrievalStudy(study.experts, options, merged=merged)
     settings = {k: v for k, v in vars(arguments).items() if not isinstance(v, Path)}
     for name, collections in ((arguments.name, tests), (f"{arguments.name}_merged", whole.by_domain())):
@@ -65,6 +73,7 @@ def main() -> None:
             console.print(collection.name)
             measured.append(methods.measure(collection, choosing))
         result = summarise(measured, options)
+        result["tables"] = [compare_table(measured, WITH_WORDS, "words")]
         for found, collection in zip(result["sets"].values(), collections, strict=True):
             [domain] = collection.domains
             found["domain"] = DOMAIN_OF.get(domain, domain)

@@ -1,4 +1,4 @@
-"""Tables of results that only the benchmarks write: labels, endurance."""
+"""Tables of results that only the benchmarks write: labels, endurance, words."""
 
 from __future__ import annotations
 
@@ -63,12 +63,40 @@ def endurance(content: Content) -> list[Table]:
     return found
 
 
+def words(content: Content) -> list[Table]:
+    """What train queries choose for each ensemble, and the grids behind it."""
+    found, chosen = [], {}
+    for name, one in content["ensembles"].items():
+        for part in ("by saturation", "by share"):
+            title = f"{name} and words, nDCG@10 on train queries {part}"
+            columns = list(dict.fromkeys(column for row in one[part].values() for column in row))
+            found.append(_table(f"{name} {part}", title, "", columns, one[part]))
+        gain = one["by variance"]["gain over constant"]
+        chosen[name] = {
+            "chosen constants": one["constant"]["setting"],
+            "nDCG@10": one["constant"]["nDCG@10"],
+            "left out": one["left out, constant"],
+            "by variance": one["by variance"]["setting"],
+            "its nDCG@10": one["by variance"]["nDCG@10"],
+            "its left out": one["left out, by variance"],
+            "gain": f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]",
+        }
+    joint = content["jointly"]
+    title = f"All ensembles together choose {joint['setting']}; not clearly worse, nDCG@10 on train queries"
+    alike = joint["not clearly worse"]
+    tables = [_table("chosen", "Chosen on train queries", "ensemble", _columns(chosen), chosen)]
+    if alike:
+        tables.append(_table("alike", title, "setting", _columns(alike), alike))
+    return [*tables, *found]
+
+
 # file -> its tables
 OWN_TABLES: dict[str, Callable[[Content], list[Table]]] = {
     "endurance": endurance,
     "labels": labels,
     "labels_noise": labels,
     "labels_precision": labels,
+    "words": words,
 }
 
 

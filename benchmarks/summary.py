@@ -31,7 +31,7 @@ BENCHMARKS = {
     "sts": "semantic textual similarity",
     "classification": "classification",
 }
-_SHOWN = ("uniform", "RRF", "UEC diag", "UEC kron")
+_SHOWN = ("uniform", "RRF", "UEC diag", "UEC kron", "UEC kron + words")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

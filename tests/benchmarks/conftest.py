@@ -12,6 +12,7 @@ DOMAINS = (
 )
 SMALL = {
     "retrieval": "--sets metatool --queries 20 --documents 60 --framework-fusion",
+    "words": "--sets metatool qasper_dev_evidence --queries 20 --documents 60 --coarse --max-pairs 64",
     "efficiency": "--set metatool --texts 32 --queries 6 --repeats 1 --records 300",
     "fitting": "--set metatool --pairs 32 --loop-pairs 4",
     "confidence": "--sets metatool --queries 60 --train 60 --pseudo 64",

@@ -15,6 +15,12 @@ def test_retrieval_puts_every_method_beside_the_others(run):
     assert {MINILM, WORDLLAMA, "uniform", "weighted", "RRF", "UEC diag", "UEC kron", "oracle query"} <= set(
         methods
     )
+    hybrids = {f"{way} words + {dense}" for way in ("RRF", "min-max", "TMM") for dense in (MINILM, "all")}
+    frameworks = {"LangChain EnsembleRetriever: BM25 + all", f"LlamaIndex relative_score: BM25 + {MINILM}"}
+    assert {"words", "UEC kron + words", *hybrids, *frameworks} <= set(methods)
+    assert result["settings"]["hybrid_weights"].keys() >= {"TMM words + all"}
+    [table] = result["tables"]
+    assert {row[0] for row in table["rows"]} >= {"UEC kron", *hybrids, *frameworks}
     ndcg = {label: method["metrics"]["nDCG@10"] for label, method in methods.items()}
     assert all(0 < m["low"] <= m["mean"] <= m["high"] <= 1 for m in ndcg.values())
     assert ndcg["oracle query"]["mean"] >= max(ndcg[MINILM]["mean"], ndcg[WORDLLAMA]["mean"])

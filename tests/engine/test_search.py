@@ -82,7 +82,7 @@ CASES = {
 }
 
 
-def words_oracle(query, texts, k1=0.9, b=0.4):
+def words_oracle(query, texts, k1=0.6, b=0.4):
     """Mean and variance of the similarity of words with every text, by a loop over words that have no stems."""
     documents, n = [text.split() for text in texts], len(texts)
     average = sum(map(len, documents)) / n
@@ -218,7 +218,7 @@ def test_a_string_is_no_batch_and_no_queries_give_no_results(engine):
 def test_empty_index(make):
     result = make("static").search("cat")
     assert (result.hits, len(result), list(result)) == ([], 0, [])
-    assert result.coefficients == pytest.approx({"static": 0.4, "words": 0.6})
+    assert result.coefficients == pytest.approx({"static": 0.5, "words": 0.5})
 
 
 def test_filters(engine):
@@ -248,10 +248,10 @@ def test_temperature(engine):
     default = engine.search("cat dog", temperature=engine.manifest.temperature)
     assert default == engine.search("cat dog")
     surest = engine.search("cat dog", temperature=0).coefficients
-    assert sorted(surest.values()) == pytest.approx([0, 0.4, 0.6])
+    assert sorted(surest.values()) == pytest.approx([0, 0.5, 0.5])
     uniform = engine.search("cat dog", temperature=math.inf).coefficients
     assert uniform == pytest.approx(
-        {**{e.label: 0.4 * e.prior for e in engine.manifest.experts}, "words": 0.6}
+        {**{e.label: 0.5 * e.prior for e in engine.manifest.experts}, "words": 0.5}
     )
     del surest["words"]
     ordered = [engine.search("cat dog", temperature=t).coefficients for t in (0, 0.1, 0.5, 2, math.inf)]

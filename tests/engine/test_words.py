@@ -14,6 +14,7 @@ from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.lexical.index import LexicalIndex
 
 TEXTS = list(dict.fromkeys(sentences(300, 21)))
+SHARE = LexicalOptions().share
 CODE = "ERR_0x80070005"
 
 
@@ -21,7 +22,7 @@ CODE = "ERR_0x80070005"
 def engine(make):
     with make("static", "bert") as made:
         made.add(
-            [*TEXTS, f"{TEXTS[0]} {CODE}"],
+            [*TEXTS, f"the pump failed with {CODE}"],
             ids=[*map(str, range(len(TEXTS))), "code"],
             metadatas=[
                 *({"n": i, "rare": i % 100 == 7} for i in range(len(TEXTS))),
@@ -37,7 +38,9 @@ def words_file(engine):
 
 
 def test_words_find_what_the_dense_experts_do_not(engine):
-    query = f"{TEXTS[5]} {CODE}"
+    query = f"{CODE}?"
+    far = engine.store.query(engine.embed_queries([query]), 300)[0].records[200]
+    engine.add([f"{far.text} {CODE}"], ["code"], update=True)
     dense = engine.store.query(engine.embed_queries([query]), 5)[0]
     assert "code" not in {r.id for r in dense.records}
     result = engine.search(query, 5, candidates=5)
@@ -178,7 +181,7 @@ def test_an_index_made_before_opens_as_it_is_and_gets_words_without_embedding(
     assert engine.manifest.lexical == LexicalOptions()
     opened = reopen(tmp_path / "index")
     for each in (engine, opened):
-        assert each.search("wing").coefficients["words"] == pytest.approx(0.6)
+        assert each.search("wing").coefficients["words"] == pytest.approx(SHARE)
     opened.use_words(LexicalOptions("german", share=0.2))
     assert opened.search("wing").coefficients["words"] == pytest.approx(0.2)
     engine.close()
@@ -238,7 +241,7 @@ def test_rescoring_scores_as_searching_does(engine):
 def test_several_texts_are_searched_with_the_mean_of_their_words(engine):
     alone = [engine.search(q, 301, candidates=301) for q in ("wing heat", "flow")]
     together = engine.search_together(["wing heat", "flow"], 301, candidates=301)
-    assert together.coefficients["words"] == pytest.approx(0.6)
+    assert together.coefficients["words"] == pytest.approx(SHARE)
     dense = [engine.search_embedding(e, 301) for e in engine.embed_queries(["wing heat", "flow"])]
     mean = {h.id: h for h in together}
     identifier = together.hits[0].id
@@ -263,8 +266,8 @@ def test_real_queries_move_the_share_and_few_of_them_little(make):
         labelled = {f"where is key{i}": [str(i)] for i in range(200)}  # only words can tell
         few = engine.recalibrate_share(dict(list(labelled.items())[:10]))
         many = engine.recalibrate_share(labelled)
-        assert 0.6 < few.share < many.share < many.best <= 1
-        assert many.share == pytest.approx(0.6 + 200 / 300 * (many.best - 0.6), abs=1e-4)
+        assert SHARE < few.share < many.share < many.best <= 1
+        assert many.share == pytest.approx(SHARE + 2 / 3 * (many.best - SHARE), abs=1e-4)
         assert many.quality["share"] >= many.quality["constant"] > many.quality["without words"]
         assert engine.manifest.lexical.share == many.share
         assert engine.search("where is key3").coefficients["words"] == pytest.approx(many.share)

@@ -13,14 +13,20 @@ from uec_retriever.evaluation.bootstrap import interval, resample_means
 from uec_retriever.evaluation.collection import load_collection, merge_collections, with_queries
 from uec_retriever.evaluation.encoding_cache import EncodingCache
 from uec_retriever.evaluation.expert_set import ExpertSet, collection_pairs, fit_experts
+from uec_retriever.evaluation.hybrid import WEIGHTS
 from uec_retriever.evaluation.methods import UEC, RetrievalOptions
 from uec_retriever.evaluation.metrics import NDCG, RETRIEVAL_METRICS
+from uec_retriever.evaluation.oracles import oracles
 from uec_retriever.evaluation.retrieval import run_retrieval
-from uec_retriever.evaluation.retrieval_study import RetrievalStudy, oracles
+from uec_retriever.evaluation.retrieval_study import RetrievalStudy
 from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.lexical import LexicalShare
 
 LABELS = [
-    "one", "two", "uniform", "weighted", "RRF", "merged uniform", "UEC diag", "UEC kron", "UEC diag sum", "UEC kron sum",
+    "one", "two", "uniform", "weighted", "RRF", "words",
+    "RRF words + one", "RRF words + two", "RRF words + all", "min-max words + one", "min-max words + two",
+    "min-max words + all", "TMM words + one", "TMM words + two", "TMM words + all",
+    "merged uniform", "UEC diag", "UEC kron", "UEC diag sum", "UEC kron sum", "UEC diag + words", "UEC kron + words",
     "UEC diag, no similarity", "UEC diag, no coefficients", "UEC diag, neither",
     "UEC kron, no similarity", "UEC kron, no coefficients", "UEC kron, neither", "UEC kron, T = 0", "oracle domain",
     "oracle query",
@@ -98,7 +104,7 @@ def test_what_must_be_equal_is_and_bounds_hold(result):
     for found in result["sets"].values():
         ndcg = {label: m["metrics"][NDCG]["mean"] for label, m in found["methods"].items()}
         assert ndcg["UEC kron, neither"] == ndcg["UEC diag, neither"] == ndcg["uniform"]
-        assert ndcg["oracle query"] >= ndcg["oracle domain"] == max(ndcg["one"], ndcg["two"])
+        assert ndcg["oracle query"] >= ndcg["oracle domain"] == max(ndcg["one"], ndcg["two"], ndcg["words"])
     for label in LABELS:
         cells = [s["methods"][label]["metrics"][NDCG]["mean"] for s in result["sets"].values()]
         assert result["mean"][label][NDCG]["mean"] == pytest.approx(np.mean(cells))
@@ -118,6 +124,11 @@ def test_what_was_chosen_is_said(result):
     assert left["UEC kron, T = 0"]["temperature"] == 0
     coefficients = result["sets"]["left"]["methods"]["UEC kron, T = 0"]["coefficients"]
     assert set(np.round(np.array(list(coefficients.values())) * 6, 9) % 1) == {0}
+    with_words = result["sets"]["left"]["methods"]["UEC kron + words"]["coefficients"]
+    assert list(with_words) == ["one", "two", "words"]
+    assert with_words["words"] == pytest.approx(LexicalShare().prior)
+    assert left["TMM words + one"]["weight of words"] in WEIGHTS
+    assert right["TMM words + one"]["weight of words"] == 0.5
 
 
 def test_one_calibration_for_a_merged_corpus(experts, data):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from uec_retriever.data.words import WordAnalyzer
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.encoding_cache import SHARD, CachedExpert
 from uec_retriever.evaluation.expert_set import ExpertSet
 from uec_retriever.evaluation.stopwatch import Stopwatch
+from uec_retriever.evaluation.words import CountedPassages, EncodedWords
 from uec_retriever.experts.expert import Expert, Role
+from uec_retriever.experts.lexical import LexicalExpert
 from uec_retriever.experts.linearised import Linearised
 from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 from uec_retriever.similarity import moments
@@ -41,12 +44,14 @@ class EncodedCollection:
     Attributes:
         queries: n of them.
         documents: m of them.
-        watch: counts the stages `cosines` and `similarity ...`.
+        watch: counts the stages `cosines`, `similarity ...` and `words`.
+        words: both sides as the lexical expert sees them, if it is asked at all.
     """
 
     queries: EncodedTexts
     documents: EncodedTexts
     watch: Stopwatch = field(default_factory=Stopwatch)
+    words: EncodedWords | None = None
     _kept: dict[str, tuple[slice, list[Array]]] = field(default_factory=dict)
 
     def cosines(self, rows: slice) -> list[Array]:
@@ -64,6 +69,21 @@ class EncodedCollection:
         stage = f"similarity {structure}"
         return self._keep(rows, stage, lambda: [moments(q[rows].bounded(), d.bounded())[1] for q, d in pairs])
 
+    def with_words(self, words: EncodedWords) -> EncodedCollection:
+        """The same collection under another lexical expert; what dense experts have scored is kept."""
+        return replace(self, words=words, _kept={k: v for k, v in self._kept.items() if k != "words"})
+
+    def lexical_moments(self, rows: slice) -> list[Array]:
+        """`[b, m]` mean and variance of the lexical similarity of some queries with all documents.
+
+        Raises:
+            InvalidInputError: if the collection was encoded without words.
+        """
+        if self.words is None:
+            raise InvalidInputError("the collection was encoded without words")
+        words = self.words
+        return self._keep(rows, "words", lambda: list(words.moments(rows)))
+
     def _keep(self, rows: slice, stage: str, compute: Callable[[], list[Array]]) -> list[Array]:
         if stage not in self._kept or self._kept[stage][0] != rows:
             self._kept.pop(stage, None)  # free the memory first
@@ -79,15 +99,22 @@ class CollectionEncoder:
         experts: with posteriors.
         structures: of the posteriors that are needed.
         merged: label -> model that is only searched with by cosine.
+        lexical: the expert of words, with what finds them; none if words are not asked.
     """
 
     def __init__(
-        self, experts: ExpertSet, structures: Sequence[str], merged: Mapping[str, Expert] | None = None
+        self,
+        experts: ExpertSet,
+        structures: Sequence[str],
+        merged: Mapping[str, Expert] | None = None,
+        lexical: tuple[LexicalExpert, WordAnalyzer] | None = None,
     ) -> None:
         self._experts = experts
         self._structures = tuple(structures)
         self._merged = dict(merged or {})
+        self._lexical = lexical
         self._last: tuple[list[str], EncodedTexts, dict[str, float]] | None = None
+        self._counted: tuple[list[str], CountedPassages] | None = None
 
     def encode(self, collection: Collection) -> EncodedCollection:
         """Queries and documents under all structures; the seconds of either in the result's watch."""
@@ -101,7 +128,7 @@ class CollectionEncoder:
         watch.seconds.update(self._last[2])
         queries = [q.text for q in collection.queries]
         encoded = encode_texts(self._experts, queries, "query", self._structures, self._merged, watch)
-        return EncodedCollection(encoded, self._last[1], watch)
+        return EncodedCollection(encoded, self._last[1], watch, self._encode_words(texts, queries, watch))
 
     def encode_means(self, collection: Collection) -> EncodedCollection:
         """Unit means only, for methods without uncertainty; nothing is remembered."""
@@ -110,6 +137,17 @@ class CollectionEncoder:
             encode_texts(self._experts, queries, "query"),
             encode_texts(self._experts, list(collection.texts), "document"),
         )
+
+    def _encode_words(
+        self, texts: list[str], queries: Sequence[str], watch: Stopwatch
+    ) -> EncodedWords | None:
+        if self._lexical is None:
+            return None
+        expert, analyzer = self._lexical
+        with watch("encode words"):
+            if self._counted is None or self._counted[0] != texts:
+                self._counted = (texts, CountedPassages.count(texts, analyzer))
+            return EncodedWords.encode(expert, self._counted[1], queries)
 
 
 def encode_texts(

@@ -8,22 +8,25 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from uec_retriever.convolution import LAYOUTS
+from uec_retriever.data.words import WordAnalyzer
 from uec_retriever.engine.ensemble import fuse_documents, fuse_queries
 from uec_retriever.engine.recalibrate import TEMPERATURES
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection_encoder import EncodedCollection
 from uec_retriever.evaluation.exact import Scorer
 from uec_retriever.evaluation.expert_set import STRUCTURES
+from uec_retriever.evaluation.hybrid import ALL_DENSE, CONVEX, WORDS, Hybrid
+from uec_retriever.evaluation.oracles import ORACLE_DOMAIN, ORACLE_QUERY
+from uec_retriever.experts.lexical import LexicalExpert, LexicalShare
 from uec_retriever.gaussian import Array
 from uec_retriever.similarity import moments, similarity
 from uec_retriever.store.manifest import Manifest
 
 FAMILIES = (
-    "single", "uniform", "weighted", "rrf", "merged", "diag", "kron", "sum", "ablation", "oracle",
+    "single", "uniform", "weighted", "rrf", "words", "hybrid", "merged", "diag", "kron", "sum", "ablation", "oracle",
 )  # fmt: skip
 TEMPERATURE_CHOICES = ("references", "train")
 UNIFORM, WEIGHTED, RRF = "uniform", "weighted", "RRF"
-ORACLE_DOMAIN, ORACLE_QUERY = "oracle domain", "oracle query"
 # what is left out -> whether the similarity, and whether the coefficients are left
 ABLATIONS = {"no similarity": (False, True), "no coefficients": (True, False), "neither": (False, False)}
 
@@ -39,6 +42,7 @@ class UEC:
         coefficients: False weighs all experts alike.
         temperature: T; None for the one that is chosen for structure and layout.
         prior: False leaves out the prior by held-out likelihood.
+        words: how much trust words get, of which the dense experts divide the rest; None asks no words.
     """
 
     structure: str = "kron"
@@ -47,6 +51,7 @@ class UEC:
     coefficients: bool = True
     temperature: float | None = None
     prior: bool = True
+    words: LexicalShare | None = None
 
     def __post_init__(self) -> None:
         if self.structure not in STRUCTURES or self.layout not in LAYOUTS:
@@ -62,8 +67,8 @@ class UEC:
 
     @property
     def whole(self) -> UEC:
-        """With all its parts: methods with the same share a calibration."""
-        return replace(self, coefficients=True, similarity=True)
+        """With all its parts but words: methods with the same share a calibration."""
+        return replace(self, coefficients=True, similarity=True, words=None)
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,18 @@ class RetrievalOptions:
     """What is compared, and how it is chosen.
 
     Attributes:
-        methods: families of `FAMILIES`; `sum` and `ablation` go with `diag` and `kron`.
+        methods: families of `FAMILIES`; `sum` and `ablation` go with `diag` and `kron`, and so does `words`, beside words
+            alone; `hybrid` is words with dense experts as others fuse them.
         temperature: T of UEC; `references` chooses it by the references' likelihood (the package's rule), `train`
             by nDCG@10 on train queries, where there are any.
         temperatures: the grid of `train`.
         scopes: collection name -> `corpus` or `group`; `corpus` if absent.
         variants: label -> UEC method, beside those of the families.
+        lexical: the expert of words.
+        share: the trust in words of the family `words`.
+        analyzer: what finds the words.
+        hybrid_weights: label of a convex combination of `hybrid` -> the weight of words in it; chosen on train queries if
+            absent, or 1/2 where there are none.
         pairs: at most this many pseudo-pairs of a corpus.
         train_queries: at most this many train queries of a set, a random sample.
         seed: of samples and bootstrap.
@@ -87,6 +98,10 @@ class RetrievalOptions:
     temperatures: Sequence[float] = TEMPERATURES
     scopes: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, UEC] = field(default_factory=dict)
+    lexical: LexicalExpert = field(default_factory=LexicalExpert)
+    share: LexicalShare = field(default_factory=LexicalShare)
+    analyzer: WordAnalyzer = field(default_factory=WordAnalyzer)
+    hybrid_weights: Mapping[str, float] = field(default_factory=dict)
     pairs: int = 640
     train_queries: int = 500
     seed: int = 0
@@ -108,18 +123,31 @@ class RetrievalOptions:
         wanted = [s for s in STRUCTURES if s in self.methods]
         return list(dict.fromkeys([*wanted, *(v.structure for v in self.variants.values())]))
 
+    def asks_words(self) -> bool:
+        """Whether any method needs them."""
+        return bool({"words", "hybrid"} & set(self.methods)) or any(v.words for v in self.variants.values())
+
     def uec_methods(self, dimensions: Sequence[int]) -> dict[str, UEC]:
         """Label -> method, of the families and variants; the sum layout needs experts of equal dimensions."""
         structures = [s for s in STRUCTURES if s in self.methods]
         found = {f"UEC {s}": UEC(s) for s in structures}
         if "sum" in self.methods and len(set(dimensions)) == 1:
             found |= {f"UEC {s} sum": UEC(s, "sum") for s in structures}
+        if "words" in self.methods:
+            found |= {f"UEC {s} + {WORDS}": UEC(s, words=self.share) for s in structures}
         if "ablation" in self.methods:
             parts = {
                 (s, name): UEC(s, "block", *left) for s in structures for name, left in ABLATIONS.items()
             }
             found |= {f"UEC {s}, {name}": method for (s, name), method in parts.items()}
         return {**found, **self.variants}
+
+    def hybrids(self, experts: Sequence[str]) -> dict[str, Hybrid]:
+        """Label -> method, of words with each dense expert and with all of them."""
+        if "hybrid" not in self.methods:
+            return {}
+        dense = [*experts, ALL_DENSE] if len(experts) > 1 else list(experts)
+        return {f"{way} {WORDS} + {one}": Hybrid(way, one) for way in (RRF, *CONVEX) for one in dense}
 
     def kinds(self, experts: Sequence[str], merged: Sequence[str], uec: Mapping[str, UEC]) -> dict[str, str]:
         """Label -> kind of everything that is reported, in the order of the table."""
@@ -128,6 +156,8 @@ class RetrievalOptions:
             "uniform": {UNIFORM: "ensemble"},
             "weighted": {WEIGHTED: "ensemble"},
             "rrf": {RRF: "fusion"},
+            "words": {WORDS: "single"},
+            "hybrid": dict.fromkeys(self.hybrids(experts), "fusion"),
             "merged": dict.fromkeys(merged, "merged"),
             "uec": {label: method.kind for label, method in uec.items()},
             "oracle": {ORACLE_DOMAIN: "oracle", ORACLE_QUERY: "oracle"},
@@ -153,7 +183,8 @@ def uec_scorer(method: UEC, manifest: Manifest, encoded: EncodedCollection) -> t
     """How a UEC method scores a collection.
 
     In the block layout, with query blocks `pi_k mu_k, pi_k^2 Sigma_k` and unweighted documents, `E[s] = sum_k pi_k cos_k`
-    and `Var[s] = sum_k pi_k^2 Var[s_k]`, from parts that every weighting shares.
+    and `Var[s] = sum_k pi_k^2 Var[s_k]`, from parts that every weighting shares. Words are one more block, beside
+    either layout.
 
     Args:
         method: which parts of UEC are on.
@@ -161,30 +192,58 @@ def uec_scorer(method: UEC, manifest: Manifest, encoded: EncodedCollection) -> t
         encoded: the collection.
 
     Returns:
-        The scorer and the queries' `[n, K]` coefficients.
+        The scorer and the queries' `[n, K]` coefficients; `[n, K + 1]` with words, which come last.
+
+    Raises:
+        InvalidInputError: if the method asks words and the collection was encoded without.
     """
     if not method.coefficients:  # infinite temperature and no prior: 1 / K each
         even = tuple(replace(e, prior=1 / len(manifest.experts)) for e in manifest.experts)
         manifest = replace(manifest, temperature=np.inf, experts=even)
     discount = method.similarity and manifest.informative
+    mean, variance, pi = _dense_moments(method, manifest, encoded)
+    if method.words is not None:
+        mean, variance, share = _join_words(mean, variance, method.words, encoded)
+        pi = np.column_stack([(1 - share[:, None]) * pi, share])
+
+    def score(rows: slice) -> Array:
+        return similarity(mean(rows), variance(rows))[0] if discount else mean(rows)
+
+    return score, pi
+
+
+def _dense_moments(
+    method: UEC, manifest: Manifest, encoded: EncodedCollection
+) -> tuple[Scorer, Scorer, Array]:
+    """E[s] and Var[s] of the dense experts, and their coefficients."""
     queries, pi = fuse_queries(encoded.queries.gaussians[method.structure], manifest)
     if method.layout == "block":
-
-        def score_blocks(rows: slice) -> Array:
-            mean = _combine(encoded.cosines(rows), pi[rows])
-            if not discount:
-                return mean
-            return similarity(mean, _combine(encoded.variances(rows, method.structure), pi[rows] ** 2))[0]
-
-        return score_blocks, pi
+        return (
+            lambda rows: _combine(encoded.cosines(rows), pi[rows]),
+            lambda rows: _combine(encoded.variances(rows, method.structure), pi[rows] ** 2),
+            pi,
+        )
     documents, _ = fuse_documents(encoded.documents.gaussians[method.structure], manifest)
+    return (
+        lambda rows: queries.mean[rows] @ documents.mean.T,
+        lambda rows: moments(queries[rows], documents.bounded())[1],
+        pi,
+    )
 
-    def score_sums(rows: slice) -> Array:
-        if not discount:
-            return queries.mean[rows] @ documents.mean.T
-        return similarity(*moments(queries[rows], documents.bounded()))[0]
 
-    return score_sums, pi
+def _join_words(
+    mean: Scorer, variance: Scorer, words: LexicalShare, encoded: EncodedCollection
+) -> tuple[Scorer, Scorer, Array]:
+    """E[s] and Var[s] with words beside the dense experts, and `[n]` the share of words."""
+    if encoded.words is None:
+        raise InvalidInputError("the collection was encoded without words")
+    share = words.of(encoded.words.queries)
+    weights = np.stack([share, 1 - share], axis=1)
+    return (
+        lambda rows: _combine([encoded.lexical_moments(rows)[0], mean(rows)], weights[rows]),
+        lambda rows: _combine([encoded.lexical_moments(rows)[1], variance(rows)], weights[rows] ** 2),
+        share,
+    )
 
 
 def _combine(parts: Sequence[Array], weights: Array) -> Array:

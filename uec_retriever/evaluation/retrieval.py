@@ -116,8 +116,8 @@ def _set(measured: Measurements, seed: int) -> dict[str, Any]:
         cells = {m: mean_cell(v, values[UNIFORM][m], seed) for m, v in values[label].items()}
         methods[label] = {"kind": kind, "metrics": cells}
         if label in measured.coefficients:
-            means = measured.coefficients[label].mean(axis=0).tolist()
-            methods[label]["coefficients"] = dict(zip(measured.labels, means, strict=True))
+            held = measured.coefficients[label].items()
+            methods[label]["coefficients"] = {expert: float(pi.mean()) for expert, pi in held}
     return {
         "documents": len(collection.ids),
         "queries": len(collection.queries),

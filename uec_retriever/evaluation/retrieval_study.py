@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,15 +10,14 @@ import numpy as np
 
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.evaluation.bootstrap import Values
+from uec_retriever.evaluation.choosing import LabelledSet, mean_ndcg
 from uec_retriever.evaluation.collection import Collection, Query
-from uec_retriever.evaluation.collection_encoder import CollectionEncoder, EncodedCollection
+from uec_retriever.evaluation.collection_encoder import CollectionEncoder
 from uec_retriever.evaluation.exact import Ranking, Scorer, mask_passages, rank
 from uec_retriever.evaluation.expert_set import ExpertSet, collection_pairs
 from uec_retriever.evaluation.fusion import choose_weights, pool_candidates, reciprocal_rank_fusion
+from uec_retriever.evaluation.hybrid import CONVEX, WORDS, choose_weights_of_words, words_scorer
 from uec_retriever.evaluation.methods import (
-    ORACLE_DOMAIN,
-    ORACLE_QUERY,
     RRF,
     UEC,
     UNIFORM,
@@ -28,13 +27,12 @@ from uec_retriever.evaluation.methods import (
     uec_scorer,
     weighted_cosines,
 )
-from uec_retriever.evaluation.metrics import MAP, NDCG, RETRIEVAL_METRICS, rank_metrics
+from uec_retriever.evaluation.metrics import RETRIEVAL_METRICS, rank_metrics
+from uec_retriever.evaluation.oracles import Metrics, oracles
 from uec_retriever.evaluation.stopwatch import Stopwatch
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.store.manifest import Manifest
-
-Metrics = Mapping[str, Values]  # metric of `RETRIEVAL_METRICS` -> `[n]`
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +42,11 @@ class Measurements:
     Attributes:
         collection: what was asked.
         scope: `corpus` or `group`.
-        labels: of the experts.
+        labels: of the dense experts.
         kinds: label of a method -> its kind, in the order of the table.
         values: label -> metric -> `[n]`.
         rankings: label -> rankings; oracles have none.
-        coefficients: label -> `[n, K]` trust in each expert, of methods that weigh them.
+        coefficients: label -> expert -> `[n]` trust in it, of methods that weigh them.
         chosen: weights, temperatures and priors, and what they were chosen on.
         stages: seconds of each stage, for all methods together; encoding as it was when it was done.
     """
@@ -59,7 +57,7 @@ class Measurements:
     kinds: Mapping[str, str]
     values: Mapping[str, Metrics]
     rankings: Mapping[str, Ranking]
-    coefficients: Mapping[str, Array]
+    coefficients: Mapping[str, Mapping[str, Array]]
     chosen: Mapping[str, Any]
     stages: Mapping[str, float]
 
@@ -83,7 +81,10 @@ class RetrievalStudy:
         self._experts = experts
         self._options = options or RetrievalOptions()
         self._merged = dict(merged or {}) if "merged" in self._options.methods else {}
-        self._encoder = CollectionEncoder(experts, self._options.structures(), self._merged)
+        lexical = (self._options.lexical, self._options.analyzer) if self._options.asks_words() else None
+        self._encoder = CollectionEncoder(experts, self._options.structures(), self._merged, lexical)
+        self._hybrids = self._options.hybrids(experts.labels)
+        self._hybrid_weights: dict[int, dict[str, float]] = {}
         self._methods = self._options.uec_methods([e.dimension for e in experts.experts])
         self._manifests: dict[tuple[UEC, int], Manifest] = {}
         self._weights: dict[int, Array] = {}
@@ -106,11 +107,13 @@ class RetrievalStudy:
         labels = self._experts.labels
         kinds = self._options.kinds(labels, list(self._merged), self._methods)
         weights = {UNIFORM: np.full(len(labels), 1 / len(labels))}
-        coefficients: dict[str, Array] = {}
+        coefficients: dict[str, dict[str, Array]] = {}
         chosen: dict[str, Any] = {}
         if WEIGHTED in kinds:
             weights[WEIGHTED], chosen[WEIGHTED] = self._choose_weights(collection, train)
-            coefficients[WEIGHTED] = np.tile(weights[WEIGHTED], (len(collection.queries), 1))
+            alike = np.ones(len(collection.queries))
+            coefficients[WEIGHTED] = {k: w * alike for k, w in zip(labels, weights[WEIGHTED], strict=True)}
+        hybrid_weights = self._choose_hybrid_weights(train)
         manifests = {label: self._manifest(method, train) for label, method in self._methods.items()}
         encoded = self._encoder.encode(collection)
         scorers: dict[str, Scorer] = {label: encoded.cosine_of(k) for k, label in enumerate(labels)}
@@ -120,15 +123,26 @@ class RetrievalStudy:
             with self._watch("coefficients"):
                 scorers[label], pi = uec_scorer(method, manifests[label], encoded)
             if method.coefficients:
-                coefficients[label] = pi
+                coefficients[label] = dict(zip([*labels, WORDS], pi.T, strict=False))
                 chosen[label] = self._description(method, manifests[label], train)
-        found = self._rank(encoded, collection, scorers)
-        found[RRF] = reciprocal_rank_fusion([found[label] for label in labels])
+        barred = mask_passages(collection, self._scope(collection))
+        if encoded.words is not None:
+            scorers[WORDS] = words_scorer(encoded)
+        for label, weight in hybrid_weights.items():
+            scorers[label] = self._hybrids[label].scorer(encoded, labels, barred, weight)
+            chosen[label] = {"weight of words": weight}
+        sizes = (len(collection.queries), len(collection.ids))
+        found = rank(scorers, *sizes, barred=barred, watch=encoded.watch)
+        singles = {label: found[label] for label in labels}
+        found[RRF] = reciprocal_rank_fusion(list(singles.values()))
+        for label, hybrid in self._hybrids.items():
+            if hybrid.way not in CONVEX:
+                found[label] = hybrid.fuse_ranks(found[WORDS], singles)
         values: dict[str, Metrics] = {
             label: rank_metrics(collection.queries, ranking.ids(collection), RETRIEVAL_METRICS)
             for label, ranking in found.items()
         }
-        values |= oracles(collection, {label: values[label] for label in labels})
+        values |= oracles(collection, {label: values[label] for label in (*labels, WORDS) if label in values})
         for stage, seconds in self._watch.seconds.items():
             encoded.watch.add(stage, seconds)
         return Measurements(
@@ -143,13 +157,6 @@ class RetrievalStudy:
             encoded.watch.seconds,
         )
 
-    def _rank(
-        self, encoded: EncodedCollection, collection: Collection, scorers: Mapping[str, Scorer]
-    ) -> dict[str, Ranking]:
-        barred = mask_passages(collection, self._scope(collection))
-        sizes = (len(collection.queries), len(collection.ids))
-        return rank(scorers, *sizes, barred=barred, watch=encoded.watch)
-
     def _scope(self, collection: Collection) -> str:
         return self._options.scopes.get(collection.name, "corpus")
 
@@ -160,7 +167,10 @@ class RetrievalStudy:
             if train:
                 source = f"train queries of {', '.join(c.name for c in train)}"
                 if id(train) not in self._weights:
-                    pools = [pool_candidates(e, c, self._scope(c)) for c, e in self._encode_train(train)]
+                    pools = [
+                        pool_candidates(one.encoded, one.collection, one.scope)
+                        for one in self._encode_train(train)
+                    ]
                     self._weights[id(train)] = choose_weights(pools)
                 weights = self._weights[id(train)]
             else:
@@ -178,10 +188,11 @@ class RetrievalStudy:
         pool = pool_candidates(self._encoder.encode_means(asked), asked, "corpus")
         return choose_weights([pool]), f"{len(pairs)} pseudo-pairs of {collection.name}"
 
-    def _encode_train(self, train: Sequence[Collection]) -> list[tuple[Collection, EncodedCollection]]:
+    def _encode_train(self, train: Sequence[Collection]) -> Iterator[LabelledSet]:
         self._trains[id(train)] = train
-        sampled = [c.sample(self._options.train_queries, self._options.seed) for c in train]
-        return [(c, self._encoder.encode(c)) for c in sampled]
+        for collection in train:
+            sampled = collection.sample(self._options.train_queries, self._options.seed)
+            yield LabelledSet(sampled, self._encoder.encode(sampled), self._scope(collection))
 
     def _manifest(self, method: UEC, train: Sequence[Collection]) -> Manifest:
         by_train = self._by_train(method, train)
@@ -206,14 +217,23 @@ class RetrievalStudy:
     def _choose_temperature(self, method: UEC, manifest: Manifest, train: Sequence[Collection]) -> Manifest:
         """The manifest under the temperature with the highest mean nDCG@10; of equal ones the highest."""
         tried = {t: replace(manifest, temperature=t) for t in sorted(self._options.temperatures)}
-        means = []
-        for collection, encoded in self._encode_train(train):
-            scorers = {str(t): uec_scorer(method, m, encoded)[0] for t, m in tried.items()}
-            rankings = self._rank(encoded, collection, scorers).values()
-            found = [rank_metrics(collection.queries, r.ids(collection), (NDCG,))[NDCG] for r in rankings]
-            means.append([float(values.mean()) for values in found])
-        scores = dict(zip(tried, np.mean(means, axis=0).round(9).tolist(), strict=True))
+        scores = mean_ndcg(
+            self._encode_train(train),
+            lambda one: {t: uec_scorer(method, m, one.encoded)[0] for t, m in tried.items()},
+        )
         return tried[max(scores, key=lambda t: (scores[t], t))]
+
+    def _choose_hybrid_weights(self, train: Sequence[Collection]) -> dict[str, float]:
+        """Label -> the weight of words that is given, or that train queries like best, or 1/2."""
+        given = self._options.hybrid_weights
+        convex = {label: hybrid for label, hybrid in self._hybrids.items() if hybrid.way in CONVEX}
+        open_ = {label: hybrid for label, hybrid in convex.items() if label not in given}
+        if open_ and train and id(train) not in self._hybrid_weights:
+            with self._watch("choice of weights"):
+                found = choose_weights_of_words(open_, self._experts.labels, self._encode_train(train))
+            self._hybrid_weights[id(train)] = found
+        known = {**self._hybrid_weights.get(id(train), {}), **given}
+        return {label: known.get(label, 0.5) for label in convex}
 
     def _description(self, method: UEC, manifest: Manifest, train: Sequence[Collection]) -> dict[str, Any]:
         given = method.temperature is not None or not isinstance(self._options.temperature, str)
@@ -226,29 +246,6 @@ class RetrievalStudy:
             "prior": {e.label: e.prior for e in manifest.experts},
             "zero": {e.label: e.query_zero for e in manifest.experts},
         }
-
-
-def oracles(collection: Collection, singles: Mapping[str, Metrics]) -> dict[str, Metrics]:
-    """Upper bounds of choosing one expert: the best for each domain, and for each query, by nDCG@10 on the answers.
-
-    Args:
-        collection: its queries' domains count.
-        singles: expert -> metric -> `[n]`.
-
-    Returns:
-        `oracle domain` and `oracle query` -> metric -> `[n]`. Between experts of equal nDCG@10, MAP decides.
-    """
-    quality = np.stack([v[NDCG] + 1e-6 * v[MAP] for v in singles.values()])
-    domains = np.array([q.domain or collection.name for q in collection.queries])
-    best_domain = np.zeros(len(domains), dtype=int)
-    for domain in collection.domains:
-        rows = domains == domain
-        best_domain[rows] = int(quality[:, rows].mean(axis=1).argmax())
-    every = np.arange(len(domains))
-    return {
-        label: {m: np.stack([v[m] for v in singles.values()])[best, every] for m in RETRIEVAL_METRICS}
-        for label, best in ((ORACLE_DOMAIN, best_domain), (ORACLE_QUERY, quality.argmax(axis=0)))
-    }
 
 
 def as_collection(pairs: CalibrationPairs) -> Collection:

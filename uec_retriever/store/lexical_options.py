@@ -32,9 +32,9 @@ class LexicalOptions:
 
     language: str | None = "english"
     stop_words: bool = True
-    k1: float = 0.9
+    k1: float = 0.6
     b: float = 0.4
-    share: float = 0.6
+    share: float = 0.5
     zero: float = 0.0
     temperature: float = float("inf")
 
