@@ -4,6 +4,9 @@ import json
 import shutil
 
 from tests.cli.conftest import refused
+from uec_retriever.store.lexical_options import LexicalOptions
+
+SHARE = LexicalOptions().share
 
 
 def share(uec, index):
@@ -16,8 +19,8 @@ def test_judged_queries_set_the_share_alone(uec, index, judged):
     assert outcome.code == 0, outcome.err
     told = json.loads(outcome.out)
     report = told["share"]
-    assert report["before"] == 0.6 and report["share"] == told["lexical"]["share"] == share(uec, index)
-    assert report["best"] < report["share"] < 0.6 and report["queries"] == 40
+    assert report["before"] == SHARE and report["share"] == told["lexical"]["share"] == share(uec, index)
+    assert report["best"] < report["share"] < SHARE and report["queries"] == 40
     assert set(report["quality"]) == {"share", "constant", "without words"}
     assert all(before[name] == told[name] for name in ("experts", "temperature", "reference"))
 
@@ -26,7 +29,7 @@ def test_people_are_told_what_changed(uec, index, judged):
     assert uec("calibrate-confidence", "--index", index, "-k", "25").code == 0
     outcome = uec("recalibrate", "--index", index, "--data", judged)
     out, now = " ".join(outcome.out.split()), share(uec, index)
-    assert f"trust in words: 60.0% before, {now:.1%} now; 40 queries with a right answer" in out
+    assert f"trust in words: {SHARE:.1%} before, {now:.1%} now; 40 queries with a right answer" in out
     assert f"words {now:.0%}" in out and "nDCG@10 on these queries, which chose it: " in out
     assert "the calibrated confidence is dropped" in outcome.err and "do not report" not in outcome.err
 
@@ -36,7 +39,7 @@ def test_few_queries_move_it_less(uec, index, judged):
     assert json.loads(uec(*command, "--max-queries", "5", "--json").out)["share"]["queries"] == 5
     few = share(uec, index)
     assert uec(*command).code == 0
-    assert 0.6 > few > share(uec, index)
+    assert SHARE > few > share(uec, index)
 
 
 def test_a_split_to_report_on_is_told(uec, index, judged):
@@ -49,7 +52,7 @@ def test_pairs_set_it_too_and_made_ones_do_not(uec, index, tmp_path):
     rows = [{"query": f"number {i}", "positive": f"what was lost has {i} on it"} for i in range(64)]
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     made = json.loads(uec("recalibrate", "--index", index, "--json").out)
-    assert made["share"] is None and made["lexical"]["share"] == 0.6
+    assert made["share"] is None and made["lexical"]["share"] == SHARE
     told = json.loads(uec("recalibrate", "--index", index, "--pairs", pairs, "--json").out)
     assert told["reference"] == "64 pairs: user (recalibrated)"
     assert told["share"]["queries"] == 64 and told["lexical"]["share"] == told["share"]["share"]
@@ -86,4 +89,4 @@ def test_data_that_does_not_fit(uec, index, judged, tmp_path):
     refused(uec(*command), "do their ids agree?")
     (judged / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t0\n")
     refused(uec(*command), "no query has a right answer")
-    assert share(uec, index) == 0.6
+    assert share(uec, index) == SHARE

@@ -73,7 +73,7 @@ def words(
             options = replace(options, language=chosen)
         _save(store, before, options)
         indexed = 0
-        if before.lexical and (options is None or options.analyzer != before.lexical.analyzer):
+        if options is None or (before.lexical and options.analyzer != before.lexical.analyzer):
             _remove(folder, store)
         if options is not None:
             pending = count_behind(store, folder, options)
