@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uec_retriever.confidence.fit import ConfidenceReport
     from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
     from uec_retriever.data.records import Record
+    from uec_retriever.data.words import languages
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.location import Location
     from uec_retriever.engine.recipe import Recipe
@@ -44,6 +45,7 @@ _HOMES = {
     "SearchResult": "uec_retriever.engine.results",
     "fit_posterior": "uec_retriever.experts.fitting",
     "label_utilities": "uec_retriever.utility_labeler.run",
+    "languages": "uec_retriever.data.words",
     "pseudo_pairs": "uec_retriever.data.pairs",
 }
 __version__ = version("uec-retriever")
@@ -66,6 +68,7 @@ __all__ = [
     "__version__",
     "fit_posterior",
     "label_utilities",
+    "languages",
     "pseudo_pairs",
 ]
 

@@ -14,7 +14,6 @@ from uec_retriever.cli.common import (
     JSON,
     SERVER,
     bar,
-    errors,
     locate,
     output,
     print_json,
@@ -29,12 +28,9 @@ from uec_retriever.cli.lexical import (
     read_language,
     tell_dropped_confidence,
 )
-from uec_retriever.errors import InvalidInputError, StorageError
 from uec_retriever.store.lexical_options import LexicalOptions
 
 if TYPE_CHECKING:
-    from uec_retriever.engine.folder import IndexFolder
-    from uec_retriever.store.chroma import ChromaStore
     from uec_retriever.store.manifest import Manifest
 
 
@@ -71,10 +67,9 @@ def words(
         options = None if off else before.lexical or LexicalOptions()
         if options is not None and language is not None:
             options = replace(options, language=chosen)
-        _save(store, before, options)
+        leg = Words(store, folder)
+        leg.change(before, options)
         indexed = 0
-        if options is None or (before.lexical and options.analyzer != before.lexical.analyzer):
-            _remove(folder, store)
         if options is not None:
             pending = count_behind(store, folder, options)
             with bar("Indexing words", count if pending is None else pending) as progress:
@@ -84,7 +79,7 @@ def words(
                     indexed += number
                     progress(number)
 
-                Words(store, folder).follow(options, advance)
+                leg.follow(options, advance)
     behind = count_behind(store, folder, options) if options else None
     store.close()
     if json:
@@ -95,41 +90,6 @@ def words(
     if options is not None:
         done = f"the words of {indexed:,} texts were indexed; " if indexed else ""
         output.print(f"{done}their index {describe_behind(behind, count)}")
-
-
-def _save(store: ChromaStore, before: Manifest, options: LexicalOptions | None) -> None:
-    """Store how words are an expert, unless it is so already.
-
-    Raises:
-        InvalidInputError: if another expert is called as words are.
-        StorageError: if Chroma does not keep it.
-    """
-    from uec_retriever.engine.lexical import WORDS
-
-    if options == before.lexical:
-        return
-    if any(e.label == WORDS for e in before.experts):
-        raise InvalidInputError(
-            f"an expert of this index is called {WORDS!r}, as words are: make another index with 'uec reindex', "
-            "--expert LABEL=MODEL"
-        )
-    store.save_manifest(replace(before, lexical=options, confidence=None), replacing=before)
-    if store.read_manifest().lexical != options:
-        raise StorageError(
-            "Chroma did not keep the change, though it raised no error: nothing was changed. Is the disk full? Then free "
-            "some space and run this again"
-        )
-
-
-def _remove(folder: IndexFolder, store: ChromaStore) -> None:
-    """Remove what is indexed of words: it is derived from the texts."""
-    from uec_retriever.store.lexical.index import LexicalIndex
-
-    file = folder.lexical_file(str(store.collection.id))
-    try:
-        LexicalIndex.remove(file)
-    except OSError as error:
-        errors.print(f"note: cannot remove {file}, which is no longer used: {error.strerror}", soft_wrap=True)
 
 
 def _show(before: Manifest, options: LexicalOptions | None) -> None:

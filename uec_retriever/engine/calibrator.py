@@ -59,7 +59,7 @@ class Calibrator(Writer):
         Scores change, so a calibrated confidence is dropped: call `calibrate_confidence` again.
 
         Args:
-            lexical: how; True for the default, False for no words.
+            lexical: how; True for as they are, or by default if there are none; False for no words.
             progress: called with the number of texts whose words were indexed since.
 
         Returns:
@@ -71,9 +71,10 @@ class Calibrator(Writer):
         """
         options = Recipe(lexical=lexical).words
         with self._writing() as ensemble:
-            manifest = ensemble.manifest
-            if options != manifest.lexical:
-                manifest = self._save(replace(manifest, lexical=options, confidence=None), ensemble)
+            if lexical is True and ensemble.manifest.lexical is not None:
+                options = ensemble.manifest.lexical
+            manifest = self._words.change(ensemble.manifest, options)
+            self._ensemble = ensemble.with_manifest(manifest)
             self._words.follow(options, progress)
         return manifest
 
@@ -106,6 +107,11 @@ class Calibrator(Writer):
         """
         if (labelled is None) == (pairs is None):
             raise InvalidInputError("give labelled queries or pairs, one of them")
+        if pairs is not None and pairs.source != "user":
+            raise InvalidInputError(
+                f"these pairs were made from texts ({pairs.source}), so their queries share words with them: give pairs of "
+                "users' own queries"
+            )
         with self._writing() as ensemble:
             manifest = ensemble.manifest
             if manifest.lexical is None:

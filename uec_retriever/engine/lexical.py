@@ -7,13 +7,14 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from uec_retriever.data.records import Record
 from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.errors import CorruptFileError, StorageError
+from uec_retriever.errors import CorruptFileError, InvalidInputError, StorageError
 from uec_retriever.experts.lexical import LexicalExpert, LexicalShare, LexicalStatistics
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import moments
@@ -21,6 +22,7 @@ from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.lexical.following import LexicalFollower, Progress
 from uec_retriever.store.lexical.index import LexicalIndex
 from uec_retriever.store.lexical_options import LexicalOptions
+from uec_retriever.store.manifest import Manifest
 
 WORDS = "words"
 """What words are called among the experts."""
@@ -117,6 +119,49 @@ class Words:
         self._opened: tuple[LexicalOptions, LexicalFollower] | None = None
         self._waiting = 0  # texts that were stored since the index followed
 
+    def change(self, manifest: Manifest, options: LexicalOptions | None) -> Manifest:
+        """Have words be an expert, in another way than now, or not. What was indexed of them otherwise goes.
+
+        Args:
+            manifest: as it is stored.
+            options: None for no words.
+
+        Returns:
+            The manifest as it is stored now; without confidence if scores have changed.
+
+        Raises:
+            IndexBusyError: if another one has been stored meanwhile.
+            InvalidInputError: if another expert is called as words are.
+            StorageError: if it cannot be stored.
+        """
+        before = manifest.lexical
+        if options == before:
+            if options is None:
+                self._remove()
+            return manifest
+        if any(e.label == WORDS for e in manifest.experts):
+            raise InvalidInputError(
+                f"an expert of this index is called {WORDS!r}, as words are: make another index with 'uec reindex', "
+                "--expert LABEL=MODEL"
+            )
+        saved = self._store.save_manifest(
+            replace(manifest, lexical=options, confidence=None), replacing=manifest
+        )
+        if options is None or (before is not None and options.analyzer != before.analyzer):
+            self._remove()
+        return saved
+
+    def _remove(self) -> None:
+        self.close()
+        file = self._file()
+        try:
+            LexicalIndex.remove(file)
+        except OSError as error:
+            _logger.warning("cannot remove %s, which is no longer used: %s", file, error.strerror)
+
+    def _file(self) -> Path:
+        return self._folder.lexical_file(str(self._store.collection.id))
+
     def encode(
         self, options: LexicalOptions | None, queries: Sequence[Sequence[str]]
     ) -> list[LexicalQuery | None]:
@@ -166,8 +211,7 @@ class Words:
         with self._mutex:
             if self._opened is None or self._opened[0].analyzer != options.analyzer:
                 self._close()
-                file = self._folder.lexical_file(str(self._store.collection.id))
-                follower = LexicalFollower(self._store, file, options.analyzer)
+                follower = LexicalFollower(self._store, self._file(), options.analyzer)
                 self._release = weakref.finalize(self, follower.close)
                 self._opened = options, follower
             return self._opened[1]

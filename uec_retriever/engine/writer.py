@@ -14,7 +14,7 @@ from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.results import AddReport
 from uec_retriever.engine.searcher import Searcher
-from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.filters import chroma_where
@@ -49,11 +49,6 @@ class Writer(Searcher):
     def _save(self, manifest: Manifest, ensemble: Ensemble) -> Manifest:
         """Store a manifest that was made from that of an ensemble; searches from now on use it."""
         saved = self.store.save_manifest(manifest, replacing=ensemble.manifest)
-        if self.store.read_manifest().generation < saved.generation:
-            raise StorageError(
-                "Chroma did not keep the calibration, though it raised no error: nothing was changed. Is the disk full? "
-                "Then free some space and calibrate again"
-            )
         self._ensemble = ensemble.with_manifest(saved)
         return saved
 

@@ -12,7 +12,7 @@ import numpy as np
 from chromadb.api import ClientAPI
 
 from uec_retriever.data.records import Record
-from uec_retriever.errors import IndexBusyError
+from uec_retriever.errors import IndexBusyError, StorageError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.access import access_to, read_manifest
 from uec_retriever.store.connection import connects_to, guard
@@ -94,6 +94,7 @@ class ChromaStore(CollectionReader):
 
         Raises:
             IndexBusyError: if another one has been stored meanwhile; nothing is changed then.
+            StorageError: if Chroma does not keep it, as on a full disk.
         """
         on_server = connects_to(self.client) == "server"
         with server_lock(self.client, self._name) if on_server else contextlib.nullcontext():
@@ -105,6 +106,11 @@ class ChromaStore(CollectionReader):
             saved = replace(manifest, generation=replacing.generation + 1)
             with self._call_chroma("save the manifest", change=True) as collection:
                 collection.modify(metadata=dict(saved.to_metadata()))
+            if self.read_manifest().generation < saved.generation:
+                raise StorageError(
+                    "Chroma did not keep the calibration, though it raised no error: nothing was changed. Is the disk full? "
+                    "Then free some space and calibrate again"
+                )
         return saved
 
     def put(
