@@ -126,7 +126,7 @@ def test_options_of_words(tmp_path, experts, recipe):
     made = UECRetriever.from_nodes(nodes, experts, tmp_path, given, include=["matched"])
     assert made.engine.manifest.lexical == german
     assert cited(made.retrieve("vogel")[0]) == ["Vögel"]
-    with pytest.raises(InvalidInputError, match="lexical"):
+    with pytest.raises(InvalidInputError, match="without words.*use_words"):
         UECRetriever.from_nodes(nodes, location=tmp_path, recipe=Recipe(lexical=False))
     assert UECRetriever.from_nodes(nodes, location=tmp_path, recipe=given).engine.count() == 2
 

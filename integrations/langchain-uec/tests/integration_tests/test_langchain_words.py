@@ -111,7 +111,7 @@ def test_options_of_words(models, tmp_path):
     assert made.engine.manifest.lexical == german
     [found] = UECRetriever(engine=made.engine, k=1, include=["matched"]).invoke("vogel")
     assert [found.page_content[start:end] for start, end in found.metadata["uec_matched"]] == ["Vögel"]
-    with pytest.raises(InvalidInputError, match="lexical"):
+    with pytest.raises(InvalidInputError, match="without words.*use_words"):
         UECRetriever.from_texts(["dog"], location=tmp_path, recipe=Recipe(lexical=False))
     assert UECRetriever.from_texts(["dog"], location=tmp_path, recipe=recipe).engine.count() == 3
 
