@@ -85,6 +85,7 @@ PUBLIC = {
     "GaussianEmbedding",
     "Hit",
     "Label",
+    "LexicalOptions",
     "Location",
     "Recipe",
     "Record",
@@ -93,6 +94,7 @@ PUBLIC = {
     "__version__",
     "fit_posterior",
     "label_utilities",
+    "languages",
     "pseudo_pairs",
 }
 

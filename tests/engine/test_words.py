@@ -183,6 +183,7 @@ def test_an_index_made_before_opens_as_it_is_and_gets_words_without_embedding(
     for each in (engine, opened):
         assert each.search("wing").coefficients["words"] == pytest.approx(SHARE)
     opened.use_words(LexicalOptions("german", share=0.2))
+    assert opened.use_words().lexical == LexicalOptions("german", share=0.2)  # as they are
     assert opened.search("wing").coefficients["words"] == pytest.approx(0.2)
     engine.close()
     opened.close()
@@ -275,7 +276,13 @@ def test_real_queries_move_the_share_and_few_of_them_little(make):
             [f"find key{i}" for i in range(20)], [f"{TEXTS[i]} key{i}" for i in range(20)], "user"
         )
         assert engine.recalibrate_share(pairs=user).queries == 20
-        for wrong in ({"labelled": {"x": ["gone"]}}, {}, {"labelled": labelled, "pairs": user}):
+        made = CalibrationPairs(user.queries, user.positives, "first sentences")
+        for wrong in (
+            {"labelled": {"x": ["gone"]}},
+            {},
+            {"labelled": labelled, "pairs": user},
+            {"pairs": made},
+        ):
             with pytest.raises(InvalidInputError):
                 engine.recalibrate_share(**wrong)
         engine.use_words(False)
