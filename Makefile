@@ -114,6 +114,7 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.storage
+	$(BIN)/python -m benchmarks.lexical_engines
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.confidence
