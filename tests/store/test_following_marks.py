@@ -2,6 +2,9 @@
 
 import contextlib
 
+import pytest
+from filelock import FileLock, Timeout
+
 from tests.store.small import MANIFEST, codes, vectors
 from uec_retriever.data.records import Record
 from uec_retriever.data.words import WordAnalyzer
@@ -52,3 +55,16 @@ def test_a_collection_that_is_made_anew_under_the_same_name(tmp_path):
                 anew.delete(["c"])
                 store._access._loaded = None
                 assert df(follower, "old", "new") == [0, 1]
+
+
+def test_the_first_build_is_alone_too(tmp_path):
+    lock = FileLock(tmp_path / "words" / "uec.lock")
+
+    def look(_):
+        with pytest.raises(Timeout):
+            lock.acquire(timeout=0)
+
+    with create(tmp_path / "chroma") as store:
+        put(store, {"a": "text"})
+        with following(store, tmp_path / "words" / "uec.sqlite3") as follower:
+            assert follower.read(len, look) == 1

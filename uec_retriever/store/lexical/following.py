@@ -160,6 +160,9 @@ class LexicalFollower:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Others that follow into the same file wait, since what they would write may be older."""
+        if self._path is not None:
+            with contextlib.suppress(OSError):  # of which making the file will tell
+                self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path is None or not os.access(self._path.parent, os.W_OK):
             yield
             return
