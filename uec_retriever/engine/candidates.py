@@ -34,7 +34,7 @@ def find_candidates(
         limit: at most this many of either leg, >= 1.
         where: Chroma's metadata filter.
         lexical: the n queries as words.
-        needed: row and what the dense experts found -> score that others need to matter. What words alone find is left
+        needed: row and what the dense experts found -> mean that others need to matter. What words alone find is left
             out if it cannot reach that, since to the dense experts it is no nearer than the last that they found. All
             of it is wanted if None.
 

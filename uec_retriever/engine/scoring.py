@@ -80,10 +80,14 @@ class Scoring:
         self._dense: dict[int, Moments] = {}
 
     def needed(self, row: int, dense: Candidates) -> float:
-        """The score that a candidate needs to be among the best, beside those of the dense experts."""
+        """The mean that a candidate needs to be among the best, beside those of the dense experts.
+
+        Any if theirs are negative: a variance lifts negative similarities, so that the mean does not bound them.
+        """
         raw, _ = self._dense[row] = self._score(row, dense)
         place = len(raw) - self._best
-        return float(np.partition(raw, place)[place]) if place >= 0 else -np.inf
+        least = float(np.partition(raw, place)[place]) if place >= 0 else -np.inf
+        return least if least >= 0 else -np.inf
 
     def of(self, row: int, found: Candidates) -> Moments:
         """`[m]` uncertainty-aware similarities of all candidates of a query, and their `[m]` deviations."""

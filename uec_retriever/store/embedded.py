@@ -145,11 +145,14 @@ class EmbeddedAccess:
         return loaded.log.graph, self._stamp(loaded.log.graph)
 
     def changes(self, mark: str) -> Changes:
-        """What was changed since a mark, the number of a change in Chroma's log."""
+        """What was changed since a mark, the number of this collection's last change in Chroma's log.
+
+        Of another collection's it must not be: once that is deleted, Chroma gives its numbers anew.
+        """
         log = self._current().log
-        last = log.last()
-        after = read_mark(mark, _LOG, last)
-        return Changes(None if after is None else log.changed(after), write_mark(_LOG, last))
+        kind, last = f"{_LOG} {log.collection}", log.last_of_collection()
+        after = read_mark(mark, kind, last)
+        return Changes(None if after is None else log.changed(after), write_mark(kind, last))
 
     def number(self) -> None:
         """Chroma's log numbers what is changed here."""

@@ -121,6 +121,12 @@ class ChromaLog:
         with _connect(self.database) as connection:
             return int(connection.execute("SELECT max(seq_id) FROM embeddings_queue").fetchone()[0] or 0)
 
+    def last_of_collection(self) -> int:
+        """Number of the last change in the collection; 0 if the log has none."""
+        with _connect(self.database) as connection:
+            query = "SELECT max(seq_id) FROM embeddings_queue WHERE topic = ?"
+            return int(connection.execute(query, (self._topic,)).fetchone()[0] or 0)
+
     def changed(self, after: int) -> dict[str, int]:
         """Id -> number of its last change, of records that were put or deleted after a number.
 

@@ -31,6 +31,7 @@ _AT_ONCE = 2000  # texts in one change
 _SOON = 1.0  # seconds until one looks again where looking is not cheap, at least
 _SELDOM = 4.0  # times as long as looking took, likewise
 _PATIENCE = 600.0  # seconds that another process may take to follow
+_UNFINISHED = "unfinished "  # begins the mark of an index that may lack texts of before the mark
 _UNUSABLE = (CorruptFileError, FormatVersionError, ModelMismatchError, NotAnIndexError)
 _logger = logging.getLogger(__name__)
 Progress = Callable[[int], None]
@@ -91,7 +92,7 @@ class LexicalFollower:
             return None
         try:
             with LexicalIndex.open(self._path, self.analyzer.settings()) as index:
-                known, versions = len(index), self._collection.changes(index.mark).versions
+                known, versions = len(index), self._changes(index).versions
         except _UNUSABLE:
             return None
         count = self._collection.count()
@@ -160,6 +161,9 @@ class LexicalFollower:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Others that follow into the same file wait, since what they would write may be older."""
+        if self._path is not None:
+            with contextlib.suppress(OSError):  # of which making the file will tell
+                self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path is None or not os.access(self._path.parent, os.W_OK):
             yield
             return
@@ -179,22 +183,29 @@ class LexicalFollower:
 
     def _follow(self, progress: Progress | None) -> None:
         index = self._open()
-        changes = self._collection.changes(index.mark)
+        changes = self._changes(index)
         if changes.versions is None and (index.mark or len(index)):
             self._discard("it followed another state of the collection")
             index = self._open()
         versions = changes.versions
         if versions is None:
-            self._put(index, [], changes.mark)  # from now on it follows, and lacks what is there already
+            self._put(index, [], _UNFINISHED + changes.mark)  # it follows, and lacks what is there already
         else:
             changed = [i for i, number in versions.items() if self._versions.get(i) != number]
             for start in range(0, len(changed), _AT_ONCE):
                 self._put(index, changed[start : start + _AT_ONCE], index.mark, progress)
             if versions:
-                self._put(index, [], changes.mark)
-        if len(index) != self._collection.count():
+                begins = _UNFINISHED if index.mark.startswith(_UNFINISHED) else ""
+                self._put(index, [], begins + changes.mark)
+        unfinished = index.mark.startswith(_UNFINISHED)
+        if unfinished or len(index) != self._collection.count():
             self._compare(index, progress)
+        if unfinished:
+            self._put(index, [], index.mark.removeprefix(_UNFINISHED))
         self._versions = versions or {}
+
+    def _changes(self, index: LexicalIndex) -> Changes:
+        return self._collection.changes(index.mark.removeprefix(_UNFINISHED))
 
     def _compare(self, index: LexicalIndex, progress: Progress | None) -> None:
         """Index what is there and was not followed, and drop what is gone."""
