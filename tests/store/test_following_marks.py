@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import shutil
 
 import chromadb
 import pytest
@@ -92,3 +93,18 @@ def test_a_first_build_that_was_interrupted_is_finished_though_the_counts_are_eq
 
 def interrupt(_):
     raise KeyboardInterrupt
+
+
+def test_an_earlier_file_that_is_put_back_is_brought_up_again(tmp_path):
+    path = tmp_path / "words.sqlite3"
+    with create(tmp_path / "chroma") as store:
+        put(store, {"a": "old"})
+        with follow(store, path) as follower:
+            assert df(follower, "old", "new") == [1, 0]
+        shutil.copy(path, tmp_path / "kept")
+        with follow(store, path) as follower:
+            put(store, {"a": "new"})
+            assert df(follower, "old", "new") == [0, 1]
+            LexicalIndex.remove(path)
+            (tmp_path / "kept").rename(path)
+            assert df(follower, "old", "new") == [0, 1]

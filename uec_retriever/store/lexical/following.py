@@ -125,7 +125,7 @@ class LexicalFollower:
         """Close the index; it is opened again if need be."""
         with self._mutex:
             index, self._index = self._index, None
-            self._stamp, self._next = None, 0.0
+            self._stamp, self._next, self._versions = None, 0.0, {}  # the file may be an earlier one then
             if index is not None:
                 index.close()
 
@@ -249,7 +249,6 @@ class LexicalFollower:
         """Begin anew."""
         _logger.warning("indexing all words anew: %s", reason)
         self.close()
-        self._versions = {}
         if self._path is not None:
             try:
                 LexicalIndex.remove(self._path)
