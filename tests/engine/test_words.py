@@ -307,3 +307,17 @@ def test_a_copied_folder_keeps_its_words(engine, tmp_path, reopen, caplog):
     with caplog.at_level(logging.INFO), reopen(tmp_path / "copy") as copy:
         assert [h.id for h in copy.search("wing heat", 20)] == [h.id for h in wanted]
     assert "indexing" not in caplog.text
+
+
+def test_engines_of_other_settings_do_not_remake_each_others_words(make, caplog):
+    """As one that was opened before a change of language, on a server, where it is not told."""
+    with make("static") as one:
+        one.add(TEXTS[:30])
+        other = one._words.follower(LexicalOptions("german"))
+        other.read(len)
+        inode = other._path.stat().st_ino
+        for _ in range(2):
+            assert one.search("wing", 1).hits
+            assert other.read(len) == 30
+        assert other._path.stat().st_ino == inode
+    assert "anew" not in caplog.text

@@ -88,7 +88,7 @@ def count_behind(store: ChromaStore, folder: IndexFolder, options: LexicalOption
     """How many texts the lexical index has yet to follow, about; None if it is not made yet. Changes nothing."""
     from uec_retriever.store.lexical.following import LexicalFollower
 
-    file = folder.lexical_file(str(store.collection.id))
+    file = folder.lexical_file(str(store.collection.id), options.analyzer.settings())
     return LexicalFollower(store, file, options.analyzer).behind()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.temporary import memory_folder, temporary_folder
@@ -22,7 +24,7 @@ class IndexFolder:
     """Where an index lives.
 
     Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`, and
-    `words/COLLECTION.sqlite3`, which is made anew from Chroma if need be.
+    `words/COLLECTION-SETTINGS.sqlite3`, which is made anew from Chroma if need be.
 
     Args:
         location: without a path, the folder is a temporary one, gone with this object; with a client in memory, gone
@@ -95,9 +97,17 @@ class IndexFolder:
                 total += 0 if file.is_dir() else file.stat().st_size
         return total
 
-    def lexical_file(self, collection: str) -> Path:
-        """Where the words of the collection of that id are indexed."""
-        return self.path / "words" / f"{collection}.sqlite3"
+    def lexical_file(self, collection: str, settings: Mapping[str, Any]) -> Path:
+        """Where the words of the collection of that id are indexed, by an analyzer of those settings.
+
+        Each has a file of its own, so that engines of other settings, as another release's, do not take turns to remake it.
+        """
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        return self.path / "words" / f"{collection}-{digest}.sqlite3"
+
+    def lexical_files(self, collection: str) -> list[Path]:
+        """Those that are there, by whichever analyzer."""
+        return sorted((self.path / "words").glob(f"{collection}-*.sqlite3"))
 
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""

@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -153,14 +152,11 @@ class Words:
 
     def _remove(self) -> None:
         self.close()
-        file = self._file()
-        try:
-            LexicalIndex.remove(file)
-        except OSError as error:
-            _logger.warning("cannot remove %s, which is no longer used: %s", file, error.strerror)
-
-    def _file(self) -> Path:
-        return self._folder.lexical_file(str(self._store.collection.id))
+        for file in self._folder.lexical_files(str(self._store.collection.id)):
+            try:
+                LexicalIndex.remove(file)
+            except OSError as error:
+                _logger.warning("cannot remove %s, which is no longer used: %s", file, error.strerror)
 
     def encode(
         self, options: LexicalOptions | None, queries: Sequence[Sequence[str]]
@@ -211,7 +207,9 @@ class Words:
         with self._mutex:
             if self._opened is None or self._opened[0].analyzer != options.analyzer:
                 self._close()
-                follower = LexicalFollower(self._store, self._file(), options.analyzer)
+                collection, settings = str(self._store.collection.id), options.analyzer.settings()
+                file = self._folder.lexical_file(collection, settings)
+                follower = LexicalFollower(self._store, file, options.analyzer)
                 self._release = weakref.finalize(self, follower.close)
                 self._opened = options, follower
             return self._opened[1]
