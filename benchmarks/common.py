@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
+from uec_retriever.cli.common import finite
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.evaluation.collection import Collection, load_collection
 from uec_retriever.evaluation.expert_set import collection_pairs
@@ -59,8 +60,9 @@ def load_experts(names: Sequence[str]) -> list[Expert]:
 
 
 def save_result(name: str, result: dict[str, Any], out: Path | None = None) -> None:
-    """Write `<name>.json` with its provenance."""
-    console.print(f"written to {write_result(out or RESULTS, name, {**PROVENANCE, **result})}")
+    """Write `<name>.json` with its provenance; numbers that JSON does not have, such as an infinite T, become null."""
+    content = finite({**PROVENANCE, **result})
+    console.print(f"written to {write_result(out or RESULTS, name, content)}")
 
 
 def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
