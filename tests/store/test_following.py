@@ -353,3 +353,36 @@ def test_how_far_it_is_behind(store, follow):
     assert (follow(store).behind() or 0) <= 2  # a server tells the last seconds' changes again
     put(store, {f"id{i}": "noun3" for i in range(5)})
     assert follow(store).behind() >= 5
+
+
+def test_an_earlier_copy_that_has_grown_past_the_mark_is_followed_anew(follow, tmp_path, caplog):
+    database = tmp_path / "chroma"
+    store = ChromaStore.create(connect(database), "uec", MANIFEST, database)
+    put(store, {f"id{i}": "noun1" for i in range(5)})
+    store.close()
+    shutil.copytree(database, tmp_path / "backup")
+    store, _ = ChromaStore.open(connect(database), "uec", database)
+    for i in range(5):
+        put(store, {f"id{i}": "noun2"})
+    follow(store).read(len)
+    store.close()
+    shutil.rmtree(database)
+    shutil.copytree(tmp_path / "backup", database)
+    store, _ = ChromaStore.open(connect(database), "uec", database)
+    put(store, {f"new{i}": "noun3" for i in range(20)})
+    follows(follow(store), store)
+    assert "another state of the collection" in caplog.text
+    store.close()
+
+
+def test_a_change_that_took_long_is_numbered_again(store, monkeypatch):
+    if store._access.number() is None:
+        pytest.skip("a log numbers the changes")
+    real, told = store._access.number, []
+    monkeypatch.setattr(
+        store._access, "number", lambda: told.append(real()) or told[-1] - 20_000 * (len(told) == 1)
+    )
+    put(store, {"a": "noun1", "b": "noun2"})
+    found = store.collection.get(include=["metadatas", "documents"])
+    assert all(m["uec:n"] >= told[0] and m["uec:v"] for m in found["metadatas"])
+    assert sorted(found["documents"]) == ["noun1", "noun2"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from uec_retriever.engine.ensemble import Ensemble
@@ -54,51 +52,6 @@ def score_moments(
         return similarity(*dense)
     mean, variance = join_moments([dense, lexical], [1 - words.share, words.share])
     return similarity(mean, variance if ensemble.manifest.informative else np.zeros_like(variance))
-
-
-class Scoring:
-    """Scores of the candidates of n queries; those of the dense experts say what others need to be among the best.
-
-    Args:
-        ensemble: the experts.
-        queries: n Gaussians in the layout of the ensemble.
-        lexical: the n queries as words.
-        best: candidates that matter.
-    """
-
-    def __init__(
-        self,
-        ensemble: Ensemble,
-        queries: GaussianEmbedding,
-        lexical: Sequence[LexicalQuery | None],
-        best: int,
-    ) -> None:
-        self._ensemble = ensemble
-        self._queries = queries
-        self._lexical = lexical
-        self._best = best
-        self._dense: dict[int, Moments] = {}
-
-    def needed(self, row: int, dense: Candidates) -> float:
-        """The mean that a candidate needs to be among the best, beside those of the dense experts.
-
-        Any if theirs are negative: a variance lifts negative similarities, so that the mean does not bound them.
-        """
-        raw, _ = self._dense[row] = self._score(row, dense)
-        place = len(raw) - self._best
-        least = float(np.partition(raw, place)[place]) if place >= 0 else -np.inf
-        return least if least >= 0 else -np.inf
-
-    def of(self, row: int, found: Candidates) -> Moments:
-        """`[m]` uncertainty-aware similarities of all candidates of a query, and their `[m]` deviations."""
-        if row not in self._dense:
-            return self._score(row, found)
-        raw, deviations = self._dense[row]
-        others = self._score(row, found[range(len(raw), len(found))])
-        return np.concatenate([raw, others[0]]), np.concatenate([deviations, others[1]])
-
-    def _score(self, row: int, found: Candidates) -> Moments:
-        return score_candidates(self._ensemble, self._queries[row : row + 1], found, self._lexical[row])
 
 
 def score_candidates(

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from uec_retriever.checks.numbers import check_row, check_whole
-from uec_retriever.confidence.model import DEPTH, ConfidenceModel, abstention_signals
+from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.lexical import WORDS, LexicalQuery
 from uec_retriever.engine.results import Hit, MatchedWords, Rescoring, SearchResult
-from uec_retriever.engine.scoring import Scoring, dense_moments, score_moments
+from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.experts.lexical import LexicalStatistics
 from uec_retriever.gaussian import Array, GaussianEmbedding
@@ -126,13 +126,12 @@ def search_encoded(
     if limit > _MANY:  # Chroma takes no number beyond 32 bits
         limit = min(limit, max(1, store.count()))
     start = time.perf_counter()
-    scoring = Scoring(ensemble, encoded.gaussian, lexical, max(options.k, DEPTH))
-    candidates = find_candidates(store, encoded.gaussian.mean, limit, options.where, lexical, scoring.needed)
+    candidates = find_candidates(store, encoded.gaussian.mean, limit, options.where, lexical)
     query_seconds = (time.perf_counter() - start) / max(1, len(queries))
     results = []
     for row, (query, words, found) in enumerate(zip(queries, lexical, candidates, strict=True)):
         start = time.perf_counter()
-        raw, deviations = scoring.of(row, found)
+        raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found, words)
         hits = _best(found, raw, deviations, options.k)
         if options.expert_scores:
             hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)

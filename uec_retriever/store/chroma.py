@@ -15,8 +15,15 @@ from uec_retriever.data.records import Record
 from uec_retriever.errors import IndexBusyError, StorageError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.access import access_to, read_manifest
+from uec_retriever.store.changes import OVERLAP
 from uec_retriever.store.connection import connects_to, guard
-from uec_retriever.store.entries import number_metadata, to_metadata, variance_metadata, with_predecessor
+from uec_retriever.store.entries import (
+    NUMBER_KEY,
+    number_metadata,
+    to_metadata,
+    variance_metadata,
+    with_predecessor,
+)
 from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.store.reader import CollectionReader
@@ -146,6 +153,16 @@ class ChromaStore(CollectionReader):
             with self._call_chroma("write", change=True) as collection:
                 # add would keep silent about an id that another writer used
                 collection.upsert(ids, vectors[rows], metadatas, documents)
+            self._number_anew(ids, number)
+
+    def _number_anew(self, ids: list[str], number: dict[str, int]) -> None:
+        """Number a change again that took long, since others look no further back for it."""
+        if not number:
+            return
+        with self._call_chroma("write", change=True) as collection:
+            now = number_metadata(self._access.number())
+            if now[NUMBER_KEY] - number[NUMBER_KEY] > OVERLAP / 3:
+                collection.update(ids, metadatas=[dict(now) for _ in ids])
 
     def replace_metadata(self, records: Sequence[Record], replaced: Mapping[str, Record]) -> None:
         """Give records new metadata in place of what `replaced` holds; text, mean and variance stay.

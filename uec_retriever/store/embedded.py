@@ -151,8 +151,12 @@ class EmbeddedAccess:
         """
         log = self._current().log
         kind, last = f"{_LOG} {log.collection}", log.last_of_collection()
-        after = read_mark(mark, kind, last)
-        return Changes(None if after is None else log.changed(after), write_mark(kind, last))
+        numbered, _, row = mark.partition(" is ")
+        after = read_mark(numbered, kind, last)
+        if after is not None and (now := log.digest(after)) is not None and row not in ("", now):
+            after = None  # a copy that was put back has given the number to another change
+        changed = None if after is None else log.changed(after)
+        return Changes(changed, f"{write_mark(kind, last)} is {log.digest(last) or ''}")
 
     def number(self) -> None:
         """Chroma's log numbers what is changed here."""

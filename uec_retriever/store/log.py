@@ -8,6 +8,7 @@ forgets what it has saved. Here it keeps it: the log is the truth, the graph is 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -126,6 +127,13 @@ class ChromaLog:
         with _connect(self.database) as connection:
             query = "SELECT max(seq_id) FROM embeddings_queue WHERE topic = ?"
             return int(connection.execute(query, (self._topic,)).fetchone()[0] or 0)
+
+    def digest(self, number: int) -> str | None:
+        """Tells the change of that number from another; None if the log does not have it, or no more."""
+        with _connect(self.database) as connection:
+            query = "SELECT id, created_at, metadata FROM embeddings_queue WHERE seq_id = ? AND topic = ?"
+            row = connection.execute(query, (number, self._topic)).fetchone()
+        return None if row is None else hashlib.sha256(json.dumps(row, default=str).encode()).hexdigest()[:16]
 
     def changed(self, after: int) -> dict[str, int]:
         """Id -> number of its last change, of records that were put or deleted after a number.

@@ -92,9 +92,9 @@ class CollectionReader:
         with self._call_chroma("read", where) as collection:
             return reads.matching_ids(collection, condition)
 
-    def present(self, ids: Sequence[str], where: Where | None = None) -> list[str]:
-        """Those of the ids that are there and match a filter, each once."""
-        return [i for part in self._parts(ids) for i in self._get(part, [], where)["ids"]]
+    def present(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that are there, each once."""
+        return [i for part in self._parts(ids) for i in self._get(part, [])["ids"]]
 
     def get(self, ids: Sequence[str], where: Where | None = None) -> list[Record]:
         """Records by id, in that order, those absent or not matching a filter left out."""
