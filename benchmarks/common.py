@@ -60,7 +60,7 @@ def load_experts(names: Sequence[str]) -> list[Expert]:
 
 
 def save_result(name: str, result: dict[str, Any], out: Path | None = None) -> None:
-    """Write `<name>.json` with its provenance; numbers that JSON does not have, such as an infinite T, become null."""
+    """Write `<name>.json` with its provenance; an infinite T becomes a string, as JSON has none."""
     content = finite({**PROVENANCE, **result})
     console.print(f"written to {write_result(out or RESULTS, name, content)}")
 

@@ -63,7 +63,7 @@ def test_scores_against_a_naive_loop():
 
 @pytest.mark.parametrize(("texts", "frequency"), [(50, 0), (50, 1), (50, 20), (50, 50), (10_000, 3), (0, 0)])
 def test_the_variance_of_a_word_is_that_of_draws_from_the_posterior_of_its_frequency(texts, frequency):
-    query = LexicalExpert().encode_query(LexicalStatistics(texts, 10.0, [frequency]))
+    query = LexicalExpert(0.9).encode_query(LexicalStatistics(texts, 10.0, [frequency]))
     draws = np.random.default_rng(0).beta(frequency + 0.5, texts - frequency + 0.5, size=400_000)
     idf = -np.log(draws)
     reachable = 1.9 * np.log((texts + 1) / (frequency + 0.5))

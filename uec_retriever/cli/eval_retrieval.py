@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uec_retriever.evaluation.expert_set import ExpertSet
     from uec_retriever.experts.expert import Expert
 
-_METHODS = "single,uniform,weighted,rrf,merged,diag,kron,sum,ablation,oracle"
+_METHODS = "single,uniform,weighted,rrf,merged,diag,kron,sum,words,hybrid,ablation,oracle"
 
 
 def retrieval(

@@ -128,9 +128,9 @@ class LexicalShare:
     that of an ordinary text. T is infinite by default: then pi is the prior.
 
     Chosen by `benchmarks.words` on the train queries of covidqa, metatool, pubmedqa, qasper_dev_evidence and policyqa, by
-    mean nDCG@10 over MiniLM alone and with WordLlama: k1 = .6, b = .4 and a prior of .5, which is what any four of the
-    five sets choose, too. k1 from .6 to 1.2 and priors from .5 to .6 are alike. A share by variance was no better than
-    a constant one.
+    mean nDCG@10 over MiniLM alone and with WordLlama: k1 = .6, b = .4 and a prior of .5. Four of the five ways to leave a
+    set out choose the same. k1 from .6 to 1.5 and priors of .5 and .6 are not clearly worse. A share by variance was no
+    better than a constant one.
 
     Attributes:
         prior: pi0 of the words, in [0, 1]; 0 and 1 hold for every query.
