@@ -146,7 +146,7 @@ def _label_queries(collection: Collection) -> list[LabelledQuery]:
 
 
 def _search(engine: Engine, queries: Sequence[LabelledQuery]) -> Outcomes:
-    return search_queries(engine.ensemble, engine.store, queries, ConfidenceOptions(K))
+    return search_queries(engine.ensemble, engine.store, engine.words, queries, ConfidenceOptions(K))
 
 
 def _calibrators(

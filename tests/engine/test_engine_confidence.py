@@ -212,7 +212,7 @@ def test_an_answer_is_planted_as_the_index_would_hold_it(engine):
     query = " ".join(text.split()[:3])
     question = LabelledQuery(query, (text,), planted=text)
     made = search_queries(
-        engine.ensemble, engine.store, engine._words, [question], ConfidenceOptions(k=1, batch_size=8)
+        engine.ensemble, engine.store, engine.words, [question], ConfidenceOptions(k=1, batch_size=8)
     )
     assert made.kinds.tolist() == [Kind.ANSWERABLE, Kind.LEFT_OUT]
     real = engine.search(query, 30)

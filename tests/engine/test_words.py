@@ -128,9 +128,7 @@ def test_adding_changing_and_deleting_are_followed_at_once(engine):
     assert engine.search("zeppelin", 1).hits[0].id == "new"
     engine.add(["a brand new balloon"], ["new"], update=True)
     assert engine.search("balloon", 1).hits[0].id == "new"
-    assert engine._words.follower(engine.manifest.lexical).read(lambda i: i.statistics(["zeppelin"]))[2] == [
-        0
-    ]
+    assert engine.words.follower(engine.manifest.lexical).read(lambda i: i.statistics(["zeppelin"]))[2] == [0]
     engine.delete(["new"])
     assert "new" not in {h.id for h in engine.search("balloon", 50)}
 
@@ -142,7 +140,7 @@ def test_whatever_becomes_of_the_file_the_answers_are_the_same(engine, caplog):
         lambda file: file.write_bytes(b"x" * 50_000),
         lambda file: os.truncate(file, 20_000),
     ):
-        engine._words.close()
+        engine.words.close()
         harm(words_file(engine))
         assert engine.search("wing heat", 20).hits == wanted
     os.remove(words_file(engine))  # while it is open
@@ -247,9 +245,9 @@ def test_several_texts_are_searched_with_the_mean_of_their_words(engine):
     mean = {h.id: h for h in together}
     identifier = together.hits[0].id
     assert all(identifier in {h.id for h in result} for result in (*alone, *dense))
-    follower, options = engine._words.follower(engine.manifest.lexical), engine.manifest.lexical
+    follower, options = engine.words.follower(engine.manifest.lexical), engine.manifest.lexical
     [both], [one], [other] = (
-        engine._words.encode(options, [texts]) for texts in (["wing heat", "flow"], ["wing heat"], ["flow"])
+        engine.words.encode(options, [texts]) for texts in (["wing heat", "flow"], ["wing heat"], ["flow"])
     )
     records = [mean[identifier].record]
     expected = (one.moments(records)[0] + other.moments(records)[0]) / 2
@@ -313,7 +311,7 @@ def test_engines_of_other_settings_do_not_remake_each_others_words(make, caplog)
     """As one that was opened before a change of language, on a server, where it is not told."""
     with make("static") as one:
         one.add(TEXTS[:30])
-        other = one._words.follower(LexicalOptions("german"))
+        other = one.words.follower(LexicalOptions("german"))
         other.read(len)
         inode = other._path.stat().st_ino
         for _ in range(2):

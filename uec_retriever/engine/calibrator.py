@@ -73,9 +73,9 @@ class Calibrator(Writer):
         with self._writing() as ensemble:
             if lexical is True and ensemble.manifest.lexical is not None:
                 options = ensemble.manifest.lexical
-            manifest = self._words.change(ensemble.manifest, options)
+            manifest = self.words.change(ensemble.manifest, options)
             self._ensemble = ensemble.with_manifest(manifest)
-            self._words.follow(options, progress)
+            self.words.follow(options, progress)
         return manifest
 
     def recalibrate_share(
@@ -120,7 +120,7 @@ class Calibrator(Writer):
                 )
             queries = known_queries(labelled or {}, self.store) if pairs is None else pair_queries(pairs)
             try:
-                report = choose_share(ensemble, self.store, self._words, queries, progress)
+                report = choose_share(ensemble, self.store, self.words, queries, progress)
             except UnreadableWordsError as error:
                 raise StorageError(f"the lexical index cannot be read: {error}") from error
             options = replace(manifest.lexical, share=report.share)
@@ -173,7 +173,7 @@ class Calibrator(Writer):
         options = ConfidenceOptions(k, unanswerable, limit, seed, batch_size)
         with self._writing() as ensemble:  # the texts stay as they are meanwhile
             model, report = calibrate_confidence(
-                ensemble, self.store, self._words, options, pairs, labelled, progress
+                ensemble, self.store, self.words, options, pairs, labelled, progress
             )
             self._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
         return report

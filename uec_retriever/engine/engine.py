@@ -234,7 +234,7 @@ class Engine(Closes, Calibrator):
 
     def close(self) -> None:
         """Let go of Chroma: of the folder's database or its server, but not of a client of your own."""
-        self._words.close()
+        self.words.close()
         if self._folder.location.client is None:
             self.store.close()
 

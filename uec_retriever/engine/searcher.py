@@ -38,7 +38,7 @@ class Searcher:
     def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
         self._ensemble = ensemble
         self._folder = folder
-        self._words = Words(store, folder)
+        self.words = Words(store, folder)
         self.store = store
         self._loads = 0  # the manifest may have changed since it was read
 
@@ -152,7 +152,7 @@ class Searcher:
         search = functools.partial(
             search_encoded, ensemble, self.store, queries, encoded, options, seconds, reason
         )
-        return self._words.using(ensemble.manifest.lexical, [[query] for query in queries], search)
+        return self.words.using(ensemble.manifest.lexical, [[query] for query in queries], search)
 
     async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
         """Search in a thread, so that the event loop goes on.
@@ -199,7 +199,7 @@ class Searcher:
         search = functools.partial(
             search_encoded, ensemble, self.store, queries[:1], encoded, options, seconds, reason
         )
-        return self._words.using(ensemble.manifest.lexical, [queries], search)[0]
+        return self.words.using(ensemble.manifest.lexical, [queries], search)[0]
 
     def search_embedding(
         self,
@@ -254,7 +254,7 @@ class Searcher:
         """
         [query], texts, ensemble = check_texts([query], "query"), check_texts(texts), self._current()
         score = functools.partial(rescore, ensemble, query, texts, batch_size)
-        return self._words.using(ensemble.manifest.lexical, [[query]], score)
+        return self.words.using(ensemble.manifest.lexical, [[query]], score)
 
     def index_words(self, progress: Progress | None = None) -> None:
         """Bring the lexical index up to the texts, as searching and adding do by themselves.
@@ -262,7 +262,7 @@ class Searcher:
         Args:
             progress: called with the number of texts indexed since.
         """
-        self._words.follow(self._current().manifest.lexical, progress)
+        self.words.follow(self._current().manifest.lexical, progress)
 
     def vectors_by_id(self, ids: Sequence[str]) -> dict[str, Array]:
         """Id -> `[D]` stored mean, float32, of those records that are there."""

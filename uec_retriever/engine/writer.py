@@ -76,7 +76,7 @@ class Writer(Searcher):
         with self._folder.write_lock():
             deleted = self.store.delete(self.store.ids(where) if ids is None else ids)
             self.store.compact()
-            self._words.follow(self.manifest.lexical)
+            self.words.follow(self.manifest.lexical)
         return deleted
 
     def add(
@@ -153,10 +153,10 @@ class Writer(Searcher):
                 batch_size=batch_size,
                 progress=progress,
                 execute=execute,
-                stored=functools.partial(self._words.stored, ensemble.manifest.lexical),
+                stored=functools.partial(self.words.stored, ensemble.manifest.lexical),
             )
             self.store.compact()
-            self._words.follow(ensemble.manifest.lexical)
+            self.words.follow(ensemble.manifest.lexical)
         return report
 
     async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
