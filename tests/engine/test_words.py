@@ -11,6 +11,7 @@ from tests.engine.small import pairs, sentences
 from uec_retriever import Engine, LexicalOptions, Recipe
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.lexical.index import LexicalIndex
 
 TEXTS = list(dict.fromkeys(sentences(300, 21)))
@@ -319,3 +320,21 @@ def test_engines_of_other_settings_do_not_remake_each_others_words(make, caplog)
             assert other.read(len) == 30
         assert other._path.stat().st_ino == inode
     assert "anew" not in caplog.text
+
+
+def test_what_the_graph_does_not_reach_is_found_by_words_and_scored_as_ever(engine, monkeypatch):
+    """Chroma's graph is approximate: to leave out what looks too far away for it would lose texts for good."""
+    real = ChromaStore.query
+    for query in sentences(10, 24, 5):
+        wanted = engine.search(query, 10, candidates=60).hits
+        [words] = engine.words.encode(engine.manifest.lexical, [[query]])
+        for hit in (h for h in wanted if h.id in words.find(60)):
+
+            def without(self, vectors, limit, where=None, lost=hit.id):
+                [found] = real(self, vectors, limit + 1, where)
+                return [found[[i for i, r in enumerate(found.records) if r.id != lost][:limit]]]
+
+            monkeypatch.setattr(ChromaStore, "query", without)
+            scores = {h.id: h.raw_score for h in engine.search(query, 10, candidates=60)}
+            monkeypatch.undo()
+            assert scores[hit.id] == pytest.approx(hit.raw_score, abs=1e-5)
