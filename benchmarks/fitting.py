@@ -22,7 +22,7 @@ from benchmarks.common import console, load_set, pairs_of, save_result, show
 from benchmarks.timing import exponent, growth
 from devtools.models import MINILM, real_model
 from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.linearised import Linearised
+from uec_retriever.experts.head import Linearised
 from uec_retriever.laplace.curvature import Curvature
 
 TAU = 0.05

@@ -64,8 +64,8 @@ class ModelMismatchError(UECError):
     """A posterior or an index made by another model than the one at hand."""
 
 
-class NumericalError(UECError):
-    """A model produced NaN, infinite or zero vectors.
+class TextError(UECError):
+    """A text that could not be embedded.
 
     Attributes:
         position: of the text in the batch, where one is to blame.
@@ -74,6 +74,14 @@ class NumericalError(UECError):
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
         self.position = position
+
+
+class NumericalError(TextError):
+    """A model produced NaN, infinite or zero vectors."""
+
+
+class EmbeddingError(TextError):
+    """What is behind an expert, a server or an embedding object, failed, refused, or gave something else than vectors."""
 
 
 class NotAnIndexError(UECError):

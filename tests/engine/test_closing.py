@@ -35,7 +35,7 @@ def test_bad_collection_names_are_refused_before_fitting(experts, tmp_path, name
 def test_options_that_cannot_be_recorded_are_refused_before_fitting(experts, tmp_path):
     [loaded] = experts("static")
     options = {"model_kwargs": {"dtype": object()}}
-    expert = Expert(loaded.linearised_model, loaded.name, label=loaded.label, options=options)
+    expert = Expert(loaded.head, loaded.name, label=loaded.label, options=options)
     with pytest.raises(InvalidInputError, match="cannot be recorded.*'dtype': 'float16'"):
         Engine.create(tmp_path / "index", [expert], pairs())
 

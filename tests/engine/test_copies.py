@@ -126,7 +126,7 @@ def test_models_are_copied_and_pickled_while_an_expert_reads_them(folders, kind)
     [expert] = load({kind: folders[kind]})
     expected = expert.linearise(QUERIES, "query").embeddings
     for model in (copy.deepcopy(expert.model), pickle.loads(pickle.dumps(expert.model))):
-        with expert.linearised_model._recorder.capture() as capture:
+        with expert.head._recorder.capture() as capture:
             model.encode(QUERIES)
         assert capture.embedding is None  # a copy tells the original's expert nothing
         assert torch.equal(Expert(model, kind).linearise(QUERIES, "query").embeddings, expected)

@@ -12,10 +12,11 @@ from sentence_transformers import SentenceTransformer
 from devtools.tiny import HIDDEN
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import ModelMismatchError
+from uec_retriever.experts.attachment import attach_posterior
 from uec_retriever.experts.embedder import Embedder
-from uec_retriever.experts.expert import Expert, attach_posterior
+from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fitting import fit_posterior
-from uec_retriever.experts.linearised import Linearised
+from uec_retriever.experts.head import Linearised
 from uec_retriever.experts.loading import tokenizer_lock
 from uec_retriever.laplace.files import save_posterior
 
@@ -61,7 +62,7 @@ def test_a_posterior_of_another_shape_is_refused(tiny, static, posterior, struct
         with pytest.raises(ModelMismatchError, match="expert tiny"):
             expert.with_posterior(stranger)
         with pytest.raises(ModelMismatchError, match="expert tiny"):
-            Expert(expert.linearised_model, "tiny", posterior=stranger)
+            Expert(expert.head, "tiny", posterior=stranger)
         assert expert.with_posterior(posterior(expert, structure)).posterior.shape == expert.last_layer.shape
 
 

@@ -58,7 +58,7 @@ def test_flags_are_those_of_the_expert_at_every_length(bert):
     for prompt in (None, "which text "):
         texts = [" ".join(["wing"] * n) for n in range(1, 60)]
         texts += ["é" * 60, "🙂 " * 40, "."]
-        encoded = expert.linearised_model.forward(texts, prompt)
+        encoded = expert.head.forward(texts, prompt)
         assert truncation_flags(expert.model, texts, prompt) == encoded.truncated
         assert any(encoded.truncated) and not all(encoded.truncated)
 

@@ -12,7 +12,7 @@ from uec_retriever.data.records import Record, same_content, unique
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.results import AddReport
-from uec_retriever.errors import IdConflictError, InvalidInputError, NumericalError, show
+from uec_retriever.errors import IdConflictError, InvalidInputError, TextError, show
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.entries import with_predecessor
 
@@ -51,7 +51,7 @@ def add_records(
     Raises:
         IdConflictError: if an id is there with another text or metadata and not `update`.
         InvalidInputError: if `execute` does not give what each chunk is.
-        NumericalError: naming the record whose embedding is NaN or infinite.
+        TextError: naming the record that cannot be embedded.
     """
     report, stream, tell = AddReport(), iter(records), progress or _ignore
     exhausted = False
@@ -77,11 +77,11 @@ def add_records(
                 change = waiting.popleft()
                 if stored is not None:
                     stored(len(change.fresh))
-        except NumericalError as error:
+        except TextError as error:
             if error.position is None:
                 raise
             identifier = waiting[0].fresh[error.position].id
-            raise NumericalError(f"record {show(identifier)}: {error}", error.position) from error
+            raise type(error)(f"record {show(identifier)}: {error}", error.position) from error
     if waiting or not exhausted:
         raise InvalidInputError(_UNEVEN)
     return report

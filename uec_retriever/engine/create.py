@@ -23,7 +23,8 @@ from uec_retriever.engine.lexical import WORDS
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
-from uec_retriever.experts.expert import Expert, attach_posterior
+from uec_retriever.experts.attachment import attach_posterior
+from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fitting import (
     DEFAULT_STRUCTURE,
     DEFAULT_TAU,

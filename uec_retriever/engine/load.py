@@ -8,7 +8,8 @@ from pathlib import Path
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
-from uec_retriever.experts.expert import Expert, attach_posterior, check_fingerprint
+from uec_retriever.experts.attachment import attach_posterior, check_fingerprint
+from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.loading import lasting_options
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 

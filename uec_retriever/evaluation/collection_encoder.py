@@ -15,9 +15,9 @@ from uec_retriever.evaluation.encoding_cache import SHARD, CachedExpert
 from uec_retriever.evaluation.expert_set import ExpertSet
 from uec_retriever.evaluation.stopwatch import Stopwatch
 from uec_retriever.evaluation.words import CountedPassages, EncodedWords
-from uec_retriever.experts.expert import Expert, Role
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.head import Linearised, Role
 from uec_retriever.experts.lexical import LexicalExpert
-from uec_retriever.experts.linearised import Linearised
 from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 from uec_retriever.similarity import moments
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from uec_retriever.atomic import write_atomically
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import CorruptFileError
-from uec_retriever.experts.expert import Expert, Progress, Role
-from uec_retriever.experts.linearised import Linearised
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.head import Linearised, Progress, Role
 
 SHARD = 512  # texts in one file, and in one step that an interruption may cost
 
@@ -57,7 +57,7 @@ class CachedExpert(Expert):
 
     def __init__(self, expert: Expert, cache: EncodingCache) -> None:
         super().__init__(
-            expert.linearised_model,
+            expert.head,
             expert.name,
             label=expert.label,
             posterior=expert.posterior,

@@ -12,7 +12,8 @@ from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.collection import Collection
-from uec_retriever.experts.expert import Expert, attach_posterior
+from uec_retriever.experts.attachment import attach_posterior
+from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fitting import Reference, fit_posterior, measure_reference
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 

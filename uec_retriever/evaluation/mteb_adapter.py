@@ -36,7 +36,8 @@ from uec_retriever.evaluation.mteb_corpus import Corpus
 from uec_retriever.evaluation.mteb_inputs import batch_texts, dataset_texts, encode_pages
 from uec_retriever.evaluation.mteb_meta import model_meta, require_mteb
 from uec_retriever.evaluation.mteb_words import CorpusWords
-from uec_retriever.experts.expert import Expert, Role
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.head import Role
 from uec_retriever.gaussian import Array
 from uec_retriever.store.lexical_options import LexicalOptions
 

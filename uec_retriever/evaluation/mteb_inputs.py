@@ -11,7 +11,7 @@ import numpy as np
 from uec_retriever.data.texts import text_problem
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.errors import InvalidInputError, NumericalError
-from uec_retriever.experts.expert import Role
+from uec_retriever.experts.head import Role
 from uec_retriever.gaussian import GaussianEmbedding
 
 if TYPE_CHECKING:

@@ -12,8 +12,10 @@ from sentence_transformers import SentenceTransformer
 from uec_retriever.data.texts import check_texts
 from uec_retriever.data.truncation import warn_of_cut_query, warn_of_truncation
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.experts.expert import PROMPT_NAMES, Expert, attach_posterior
+from uec_retriever.experts.attachment import attach_posterior
+from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.loading import load_model, model_source, short_name, tokenizer_lock
+from uec_retriever.experts.prompts import PROMPT_NAMES
 from uec_retriever.experts.truncation import truncation_flags
 from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 

@@ -1,34 +1,31 @@
-"""Expert: one sentence-transformers model, its last layer and, once fitted, its posterior."""
+"""Expert: an embedding, what its features are and, once fitted, its posterior."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
+from uec_retriever.experts.adapters import embedding_of
+from uec_retriever.experts.embedding_cache import EmbeddingCache
+from uec_retriever.experts.head import Head, Linearised, Progress, Role
+from uec_retriever.experts.identity import IdentityHead
 from uec_retriever.experts.last_layer import LastLayer
-from uec_retriever.experts.linearised import Linearised, LinearisedModel
-from uec_retriever.experts.loading import lasting_options, load_model, model_source, short_name
+from uec_retriever.experts.linearised import LinearisedModel
+from uec_retriever.experts.loading import lasting_options, model_source, short_name
+from uec_retriever.experts.local import SentenceTransformerEmbedding
+from uec_retriever.experts.opening import head_of, load_head
 from uec_retriever.experts.reloading import Reloads
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
-from uec_retriever.laplace.files import PosteriorHeader, load_posterior
 from uec_retriever.laplace.posterior import Posterior
 
-Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
-Progress = Callable[[int], None]
-PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
-    "query": ("query",),
-    "document": ("document", "passage", "corpus"),
-    "text": (),
-}
 _CHUNK = 512
 
 
@@ -49,28 +46,27 @@ class Expert(Reloads):
     """An embedding model that says how sure it is; safe under threads.
 
     Args:
-        model: a loaded sentence-transformers model, or one that another expert reads already
-            (`Expert.linearised_model`).
+        model: a loaded sentence-transformers model, or the head that another expert has already (`Expert.head`). A
+            model whose last layer cannot be reached has an identity head.
         name: hub id or path that it came from.
         label: short name for people; derived from `name` if absent.
-        posterior: posterior over the last layer; without one only `linearise` works.
+        posterior: posterior over the last layer, or the identity head; without one only `linearise` works.
         options: how the model was loaded, so that an index can load it again.
 
     Raises:
-        UnsupportedModelError: naming the module that stands in the way.
         ModelMismatchError: if the posterior is one of another layer.
     """
 
     def __init__(
         self,
-        model: SentenceTransformer | LinearisedModel,
+        model: SentenceTransformer | Head,
         name: str,
         *,
         label: str | None = None,
         posterior: Posterior | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.linearised_model = model if isinstance(model, LinearisedModel) else LinearisedModel(model)
+        self.head: Head = head_of(model, name) if isinstance(model, SentenceTransformer) else model
         self.name = name
         self.label = label or short_name(name)
         self.options = dict(options or {})
@@ -87,47 +83,94 @@ class Expert(Reloads):
         trust_remote_code: bool = False,
         **model_options: Any,
     ) -> Expert:
-        """Load a model by hub id or path.
+        """Load a model by name.
 
         Args:
-            name: hub id or folder.
+            name: hub id or folder of a sentence-transformers model; or `openai:MODEL` for a server that speaks OpenAI's
+                `/v1/embeddings`, `fastembed:MODEL`, `model2vec:MODEL`.
             label: short name for people.
             device: torch device; the library's choice if absent.
             trust_remote_code: run code that comes with the model. Off unless you say so.
-            **model_options: passed to `SentenceTransformer`, e.g. `revision`, `prompts`,
-                `truncate_dim`, `model_kwargs`.
+            **model_options: passed to `SentenceTransformer`, e.g. `revision`, `prompts`, `truncate_dim`, `backend`,
+                `model_kwargs`, beside `head`: `last_layer` or `identity`, the last layer where it can be reached if
+                absent; to `EndpointEmbedding`, e.g. `base_url`, `prompts`, `dimensions`; or to the other libraries.
 
         Raises:
+            InvalidInputError: for an option that there is none of.
             ModelNotFoundError: if it cannot be loaded.
-            UnsupportedModelError: if its last layer cannot be linearised.
+            UnsupportedModelError: if the last layer is asked for and cannot be linearised.
+            MissingExtraError: if the library of the provider is not installed.
         """
-        model = load_model(name, device=device, trust_remote_code=trust_remote_code, **model_options)
-        expert = cls(model, model_source(name), label=label, options=lasting_options(model_options))
-        return expert.loaded_with(model_options, device=device, trust_remote_code=trust_remote_code)
+        head, options = load_head(
+            name, device=device, trust_remote_code=trust_remote_code, options=model_options
+        )
+        expert = cls(head, model_source(name), label=label, options=lasting_options(options))
+        return expert.loaded_with(options, device=device, trust_remote_code=trust_remote_code)
+
+    @classmethod
+    def of(cls, source: Any, *, name: str | None = None, label: str | None = None) -> Expert:
+        """An expert of whatever embeds texts, by an identity head.
+
+        An index cannot load it again: whoever opens the index gives it, `Engine.open(path, experts={label: source})`.
+
+        Args:
+            source: a LangChain `Embeddings`, a LlamaIndex `BaseEmbedding`, a function of a list of texts that gives
+                `[n, D]` numbers, an object with `encode(texts)`, or a hub id, a folder or an expert, which stays as it is.
+            name: of the model; found in the source if None.
+            label: short name for people; derived from `name` if None.
+
+        Raises:
+            InvalidInputError: for anything else.
+        """
+        if isinstance(source, Expert):
+            return source
+        if isinstance(source, str | Path):
+            return cls.load(str(source), label=label)
+        if isinstance(source, SentenceTransformer):
+            return cls(
+                source, name or str(source.model_card_data.base_model or "sentence-transformers"), label=label
+            )
+        embedding = embedding_of(source, name)
+        return cls(IdentityHead(embedding), embedding.name, label=label)
 
     @property
     def model(self) -> SentenceTransformer:
-        """The sentence-transformers model."""
-        return self.linearised_model.model
+        """The sentence-transformers model.
+
+        Raises:
+            InvalidInputError: for an expert of something else.
+        """
+        head = self.head
+        if isinstance(head, LinearisedModel):
+            return head.model
+        if isinstance(head, IdentityHead) and isinstance(head.embedding, SentenceTransformerEmbedding):
+            return head.embedding.model
+        raise InvalidInputError(f"expert {self.label} is no sentence-transformers model")
 
     @property
     def last_layer(self) -> LastLayer:
-        """The last linear layer and the path from it to the embedding."""
-        return self.linearised_model.last_layer
+        """The last linear layer and the path from it to the embedding.
+
+        Raises:
+            InvalidInputError: for an expert with an identity head.
+        """
+        if isinstance(self.head, LinearisedModel):
+            return self.head.last_layer
+        raise InvalidInputError(f"expert {self.label} has an identity head: its last layer is not read")
 
     @property
     def dimension(self) -> int:
         """D, after Matryoshka truncation."""
-        return self.last_layer.dimension
+        return self.head.shape[0]
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that decides the embeddings; see `model_fingerprint`."""
-        return self.linearised_model.fingerprint
+        """Hash of everything that decides the embeddings, or what probes become; see `fingerprint.same_model`."""
+        return self.head.fingerprint
 
     @property
     def posterior(self) -> Posterior | None:
-        """Over the last layer; another one makes another expert (`with_posterior`)."""
+        """Over the weights of its head; another one makes another expert (`with_posterior`)."""
         return self._posterior
 
     def with_posterior(self, posterior: Posterior | None) -> Self:
@@ -148,19 +191,6 @@ class Expert(Reloads):
             raise InvalidInputError(f"expert {self.label} has no calibrated posterior: fit one first")
         return self.posterior.basis.numpy()
 
-    def prompt(self, role: Role, preferred: Sequence[str] = ()) -> str | None:
-        """The prompt that goes before texts of a role, as `encode_query` / `encode_document` / `encode` choose.
-
-        Args:
-            role: of the texts.
-            preferred: names of prompts that go before the role's own, where the model has them.
-        """
-        prompts = self.model.prompts
-        for name in (*preferred, *PROMPT_NAMES[role], self.model.default_prompt_name):
-            if name is not None and name in prompts:
-                return prompts[name] or None
-        return None
-
     def linearise(
         self,
         texts: Sequence[str],
@@ -177,22 +207,25 @@ class Expert(Reloads):
             role: `query`, `document` or, for neither, `text`; decides the prompt.
             batch_size: texts in one forward pass.
             progress: called with the number of texts done, after each batch.
-            prompts: names of prompts to prefer to the role's (see `prompt`).
+            prompts: names of prompts to prefer to the role's (see `prompts.choose_prompt`).
 
         Raises:
             InvalidInputError: for a text that cannot be encoded, or no texts.
         """
-        texts = _check_some(texts, role)
-        self.model.eval()  # a training step elsewhere may have switched dropout on
-        prompt = self.prompt(role, prompts)
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        parts: list[Linearised] = []
-        for start in range(0, len(order), check_whole("batch_size", batch_size, 1)):
-            batch = [texts[i] for i in order[start : start + batch_size]]
-            parts.append(self.linearised_model.forward(batch, prompt))
-            if progress:
-                progress(len(batch))
-        return Linearised.concatenate(parts)[np.argsort(order)]
+        texts, batch_size = _check_some(texts, role), check_whole("batch_size", batch_size, 1)
+        return self.head.linearise(texts, role, batch_size=batch_size, progress=progress, prompts=prompts)
+
+    def with_cache(self, cache: EmbeddingCache | None) -> Self:
+        """The same expert that embeds no text twice; itself where embeddings cost nothing but time here.
+
+        Args:
+            cache: where embeddings are kept, or None for no longer.
+        """
+        if not (isinstance(self.head, IdentityHead) and self.head.embedding.costly):
+            return self
+        other = copy(self)
+        other.head = self.head.with_cache(cache)
+        return other
 
     def encode(
         self,
@@ -210,7 +243,7 @@ class Expert(Reloads):
             role: `query`, `document` or, for neither, `text`; decides the prompt.
             batch_size: texts in one forward pass.
             progress: called with the number of texts done, after each batch.
-            prompts: names of prompts to prefer to the role's (see `prompt`).
+            prompts: names of prompts to prefer to the role's (see `prompts.choose_prompt`).
 
         Raises:
             InvalidInputError: for a text that cannot be encoded, or no texts.
@@ -248,47 +281,11 @@ class Expert(Reloads):
         return normalise(means, kept, owner=owner, first=first)
 
     def _check_posterior(self, posterior: Posterior | None) -> None:
-        if posterior is not None and posterior.shape != self.last_layer.shape:
+        if posterior is not None and posterior.shape != self.head.shape:
             raise ModelMismatchError(
-                f"the posterior is one of a layer of shape {posterior.shape}, but '{self.last_layer.name}' of expert "
-                f"{self.label} has {self.last_layer.shape}: fit one for this model"
+                f"the posterior is one of a layer of shape {posterior.shape}, but '{self.head.layer}' of expert "
+                f"{self.label} has {self.head.shape}: fit one for this model"
             )
-
-
-def attach_posterior(expert: Expert, path: Path) -> tuple[Expert, PosteriorHeader]:
-    """An expert with the posterior of a file, and the file's header; the given expert stays as it is.
-
-    Args:
-        expert: whose model the posterior was fitted for.
-        path: written by `save_posterior`.
-
-    Raises:
-        ModelMismatchError: if the file belongs to another model, even one of equal dimension.
-        InvalidInputError: if there is no such file, or it is no posterior.
-        FormatVersionError: if it has another format version.
-        CorruptFileError: if it is damaged or was cut off.
-    """
-    posterior, header = load_posterior(path)
-    check_fingerprint(expert, header.fingerprint, f"the posterior {path} was fitted for {header.model!r}")
-    return expert.with_posterior(posterior), header
-
-
-def check_fingerprint(expert: Expert, fingerprint: str, claim: str) -> None:
-    """Refuse a model that is not the one a file or index was made with.
-
-    Args:
-        expert: with the model.
-        fingerprint: of the model it should be.
-        claim: who says so, for the message.
-
-    Raises:
-        ModelMismatchError: naming both and the fix.
-    """
-    if expert.fingerprint != fingerprint:
-        raise ModelMismatchError(
-            f"{claim}, but {expert.name!r} differs from it in weights, vocabulary, pooling, prompts, truncation or "
-            "precision: load the model it was made with, or fit and index anew"
-        )
 
 
 def _check_some(texts: Sequence[str], role: Role) -> list[str]:

@@ -12,7 +12,8 @@ import torch
 
 from uec_retriever.convolution import PairLikelihood, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.experts.expert import Expert, Progress, Role
+from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.head import Progress, Role
 from uec_retriever.gaussian import GaussianEmbedding, lengths
 from uec_retriever.laplace.basis import TOLERANCE, variance_basis
 from uec_retriever.laplace.curvature import Curvature
@@ -122,8 +123,7 @@ def fit_posterior(
             )
             sides.append((side.features, side.embeddings, side.gain))
         curvature.update_pairs(*sides)
-    squared_norm = float(expert.last_layer.weight.detach().cpu().double().pow(2).sum())
-    posterior: Posterior = STRUCTURES[structure].from_curvature(curvature, squared_norm)
+    posterior: Posterior = STRUCTURES[structure].from_curvature(curvature, expert.head.squared_norm)
     unscaled_queries, unscaled_positives = _encode_pairs(
         expert.with_posterior(posterior), held, batch_size, progress
     )
@@ -147,7 +147,7 @@ def fit_posterior(
     header = PosteriorHeader(
         model=expert.name,
         fingerprint=expert.fingerprint,
-        layer=expert.last_layer.name,
+        layer=expert.head.layer,
         structure=structure,
         dimension=expert.dimension,
         pairs=len(training),

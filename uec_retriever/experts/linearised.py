@@ -1,64 +1,22 @@
-"""Forward passes in which the last layer is read: a model, and what it makes of texts."""
+"""A model whose last layer is read in its forward passes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
-from torch import Tensor
 
 from uec_retriever.experts.discovery import find_last_layer
 from uec_retriever.experts.fingerprint import model_fingerprint
+from uec_retriever.experts.head import Linearised, Progress, Role
 from uec_retriever.experts.last_layer import Recorder
 from uec_retriever.experts.loading import tokenizer_lock
-
-
-@dataclass(frozen=True, eq=False)
-class Linearised:
-    """What forward passes say of n texts, in their order; on the CPU, whatever device the model is on.
-
-    Attributes:
-        features: g `[n, I]`, dense or sparse COO, float32.
-        embeddings: z `[n, D]` before L2 normalisation, float32.
-        gain: gamma, `[D]` or `[n, D]`, float32.
-        truncated: `[n]` whether the model cut the text to its maximal length.
-    """
-
-    features: Tensor
-    embeddings: Tensor
-    gain: Tensor
-    truncated: list[bool]
-
-    def __len__(self) -> int:
-        return len(self.embeddings)
-
-    def __getitem__(self, rows: slice | Sequence[int] | NDArray[np.integer[Any]]) -> Linearised:
-        """The chosen texts, in the order of `rows`."""
-        chosen = torch.from_numpy(np.arange(len(self))[rows].copy())
-        return Linearised(
-            self.features.index_select(0, chosen),
-            self.embeddings[chosen],
-            self.gain if self.gain.ndim == 1 else self.gain[chosen],
-            [self.truncated[i] for i in chosen.tolist()],
-        )
-
-    @staticmethod
-    def concatenate(parts: Sequence[Linearised]) -> Linearised:
-        """Join forward passes of one model, at least one, in order."""
-        gains = [part.gain for part in parts]
-        return Linearised(
-            torch.cat([part.features for part in parts]),
-            torch.cat([part.embeddings for part in parts]),
-            gains[0] if gains[0].ndim == 1 else torch.cat(gains),
-            [flag for part in parts for flag in part.truncated],
-        )
+from uec_retriever.experts.prompts import choose_prompt
 
 
 class LinearisedModel:
@@ -86,6 +44,50 @@ class LinearisedModel:
     def fingerprint(self) -> str:
         """Hash of everything that decides the embeddings; see `model_fingerprint`."""
         return model_fingerprint(self.model)
+
+    @property
+    def layer(self) -> str:
+        """Name of the last layer within the model."""
+        return self.last_layer.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(D, I) of the last layer."""
+        return self.last_layer.shape
+
+    @property
+    def squared_norm(self) -> float:
+        """|W|^2 of the last layer."""
+        return float(self.last_layer.weight.detach().cpu().double().pow(2).sum())
+
+    def linearise(
+        self,
+        texts: Sequence[str],
+        role: Role,
+        *,
+        batch_size: int,
+        progress: Progress | None,
+        prompts: Sequence[str],
+    ) -> Linearised:
+        """Embeddings and last-layer features, from one forward pass for each batch of texts of like length.
+
+        Args:
+            texts: n >= 1 non-empty strings.
+            role: `query`, `document` or, for neither, `text`; decides the prompt.
+            batch_size: texts in one forward pass, at least 1.
+            progress: called with the number of texts done, after each batch.
+            prompts: names of prompts to prefer to the role's.
+        """
+        self.model.eval()  # a training step elsewhere may have switched dropout on
+        prompt = choose_prompt(self.model, role, prompts)
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        parts: list[Linearised] = []
+        for start in range(0, len(order), batch_size):
+            batch = [texts[i] for i in order[start : start + batch_size]]
+            parts.append(self.forward(batch, prompt))
+            if progress:
+                progress(len(batch))
+        return Linearised.concatenate(parts)[np.argsort(order)]
 
     @torch.inference_mode(False)  # weights of the pooling come from autograd
     @torch.no_grad()

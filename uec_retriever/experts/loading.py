@@ -15,7 +15,7 @@ from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 _CHOOSING = threading.Lock()
-_SECRETS = {"token", "use_auth_token"}
+_SECRETS = {"token", "use_auth_token", "api_key", "headers"}
 _LOCAL = {"cache_folder", "cache_dir", "local_files_only"}
 _TRUST = {"trust_remote_code"}
 

@@ -11,7 +11,7 @@ from uec_retriever.experts.loading import options_without_secrets
 
 if TYPE_CHECKING:
     from uec_retriever.experts.expert import Expert
-    from uec_retriever.experts.linearised import LinearisedModel
+    from uec_retriever.experts.head import Head
     from uec_retriever.laplace.posterior import Posterior
 
 
@@ -20,12 +20,12 @@ class Reloads:
 
     Attributes:
         label: short name for people.
-        linearised_model: the model.
+        head: what reads texts.
         name: hub id or path that it came from.
     """
 
     label: str
-    linearised_model: LinearisedModel
+    head: Head
     name: str
     _loaded: Mapping[str, Any] | None = None
 
@@ -45,10 +45,11 @@ class Reloads:
         """Pickle where the model is and the posterior; unpickling loads the model again."""
         if self._loaded is None:
             raise InvalidInputError(
-                f"expert {self.label!r} was made of a model in memory, which another process could not load: save the "
-                "model to a folder and load it with Expert.load(folder)"
+                f"expert {self.label!r} was made of a model or an object in memory, which another process could not load: "
+                "save a model to a folder and load it with Expert.load(folder), or name a server's, "
+                "Expert.load('openai:MODEL', base_url=...)"
             )
-        options, fingerprint = {**self._loaded, "label": self.label}, self.linearised_model.fingerprint
+        options, fingerprint = {**self._loaded, "label": self.label}, self.head.fingerprint
         return _load_again, (type(self), options, fingerprint, vars(self)["_posterior"])
 
     def __copy__(self) -> Self:
@@ -59,14 +60,14 @@ class Reloads:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = copy(self)
-        other.linearised_model = deepcopy(self.linearised_model, memo)
+        other.head = deepcopy(self.head, memo)
         return other
 
 
 def _load_again(
     cls: type[Expert], options: Mapping[str, Any], fingerprint: str, posterior: Posterior | None
 ) -> Expert:
-    from uec_retriever.experts.expert import check_fingerprint
+    from uec_retriever.experts.attachment import check_fingerprint
 
     expert = cls.load(**options)
     check_fingerprint(expert, fingerprint, f"expert {expert.label!r} was pickled with another model")

@@ -10,27 +10,17 @@ Tested against a real HTTP server that implements both calls; vLLM itself was no
 from __future__ import annotations
 
 import math
-import os
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import httpx
-import tenacity
-
 from uec_retriever.data.provenance import digest
 from uec_retriever.errors import InvalidInputError, JudgeError
+from uec_retriever.json_client import JSONClient, RefusedError
 from uec_retriever.utility_labeler.encoding import load_tokenizer, tokenizer_fingerprint
 from uec_retriever.utility_labeler.judge import TokenSequence
 
 Protocol = Literal["auto", "prompt_logprobs", "echo"]
-_RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 _FALLBACK_CONTEXT = 2048
-_HOST = re.compile(r"[\w.:-]+")  # httpx takes anything
-
-
-class _TryAgainError(Exception):
-    """A failure that may pass."""
 
 
 class ServerJudge:
@@ -72,21 +62,11 @@ class ServerJudge:
     ) -> None:
         if batch < 1 or attempts < 1:
             raise InvalidInputError("batch and attempts must be at least 1")
-        address = _parse_address(url)
+        self._client = JSONClient(url, api_key_variable=api_key_variable, attempts=attempts, timeout=timeout)
         self._model = model
         self._batch = batch
-        self._api_key_variable = api_key_variable
-        self._retry = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(attempts),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
-            retry=tenacity.retry_if_exception_type(_TryAgainError),
-            reraise=True,
-        )
-        self._tokenizer = load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
-        self._key = os.environ.get(api_key_variable)
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = httpx.Client(base_url=address, headers=headers, timeout=timeout)
         try:
+            self._tokenizer = load_tokenizer(tokenizer or model, gguf_file, trust_remote_code)
             self._protocol: Protocol = self._find_protocol() if protocol == "auto" else protocol
             self._context = context or self._served_context()
         except BaseException:
@@ -111,10 +91,9 @@ class ServerJudge:
     @property
     def description(self) -> dict[str, Any]:
         """Name, address without credentials, protocol."""
-        url = self._client.base_url.copy_with(username=None, password=None, query=None)
         return {
             "name": self._model,
-            "server": f"{url.scheme}://{url.netloc.decode()}{url.path}",
+            "server": f"{self._client.address}/",
             "protocol": self._protocol,
             "weights": "not verified: on a server",
         }
@@ -204,54 +183,9 @@ class ServerJudge:
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         try:
-            return self._retry(self._once, method, path, body)
-        except _TryAgainError as error:
-            raise JudgeError(f"{error} (tried {self._retry.statistics['attempt_number']} times)") from error
-
-    def _once(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        try:
-            response = self._client.request(method, path, json=body)
-        except httpx.TransportError as error:
-            raise _TryAgainError(f"cannot reach the server {self._client.base_url.host}: {error}") from error
-        if response.status_code in _RETRIED:
-            raise _TryAgainError(f"the server answered {response.status_code}: {self._told(response)}")
-        if response.is_error:
-            hint = (
-                f" (the key is taken from the environment variable {self._api_key_variable})"
-                if response.status_code in (401, 403)
-                else ""
-            )
-            raise JudgeError(f"the server refused with {response.status_code}{hint}: {self._told(response)}")
-        try:
-            found = response.json()
-        except ValueError as error:
-            raise JudgeError(f"the server's answer is no JSON: {self._told(response)}") from error
-        if not isinstance(found, dict):
-            raise JudgeError("the server's answer is no JSON object")
-        return found
-
-    def _told(self, response: httpx.Response) -> str:
-        """The beginning of what the server says, without the key and the password, which it may repeat."""
-        said = response.text
-        for secret in (self._key, self._client.base_url.password):
-            said = said.replace(secret, "...") if secret else said
-        return said[:200]
-
-
-def _parse_address(url: str) -> httpx.URL:
-    """A server's address. Messages never repeat it: whatever is wrong with it may be a password."""
-    try:
-        address = httpx.URL(url.rstrip("/") + "/")
-    except (httpx.InvalidURL, UnicodeError):
-        address = httpx.URL()
-    if address.scheme not in ("http", "https") or not _HOST.fullmatch(address.host):
-        raise InvalidInputError("the server's address must be such as http://localhost:8000/v1")
-    if "?" in url or "#" in url:
-        raise InvalidInputError(
-            f"the address of the server at {address.host} has a '?' or '#': leave out what comes after it; a key is "
-            "taken from an environment variable"
-        )
-    return address
+            return self._client.request(method, path, body)
+        except RefusedError as error:
+            raise JudgeError(str(error)) from error
 
 
 def _from_prompt_logprobs(choice: dict[str, Any], ids: list[int]) -> list[float]:

@@ -1,0 +1,129 @@
+"""What people have at hand as embeddings: objects of frameworks and libraries, and functions of texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from uec_retriever.errors import EmbeddingError, InvalidInputError, UECError, show
+from uec_retriever.experts.head import Role
+from uec_retriever.experts.text_embedding import Batch, TextEmbedding
+
+_KEY = re.compile(r"(sk-|Bearer\s+)[\w.*-]{4,}")  # as vendors' clients repeat it
+Embed = Callable[[list[str]], Any]
+OBJECT = "object:"  # before the name of what an index cannot load again
+
+
+class FunctionEmbedding(TextEmbedding):
+    """An embedding made of functions; as safe under threads as they are.
+
+    Args:
+        documents: n texts -> `[n, D]` numbers, as an array or lists.
+        queries: the same for queries; `documents` if None.
+        name: of the model, for people and for the index.
+    """
+
+    def __init__(self, documents: Embed, queries: Embed | None = None, *, name: str) -> None:
+        self.name = name
+        self._functions: dict[Role, Embed] = {
+            "query": queries or documents,
+            "document": documents,
+            "text": documents,
+        }
+
+    def embed(
+        self, texts: Sequence[str], role: Role, *, batch_size: int, prompts: Sequence[str] = ()
+    ) -> Iterator[Batch]:
+        """Embed texts, a batch at a time.
+
+        Args:
+            texts: n >= 1 non-empty strings.
+            role: `query`, `document` or, for neither, `text`, which is taken for a document.
+            batch_size: texts in one call.
+            prompts: not used: a function has none.
+
+        Yields:
+            Positions of m texts, and their embeddings `[m, D]`, float32.
+
+        Raises:
+            EmbeddingError: if the function fails, or gives something else than as many vectors of equal length.
+        """
+        for start in range(0, len(texts), batch_size):
+            part = list(texts[start : start + batch_size])
+            try:
+                vectors = np.asarray(_listed(self._functions[role](part)), dtype=np.float32)
+            except UECError:
+                raise
+            except Exception as error:  # whatever a stranger's client raises
+                raise EmbeddingError(
+                    f"{self.name} failed to embed texts {start} to {start + len(part) - 1}: {type(error).__name__}: "
+                    f"{_KEY.sub('...', str(error))[:300]}"
+                ) from error
+            if vectors.ndim != 2 or len(vectors) != len(part):
+                raise EmbeddingError(
+                    f"{self.name} gave an array of shape {vectors.shape} for {len(part)} texts: it must give one vector each"
+                )
+            yield range(start, start + len(part)), vectors
+
+
+def embedding_of(source: Any, name: str | None = None) -> TextEmbedding:
+    """An embedding of whatever embeds texts.
+
+    Args:
+        source: a LangChain `Embeddings`, a LlamaIndex `BaseEmbedding`, a fastembed `TextEmbedding`, a model2vec
+            `StaticModel`, anything else with `encode(texts)`, or a function of a list of texts.
+        name: of the model; found in the source if None.
+
+    Raises:
+        InvalidInputError: for anything else.
+    """
+    if isinstance(source, TextEmbedding):
+        return source
+    called = name or _name(source)
+    if _has(source, "embed_documents", "embed_query"):
+
+        def ask(texts: list[str]) -> Any:
+            return [source.embed_query(text) for text in texts]
+
+        return FunctionEmbedding(source.embed_documents, ask, name=called)
+    if _has(source, "get_text_embedding_batch", "get_query_embedding"):
+
+        def query(texts: list[str]) -> Any:
+            return [source.get_query_embedding(text) for text in texts]
+
+        return FunctionEmbedding(source.get_text_embedding_batch, query, name=called)
+    if _has(source, "passage_embed", "query_embed"):
+        return FunctionEmbedding(source.passage_embed, source.query_embed, name=called)
+    if _has(source, "encode"):
+        return FunctionEmbedding(source.encode, name=called)
+    if callable(source) and not isinstance(source, type):
+        return FunctionEmbedding(source, name=called)
+    raise InvalidInputError(
+        f"{show(source)} cannot be an expert: give the hub id or folder of a sentence-transformers model, "
+        "'openai:MODEL' for a server, a LangChain Embeddings, a LlamaIndex BaseEmbedding, or a function of a list of texts"
+    )
+
+
+def _has(source: Any, *methods: str) -> bool:
+    return all(callable(getattr(source, method, None)) for method in methods)
+
+
+def _listed(vectors: Any) -> Any:
+    """Generators, as fastembed's, become lists."""
+    return (
+        vectors
+        if isinstance(vectors, np.ndarray | Sequence) or not isinstance(vectors, Iterable)
+        else list(vectors)
+    )
+
+
+def _name(source: Any) -> str:
+    """Where a source is from, and the model that it says it is."""
+    kind = source if hasattr(source, "__qualname__") else type(source)
+    for attribute in ("model_name", "model", "model_id", "deployment", "base_model_name"):
+        if isinstance(model := getattr(source, attribute, None), str) and model:
+            return f"{OBJECT}{kind.__module__}.{kind.__qualname__}/{model}"
+    return f"{OBJECT}{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,200 @@
+"""EndpointEmbedding: models behind an OpenAI-compatible `/v1/embeddings` (vLLM, TEI, llama.cpp, Ollama, LM Studio, vendors)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Any
+
+import numpy as np
+
+from uec_retriever.checks.numbers import check_whole
+from uec_retriever.errors import EmbeddingError, InvalidInputError, show
+from uec_retriever.experts.head import Role
+from uec_retriever.experts.text_embedding import Batch, TextEmbedding
+from uec_retriever.gaussian import Array
+from uec_retriever.json_client import JSONClient, RefusedError
+
+_DEFAULT_URL = "https://api.openai.com/v1"
+_Outcome = tuple[list[Batch], EmbeddingError | None]  # what was embedded, and what went wrong then
+_TOO_MUCH = (400, 413, 422)  # a text is too long, or a batch too large: parts tell which
+
+
+class EndpointEmbedding(TextEmbedding):
+    """A model on a server; safe under threads.
+
+    A batch that the server finds too large is sent in halves, and later ones are no larger.
+
+    Args:
+        model: its name on the server.
+        base_url: of the server, with the version, e.g. `http://localhost:8000/v1`; what `OPENAI_BASE_URL` says, or
+            OpenAI's own, if None.
+        api_key: kept in memory alone; what the environment variable holds if None.
+        api_key_variable: environment variable that holds the key.
+        headers: sent with each request; kept in memory alone.
+        dimensions: of the embeddings, where the model lets one choose.
+        prompts: role (`query`, `document`) -> what goes before its texts, e.g. `{"query": "query: "}`.
+        encoding_format: `float`, or `base64` where the server has it, which sends a third of the bytes. Either is read.
+        concurrency: requests at a time, at least 1.
+        attempts: of a request that fails with 429, 5xx or without an answer; waits heed Retry-After.
+        timeout: seconds for one answer.
+
+    Raises:
+        InvalidInputError: for a number out of range, or an address or option that is none.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        api_key_variable: str = "OPENAI_API_KEY",
+        headers: Mapping[str, str] | None = None,
+        dimensions: int | None = None,
+        prompts: Mapping[str, str] | None = None,
+        encoding_format: str = "float",
+        concurrency: int = 4,
+        attempts: int = 6,
+        timeout: float = 60.0,
+    ) -> None:
+        self.name = f"openai:{model}"
+        self._prompts = dict(prompts or {})
+        if unknown := sorted(set(self._prompts) - {"query", "document"}):
+            raise InvalidInputError(f"prompts are for 'query' and 'document', got {show(unknown[0])}")
+        if encoding_format not in ("float", "base64"):
+            raise InvalidInputError(f"encoding_format is 'float' or 'base64', got {show(encoding_format)}")
+        self._body: dict[str, Any] = {"model": model, "encoding_format": encoding_format}
+        if dimensions is not None:
+            self._body["dimensions"] = check_whole("dimensions", dimensions, 1)
+        self._concurrency = check_whole("concurrency", concurrency, 1)
+        self._client = JSONClient(
+            base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_URL,
+            api_key=api_key,
+            api_key_variable=api_key_variable,
+            headers=headers,
+            attempts=attempts,
+            timeout=timeout,
+        )
+        self._largest: int | None = None
+        self._mutex = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"EndpointEmbedding({self._body['model']!r}, base_url={self._client.address!r})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def embed(
+        self, texts: Sequence[str], role: Role, *, batch_size: int, prompts: Sequence[str] = ()
+    ) -> Iterator[Batch]:
+        """Embed texts, several batches at a time, in the order in which the server answers.
+
+        When a batch fails, those that are under way are still given, so that nothing that was paid for is lost.
+
+        Args:
+            texts: n >= 1 non-empty strings.
+            role: `query`, `document` or, for neither, `text`; decides the prompt.
+            batch_size: texts in one request, at most.
+            prompts: not used: a server has none.
+
+        Yields:
+            Positions of m texts, and their embeddings `[m, D]`, float32.
+
+        Raises:
+            EmbeddingError: if the server cannot be reached, refuses, or answers with something else than embeddings; with
+                the position of the text where one is to blame.
+        """
+        prompt = self._prompts.get(role, "")
+        size = min(batch_size, self._largest or batch_size)
+        groups = [range(start, min(start + size, len(texts))) for start in range(0, len(texts), size)]
+        failure: EmbeddingError | None = None
+        with ThreadPoolExecutor(min(self._concurrency, len(groups)), "uec-endpoint") as pool:
+            waiting = [pool.submit(self._embed_group, texts, rows, prompt) for rows in groups]
+            try:
+                for done in as_completed(waiting):
+                    if done.cancelled():
+                        continue
+                    batches, error = done.result()
+                    yield from batches
+                    if error is not None:
+                        failure = failure or error
+                        _cancel(waiting)
+            finally:
+                _cancel(waiting)
+        if failure is not None:
+            raise failure
+
+    def _embed_group(self, texts: Sequence[str], rows: range, prompt: str) -> _Outcome:
+        """One request, or several if the server finds it too large."""
+        try:
+            body = {**self._body, "input": [prompt + texts[i] for i in rows]}
+            return [(rows, self._read(self._client.request("POST", "embeddings", body), rows))], None
+        except EmbeddingError as error:
+            return [], error
+        except RefusedError as error:
+            if error.status not in _TOO_MUCH or len(rows) == 1:
+                return [], self._refusal(error, rows)
+        middle = rows.start + len(rows) // 2
+        parts, failure = self._embed_group(texts, range(rows.start, middle), prompt)
+        if failure is None:
+            rest, failure = self._embed_group(texts, range(middle, rows.stop), prompt)
+            parts += rest
+        if failure is None:  # no text was to blame: the batch was too large
+            with self._mutex:
+                largest = max(len(part) for part, _ in parts)
+                self._largest = min(self._largest or largest, largest)
+        return parts, failure
+
+    def _refusal(self, error: RefusedError, rows: range) -> EmbeddingError:
+        told = f"{self.name} at {self._client.address}: {error}"
+        if error.status not in _TOO_MUCH:
+            return EmbeddingError(told)
+        return EmbeddingError(
+            f"{told}. If the text is too long for the model, split or shorten it", rows.start
+        )
+
+    def _read(self, answer: Mapping[str, Any], rows: range) -> Array:
+        """`[m, D]` of an answer."""
+        entries = answer.get("data")
+        try:
+            if not isinstance(entries, list) or len(entries) != len(rows):
+                raise ValueError(f"{len(entries) if isinstance(entries, list) else 'no'} embeddings")
+            ordered: list[Any] = [None] * len(rows)
+            for place, entry in enumerate(entries):
+                ordered[int(entry.get("index", place))] = entry["embedding"]
+            vectors = [_decode(each) for each in ordered]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, binascii.Error) as error:
+            raise EmbeddingError(
+                f"{self.name} at {self._client.address} answered {len(rows)} texts with something else than as many "
+                f"embeddings ({show(error)}): it must speak OpenAI's /v1/embeddings"
+            ) from error
+        lengths = [len(vector) for vector in vectors]
+        for row, length in zip(rows, lengths, strict=True):
+            if length != lengths[0]:
+                raise EmbeddingError(
+                    f"{self.name} at {self._client.address} gave embeddings of {lengths[0]} and of {length} numbers in one "
+                    "answer: it must serve one model under that name",
+                    row,
+                )
+        return np.stack(vectors)
+
+
+def _cancel(waiting: Iterable[Future[_Outcome]]) -> None:
+    for each in waiting:
+        each.cancel()
+
+
+def _decode(embedding: Any) -> Array:
+    """Numbers, or base64 of float32 in little-endian order."""
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4").astype(np.float32)
+    vector = np.asarray(embedding, dtype=np.float32)
+    if vector.ndim != 1 or not len(vector):
+        raise ValueError("no list of numbers")
+    return vector
