@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email.utils
+import json
 import os
 import re
 import time
@@ -17,6 +19,9 @@ from uec_retriever.errors import InvalidInputError, UECError
 
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _HOST = re.compile(r"[\w.:-]+")  # httpx takes anything
+_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_SHORTEST_SECRET = 4  # characters: whoever hides "x" or "1" makes messages unreadable
 _LONGEST_WAIT = 120.0  # seconds that a server may ask for
 
 
@@ -72,20 +77,29 @@ class JSONClient:
     ) -> None:
         if attempts < 1 or not timeout > 0:
             raise InvalidInputError("attempts must be at least 1, and timeout above 0")
+        if not isinstance(api_key_variable, str) or not _VARIABLE.fullmatch(api_key_variable):
+            raise InvalidInputError(
+                "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY, not the key itself"
+            )
         address = _parse_address(url)
         self._variable = api_key_variable
-        self._key = api_key or os.environ.get(api_key_variable)
+        key = api_key or os.environ.get(api_key_variable) or ""
+        self._key = key.strip()  # files and shells add the end of a line
         self._attempts = attempts
+        self._timeout = timeout
         sent = {**(headers or {})}
-        if self._key:
+        if self._key and "authorization" not in map(str.lower, sent):
             sent["Authorization"] = f"Bearer {self._key}"
-        self._secrets = [self._key, address.password, *(headers or {}).values()]
+        _check_headers(sent, address.host, api_key_variable)
+        basic = base64.b64encode(f"{address.username}:{address.password}".encode()).decode()
+        parts = [part for told in sent.values() for part in (told, *told.split()[-1:])]
+        self._secrets = [s for s in (*parts, address.password, basic) if len(s) >= _SHORTEST_SECRET]
         try:
             self._client = httpx.Client(base_url=address, headers=sent, timeout=timeout)
-        except (UnicodeError, ValueError, TypeError):
+        except (ValueError, ImportError, OSError) as error:
             raise InvalidInputError(
-                f"the key or a header for the server at {address.host} has characters that HTTP cannot send: set "
-                f"{api_key_variable} to the key alone"
+                f"cannot set up a connection to {address.host}: {self._hide(str(error))}: look at the environment variables "
+                "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
             ) from None
 
     @property
@@ -122,12 +136,7 @@ class JSONClient:
             raise RefusedError(f"{error} (tried {tried} times)", error.status) from error
 
     def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-        try:
-            response = self._client.request(method, path, json=body)
-        except httpx.TransportError as error:
-            raise _TryAgainError(
-                f"cannot reach the server {self._client.base_url.host}: {self._hide(str(error))}"
-            ) from error
+        response = self._send(method, path, body)
         status = response.status_code
         if status in _RETRIED:
             after = _seconds(response.headers.get("retry-after"))
@@ -135,28 +144,71 @@ class JSONClient:
             if after is not None and after > _LONGEST_WAIT:
                 raise RefusedError(f"{told}; it asks to wait {after:.0f} seconds: try again then", status)
             raise _TryAgainError(told, status, after)
-        if response.is_error:
-            hint = ""
-            if status in (401, 403):
-                lacking = "" if self._key else ", which is not set"
-                hint = f" (the key is taken from the environment variable {self._variable}{lacking})"
-            raise RefusedError(f"the server refused with {status}{hint}: {self._told(response)}", status)
+        if not response.is_success:
+            raise RefusedError(
+                f"the server refused with {status}{self._hint(response, path)}: {self._told(response)}",
+                status,
+            )
         try:
-            found = response.json()
-        except ValueError as error:
-            raise RefusedError(f"the server's answer is no JSON: {self._told(response)}") from error
+            found = json.loads(response.content)
+        except (ValueError, RecursionError):
+            raise RefusedError(f"the server's answer is no JSON: {self._told(response)}") from None
         if not isinstance(found, dict):
             raise RefusedError("the server's answer is no JSON object")
         return found
 
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        """Errors of the library stay out of what is raised: they may hold the headers, and with them the key."""
+        host = self._client.base_url.host
+        if self._client.is_closed:
+            raise RefusedError(f"the connection to the server {host} was closed: make another")
+        try:
+            return self._client.request(method, path, json=body)
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            raise _TryAgainError(
+                f"the server {host} did not answer within {self._timeout:g} seconds: raise the timeout, or ask for less at "
+                "once"
+            ) from None
+        except httpx.DecodingError as error:
+            raise RefusedError(f"the server's answer cannot be unpacked: {self._hide(str(error))}") from None
+        except httpx.TransportError as error:
+            told = self._hide(str(error)) or type(error).__name__
+            raise _TryAgainError(f"cannot reach the server {host}: {told}") from None
+
+    def _hint(self, response: httpx.Response, path: str) -> str:
+        """What to do about a refusal, where that is known."""
+        status = response.status_code
+        if status in (401, 403):
+            lacking = "" if self._key else ", which is not set"
+            return f" (the key is taken from the environment variable {self._variable}{lacking})"
+        if status in (404, 405):
+            return f" (asked for {self.address}/{path}: is the model's name right, and does the address end as /v1 does?)"
+        if response.has_redirect_location:
+            target = response.headers["location"].split("?")[0]
+            target = re.sub(r"//[^/]*@", "//", target).removesuffix(f"/{path}")
+            return f" (it redirects to {self._hide(target)[:200]}: give that address)"
+        return ""
+
     def _told(self, response: httpx.Response) -> str:
-        """The beginning of what the server says, without the secrets, which it may repeat."""
-        return self._hide(response.text)[:200]
+        """The beginning of what the server says, in one line, without the secrets, which it may repeat."""
+        said = response.content.decode("utf-8", "replace")  # whatever charset it claims
+        return self._hide(" ".join(said.split()))[:200]
 
     def _hide(self, said: str) -> str:
         for secret in self._secrets:
-            said = said.replace(secret, "...") if secret else said
+            said = said.replace(secret, "...")
         return said
+
+
+def _check_headers(headers: Mapping[str, str], host: str, variable: str) -> None:
+    """Refuse what HTTP cannot send, before a library shows it in its own message."""
+    for name, told in headers.items():
+        fine = isinstance(name, str) and isinstance(told, str) and told.isascii() and told.isprintable()
+        if not fine or not _HEADER.fullmatch(name) or told != told.strip():
+            raise InvalidInputError(
+                f"the key or a header for the server at {host} has characters that HTTP cannot send: set {variable} to the "
+                "key alone"
+            )
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -173,7 +225,7 @@ def _seconds(retry_after: str | None) -> float | None:
         return None
     with contextlib.suppress(ValueError):
         return max(0.0, float(retry_after))
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
     return None
 
@@ -181,10 +233,11 @@ def _seconds(retry_after: str | None) -> float | None:
 def _parse_address(url: str) -> httpx.URL:
     """A server's address. Messages never repeat it: whatever is wrong with it may be a password."""
     try:
-        address = httpx.URL(url.rstrip("/") + "/")
-    except (httpx.InvalidURL, UnicodeError):
+        address = httpx.URL(url.strip().rstrip("/") + "/")
+    except (httpx.InvalidURL, UnicodeError, AttributeError):
         address = httpx.URL()
-    if address.scheme not in ("http", "https") or not _HOST.fullmatch(address.host):
+    known = address.scheme in ("http", "https") and _HOST.fullmatch(address.host)
+    if not known or not 0 <= (address.port or 0) < 1 << 16:
         raise InvalidInputError("the server's address must be such as http://localhost:8000/v1")
     if "?" in url or "#" in url:
         raise InvalidInputError(

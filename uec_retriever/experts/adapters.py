@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from uec_retriever.errors import EmbeddingError, InvalidInputError, UECError, show
 from uec_retriever.experts.head import Role
 from uec_retriever.experts.text_embedding import Batch, TextEmbedding
+from uec_retriever.gaussian import Array
 
 _KEY = re.compile(r"(sk-|Bearer\s+)[\w.*-]{4,}")  # as vendors' clients repeat it
 Embed = Callable[[list[str]], Any]
@@ -54,7 +56,7 @@ class FunctionEmbedding(TextEmbedding):
         for start in range(0, len(texts), batch_size):
             part = list(texts[start : start + batch_size])
             try:
-                vectors = np.asarray(_listed(self._functions[role](part)), dtype=np.float32)
+                vectors = _numbers(self._functions[role](part))
             except UECError:
                 raise
             except Exception as error:  # whatever a stranger's client raises
@@ -82,6 +84,12 @@ def embedding_of(source: Any, name: str | None = None) -> TextEmbedding:
     """
     if isinstance(source, TextEmbedding):
         return source
+    refusal = InvalidInputError(
+        f"{show(source)} cannot be an expert: give the hub id or folder of a sentence-transformers model, "
+        "'openai:MODEL' for a server, a LangChain Embeddings, a LlamaIndex BaseEmbedding, or a function of a list of texts"
+    )
+    if isinstance(source, type):
+        raise refusal  # a class, not one of its objects
     called = name or _name(source)
     if _has(source, "embed_documents", "embed_query"):
 
@@ -99,25 +107,25 @@ def embedding_of(source: Any, name: str | None = None) -> TextEmbedding:
         return FunctionEmbedding(source.passage_embed, source.query_embed, name=called)
     if _has(source, "encode"):
         return FunctionEmbedding(source.encode, name=called)
-    if callable(source) and not isinstance(source, type):
+    if callable(source):
         return FunctionEmbedding(source, name=called)
-    raise InvalidInputError(
-        f"{show(source)} cannot be an expert: give the hub id or folder of a sentence-transformers model, "
-        "'openai:MODEL' for a server, a LangChain Embeddings, a LlamaIndex BaseEmbedding, or a function of a list of texts"
-    )
+    raise refusal
 
 
 def _has(source: Any, *methods: str) -> bool:
     return all(callable(getattr(source, method, None)) for method in methods)
 
 
-def _listed(vectors: Any) -> Any:
-    """Generators, as fastembed's, become lists."""
-    return (
-        vectors
-        if isinstance(vectors, np.ndarray | Sequence) or not isinstance(vectors, Iterable)
-        else list(vectors)
-    )
+def _numbers(vectors: Any) -> Array:
+    """Arrays, lists, tensors of any device, and generators, as fastembed's, as an array of float32."""
+    if isinstance(vectors, torch.Tensor):
+        return np.asarray(vectors.detach().float().cpu().numpy())
+    if isinstance(vectors, Iterable) and not isinstance(vectors, np.ndarray | Sequence):
+        vectors = list(vectors)
+    if isinstance(vectors, Sequence) and vectors and isinstance(vectors[0], torch.Tensor):
+        return _numbers(torch.stack(list(vectors)))
+    with np.errstate(over="ignore"):  # infinity is refused later, with the text's position
+        return np.asarray(vectors, dtype=np.float32)
 
 
 def _name(source: Any) -> str:

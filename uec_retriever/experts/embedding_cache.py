@@ -16,9 +16,11 @@ from uec_retriever.gaussian import Array
 
 _VARIABLES = 500  # in one statement
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, used INTEGER, vector BLOB) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, used INTEGER, vector BLOB)",
+    "CREATE INDEX IF NOT EXISTS recency ON embedding (used)",
     "CREATE TABLE IF NOT EXISTS model (fingerprint TEXT)",
 )
+_NEWEST = "(SELECT 1 + coalesce(max(used), 0) FROM embedding)"
 
 
 class EmbeddingCache:
@@ -81,8 +83,7 @@ class EmbeddingCache:
                 if found and self.limit is not None:
                     hits = [(key,) for key, text in keys.items() if text in found]
                     with database:
-                        newest = "(SELECT 1 + coalesce(max(used), 0) FROM embedding)"
-                        database.executemany(f"UPDATE embedding SET used = {newest} WHERE key = ?", hits)
+                        database.executemany(f"UPDATE embedding SET used = {_NEWEST} WHERE key = ?", hits)
             except sqlite3.Error as error:
                 raise self._refusal(error) from error
         return found
@@ -102,16 +103,12 @@ class EmbeddingCache:
         with self._lock:
             try:
                 with self._open() as database:
-                    [newest] = database.execute("SELECT 1 + coalesce(max(used), 0) FROM embedding").fetchone()
-                    database.executemany(
-                        "INSERT OR REPLACE INTO embedding VALUES (?, ?, ?)",
-                        [(key, newest, vector) for key, vector in rows],
-                    )
+                    database.executemany(f"INSERT OR REPLACE INTO embedding VALUES (?, {_NEWEST}, ?)", rows)
                     if self.limit is not None:
                         [count] = database.execute("SELECT count(*) FROM embedding").fetchone()
+                        oldest = "SELECT rowid FROM embedding ORDER BY used LIMIT ?"
                         database.execute(
-                            "DELETE FROM embedding WHERE key IN (SELECT key FROM embedding ORDER BY used LIMIT ?)",
-                            [max(0, count - self.limit)],
+                            f"DELETE FROM embedding WHERE rowid IN ({oldest})", [max(0, count - self.limit)]
                         )
             except sqlite3.Error as error:
                 raise self._refusal(error) from error
@@ -146,14 +143,24 @@ class EmbeddingCache:
                 except OSError as error:
                     raise StorageError(f"cannot write to {self.path.parent}: {error.strerror}") from error
             database = sqlite3.connect(self.path or ":memory:", timeout=30, check_same_thread=False)
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute(
-                "PRAGMA synchronous=NORMAL"
-            )  # a kill loses nothing, a power cut the last batches
-            for statement in _SCHEMA:
-                database.execute(statement)
+            try:
+                self._prepare(database)
+            except BaseException:
+                database.close()
+                raise
             self._database = database
         return self._database
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "embedding" not in tables:
+            raise StorageError(
+                f"{self.path} is a database of something else: give the embedding cache another file"
+            )
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")  # a kill loses nothing, a power cut the last batches
+        for statement in _SCHEMA:
+            database.execute(statement)
 
     def _refusal(self, error: sqlite3.Error) -> StorageError:
         return StorageError(
@@ -163,4 +170,4 @@ class EmbeddingCache:
 
 
 def _key(scope: Sequence[str], text: str) -> bytes:
-    return hashlib.sha256("\0".join((*scope, text)).encode()).digest()[:16]
+    return hashlib.sha256("\0".join((*scope, text)).encode(errors="surrogatepass")).digest()[:16]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.checks.numbers import check_whole
+from uec_retriever.checks.numbers import ABOVE_0, FINITE, check_number, check_whole
+from uec_retriever.data.texts import surrogate_at
 from uec_retriever.errors import EmbeddingError, InvalidInputError, show
 from uec_retriever.experts.head import Role
 from uec_retriever.experts.text_embedding import Batch, TextEmbedding
@@ -22,6 +22,7 @@ from uec_retriever.json_client import JSONClient, RefusedError
 _DEFAULT_URL = "https://api.openai.com/v1"
 _Outcome = tuple[list[Batch], EmbeddingError | None]  # what was embedded, and what went wrong then
 _TOO_MUCH = (400, 413, 422)  # a text is too long, or a batch too large: parts tell which
+_HARMLESS = "a"  # a text that no server can find too long
 
 
 class EndpointEmbedding(TextEmbedding):
@@ -62,9 +63,9 @@ class EndpointEmbedding(TextEmbedding):
         attempts: int = 6,
         timeout: float = 60.0,
     ) -> None:
-        self.name = f"openai:{model}"
-        self._prompts = dict(prompts or {})
-        if unknown := sorted(set(self._prompts) - {"query", "document"}):
+        self.name = f"openai:{_check_words('the name of the model', model)}"
+        self._prompts = {role: _check_words("a prompt", told) for role, told in (prompts or {}).items()}
+        if unknown := sorted(map(str, {*self._prompts} - {"query", "document"})):
             raise InvalidInputError(f"prompts are for 'query' and 'document', got {show(unknown[0])}")
         if encoding_format not in ("float", "base64"):
             raise InvalidInputError(f"encoding_format is 'float' or 'base64', got {show(encoding_format)}")
@@ -77,9 +78,17 @@ class EndpointEmbedding(TextEmbedding):
             api_key=api_key,
             api_key_variable=api_key_variable,
             headers=headers,
-            attempts=attempts,
-            timeout=timeout,
+            attempts=check_whole("attempts", attempts, 1),
+            timeout=check_number("timeout", timeout, "above 0 seconds", ABOVE_0, FINITE),
         )
+        given: dict[str, Any] = {
+            "base_url": self._client.address,  # wherever the environment says, the next time
+            "api_key_variable": api_key_variable if api_key_variable != "OPENAI_API_KEY" else None,
+            "dimensions": dimensions,
+            "prompts": self._prompts or None,
+            "encoding_format": encoding_format if encoding_format != "float" else None,
+        }
+        self._options = {key: value for key, value in given.items() if value is not None}
         self._largest: int | None = None
         self._mutex = threading.Lock()
 
@@ -90,6 +99,11 @@ class EndpointEmbedding(TextEmbedding):
     def address(self) -> str:
         """Of the server, without credentials."""
         return self._client.address
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of `Expert.load`, where they decide what is embedded, and by whom; no credentials."""
+        return self._options
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,14 +151,16 @@ class EndpointEmbedding(TextEmbedding):
 
     def _embed_group(self, texts: Sequence[str], rows: range, prompt: str) -> _Outcome:
         """One request, or several if the server finds it too large."""
-        try:
-            body = {**self._body, "input": [prompt + texts[i] for i in rows]}
-            return [(rows, self._read(self._client.request("POST", "embeddings", body), rows))], None
-        except EmbeddingError as error:
-            return [], error
-        except RefusedError as error:
-            if error.status not in _TOO_MUCH or len(rows) == 1:
-                return [], self._refusal(error, rows)
+        known = self._largest
+        if known is None or len(rows) <= known:
+            try:
+                body = {**self._body, "input": [prompt + texts[i] for i in rows]}
+                return [(rows, self._read(self._client.request("POST", "embeddings", body), rows))], None
+            except EmbeddingError as error:
+                return [], error
+            except RefusedError as error:
+                if error.status not in _TOO_MUCH or len(rows) == 1:
+                    return [], self._refusal(error, rows)
         middle = rows.start + len(rows) // 2
         parts, failure = self._embed_group(texts, range(rows.start, middle), prompt)
         if failure is None:
@@ -157,9 +173,14 @@ class EndpointEmbedding(TextEmbedding):
         return parts, failure
 
     def _refusal(self, error: RefusedError, rows: range) -> EmbeddingError:
+        """Whether a text is to blame for what a server said, which a harmless one tells."""
         told = f"{self.name} at {self.address}: {error}"
         if error.status not in _TOO_MUCH:
             return EmbeddingError(told)
+        try:
+            self._client.request("POST", "embeddings", {**self._body, "input": [_HARMLESS]})
+        except RefusedError:
+            return EmbeddingError(f"{told}. It refuses any text: look at the model's name and options")
         return EmbeddingError(
             f"{told}. If the text is too long for the model, split or shorten it", rows.start
         )
@@ -172,9 +193,10 @@ class EndpointEmbedding(TextEmbedding):
                 raise ValueError(f"{len(entries) if isinstance(entries, list) else 'no'} embeddings")
             ordered: list[Any] = [None] * len(rows)
             for place, entry in enumerate(entries):
-                ordered[int(entry.get("index", place))] = entry["embedding"]
+                index = entry.get("index")
+                ordered[place if index is None else int(index)] = entry["embedding"]
             vectors = [_decode(each) for each in ordered]
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, binascii.Error) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise EmbeddingError(
                 f"{self.name} at {self.address} answered {len(rows)} texts with something else than as many "
                 f"embeddings ({show(error)}): it must speak OpenAI's /v1/embeddings"
@@ -195,11 +217,19 @@ def _cancel(waiting: Iterable[Future[_Outcome]]) -> None:
         each.cancel()
 
 
+def _check_words(name: str, value: object) -> str:
+    if isinstance(value, str) and value and surrogate_at(value) is None:
+        return value
+    raise InvalidInputError(f"{name} must be a non-empty string of whole characters, got {show(value)}")
+
+
 def _decode(embedding: Any) -> Array:
     """Numbers, or base64 of float32 in little-endian order."""
-    if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4").astype(np.float32)
-    vector = np.asarray(embedding, dtype=np.float32)
+    with np.errstate(over="ignore"):  # infinity is refused later, with the text's position
+        if isinstance(embedding, str):
+            vector = np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4").astype(np.float32)
+        else:
+            vector = np.asarray(embedding, dtype=np.float32)
     if vector.ndim != 1 or not len(vector):
         raise ValueError("no list of numbers")
     return vector

@@ -12,8 +12,8 @@ from sentence_transformers import SentenceTransformer
 
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.texts import check_texts
-from uec_retriever.errors import InvalidInputError, ModelMismatchError
-from uec_retriever.experts.adapters import embedding_of
+from uec_retriever.errors import InvalidInputError, ModelMismatchError, TextError
+from uec_retriever.experts.adapters import OBJECT, embedding_of
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.head import Head, Linearised, Progress, Role
 from uec_retriever.experts.identity import IdentityHead
@@ -132,8 +132,12 @@ class Expert(Reloads):
             return cls(
                 source, name or str(source.model_card_data.base_model or "sentence-transformers"), label=label
             )
-        embedding = embedding_of(source, name)
-        return cls(IdentityHead(embedding), embedding.name, label=label)
+        embedding = embedding_of(source, name and OBJECT + name)
+        label = label or short_name(embedding.name.removeprefix(OBJECT))
+        expert = cls(IdentityHead(embedding), embedding.name, label=label, options=embedding.options)
+        if embedding.options is None:
+            return expert
+        return expert.loaded_with(embedding.options, device=None, trust_remote_code=False)
 
     @property
     def model(self) -> SentenceTransformer:
@@ -260,7 +264,11 @@ class Expert(Reloads):
         gaussians, truncated = [], []
         for start in range(0, len(texts), _CHUNK):
             part = texts[start : start + _CHUNK]
-            chunk = self.linearise(part, role, batch_size=batch_size, progress=progress, prompts=prompts)
+            try:
+                chunk = self.linearise(part, role, batch_size=batch_size, progress=progress, prompts=prompts)
+            except TextError as error:
+                error.position = None if error.position is None else start + error.position
+                raise
             gaussians.append(self.gaussian(chunk, first=start))
             truncated += chunk.truncated
         return Encoding(GaussianEmbedding.concatenate(gaussians), truncated)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from uec_retriever.errors import EmbeddingError, NumericalError
+from uec_retriever.errors import EmbeddingError, NumericalError, TextError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.fingerprint import PROBES, probe_fingerprint, same_model
 from uec_retriever.experts.head import Linearised, Progress, Role
 from uec_retriever.experts.text_embedding import TextEmbedding
-from uec_retriever.gaussian import Array, lengths
+from uec_retriever.gaussian import Array
 
 
 class IdentityHead:
@@ -76,7 +76,11 @@ class IdentityHead:
         """Embeddings of the probe texts, half of them as queries; never from a cache, which would hide another model."""
         half = len(PROBES) // 2
         asked = [(PROBES[:half], "query"), (PROBES[half:], "document")]
-        parts = [self._embed(texts, role, half, None, ()) for texts, role in asked]  # type: ignore[arg-type]
+        try:
+            parts = [self._embed(texts, role, half, None, ()) for texts, role in asked]  # type: ignore[arg-type]
+        except TextError as error:
+            error.position = None  # of a probe, which is no text of whoever asked
+            raise
         if len({part.shape[1] for part in parts}) > 1:
             raise EmbeddingError(
                 f"{self.embedding.name} gives {parts[0].shape[1]} numbers for a query and {parts[1].shape[1]} for a "
@@ -158,8 +162,9 @@ class IdentityHead:
         prompts: Sequence[str],
         scope: Sequence[str] | None = None,
     ) -> Array:
-        """Unit vectors `[n, D]`; kept under `scope` as they come."""
+        """Unit vectors `[n, D]`; kept under `scope` as they come, also those beside one that has no direction."""
         vectors: Array | None = None
+        bad: list[int] = []
         owner = self.embedding.name
         expected = self.embedding.dimension or (self._probes.shape[1] if "_probes" in vars(self) else None)
         for rows, batch in self.embedding.embed(texts, role, batch_size=batch_size, prompts=prompts):
@@ -174,19 +179,23 @@ class IdentityHead:
                     "answers now, or one of its settings changed",
                     rows[0],
                 )
-            try:
-                unit = batch / lengths(batch, owner=owner)
-            except NumericalError as error:
-                position = None if error.position is None else rows[error.position]
-                raise NumericalError(
-                    f"{owner} gave a zero, NaN or infinite embedding: drop the text, or look at the server's precision",
-                    position,
-                ) from error
+            length = np.linalg.norm(batch.astype(np.float64), axis=1)  # of any scale that float32 holds
+            fine = np.flatnonzero(np.isfinite(length) & (length > 0))
+            kept = np.asarray(rows)[fine]
+            bad += sorted({*rows} - {*kept.tolist()})
+            unit = (batch[fine] / length[fine, None]).astype(np.float32)
             vectors = np.empty((len(texts), expected), dtype=np.float32) if vectors is None else vectors
-            vectors[rows] = unit
+            vectors[kept] = unit
             if scope is not None and self.cache is not None:
-                self.cache.put(scope, [texts[i] for i in rows], unit)
+                self.cache.put(scope, [texts[i] for i in kept], unit)
+            if bad and scope is None:
+                break  # with a cache the others are embedded still: they will be asked for again
             if progress:
                 progress(len(rows))
+        if bad:
+            raise NumericalError(
+                f"{owner} gave a zero, NaN or infinite embedding: drop the text, or look at the server's precision",
+                min(bad),
+            )
         assert vectors is not None
         return vectors

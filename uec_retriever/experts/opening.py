@@ -63,9 +63,7 @@ def load_head(
     if separator and model_name and provider in PROVIDERS and not Path(name).exists():
         try:
             embedding = PROVIDERS[provider](model_name, **options)
-            if isinstance(embedding, EndpointEmbedding):
-                options["base_url"] = embedding.address  # wherever the environment says, the next time
-            return IdentityHead(embedding), options
+            return IdentityHead(embedding), {**options, **(embedding.options or {})}
         except TypeError as error:
             raise InvalidInputError(
                 f"cannot make the expert {name!r} with the options {sorted(options)}: {error}"

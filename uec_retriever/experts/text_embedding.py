@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from uec_retriever.experts.head import Role
 from uec_retriever.gaussian import Array
@@ -26,6 +26,11 @@ class TextEmbedding(ABC):
     @property
     def fingerprint(self) -> str | None:
         """Hash of all that decides the embeddings; None where it cannot be had: then probes tell models apart."""
+        return None
+
+    @property
+    def options(self) -> Mapping[str, Any] | None:
+        """Of `Expert.load`, which makes the same again by its name; None where it cannot."""
         return None
 
     @property
