@@ -234,7 +234,7 @@ def _parse_address(url: str) -> httpx.URL:
     """A server's address. Messages never repeat it: whatever is wrong with it may be a password."""
     try:
         address = httpx.URL(url.strip().rstrip("/") + "/")
-    except (httpx.InvalidURL, UnicodeError, AttributeError):
+    except (httpx.InvalidURL, UnicodeError, AttributeError, TypeError):
         address = httpx.URL()
     known = address.scheme in ("http", "https") and _HOST.fullmatch(address.host)
     if not known or not 0 <= (address.port or 0) < 1 << 16:

@@ -8,7 +8,6 @@ import base64
 import json
 import socket
 import threading
-import time
 import zlib
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -152,11 +151,14 @@ class _Handler(BaseHTTPRequestHandler):
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
         try:
-            time.sleep(failure if isinstance(failure, float) else server.delay)
+            self.wait(failure if isinstance(failure, float) else server.delay)
             self.answer(body, failure)
         finally:
             with server.lock:
                 server.at_once -= 1
+
+    def wait(self, seconds):
+        threading.Event().wait(seconds)  # tests put something else in the place of time.sleep
 
     do_GET = do_POST  # what a redirect makes of it
 
