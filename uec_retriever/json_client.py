@@ -9,6 +9,7 @@ import json
 import os
 import re
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,6 +102,7 @@ class JSONClient:
                 f"cannot set up a connection to {address.host}: {self._hide(str(error))}: look at the environment variables "
                 "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
             ) from None
+        weakref.finalize(self, self._client.close)  # whoever forgets it leaves no connection behind
 
     @property
     def address(self) -> str:

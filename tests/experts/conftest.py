@@ -10,7 +10,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
 
 from devtools.tiny import HIDDEN, tiny_transformer, tokenizer
+from tests.experts.embeddings_server import EmbeddingServer
 from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.linearised import LinearisedModel
 from uec_retriever.laplace.posterior import DiagonalPosterior, KroneckerPosterior
 
 WORDS = "the boundary layer flow supersonic aircraft pressure cat dog bird red green hello world".split()
@@ -86,13 +88,13 @@ def posterior():
 
     def make(expert, structure="diag"):
         generator = torch.Generator().manual_seed(0)
-        weight = expert.last_layer.weight
-        d, i = weight.shape if not expert.last_layer.is_bag else weight.T.shape
+        d, i = expert.head.shape
+        is_bag = isinstance(expert.head, LinearisedModel) and expert.last_layer.is_bag
         common = {"count": 10, "prior_precision": 2.0, "tau": 0.05}
         if structure == "diag":
             return DiagonalPosterior(**common, fisher=torch.rand(i, d, generator=generator))
         values, vectors = torch.rand(i, generator=generator) + 0.01, None
-        if not expert.last_layer.is_bag:
+        if not is_bag:
             vectors = torch.linalg.qr(torch.randn(i, i, generator=generator))[0]
         root = torch.randn(d, d, generator=generator)
         return KroneckerPosterior(
@@ -111,6 +113,13 @@ def expert(posterior):
         return made.with_posterior(posterior(made, structure))
 
     return make
+
+
+@pytest.fixture
+def serve():
+    """Servers of embeddings, see `embeddings_server`; they stop with the test."""
+    with contextlib.ExitStack() as running:
+        yield lambda *args, **options: running.enter_context(EmbeddingServer(*args, **options))
 
 
 @pytest.fixture(scope="session")

@@ -165,6 +165,7 @@ class IdentityHead:
         """Unit vectors `[n, D]`; kept under `scope` as they come, also those beside one that has no direction."""
         vectors: Array | None = None
         bad: list[int] = []
+        done = 0
         owner = self.embedding.name
         expected = self.embedding.dimension or (self._probes.shape[1] if "_probes" in vars(self) else None)
         for rows, batch in self.embedding.embed(texts, role, batch_size=batch_size, prompts=prompts):
@@ -190,6 +191,7 @@ class IdentityHead:
                 self.cache.put(scope, [texts[i] for i in kept], unit)
             if bad and scope is None:
                 break  # with a cache the others are embedded still: they will be asked for again
+            done += len(rows)
             if progress:
                 progress(len(rows))
         if bad:
@@ -197,5 +199,8 @@ class IdentityHead:
                 f"{owner} gave a zero, NaN or infinite embedding: drop the text, or look at the server's precision",
                 min(bad),
             )
-        assert vectors is not None
+        if vectors is None or done < len(texts):
+            raise EmbeddingError(
+                f"{owner} gave embeddings of {done} of {len(texts)} texts: it must give one vector each"
+            )
         return vectors
