@@ -1,6 +1,7 @@
 """JSONClient against a real server: what is tried again, what is refused, and what no message may show."""
 
 import email.utils
+import gc
 import gzip
 import pickle
 import time
@@ -145,6 +146,8 @@ def test_nobody_there(server, connect, slept):
             "redirects to https://other:99/v2: give",
         ),
         (raw(304), "refused with 304"),
+        (raw(200, '{"error": "Unexpected endpoint"}'), "answered with an error (asked for http"),
+        (raw(500, '{"error": "input is too large to process"}'), "refused with 500"),
     ],
     ids=lambda value: str(value)[-40:],
 )
@@ -203,6 +206,15 @@ def test_closed(connect):
     client = connect()
     client.close()
     assert "was closed" in str(refusal(client))
+
+
+def test_a_client_that_is_forgotten_leaves_no_connection(server):
+    client = JSONClient(server.url)
+    ask(client)
+    inner = client._client
+    del client
+    gc.collect()
+    assert inner.is_closed
 
 
 @pytest.mark.parametrize("options", [{"attempts": 0}, {"timeout": 0}, {"timeout": float("nan")}])

@@ -22,6 +22,7 @@ _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _HOST = re.compile(r"[\w.:-]+")  # httpx takes anything
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_TOO_LARGE = re.compile(r"too (large|long)", re.IGNORECASE)  # llama.cpp says so with status 500
 _SHORTEST_SECRET = 4  # characters: whoever hides "x" or "1" makes messages unreadable
 _LONGEST_WAIT = 120.0  # seconds that a server may ask for
 
@@ -30,7 +31,7 @@ class RefusedError(UECError):
     """What a server says to a request that it will not fulfil, now or later.
 
     Attributes:
-        status: of HTTP; None where there was no answer, or none in JSON.
+        status: of HTTP, 413 for whatever says that there was too much; None where there was no answer, or none in JSON.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -93,10 +94,12 @@ class JSONClient:
             sent["Authorization"] = f"Bearer {self._key}"
         _check_headers(sent, address.host, api_key_variable)
         basic = base64.b64encode(f"{address.username}:{address.password}".encode()).decode()
-        parts = [part for told in sent.values() for part in (told, *told.split()[-1:])]
+        parts = [part for told in sent.values() for part in (*told.split()[-1:], told)]
         self._secrets = [s for s in (*parts, address.password, basic) if len(s) >= _SHORTEST_SECRET]
         try:
-            self._client = httpx.Client(base_url=address, headers=sent, timeout=timeout)
+            self._client = httpx.Client(
+                base_url=address, headers=sent, timeout=timeout, limits=httpx.Limits(keepalive_expiry=5.0)
+            )  # as many connections as whoever asks has threads
         except (ValueError, ImportError, OSError) as error:
             raise InvalidInputError(
                 f"cannot set up a connection to {address.host}: {self._hide(str(error))}: look at the environment variables "
@@ -140,6 +143,8 @@ class JSONClient:
     def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         response = self._send(method, path, body)
         status = response.status_code
+        if status == 500 and _TOO_LARGE.search(self._told(response)):
+            raise RefusedError(f"the server refused with 500: {self._told(response)}", 413)
         if status in _RETRIED:
             after = _seconds(response.headers.get("retry-after"))
             told = f"the server answered {status}: {self._told(response)}"
@@ -148,7 +153,7 @@ class JSONClient:
             raise _TryAgainError(told, status, after)
         if not response.is_success:
             raise RefusedError(
-                f"the server refused with {status}{self._hint(response, path)}: {self._told(response)}",
+                f"the server refused with {status}{self._hint(status, path)}{self._redirect(response, path)}: {self._told(response)}",
                 status,
             )
         try:
@@ -157,6 +162,9 @@ class JSONClient:
             raise RefusedError(f"the server's answer is no JSON: {self._told(response)}") from None
         if not isinstance(found, dict):
             raise RefusedError("the server's answer is no JSON object")
+        if found.get("error"):  # LM Studio says so with status 200
+            hint = self._hint(404, path)
+            raise RefusedError(f"the server answered with an error{hint}: {self._told(response)}", status)
         return found
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
@@ -177,19 +185,21 @@ class JSONClient:
             told = self._hide(str(error)) or type(error).__name__
             raise _TryAgainError(f"cannot reach the server {host}: {told}") from None
 
-    def _hint(self, response: httpx.Response, path: str) -> str:
+    def _hint(self, status: int, path: str) -> str:
         """What to do about a refusal, where that is known."""
-        status = response.status_code
         if status in (401, 403):
             lacking = "" if self._key else ", which is not set"
             return f" (the key is taken from the environment variable {self._variable}{lacking})"
         if status in (404, 405):
             return f" (asked for {self.address}/{path}: is the model's name right, and does the address end as /v1 does?)"
-        if response.has_redirect_location:
-            target = response.headers["location"].split("?")[0]
-            target = re.sub(r"//[^/]*@", "//", target).removesuffix(f"/{path}")
-            return f" (it redirects to {self._hide(target)[:200]}: give that address)"
         return ""
+
+    def _redirect(self, response: httpx.Response, path: str) -> str:
+        if not response.has_redirect_location:
+            return ""
+        target = response.headers["location"].split("?")[0]
+        target = re.sub(r"//[^/]*@", "//", target).removesuffix(f"/{path}")
+        return f" (it redirects to {self._hide(target)[:200]}: give that address)"
 
     def _told(self, response: httpx.Response) -> str:
         """The beginning of what the server says, in one line, without the secrets, which it may repeat."""

@@ -54,7 +54,8 @@ class EmbeddingServer(ThreadingHTTPServer):
         embed: n texts -> `[n, D]`.
         model: the only name that it answers to; 404 for others.
         key: that it demands as a bearer token, 401 without; the refusal repeats what was sent, as careless servers do.
-        longest: characters of a text, 400 above.
+        longest: characters of a text, `too_long` above.
+        too_long: status for a text that is, 400 or llama.cpp's 500.
         most: texts in one request, `refusal` above.
         refusal: status for too many texts: 413, 422 or 400.
         noise: length of random vectors that are added to unit embeddings, which are rounded to float16 then.
@@ -81,6 +82,7 @@ class EmbeddingServer(ThreadingHTTPServer):
         model="tiny",
         key=None,
         longest=None,
+        too_long=400,
         most=None,
         refusal=413,
         noise=0.0,
@@ -93,7 +95,13 @@ class EmbeddingServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, 0), _Handler)
         self.embed, self.model, self.key, self.longest, self.most = embed, model, key, longest, most
-        self.refusal, self.noise, self.formats, self.shuffled = refusal, noise, formats, shuffled
+        self.too_long, self.refusal, self.noise, self.formats, self.shuffled = (
+            too_long,
+            refusal,
+            noise,
+            formats,
+            shuffled,
+        )
         self.broken, self.delay, self.host = broken, delay, host
         self.failures, self.embedded, self.requests, self.headers, self.paths = [], Counter(), [], [], []
         self.lock, self.at_once, self.most_at_once = threading.Lock(), 0, 0
@@ -178,7 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif server.most and len(texts) > server.most:
             self.refuse(server.refusal, f"batch size {len(texts)} > maximum allowed batch size {server.most}")
         elif server.longest and max(map(len, texts)) > server.longest:
-            self.refuse(400, f"maximum context length is {server.longest}")
+            told = f"maximum context length is {server.longest}: the input is too large to process"
+            self.refuse(server.too_long, told)
         else:
             told = json.dumps({"object": "list", "data": self.entries(body, texts), "model": server.model})
             self.send(200, told.encode(), cut=failure == "cut")

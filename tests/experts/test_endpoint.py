@@ -1,5 +1,7 @@
 """EndpointEmbedding against a real server: what it asks, how it adapts, and which text it blames."""
 
+import threading
+
 import numpy as np
 import pytest
 import tenacity
@@ -29,6 +31,9 @@ def connect():
         return made[-1]
 
     yield go
+    for thread in threading.enumerate():
+        if thread.name.startswith("uec-endpoint"):  # of a test that did not listen to the end
+            thread.join()
     for embedding in made:
         embedding.close()
 
@@ -251,6 +256,13 @@ def test_another_dimension_in_the_middle_is_refused(serve, connect):
     server.broken = "dimension"
     with pytest.raises(EmbeddingError, match="15 numbers .* where it gave 16 before: another model"):
         head.linearise(TEXTS, "document", batch_size=5, progress=None, prompts=())
+
+
+def test_what_llama_cpp_says_of_a_long_text_is_understood(serve, connect):
+    server = serve(longest=100, too_long=500)
+    refused = failure(connect(server), [*TEXTS, "long " * 30])
+    assert refused.position == 20
+    assert len(server.requests) == 7  # six batches, one of them refused, and a harmless text
 
 
 def test_whoever_stops_listening_stops_the_requests(serve, connect):

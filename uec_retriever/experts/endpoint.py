@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import numpy as np
@@ -133,19 +133,22 @@ class EndpointEmbedding(TextEmbedding):
         size = min(batch_size, self._largest or batch_size)
         groups = [range(start, min(start + size, len(texts))) for start in range(0, len(texts), size)]
         failure: EmbeddingError | None = None
-        with ThreadPoolExecutor(min(self._concurrency, len(groups)), "uec-endpoint") as pool:
+        pool = ThreadPoolExecutor(min(self._concurrency, len(groups)), "uec-endpoint")
+        try:
             waiting = [pool.submit(self._embed_group, texts, rows, prompt) for rows in groups]
-            try:
-                for done in as_completed(waiting):
-                    if done.cancelled():
-                        continue
-                    batches, error = done.result()
-                    yield from batches
-                    if error is not None:
-                        failure = failure or error
-                        _cancel(waiting)
-            finally:
-                _cancel(waiting)
+            for done in as_completed(waiting):
+                if done.cancelled():
+                    continue
+                batches, error = done.result()
+                yield from batches
+                if error is not None:
+                    failure = failure or error
+                    for each in waiting:
+                        each.cancel()
+        finally:
+            pool.shutdown(
+                wait=False, cancel_futures=True
+            )  # whoever interrupts does not wait for a slow server
         if failure is not None:
             raise failure
 
@@ -210,11 +213,6 @@ class EndpointEmbedding(TextEmbedding):
                     row,
                 )
         return np.stack(vectors)
-
-
-def _cancel(waiting: Iterable[Future[_Outcome]]) -> None:
-    for each in waiting:
-        each.cancel()
 
 
 def _check_words(name: str, value: object) -> str:

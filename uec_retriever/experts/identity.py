@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache as cache_result
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +36,7 @@ class IdentityHead:
     def __init__(self, embedding: TextEmbedding, cache: EmbeddingCache | None = None) -> None:
         self.embedding = embedding
         self.cache = cache
+        self._probes = cache_result(self._embed_probes)  # copies share it
 
     def __copy__(self) -> IdentityHead:
         other = IdentityHead(self.embedding, self.cache)
@@ -59,7 +61,7 @@ class IdentityHead:
     @property
     def dimension(self) -> int:
         """D."""
-        return self.embedding.dimension or self._probes.shape[1]
+        return self.embedding.dimension or self._probes().shape[1]
 
     @property
     def squared_norm(self) -> float:
@@ -69,10 +71,9 @@ class IdentityHead:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights, where they can be read, else what the model makes of probes."""
-        return self.embedding.fingerprint or probe_fingerprint(self._probes)
+        return self.embedding.fingerprint or probe_fingerprint(self._probes())
 
-    @cached_property
-    def _probes(self) -> Array:
+    def _embed_probes(self) -> Array:
         """Embeddings of the probe texts, half of them as queries; never from a cache, which would hide another model."""
         half = len(PROBES) // 2
         asked = [(PROBES[:half], "query"), (PROBES[half:], "document")]
@@ -167,7 +168,9 @@ class IdentityHead:
         bad: list[int] = []
         done = 0
         owner = self.embedding.name
-        expected = self.embedding.dimension or (self._probes.shape[1] if "_probes" in vars(self) else None)
+        expected = self.embedding.dimension or (
+            self._probes().shape[1] if self._probes.cache_info().currsize else None
+        )
         for rows, batch in self.embedding.embed(texts, role, batch_size=batch_size, prompts=prompts):
             if batch.ndim != 2 or len(batch) != len(rows):
                 raise EmbeddingError(
