@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from uec_retriever.gaussian import Array
 
 _VARIABLES = 500  # in one statement
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, used INTEGER, vector BLOB) WITHOUT ROWID"
+    "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, used INTEGER, vector BLOB) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS model (fingerprint TEXT)",
 )
 
 
@@ -41,6 +42,24 @@ class EmbeddingCache:
     def __reduce__(self) -> tuple[type[EmbeddingCache], tuple[Path | None, int | None]]:
         """A copy opens the file again; one in memory begins empty."""
         return type(self), (self.path, self.limit)
+
+    def model(self, fingerprint: str, same: Callable[[str, str], bool]) -> str:
+        """The fingerprint under which embeddings of a model are kept: the first that is the same.
+
+        Args:
+            fingerprint: of the model as it is now.
+            same: whether two fingerprints are of one model.
+        """
+        with self._lock:
+            try:
+                with self._open() as database:
+                    for (known,) in database.execute("SELECT fingerprint FROM model ORDER BY rowid"):
+                        if same(known, fingerprint):
+                            return str(known)
+                    database.execute("INSERT INTO model VALUES (?)", [fingerprint])
+            except sqlite3.Error as error:
+                raise self._refusal(error) from error
+        return fingerprint
 
     def get(self, scope: Sequence[str], texts: Sequence[str]) -> dict[str, Array]:
         """Text -> its embedding `[D]`, float32, for those that are there.
@@ -131,7 +150,8 @@ class EmbeddingCache:
             database.execute(
                 "PRAGMA synchronous=NORMAL"
             )  # a kill loses nothing, a power cut the last batches
-            database.execute(_SCHEMA)
+            for statement in _SCHEMA:
+                database.execute(statement)
             self._database = database
         return self._database
 

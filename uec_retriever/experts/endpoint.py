@@ -84,7 +84,12 @@ class EndpointEmbedding(TextEmbedding):
         self._mutex = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"EndpointEmbedding({self._body['model']!r}, base_url={self._client.address!r})"
+        return f"EndpointEmbedding({self._body['model']!r}, base_url={self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """Of the server, without credentials."""
+        return self._client.address
 
     def close(self) -> None:
         """Close the connections."""
@@ -152,7 +157,7 @@ class EndpointEmbedding(TextEmbedding):
         return parts, failure
 
     def _refusal(self, error: RefusedError, rows: range) -> EmbeddingError:
-        told = f"{self.name} at {self._client.address}: {error}"
+        told = f"{self.name} at {self.address}: {error}"
         if error.status not in _TOO_MUCH:
             return EmbeddingError(told)
         return EmbeddingError(
@@ -171,14 +176,14 @@ class EndpointEmbedding(TextEmbedding):
             vectors = [_decode(each) for each in ordered]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, binascii.Error) as error:
             raise EmbeddingError(
-                f"{self.name} at {self._client.address} answered {len(rows)} texts with something else than as many "
+                f"{self.name} at {self.address} answered {len(rows)} texts with something else than as many "
                 f"embeddings ({show(error)}): it must speak OpenAI's /v1/embeddings"
             ) from error
         lengths = [len(vector) for vector in vectors]
         for row, length in zip(rows, lengths, strict=True):
             if length != lengths[0]:
                 raise EmbeddingError(
-                    f"{self.name} at {self._client.address} gave embeddings of {lengths[0]} and of {length} numbers in one "
+                    f"{self.name} at {self.address} gave embeddings of {lengths[0]} and of {length} numbers in one "
                     "answer: it must serve one model under that name",
                     row,
                 )

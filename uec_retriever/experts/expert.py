@@ -21,12 +21,13 @@ from uec_retriever.experts.last_layer import LastLayer
 from uec_retriever.experts.linearised import LinearisedModel
 from uec_retriever.experts.loading import lasting_options, model_source, short_name
 from uec_retriever.experts.local import SentenceTransformerEmbedding
-from uec_retriever.experts.opening import head_of, load_head
+from uec_retriever.experts.opening import head_of, load_head, split_url
 from uec_retriever.experts.reloading import Reloads
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 from uec_retriever.laplace.posterior import Posterior
 
 _CHUNK = 512
+ExpertLike = Any  # an Expert, a name as `Expert.load` takes it, or whatever `Expert.of` takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class Expert(Reloads):
 
         Args:
             name: hub id or folder of a sentence-transformers model; or `openai:MODEL` for a server that speaks OpenAI's
-                `/v1/embeddings`, `fastembed:MODEL`, `model2vec:MODEL`.
+                `/v1/embeddings` (`openai:MODEL@URL` says where it is), `fastembed:MODEL`, `model2vec:MODEL`.
             label: short name for people.
             device: torch device; the library's choice if absent.
             trust_remote_code: run code that comes with the model. Off unless you say so.
@@ -104,7 +105,8 @@ class Expert(Reloads):
         head, options = load_head(
             name, device=device, trust_remote_code=trust_remote_code, options=model_options
         )
-        expert = cls(head, model_source(name), label=label, options=lasting_options(options))
+        source = model_source(split_url(name)[0])
+        expert = cls(head, source, label=label, options=lasting_options(options))
         return expert.loaded_with(options, device=device, trust_remote_code=trust_remote_code)
 
     @classmethod
@@ -214,6 +216,11 @@ class Expert(Reloads):
         """
         texts, batch_size = _check_some(texts, role), check_whole("batch_size", batch_size, 1)
         return self.head.linearise(texts, role, batch_size=batch_size, progress=progress, prompts=prompts)
+
+    @property
+    def cache(self) -> EmbeddingCache | None:
+        """Where its embeddings are kept, if anywhere."""
+        return self.head.cache if isinstance(self.head, IdentityHead) else None
 
     def with_cache(self, cache: EmbeddingCache | None) -> Self:
         """The same expert that embeds no text twice; itself where embeddings cost nothing but time here.

@@ -11,7 +11,7 @@ import torch
 
 from uec_retriever.errors import EmbeddingError, NumericalError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
-from uec_retriever.experts.fingerprint import PROBES, probe_fingerprint
+from uec_retriever.experts.fingerprint import PROBES, probe_fingerprint, same_model
 from uec_retriever.experts.head import Linearised, Progress, Role
 from uec_retriever.experts.text_embedding import TextEmbedding
 from uec_retriever.gaussian import Array, lengths
@@ -110,6 +110,20 @@ class IdentityHead:
         flags = self.embedding.truncated(texts, role, prompts)
         return Linearised(vectors, vectors, torch.ones(vectors.shape[1]), flags)
 
+    def remember(self, texts: Sequence[str], role: Role, vectors: Array) -> None:
+        """Put unit embeddings `[n, D]` that were had before into the cache, if there is one."""
+        if self.cache is not None:
+            self.cache.put(self._scope(self.cache, role), texts, vectors)
+
+    def forget(self, texts: Sequence[str], role: Role) -> None:
+        """Drop embeddings from the cache, if there is one."""
+        if self.cache is not None:
+            self.cache.forget(self._scope(self.cache, role), texts)
+
+    def _scope(self, cache: EmbeddingCache, *names: str) -> tuple[str, ...]:
+        """What decides embeddings beside the text; servers never give quite the same probes."""
+        return cache.model(self.fingerprint, same_model), *names
+
     def _cached(
         self,
         texts: Sequence[str],
@@ -120,7 +134,7 @@ class IdentityHead:
     ) -> Array:
         if self.cache is None:
             return self._embed(texts, role, batch_size, progress, prompts)
-        scope = (self.fingerprint, role, *prompts)
+        scope = self._scope(self.cache, role, *prompts)
         known = self.cache.get(scope, texts)
         missing = list(dict.fromkeys(text for text in texts if text not in known))
         if progress and len(missing) < len(texts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 _CHOOSING = threading.Lock()
+_PROVIDER = re.compile(r"^[a-z0-9]{2,}:")
+_CREDENTIALS = re.compile(r"(?<=:)//[^/@]*@")
 _SECRETS = {"token", "use_auth_token", "api_key", "headers"}
 _LOCAL = {"cache_folder", "cache_dir", "local_files_only"}
 _TRUST = {"trust_remote_code"}
@@ -77,7 +80,8 @@ def model_source(name: str) -> str:
 
 def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that an index may keep: no secrets, no trust, nothing that only holds on this machine."""
-    return _without(_SECRETS | _LOCAL | _TRUST, options)
+    kept = _without(_SECRETS | _LOCAL | _TRUST, options)
+    return {k: _CREDENTIALS.sub("//", v) if isinstance(v, str) else v for k, v in kept.items()}
 
 
 def options_without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,8 +90,11 @@ def options_without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def short_name(name: str) -> str:
-    """The last part of a hub id or path, for people."""
-    return Path(name.replace("\\", "/")).name or name
+    """The last part of a hub id or path, or of the model of a provider or of an object, for people."""
+    plain = _PROVIDER.sub("", name)
+    if name.startswith("object:") and "/" not in name:
+        plain = plain.rsplit(".", 1)[-1]
+    return Path(plain.replace("\\", "/")).name or name
 
 
 def tokenizer_lock(model: SentenceTransformer) -> threading.Lock:

@@ -37,6 +37,7 @@ def load_head(
 
     Args:
         name: hub id or folder of a sentence-transformers model, or `PROVIDER:MODEL` with one of `PROVIDERS`.
+            `openai:MODEL@URL` says where the server is.
         device: torch device; the library's choice if None.
         trust_remote_code: run code that comes with the model.
         options: of the provider; `head` says `last_layer` or `identity`, else it is found out.
@@ -51,6 +52,9 @@ def load_head(
         MissingExtraError: if the provider's library is not installed.
     """
     options = dict(options)
+    name, url = split_url(name)
+    if url is not None:
+        options["base_url"] = url
     provider, separator, model_name = name.partition(":")
     if name.startswith(OBJECT):
         raise ModelNotFoundError(
@@ -58,7 +62,10 @@ def load_head(
         )
     if separator and model_name and provider in PROVIDERS and not Path(name).exists():
         try:
-            return IdentityHead(PROVIDERS[provider](model_name, **options)), options
+            embedding = PROVIDERS[provider](model_name, **options)
+            if isinstance(embedding, EndpointEmbedding):
+                options["base_url"] = embedding.address  # wherever the environment says, the next time
+            return IdentityHead(embedding), options
         except TypeError as error:
             raise InvalidInputError(
                 f"cannot make the expert {name!r} with the options {sorted(options)}: {error}"
@@ -69,6 +76,12 @@ def load_head(
     if isinstance(head, IdentityHead):
         options["head"] = "identity"
     return head, options
+
+
+def split_url(name: str) -> tuple[str, str | None]:
+    """`openai:MODEL@URL` -> `openai:MODEL` and the URL; anything else as it is, and None."""
+    model, separator, address = name.partition("@http")
+    return (model, f"http{address}") if separator and model.startswith("openai:") else (name, None)
 
 
 def head_of(model: SentenceTransformer, name: str, wanted: HeadName | None = None) -> Head:
