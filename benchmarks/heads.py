@@ -234,7 +234,9 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conflict_handler="resolve",  # both have --out
     )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="of retrieval")
@@ -244,11 +246,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="at most this many texts of no class, and as many of one")
     parser.add_argument("--name", default="heads", help="of the JSON file")
     add_expert_arguments(parser)
-    shared = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
-    add_study_arguments(shared)
-    for action in shared._actions:
-        if action.dest not in {a.dest for a in parser._actions}:
-            parser._add_action(action)
+    add_study_arguments(parser)
     return parser.parse_args()
 
 
