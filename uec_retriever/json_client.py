@@ -7,6 +7,7 @@ import email.utils
 import os
 import re
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,6 +88,7 @@ class JSONClient:
                 f"the key or a header for the server at {address.host} has characters that HTTP cannot send: set "
                 f"{api_key_variable} to the key alone"
             ) from None
+        weakref.finalize(self, self._client.close)
 
     @property
     def address(self) -> str:
