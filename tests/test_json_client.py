@@ -10,7 +10,7 @@ import traceback
 import pytest
 import tenacity
 
-from tests.experts.embeddings_server import EmbeddingServer, raw
+from tests.embeddings_server import EmbeddingServer, raw
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.json_client import JSONClient, RefusedError
 

@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
 
 from devtools.tiny import HIDDEN, tiny_transformer, tokenizer
-from tests.experts.embeddings_server import EmbeddingServer
+from tests.embeddings_server import EmbeddingServer
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.linearised import LinearisedModel
 from uec_retriever.laplace.posterior import DiagonalPosterior, KroneckerPosterior

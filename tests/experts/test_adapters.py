@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.experts.embeddings_server import bag_of_words
+from tests.embeddings_server import bag_of_words
 from uec_retriever.errors import (
     EmbeddingError,
     InvalidInputError,

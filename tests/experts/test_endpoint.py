@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tenacity
 
-from tests.experts.embeddings_server import bag_of_words, raw
+from tests.embeddings_server import bag_of_words, raw
 from uec_retriever.errors import EmbeddingError, InvalidInputError, NumericalError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.endpoint import EndpointEmbedding

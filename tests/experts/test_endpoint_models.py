@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from tests.experts.embeddings_server import EmbeddingServer, of_model
+from tests.embeddings_server import EmbeddingServer, of_model
 from tests.experts.test_real_models import TEXTS, docstrings
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.experts.expert import Expert

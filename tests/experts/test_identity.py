@@ -11,7 +11,7 @@ import torch
 from torch.autograd.functional import jacobian
 from torch.nn.functional import normalize
 
-from tests.experts.embeddings_server import bag_of_words
+from tests.embeddings_server import bag_of_words
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import EmbeddingError, InvalidInputError, NumericalError, UnsupportedModelError
 from uec_retriever.experts.embedding_cache import EmbeddingCache

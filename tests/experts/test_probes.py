@@ -5,7 +5,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from tests.experts.embeddings_server import bag_of_words
+from tests.embeddings_server import bag_of_words
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.errors import ModelMismatchError
 from uec_retriever.experts.attachment import attach_posterior, check_fingerprint

@@ -68,7 +68,8 @@ MOVED = Annotated[
     typer.Option("--expert", help="Where the model of an expert is now, as LABEL=MODEL. Repeatable."),
 ]
 EXPERT_HELP = (
-    "A sentence-transformers model: hub id or folder, or LABEL=MODEL to name it. Repeat for more experts."
+    "A sentence-transformers model, by hub id or folder, or openai:MODEL[@URL] for a server that speaks OpenAI's "
+    "/v1/embeddings, whose key is in OPENAI_API_KEY; LABEL=MODEL names it. Repeat for more experts."
 )
 
 

@@ -44,6 +44,7 @@ from uec_retriever.cli.recipe import (
     make_recipe,
     open_or_create,
     report_added,
+    report_cost,
     sample_documents,
     sample_texts,
 )
@@ -71,6 +72,12 @@ def index(
     max_pairs: LIMIT = DEFAULT_PAIRS,
     update: Annotated[
         bool, typer.Option(help="Replace texts whose id is in the index with other content.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be embedded, and how many tokens that is; do nothing."
+        ),
     ] = False,
     text_column: TEXT = "text",
     title_column: TITLE = "title",
@@ -111,8 +118,13 @@ def index(
             max_pairs,
             lambda read: spinner.update(f"Reading the corpus: {read} documents") if spinner else None,
         )
+    location = locate(index, server, header, collection)
+    if dry_run:
+        recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
+        report_cost(location, documents, recipe, sampler, json)
+        return
     opened = open_or_create(
-        locate(index, server, header, collection),
+        location,
         load_experts(expert or [], device, trust_remote_code),
         make_recipe(pairs, posterior, structure, layout, temperature, lexical),
         lambda: sampler,

@@ -189,6 +189,27 @@ def open_or_create(
     return engine
 
 
+def report_cost(
+    location: Location, documents: Corpus, recipe: Recipe, sampler: PairSampler, json: bool
+) -> None:
+    """Say what `uec index` would embed."""
+    from uec_retriever.engine.create import sampled_pairs
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.estimate import estimate
+
+    there = Engine.exists(location)
+    pairs = None if there else recipe.pairs or sampled_pairs(sampler)
+    found = estimate((d.record for d in documents), pairs, location if there else None)
+    if json:
+        print_json(asdict(found))
+        return
+    calibration = f" and {found.pairs} calibration pairs" * bool(found.pairs)
+    output.print(
+        f"{found.texts:,} texts to embed{calibration}, {found.unchanged:,} unchanged: {found.characters:,} characters, "
+        f"about {found.tokens:,} tokens (4 bytes each) for every expert; nothing was done"
+    )
+
+
 def report_added(engine: Engine, report: AddReport, documents: Corpus | None, json: bool) -> None:
     """Say what became of the documents: counts, those without text, those cut."""
     skipped = documents.skipped if documents else []

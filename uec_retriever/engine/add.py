@@ -11,6 +11,7 @@ from itertools import islice
 from uec_retriever.data.records import Record, same_content, unique
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
+from uec_retriever.engine.kept import forget
 from uec_retriever.engine.results import AddReport
 from uec_retriever.errors import IdConflictError, InvalidInputError, TextError, show
 from uec_retriever.store.chroma import ChromaStore
@@ -75,6 +76,7 @@ def add_records(
                     raise InvalidInputError(_UNEVEN)
                 report += _store(ensemble, store, waiting[0], encoded)
                 change = waiting.popleft()
+                forget(ensemble, change.fresh)
                 if stored is not None:
                     stored(len(change.fresh))
         except TextError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, ModelMismatchError, StorageError, show
 from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.fingerprint import same_model
 from uec_retriever.laplace.files import load_posterior
 from uec_retriever.store.lexical_options import LexicalOptions
 from uec_retriever.store.manifest import Manifest
@@ -31,7 +32,8 @@ def check_same_experts(manifest: Manifest, experts: Sequence[Expert], where: str
     """
     if not experts:
         return {}
-    if [e.fingerprint for e in experts] != [entry.fingerprint for entry in manifest.experts]:
+    same = (same_model(e.fingerprint, m.fingerprint) for e, m in zip(experts, manifest.experts, strict=False))
+    if len(experts) != len(manifest.experts) or not all(same):
         raise ModelMismatchError(
             f"the index {where} was made with {[entry.model for entry in manifest.experts]}: leave the experts out "
             "to add to it, or make another index with 'uec reindex'"
@@ -114,16 +116,16 @@ def match_posteriors(
         if unknown := sorted(set(posteriors) - set(labels)):
             raise InvalidInputError(f"posteriors for {unknown}, but the experts are {labels}")
         return {label: Path(file) for label, file in posteriors.items()}
-    by_fingerprint = {e.fingerprint: e.label for e in experts}
     matched: dict[str, Path] = {}
     for file in posterior_files(posteriors):
         header = load_posterior(file)[1]
-        if header.fingerprint not in by_fingerprint:
+        label = next((e.label for e in experts if same_model(e.fingerprint, header.fingerprint)), None)
+        if label is None:
             raise ModelMismatchError(
                 f"the posterior {file} was fitted for {header.model!r}, which is none of the experts "
                 f"{[e.name for e in experts]}: fit one for them with 'uec fit'"
             )
-        matched[by_fingerprint[header.fingerprint]] = file
+        matched[label] = file
     return matched
 
 

@@ -24,7 +24,8 @@ from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
 from uec_retriever.experts.attachment import attach_posterior
-from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.expert import Expert, ExpertLike
+from uec_retriever.experts.fingerprint import same_model
 from uec_retriever.experts.fitting import (
     DEFAULT_STRUCTURE,
     DEFAULT_TAU,
@@ -91,20 +92,20 @@ def build_ensemble(
 
 
 def load_experts(
-    experts: Sequence[Expert | str | Path], *, device: str | None, trust_remote_code: bool
+    experts: Sequence[ExpertLike], *, device: str | None, trust_remote_code: bool
 ) -> list[Expert]:
-    """Experts, those given by hub id or folder loaded.
+    """Experts, those given by name loaded, and other embeddings made experts.
 
     Raises:
-        InvalidInputError: for a single one instead of a list.
+        InvalidInputError: for a single one instead of a list, or something that embeds no texts.
         ModelNotFoundError: if one cannot be loaded.
     """
-    if isinstance(experts, str | Path | Expert):
+    if not isinstance(experts, Sequence) or isinstance(experts, str):
         raise InvalidInputError("expected a list of experts, got a single one: put it into a list")
     return [
-        e
-        if isinstance(e, Expert)
-        else Expert.load(str(e), device=device, trust_remote_code=trust_remote_code)
+        Expert.load(str(e), device=device, trust_remote_code=trust_remote_code)
+        if isinstance(e, str | Path)
+        else Expert.of(e)
         for e in experts
     ]
 
@@ -233,12 +234,13 @@ class _Builder:
 
     def _earlier_fit(self, expert: Expert) -> Path | None:
         """The posterior that an interrupted build left behind."""
-        wanted = (expert.fingerprint, self.pairs.digest, self.structure, DEFAULT_TAU)
+        wanted = (self.pairs.digest, self.structure, DEFAULT_TAU)
         for path in self.folder.posterior_files():
             try:
                 header = load_posterior(path)[1]
             except UECError:  # damaged, or of another version: no reason not to fit anew
                 continue
-            if (header.fingerprint, header.pairs_hash, header.structure, header.numbers["tau"]) == wanted:
+            found = (header.pairs_hash, header.structure, header.numbers["tau"])
+            if found == wanted and same_model(header.fingerprint, expert.fingerprint):
                 return path
         return None

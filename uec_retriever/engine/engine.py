@@ -17,12 +17,13 @@ from uec_retriever.engine.copies import pickled, reopen
 from uec_retriever.engine.create import build_ensemble, load_experts, pairs_of_texts
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.kept import keep_embeddings, without
 from uec_retriever.engine.load import load_ensemble
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.open import open_store
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.expert import Expert, ExpertLike
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.release import release_when_dropped
 
@@ -75,7 +76,9 @@ class Engine(Closes, Calibrator):
             raise InvalidInputError("a new index needs calibration pairs: Recipe(pairs=pseudo_pairs(texts))")
         folder = IndexFolder(Location.of(location))
         with folder.closing_on_errors():
-            ensemble = build_ensemble(folder, experts, recipe, batch_size=batch_size, progress=progress)
+            kept = keep_embeddings(experts, folder.embeddings)
+            ensemble = build_ensemble(folder, kept, recipe, batch_size=batch_size, progress=progress)
+            ensemble = without(ensemble, folder.embeddings)
             with folder.write_lock():
                 store = ChromaStore.create(
                     folder.client(), folder.location.collection, ensemble.manifest, folder.opened_database
@@ -87,7 +90,7 @@ class Engine(Closes, Calibrator):
         cls,
         location: str | Path | Location,
         *,
-        experts: Mapping[str, str | Path | Expert] | None = None,
+        experts: Mapping[str, ExpertLike] | None = None,
         device: str | None = None,
         trust_remote_code: bool = False,
     ) -> Engine:
@@ -95,7 +98,8 @@ class Engine(Closes, Calibrator):
 
         Args:
             location: folder of the index, or a `Location`.
-            experts: expert label -> where its model is now, or a loaded expert.
+            experts: expert label -> where its model is now, or what embeds texts for it: a loaded expert, or whatever
+                `Expert.of` takes.
             device: torch device for the experts; sentence-transformers' choice if None.
             trust_remote_code: run code that comes with the models. Off unless you say so.
 
@@ -116,7 +120,7 @@ class Engine(Closes, Calibrator):
     def open_or_create(
         cls,
         location: str | Path | Location | None = None,
-        experts: Sequence[Expert | str | Path] | None = None,
+        experts: Sequence[ExpertLike] | None = None,
         recipe: Recipe | CalibrationPairs | None = None,
         *,
         texts: Iterable[str] = (),
@@ -129,7 +133,8 @@ class Engine(Closes, Calibrator):
 
         Args:
             location: folder of the index, or a `Location`; a temporary folder, gone with the engine, if None.
-            experts: loaded, or by hub id or folder. An index that is there needs none.
+            experts: loaded, by name (`Expert.load`), or whatever embeds texts (`Expert.of`). An index that is there needs
+                none, except those that cannot be loaded by name.
             recipe: how to make it, or pairs alone; one that is there must agree.
             texts: what pairs are made from if there are none. Where that is too little, documentation of
                 the Python standard library serves; `engine.manifest.notes` tells.
@@ -165,7 +170,7 @@ class Engine(Closes, Calibrator):
     def from_texts(
         cls,
         texts: Sequence[str],
-        experts: Sequence[Expert | str | Path] | None = None,
+        experts: Sequence[ExpertLike] | None = None,
         location: str | Path | Location | None = None,
         recipe: Recipe | CalibrationPairs | None = None,
         *,
@@ -183,7 +188,8 @@ class Engine(Closes, Calibrator):
 
         Args:
             texts: non-empty strings; calibration pairs are made from them if the recipe has none.
-            experts: loaded, or by hub id or folder. An index that is there needs none.
+            experts: loaded, by name (`Expert.load`), or whatever embeds texts (`Expert.of`). An index that is there needs
+                none, except those that cannot be loaded by name.
             location: folder of the index, or a `Location`; a temporary folder, gone with the engine, if None.
             recipe: how to make it, or pairs alone; one that is there must agree.
             ids: one each; made from text and metadata if absent.
@@ -235,6 +241,7 @@ class Engine(Closes, Calibrator):
     def close(self) -> None:
         """Let go of Chroma: of the folder's database or its server, but not of a client of your own."""
         self.words.close()
+        self._folder.embeddings.close()
         if self._folder.location.client is None:
             self.store.close()
 

@@ -14,6 +14,7 @@ from typing import Any
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.temporary import memory_folder, temporary_folder
 from uec_retriever.errors import CorruptFileError, InvalidInputError, NotAnIndexError, StorageError
+from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.store.connection import ClientAPI, check_client, close, connect, connects_to
 from uec_retriever.store.graph_files import copy_database
 from uec_retriever.store.locks import write_lock
@@ -23,8 +24,9 @@ from uec_retriever.store.serving import refuse_beside_server
 class IndexFolder:
     """Where an index lives.
 
-    Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`, and
-    `words/COLLECTION-SETTINGS.sqlite3`, which is made anew from Chroma if need be.
+    Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`,
+    `words/COLLECTION-SETTINGS.sqlite3`, which is made anew from Chroma if need be, and `embeddings.sqlite3`, if an expert
+    is on a server: what was embedded and is not stored yet.
 
     Args:
         location: without a path, the folder is a temporary one, gone with this object; with a client in memory, gone
@@ -36,6 +38,7 @@ class IndexFolder:
 
     def __init__(self, location: Location) -> None:
         self.location = location
+        self._embeddings: EmbeddingCache | None = None
         self._client: ClientAPI | None = None if location.client is None else check_client(location.client)
         self._copy: Path | None = None
         self._mutex = threading.Lock()
@@ -54,6 +57,13 @@ class IndexFolder:
     def database(self) -> Path:
         """Folder of the embedded Chroma; `chroma run --path` serves it."""
         return self.path / "chroma"
+
+    @property
+    def embeddings(self) -> EmbeddingCache:
+        """Embeddings that were paid for and are not stored yet, and those of calibration pairs; made when it is used."""
+        if self._embeddings is None:
+            self._embeddings = EmbeddingCache(self.path / "embeddings.sqlite3")
+        return self._embeddings
 
     @property
     def opened_database(self) -> Path | None:

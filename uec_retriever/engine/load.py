@@ -8,8 +8,9 @@ from pathlib import Path
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
+from uec_retriever.experts.adapters import OBJECT
 from uec_retriever.experts.attachment import attach_posterior, check_fingerprint
-from uec_retriever.experts.expert import Expert
+from uec_retriever.experts.expert import Expert, ExpertLike
 from uec_retriever.experts.loading import lasting_options
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
@@ -17,7 +18,7 @@ from uec_retriever.store.manifest import ExpertEntry, Manifest
 def load_ensemble(
     folder: IndexFolder,
     manifest: Manifest,
-    given: Mapping[str, str | Path | Expert],
+    given: Mapping[str, ExpertLike],
     *,
     device: str | None,
     trust_remote_code: bool,
@@ -27,7 +28,7 @@ def load_ensemble(
     Args:
         folder: holds the posterior files.
         manifest: what made the index.
-        given: expert label -> where its model is now, or a loaded expert.
+        given: expert label -> where its model is now, or what embeds texts for it (see `Expert.of`).
         device: torch device.
         trust_remote_code: run code that comes with the models.
 
@@ -43,9 +44,10 @@ def load_ensemble(
     experts = []
     for entry in manifest.experts:
         source = given.get(entry.label, entry.model)
-        expert = (
-            _load(entry, str(source), device, trust_remote_code) if isinstance(source, str | Path) else source
-        )
+        if isinstance(source, str | Path):
+            expert = _load(entry, str(source), device, trust_remote_code)
+        else:
+            expert = Expert.of(source, label=entry.label)
         check_fingerprint(
             expert, entry.fingerprint, f"the index was made with {entry.model!r} as {entry.label!r}"
         )
@@ -68,6 +70,10 @@ def _load(entry: ExpertEntry, source: str, device: str | None, trust_remote_code
             f"experts={{{entry.label!r}: Expert.load(...)}}, or index the corpus anew"
         ) from error
     except ModelNotFoundError as error:
+        if source.startswith(OBJECT):
+            raise ModelNotFoundError(
+                f"{error}: give it again for expert {entry.label!r}, experts={{{entry.label!r}: ...}}"
+            ) from error
         raise ModelNotFoundError(
             f"the model of expert {entry.label!r} is gone: say where it is now, "
             f"experts={{{entry.label!r}: 'its folder or hub id'}}, on the command line "

@@ -12,6 +12,7 @@ from uec_retriever.data.records import Record, check_ids, make_records
 from uec_retriever.engine.add import Execute, Progress, add_records
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.kept import hand_over, keeping
 from uec_retriever.engine.results import AddReport
 from uec_retriever.engine.searcher import Searcher
 from uec_retriever.errors import InvalidInputError
@@ -146,7 +147,7 @@ class Writer(Searcher):
         """
         with self._writing() as ensemble:
             report = add_records(
-                ensemble,
+                keeping(ensemble, self._folder.embeddings) if execute is None else ensemble,
                 self.store,
                 records,
                 update=update,
@@ -176,9 +177,10 @@ class Writer(Searcher):
         progress: Progress | None = None,
         execute: Execute | None = None,
     ) -> AddReport:
-        """Embed all texts of this index anew into another one: what `uec reindex` does.
+        """Put all texts of this index into another one: what `uec reindex` does.
 
-        Repeating it after an interruption goes on where it stopped.
+        They are embedded anew, except by experts with an identity head on a server that both indexes have. Repeating it
+        after an interruption goes on where it stopped.
 
         Args:
             target: an index made with other experts, posteriors or layout.
@@ -186,7 +188,14 @@ class Writer(Searcher):
             progress: called with the number of texts done.
             execute: encodes elsewhere, as for `add`.
         """
-        records = (record for page in self.pages() for record in page)
+        ours, theirs = self._current(), keeping(target._current(), target._folder.embeddings)
+
+        def records() -> Iterator[Record]:
+            for page in self.pages():
+                if any(e.cache is not None for e in theirs.experts):
+                    hand_over(ours, theirs, page, self.vectors_by_id([r.id for r in page]))
+                yield from page
+
         return target.add_records(
-            records, update=True, batch_size=batch_size, progress=progress, execute=execute
+            records(), update=True, batch_size=batch_size, progress=progress, execute=execute
         )

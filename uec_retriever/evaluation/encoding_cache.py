@@ -63,7 +63,7 @@ class CachedExpert(Expert):
             posterior=expert.posterior,
             options=expert.options,
         )
-        self.cache = cache
+        self.encodings = cache
         self.seconds: dict[Role, float] = dict.fromkeys(get_args(Role), 0.0)
         self._stores: dict[Role, _Store] = {}
 
@@ -79,7 +79,7 @@ class CachedExpert(Expert):
         """See `Expert.linearise`."""
         texts = check_texts(texts, role)
         if role not in self._stores:
-            self._stores[role] = _Store(self.cache.folder / self.fingerprint[:20] / role)
+            self._stores[role] = _Store(self.encodings.folder / _folder(self.fingerprint) / role)
         store = self._stores[role]
         keys = [_key("\0".join((*prompts, text))) for text in texts]
         missing = list({k: t for k, t in zip(keys, texts, strict=True) if k not in store.places}.items())
@@ -95,6 +95,12 @@ class CachedExpert(Expert):
         found, seconds = store.take(keys)
         self.seconds[role] += seconds
         return found
+
+
+def _folder(fingerprint: str) -> str:
+    """Where encodings of an expert are; of probes the whole fingerprint counts."""
+    plain = fingerprint if ":" not in fingerprint else hashlib.sha256(fingerprint.encode()).hexdigest()
+    return plain[:20]
 
 
 def _key(text: str) -> bytes:

@@ -84,7 +84,7 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
         How rare each word is, those that are rescored together tell.
 
         Args:
-            experts: hub ids, folders, loaded experts or `UAEEmbedding`s.
+            experts: names of models, loaded experts or other `Embeddings`.
             location: folder to keep the calibration in, or a `Location`, used again next time; a temporary folder
                 if None.
             recipe: calibration pairs and posteriors of your own, structure, layout, temperature, lexical (words).

@@ -22,7 +22,7 @@ from uec_retriever.errors import InvalidInputError
 if TYPE_CHECKING:
     from uec_retriever import Engine, Expert, Recipe, Record
 
-    ExpertLike = str | Path | Expert | UAEEmbedding
+    ExpertLike = str | Path | Expert | Embeddings
     Experts = ExpertLike | Sequence[ExpertLike] | Embeddings
 else:  # pydantic resolves annotations, and torch is not to be imported for that
     Engine = Any
@@ -52,8 +52,8 @@ class UsesEngine(Closes, BaseModel):
         index: folder of the index, or a `Location`: a Chroma server by url and headers, a client of your own, another
             collection.
         engine: open engine; never serialised.
-        experts: expert label -> where its model is now, if it has moved; or the loaded expert or `UAEEmbedding`, for a
-            model that needs `trust_remote_code` or other options.
+        experts: expert label -> where its model is now, if it has moved; or the loaded expert, `UAEEmbedding` or other
+            `Embeddings`, for a model that needs options, or cannot be loaded by name.
         device: torch device of the experts; sentence-transformers' choice if None.
 
     Raises:
@@ -202,12 +202,9 @@ def list_experts(experts: Experts | None, device: str | None) -> tuple[list[Any]
     """Experts as the engine takes them, and the posteriors that came with them, by label.
 
     Args:
-        experts: one or more hub ids, folders, loaded experts or `UAEEmbedding`s, the `embeddings` of a
-            `UECVectorStore`, or None.
+        experts: one or more names of models (`Expert.load`), loaded experts, `UAEEmbedding`s, other `Embeddings` or
+            whatever else embeds texts (`Expert.of`), the `embeddings` of a `UECVectorStore`, or None.
         device: torch device for `UAEEmbedding`s that have none.
-
-    Raises:
-        InvalidInputError: for anything else.
     """
     if experts is None:
         return None, {}
@@ -224,13 +221,8 @@ def list_experts(experts: Experts | None, device: str | None) -> tuple[list[Any]
             if each.posterior is not None:
                 posteriors[expert.label] = each.posterior
             found.append(expert)
-        elif isinstance(each, str | Path) or hasattr(each, "last_layer"):
-            found.append(each)
         else:
-            raise InvalidInputError(
-                f"{type(each).__name__} cannot be an expert, because its variance comes from the model's last layer: "
-                "give hub ids or folders of sentence-transformers models, or UAEEmbedding(model_name=...)"
-            )
+            found.append(each)
     return found, posteriors
 
 

@@ -110,7 +110,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
 
         Args:
             texts: non-empty strings.
-            experts: hub ids, folders, loaded experts or `UAEEmbedding`s; an index that is there needs none.
+            experts: names of models, loaded experts or other `Embeddings`; an index that is there needs none.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             ids: one for each text; where None, made from text and metadata.
@@ -152,7 +152,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
 
         Args:
             documents: with or without ids; without, one is made from text and metadata.
-            experts: hub ids, folders, loaded experts or `UAEEmbedding`s; an index that is there needs none.
+            experts: names of models, loaded experts or other `Embeddings`; an index that is there needs none.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             ids: instead of the documents' own.

@@ -40,7 +40,7 @@ class UECVectorStore(Closes, ChecksOptions):
     Args:
         index: folder of the index, or a `Location` (a Chroma server, a client, a collection); a temporary folder, gone
             with the store, if None.
-        embedding: one or more experts: hub ids, folders, loaded experts, `UAEEmbedding`s. An index that is
+        embedding: one or more experts: names of models, loaded experts, other `Embeddings`. An index that is
             there needs none.
         engine: open engine, instead of everything else here.
         recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
@@ -98,7 +98,7 @@ class UECVectorStore(Closes, ChecksOptions):
 
         Args:
             texts: non-empty strings; calibration pairs are made from them if the recipe has none.
-            embedding: one or more experts: hub ids, folders, loaded experts, `UAEEmbedding`s. An index that is
+            embedding: one or more experts: names of models, loaded experts, other `Embeddings`. An index that is
                 there needs none.
             metadatas: one for each text, flat.
             ids: one for each text; where None, made from text and metadata.

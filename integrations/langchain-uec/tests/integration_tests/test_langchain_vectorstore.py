@@ -6,7 +6,6 @@ import logging
 import numpy as np
 import pytest
 from langchain_core.documents import Document
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_small import documents, pairs, sentences, shown
 
@@ -178,10 +177,8 @@ def test_posteriors_of_embeddings_join_those_of_the_recipe(models, posterior, tm
 
 
 def test_embeddings_that_cannot_be_experts(models, tmp_path, engine):
-    with pytest.raises(
-        InvalidInputError, match=r"DeterministicFakeEmbedding cannot be an expert.*UAEEmbedding"
-    ):
-        UECVectorStore(embedding=DeterministicFakeEmbedding(size=4))
+    with pytest.raises(InvalidInputError, match="17 cannot be an expert"):
+        UECVectorStore(embedding=[17])
     prompted = UAEEmbedding(model_name=models[0], device="cpu", encode_kwargs={"prompt": "query: "})
     with pytest.raises(InvalidInputError, match=r"encode_kwargs \['prompt'\]"):
         UECVectorStore(embedding=prompted)

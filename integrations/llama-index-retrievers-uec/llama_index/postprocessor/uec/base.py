@@ -13,7 +13,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index.retrievers.uec.annotate import annotate
 from pydantic import ValidationError
 
-from uec_retriever import Engine, Expert, Location, Recipe
+from uec_retriever import Engine, Location, Recipe
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.truncation import warn_of_cut_query, warn_of_truncation
 from uec_retriever.engine.choice import choose_engine
@@ -22,6 +22,7 @@ from uec_retriever.engine.copies import explaining_lost_headers
 from uec_retriever.engine.options import refuse_validation
 from uec_retriever.engine.results import RescoringExtra, check_include, check_min_score
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.experts.expert import ExpertLike
 
 
 class UECRescorer(Closes, BaseNodePostprocessor):
@@ -79,7 +80,7 @@ class UECRescorer(Closes, BaseNodePostprocessor):
     @classmethod
     def from_experts(
         cls,
-        experts: Sequence[Expert | str | Path],
+        experts: Sequence[ExpertLike],
         location: str | Path | Location | None = None,
         recipe: Recipe | None = None,
         *,
@@ -92,7 +93,8 @@ class UECRescorer(Closes, BaseNodePostprocessor):
         How rare each word is, those that are rescored together tell.
 
         Args:
-            experts: loaded, or by hub id or folder.
+            experts: names of models (`Expert.load`), loaded experts, LlamaIndex `BaseEmbedding`s or whatever else embeds
+                texts (`Expert.of`).
             location: folder to keep what was fitted in, or a `Location`; a temporary folder if None.
             recipe: calibration pairs and posteriors of your own, structure, layout, temperature, lexical (words).
             texts: of your corpus, to calibrate on if the recipe has no pairs; documentation of the Python standard

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -29,12 +29,13 @@ from llama_index.retrievers.uec.nodes import check_nodes, node_of, records_of
 from llama_index.retrievers.uec.query_embedding import is_same
 from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options, check_values
 
-from uec_retriever import Engine, Expert, Location, Recipe, SearchResult
+from uec_retriever import Engine, Location, Recipe, SearchResult
 from uec_retriever.checks.numbers import check_row
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.results import check_include
+from uec_retriever.experts.expert import ExpertLike
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
 
     Args:
         index: folder of an index, or a `Location` (a Chroma server, a client, a collection); or give `engine`.
-        engine: an open index: `Engine.open` takes models that have moved, or that bring code of their own.
+        engine: an open index.
+        experts: expert label -> where its model is now, or what embeds texts for it, as a LlamaIndex `BaseEmbedding`.
         similarity_top_k: how many nodes to retrieve.
         filters: on metadata, see `chroma_filter`.
         candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None.
@@ -87,6 +89,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         temperature: float | None = None,
         include: Sequence[str] = (),
         trust_query_embedding: bool = False,
+        experts: Mapping[str, ExpertLike] | None = None,
         device: str | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
@@ -110,7 +113,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
             }
         )
         self._owns_engine = engine is None
-        self.engine = choose_engine(engine, index, device=device)
+        self.engine = choose_engine(engine, index, experts=experts, device=device)
         self.engine.check_options(similarity_top_k, candidates=candidates, temperature=temperature)
         self._said: set[str] = set()
         super().__init__(callback_manager, object_map, objects, verbose)
@@ -124,7 +127,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
     def from_nodes(
         cls,
         nodes: Sequence[BaseNode],
-        experts: Sequence[Expert | str | Path] | None = None,
+        experts: Sequence[ExpertLike] | None = None,
         location: str | Path | Location | None = None,
         recipe: Recipe | None = None,
         *,
@@ -138,7 +141,8 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
 
         Args:
             nodes: with text and flat metadata.
-            experts: loaded, or by hub id or folder. An index that is there needs none.
+            experts: names, loaded experts, `BaseEmbedding`s or whatever else embeds texts (`Expert.of`). An index that is
+                there needs those alone that cannot be loaded by name.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             update: replace nodes whose id is there with other content, instead of refusing.
@@ -175,7 +179,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
     def from_documents(
         cls,
         documents: Sequence[Document],
-        experts: Sequence[Expert | str | Path] | None = None,
+        experts: Sequence[ExpertLike] | None = None,
         location: str | Path | Location | None = None,
         recipe: Recipe | None = None,
         *,
@@ -190,7 +194,8 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
 
         Args:
             documents: give them ids that last to replace or delete them later.
-            experts: loaded, or by hub id or folder. An index that is there needs none.
+            experts: names, loaded experts, `BaseEmbedding`s or whatever else embeds texts (`Expert.of`). An index that is
+                there needs those alone that cannot be loaded by name.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             transformations: a node parser and whatever else; those of `Settings` if None.

@@ -5,6 +5,7 @@ Expert.load("openai:tiny", base_url=server.url)`.
 """
 
 import base64
+import contextlib
 import json
 import socket
 import threading
@@ -95,17 +96,12 @@ class EmbeddingServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, 0), _Handler)
         self.embed, self.model, self.key, self.longest, self.most = embed, model, key, longest, most
-        self.too_long, self.refusal, self.noise, self.formats, self.shuffled = (
-            too_long,
-            refusal,
-            noise,
-            formats,
-            shuffled,
-        )
-        self.broken, self.delay, self.host = broken, delay, host
+        self.refusal, self.noise, self.formats, self.shuffled = refusal, noise, formats, shuffled
+        self.broken, self.delay, self.host, self.too_long = broken, delay, host, too_long
         self.failures, self.embedded, self.requests, self.headers, self.paths = [], Counter(), [], [], []
         self.lock, self.at_once, self.most_at_once = threading.Lock(), 0, 0
         self.random = np.random.default_rng(0)
+        self.connections = []
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         )
@@ -120,9 +116,18 @@ class EmbeddingServer(ThreadingHTTPServer):
         self.stop()
 
     def stop(self):
-        """From now on nobody is there."""
+        """From now on nobody is there, for connections that are open neither."""
         self.shutdown()
         self.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def get_request(self):
+        """A connection, which is remembered."""
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
 
     def handle_error(self, request, client_address):
         """Clients hang up; that is no news."""
