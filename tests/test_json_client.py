@@ -33,15 +33,7 @@ def server():
 
 @pytest.fixture
 def connect(server):
-    clients = []
-
-    def make(url=None, **options):
-        clients.append(JSONClient(url or server.url, **options))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
+    return lambda url=None, **options: JSONClient(url or server.url, **options)
 
 
 def ask(client):

@@ -118,7 +118,7 @@ def test_sources(source, name, asymmetric):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, sign * oracle, rtol=1e-2 if "of_tensors" in name else 1e-6)
     expert = Expert.of(source)
-    assert (expert.name, expert.label) == (name, name.removeprefix("object:").split("/")[-1])
+    assert (expert.name, expert.label) == (name, name.split("/" if "/" in name else ".")[-1])
     assert expert.linearise(TEXTS, "query", batch_size=2).embeddings.shape == (5, 16)
     with pytest.raises(ModelNotFoundError, match="an object of the program"):
         Expert.load(expert.name)

@@ -24,18 +24,10 @@ def slept(monkeypatch):
 
 @pytest.fixture
 def connect():
-    made = []
-
-    def go(server, model="tiny", **options):
-        made.append(EndpointEmbedding(model, base_url=server.url, **options))
-        return made[-1]
-
-    yield go
+    yield lambda server, **options: EndpointEmbedding("tiny", base_url=server.url, **options)
     for thread in threading.enumerate():
         if thread.name.startswith("uec-endpoint"):  # of a test that did not listen to the end
             thread.join()
-    for embedding in made:
-        embedding.close()
 
 
 def embed(embedding, texts=TEXTS, role="document", batch_size=4):

@@ -12,10 +12,10 @@ from sentence_transformers import SentenceTransformer
 
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.texts import check_texts
-from uec_retriever.errors import InvalidInputError, ModelMismatchError, TextError
+from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.adapters import OBJECT, embedding_of
 from uec_retriever.experts.embedding_cache import EmbeddingCache
-from uec_retriever.experts.head import Head, Linearised, Progress, Role
+from uec_retriever.experts.head import Head, Linearised, Progress, Role, counting_from
 from uec_retriever.experts.identity import IdentityHead
 from uec_retriever.experts.last_layer import LastLayer
 from uec_retriever.experts.linearised import LinearisedModel
@@ -68,8 +68,7 @@ class Expert(Reloads):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.head: Head = head_of(model, name) if isinstance(model, SentenceTransformer) else model
-        self.name = name
-        self.label = label or short_name(name)
+        self.name, self.label = name, label or short_name(name)
         self.options = dict(options or {})
         self._check_posterior(posterior)
         self._posterior = posterior
@@ -129,15 +128,12 @@ class Expert(Reloads):
         if isinstance(source, str | Path):
             return cls.load(str(source), label=label)
         if isinstance(source, SentenceTransformer):
-            return cls(
-                source, name or str(source.model_card_data.base_model or "sentence-transformers"), label=label
-            )
+            name = name or str(source.model_card_data.base_model or "sentence-transformers")
+            return cls(source, name, label=label)
         embedding = embedding_of(source, name and OBJECT + name)
-        label = label or short_name(embedding.name.removeprefix(OBJECT))
-        expert = cls(IdentityHead(embedding), embedding.name, label=label, options=embedding.options)
-        if embedding.options is None:
-            return expert
-        return expert.loaded_with(embedding.options, device=None, trust_remote_code=False)
+        label, options = label or (short_name(name) if name else None), embedding.options
+        expert = cls(IdentityHead(embedding), embedding.name, label=label, options=options)
+        return expert if options is None else expert.loaded_with(options)
 
     @property
     def model(self) -> SentenceTransformer:
@@ -260,15 +256,11 @@ class Expert(Reloads):
             InvalidInputError: for a text that cannot be encoded, or no texts.
             NumericalError: if the model yields NaN, infinite or zero vectors.
         """
-        texts = _check_some(texts, role)
-        gaussians, truncated = [], []
+        texts, gaussians, truncated = _check_some(texts, role), [], []
         for start in range(0, len(texts), _CHUNK):
             part = texts[start : start + _CHUNK]
-            try:
+            with counting_from(start):
                 chunk = self.linearise(part, role, batch_size=batch_size, progress=progress, prompts=prompts)
-            except TextError as error:
-                error.position = None if error.position is None else start + error.position
-                raise
             gaussians.append(self.gaussian(chunk, first=start))
             truncated += chunk.truncated
         return Encoding(GaussianEmbedding.concatenate(gaussians), truncated)
@@ -291,8 +283,7 @@ class Expert(Reloads):
         if factors is None:  # also with a gain for each text, as after tanh
             dense = square * self.posterior.output_variance(texts.features)
             return normalise(means, dense.numpy(), owner=owner, first=first)
-        coefficients, profiles = factors
-        kept = FactoredVariance(coefficients.numpy(), (profiles * square).numpy())
+        kept = FactoredVariance(factors[0].numpy(), (factors[1] * square).numpy())
         return normalise(means, kept, owner=owner, first=first)
 
     def _check_posterior(self, posterior: Posterior | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from uec_retriever.errors import TextError
 
 Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
 Progress = Callable[[int], None]
@@ -54,6 +57,16 @@ class Linearised:
             gains[0] if gains[0].ndim == 1 else torch.cat(gains),
             [flag for part in parts for flag in part.truncated],
         )
+
+
+@contextmanager
+def counting_from(first: int) -> Iterator[None]:
+    """Make the position in an error that of a text among all, where the block sees those from `first` on."""
+    try:
+        yield
+    except TextError as error:
+        error.position = None if error.position is None else first + error.position
+        raise
 
 
 class Head(Protocol):

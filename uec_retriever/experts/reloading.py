@@ -29,7 +29,9 @@ class Reloads:
     name: str
     _loaded: Mapping[str, Any] | None = None
 
-    def loaded_with(self, options: Mapping[str, Any], *, device: str | None, trust_remote_code: bool) -> Self:
+    def loaded_with(
+        self, options: Mapping[str, Any], *, device: str | None = None, trust_remote_code: bool = False
+    ) -> Self:
         """The expert itself, which knows from now on how to load its model again.
 
         Args:
