@@ -9,10 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from devtools.embeddings_server import EmbeddingServer, bag_of_words, of_model
+from tests.embeddings_server import EmbeddingServer, bag_of_words, of_model
 from tests.engine.small import pairs, sentences
 from uec_retriever.engine.engine import Engine
-from uec_retriever.engine.kept import keep_embeddings
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import EmbeddingError, InvalidInputError, ModelMismatchError, ModelNotFoundError
 from uec_retriever.experts.expert import Expert
@@ -142,8 +141,7 @@ def test_nothing_is_embedded_twice_to_make_another_index(server, tmp_path):
     texts = sentences(300, 3)
     old = index(server, texts, tmp_path / "old")
     before = server.embedded.total()
-    experts = keep_embeddings(old.experts, old._folder.embeddings)
-    new = Engine.create(tmp_path / "new", experts, Recipe(pairs(), structure="diag"))
+    new = Engine.create(tmp_path / "new", old.keeping_experts, Recipe(pairs(), structure="diag"))
     old.copy_to(new)
     assert (new.count(), server.embedded.total()) == (300, before)
     query = texts[7]
@@ -173,14 +171,18 @@ def test_the_key_is_nowhere(tmp_path, monkeypatch, capsys, caplog):
 
 def test_passwords_in_the_address_are_not_kept(server, tmp_path):
     url = server.url.replace("//", "//someone:secret@")
-    engine = Engine.from_texts(sentences(50, 3), [Expert.load(f"openai:tiny@{url}")], tmp_path, Recipe(pairs()))
+    engine = Engine.from_texts(
+        sentences(50, 3), [Expert.load(f"openai:tiny@{url}")], tmp_path, Recipe(pairs())
+    )
     assert engine.manifest.experts[0].options == {"base_url": server.url}
 
 
 def test_functions_and_objects_must_be_given_again(tmp_path):
     texts = sentences(50, 3)
     Engine.from_texts(texts, [bag_of_words], tmp_path, Recipe(pairs())).close()
-    with pytest.raises(ModelNotFoundError, match=r"bag_of_words is an object.*experts=\{'bag_of_words': ...\}"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"bag_of_words is an object.*experts=\{'bag_of_words': ...\}"
+    ):
         Engine.open(tmp_path)
     engine = Engine.open(tmp_path, experts={"bag_of_words": bag_of_words})
     assert engine.search(texts[3]).hits[0].text == texts[3]
