@@ -89,7 +89,13 @@ def identity_of(expert: Expert) -> Expert:
 def main() -> None:
     """Run, print, save."""
     arguments = _arguments()
-    result: dict[str, Any] = {"split": "test", "settings": _settings(arguments), "tables": []}
+    result: dict[str, Any] = {
+        "kind": "tables",
+        "title": "Last layer or identity head",
+        "split": "test",
+        "settings": _settings(arguments),
+        "tables": [],
+    }
     run: dict[str, Callable[[argparse.Namespace], list[dict[str, Any]]]] = {
         "classification": classification,
         "retrieval": retrieval,

@@ -12,7 +12,6 @@ import pytest
 from tests.embeddings_server import EmbeddingServer, bag_of_words, of_model
 from tests.engine.small import pairs, sentences
 from uec_retriever.engine.engine import Engine
-from uec_retriever.engine.kept import keep_embeddings
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import EmbeddingError, InvalidInputError, ModelMismatchError, ModelNotFoundError
 from uec_retriever.experts.expert import Expert
@@ -142,8 +141,7 @@ def test_nothing_is_embedded_twice_to_make_another_index(server, tmp_path):
     texts = sentences(300, 3)
     old = index(server, texts, tmp_path / "old")
     before = server.embedded.total()
-    experts = keep_embeddings(old.experts, old._folder.embeddings)
-    new = Engine.create(tmp_path / "new", experts, Recipe(pairs(), structure="diag"))
+    new = Engine.create(tmp_path / "new", old.keeping_experts, Recipe(pairs(), structure="diag"))
     old.copy_to(new)
     assert (new.count(), server.embedded.total()) == (300, before)
     query = texts[7]

@@ -171,6 +171,8 @@ def reindex(
 ) -> None:
     """Embed the texts of an index anew into another folder: other experts, structure or layout.
 
+    What a server embedded for the old index is not asked for again.
+
     The old index stays as it is. Run it again after an interruption: it goes on. Words stay the expert that they are, with
     language and trust; an old index without words gets them in the new one, unless `--no-lexical` says otherwise.
     """
@@ -190,7 +192,7 @@ def reindex(
     if not Engine.exists(target):
         recipe = replace(recipe, layout=recipe.layout or cast(Any, old.manifest.layout))
         recipe = replace(recipe, lexical=kept if lexical is None else lexical)
-        experts = experts or old.experts
+        experts = experts or old.keeping_experts
     new = open_or_create(
         target,
         experts,

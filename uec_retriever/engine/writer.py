@@ -12,10 +12,11 @@ from uec_retriever.data.records import Record, check_ids, make_records
 from uec_retriever.engine.add import Execute, Progress, add_records
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.engine.kept import hand_over, keeping
+from uec_retriever.engine.kept import hand_over, keep_embeddings, keeping
 from uec_retriever.engine.results import AddReport
 from uec_retriever.engine.searcher import Searcher
 from uec_retriever.errors import InvalidInputError
+from uec_retriever.experts.expert import Expert
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.filters import chroma_where
@@ -159,6 +160,11 @@ class Writer(Searcher):
             self.store.compact()
             self.words.follow(ensemble.manifest.lexical)
         return report
+
+    @property
+    def keeping_experts(self) -> list[Expert]:
+        """The experts, for another index: they embed no text anew whose embedding is kept beside this one."""
+        return keep_embeddings(self._current().experts, self._folder.embeddings)
 
     async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
         """Add texts in a thread, so that the event loop goes on.

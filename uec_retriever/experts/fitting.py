@@ -12,9 +12,10 @@ import torch
 
 from uec_retriever.convolution import PairLikelihood, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.head import Progress, Role
-from uec_retriever.gaussian import GaussianEmbedding, lengths
+from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 from uec_retriever.laplace.basis import TOLERANCE, variance_basis
 from uec_retriever.laplace.curvature import Curvature
 from uec_retriever.laplace.files import PosteriorHeader
@@ -108,6 +109,7 @@ def fit_posterior(
     """
     training, held = pairs.split()
     curvature = Curvature(structure, tau)
+    seen: list[Array] = []
     groups = np.array_split(np.arange(len(training)), max(1, round(len(training) / BATCH_PAIRS)))
     by_role: list[tuple[Sequence[str], Role]] = [
         (training.queries, "query"),
@@ -122,7 +124,13 @@ def fit_posterior(
                 side.embeddings.numpy(), owner=f"expert {expert.label}, as {role} of pairs", first=rows.start
             )
             sides.append((side.features, side.embeddings, side.gain))
+        seen += [embeddings.numpy() for _, embeddings, _ in sides]
         curvature.update_pairs(*sides)
+    if _alike(seen):
+        raise InvalidInputError(
+            f"expert {expert.label} gives different texts the same embedding, as a mock does: give an embedding that tells "
+            "texts apart"
+        )
     posterior: Posterior = STRUCTURES[structure].from_curvature(curvature, expert.head.squared_norm)
     unscaled_queries, unscaled_positives = _encode_pairs(
         expert.with_posterior(posterior), held, batch_size, progress
@@ -172,6 +180,12 @@ def measure_reference(
         progress: called with the number of texts done; `2 len(pairs)` in all.
     """
     return _reference(*_encode_pairs(expert, pairs, batch_size, progress))
+
+
+def _alike(embeddings: Sequence[Array]) -> bool:
+    """Whether `[n, D]` embeddings of different texts are all the same but for rounding."""
+    rows = np.concatenate(embeddings)
+    return len(rows) > 1 and bool(np.ptp(rows, axis=0).max() <= 1e-6 * np.abs(rows).max())
 
 
 def _encode_pairs(
