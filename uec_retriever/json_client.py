@@ -86,7 +86,7 @@ class JSONClient:
         address = _parse_address(url)
         self._variable = api_key_variable
         key = api_key or os.environ.get(api_key_variable) or ""
-        self._key = key.strip()  # files and shells add the end of a line
+        self._key = str(key).strip()  # files and shells add the end of a line
         self._attempts = attempts
         self._timeout = timeout
         sent = {**(headers or {})}

@@ -2,9 +2,7 @@
 
 import functools
 import pickle
-import sys
-import traceback
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +12,11 @@ from tests.embeddings_server import bag_of_words
 from uec_retriever.errors import (
     EmbeddingError,
     InvalidInputError,
-    MissingExtraError,
     ModelNotFoundError,
     NumericalError,
     UECError,
 )
 from uec_retriever.experts.adapters import FunctionEmbedding, embedding_of
-from uec_retriever.experts.endpoint import EndpointEmbedding
 from uec_retriever.experts.expert import Expert
 
 TEXTS = ["the wing", "a cat and a dog", "heat", "shock", "lift"]
@@ -134,33 +130,6 @@ def test_a_name_of_ones_own_is_no_name_of_a_model():
     assert Expert.of(expert) is expert
 
 
-def test_an_endpoint_given_as_an_object_is_loaded_again_from_where_it_was(serve):
-    """Not from OpenAI, which would get the texts then."""
-    server = serve(key="k3y")
-    embedding = EndpointEmbedding(
-        "tiny",
-        base_url=server.url,
-        api_key="k3y",
-        prompts={"query": "q: "},
-        dimensions=8,
-        encoding_format="base64",
-    )
-    expert = Expert.of(embedding)
-    wanted = {
-        "base_url": server.url,
-        "prompts": {"query": "q: "},
-        "dimensions": 8,
-        "encoding_format": "base64",
-    }
-    assert (expert.name, expert.options) == ("openai:tiny", wanted)
-    again = Expert.load(expert.name, api_key="k3y", **expert.options)
-    assert again.options == wanted
-    assert again.fingerprint == expert.fingerprint
-    server.key = None
-    assert pickle.loads(pickle.dumps(expert)).linearise(["a"], "query").embeddings.shape == (1, 8)
-    assert server.requests[-1]["input"] == ["q: a"]
-
-
 @pytest.mark.parametrize(
     "source", [LangChainLike, FunctionEmbedding, int, 7, None, b"model", SimpleNamespace(encode=3)], ids=str
 )
@@ -247,50 +216,3 @@ def test_long_and_strange_texts_do(serve):
     found = Expert.load(f"openai:tiny@{server.url}").linearise(texts, "document")
     assert len(found) == 6
     assert set(server.embedded) >= set(texts)
-
-
-@pytest.mark.parametrize("provider", ["fastembed", "model2vec"])
-def test_providers_by_name(monkeypatch, provider):
-    monkeypatch.setitem(sys.modules, provider, None)
-    with pytest.raises(MissingExtraError, match=f"pip install {provider}"):
-        Expert.load(f"{provider}:some/model")
-
-    class Library(FastEmbedLike):
-        def __init__(self, name, **options):
-            if name != "some/model":
-                raise ValueError(f"{name} is not supported")
-            self.options = options
-
-        from_pretrained = classmethod(lambda cls, name, **options: cls(name, **options))
-
-    module = ModuleType(provider)
-    module.TextEmbedding = module.StaticModel = Library
-    monkeypatch.setitem(sys.modules, provider, module)
-    expert = Expert.load(f"{provider}:some/model", threads=2)
-    assert (expert.name, expert.label, expert.options) == (f"{provider}:some/model", "model", {"threads": 2})
-    assert expert.dimension == 16
-    with pytest.raises(ModelNotFoundError, match="is not supported"):
-        Expert.load(f"{provider}:other")
-
-
-def test_no_key_is_in_anything_that_is_shown_or_kept(serve, posterior):
-    server = serve(key="SEKRET-of-mine")
-    expert = Expert.load(
-        "openai:tiny",
-        base_url=server.url.replace("//", "//me:SEKRET-word@"),
-        api_key="SEKRET-of-mine",
-        headers={"api-key": "SEKRET-header", "Authorization": "Bearer SEKRET-of-mine"},
-    )
-    server.key = None
-    expert = expert.with_posterior(posterior(expert))
-    embedding = expert.head.embedding
-    shown = [
-        repr(x) for x in (expert, expert.head, embedding, expert.options, embedding.options, vars(expert))
-    ]
-    shown += [str(pickle.dumps(expert)), expert.name, embedding.name, embedding.address, expert.fingerprint]
-    server.key = "another"
-    with pytest.raises(EmbeddingError) as refused:
-        expert.encode(["a"], "query")
-    shown += traceback.format_exception(refused.value)
-    assert "SEKRET" not in "".join(shown)
-    assert expert.options == {"base_url": server.url}

@@ -283,6 +283,8 @@ def test_whoever_stops_listening_stops_the_requests(serve, connect):
         {"prompts": {"query": "\ud800"}},
         {"model": ""},
         {"model": "\ud800"},
+        {"model": "m@ftp://h"},
+        {"prompts": "query: "},
         {"base_url": "localhost:8000"},
         {"colour": "red"},
     ],

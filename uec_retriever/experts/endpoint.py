@@ -64,6 +64,12 @@ class EndpointEmbedding(TextEmbedding):
         timeout: float = 60.0,
     ) -> None:
         self.name = f"openai:{_check_words('the name of the model', model)}"
+        if "://" in model:
+            raise InvalidInputError(
+                "the address of a server is such as openai:MODEL@http://localhost:8000/v1"
+            )
+        if not isinstance(prompts, Mapping | None):
+            raise InvalidInputError(f"prompts are such as {{'query': 'query: '}}, got {show(prompts)}")
         self._prompts = {role: _check_words("a prompt", told) for role, told in (prompts or {}).items()}
         if unknown := sorted(map(str, {*self._prompts} - {"query", "document"})):
             raise InvalidInputError(f"prompts are for 'query' and 'document', got {show(unknown[0])}")

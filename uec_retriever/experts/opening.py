@@ -60,7 +60,11 @@ def load_head(
         raise ModelNotFoundError(
             f"{name.removeprefix(OBJECT)} is an object of the program that made the index, which cannot be loaded by name"
         )
-    if separator and model_name and provider in PROVIDERS and not Path(name).exists():
+    if separator and provider in PROVIDERS and not Path(name).exists():
+        if not model_name:
+            raise InvalidInputError(f"which model of {provider}? Name the expert {provider}:MODEL")
+        if options.pop("head", "identity") != "identity":
+            raise UnsupportedModelError(f"only the embeddings of {name!r} can be had: its head is 'identity'")
         try:
             embedding = PROVIDERS[provider](model_name, **options)
             return IdentityHead(embedding), {**options, **(embedding.options or {})}
