@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from uec_retriever.errors import EmbeddingError, InvalidInputError, UECError, show
 from uec_retriever.experts.head import Role
+from uec_retriever.experts.static_model import StaticModelEmbedding
 from uec_retriever.experts.text_embedding import Batch, TextEmbedding
 
 _KEY = re.compile(r"(sk-|Bearer\s+)[\w.*-]{4,}")  # as vendors' clients repeat it
@@ -97,6 +99,8 @@ def embedding_of(source: Any, name: str | None = None) -> TextEmbedding:
         return FunctionEmbedding(source.get_text_embedding_batch, query, name=called)
     if _has(source, "passage_embed", "query_embed"):
         return FunctionEmbedding(source.passage_embed, source.query_embed, name=called)
+    if isinstance(source, getattr(sys.modules.get("model2vec"), "StaticModel", ())):
+        return StaticModelEmbedding(source, called)
     if _has(source, "encode"):
         return FunctionEmbedding(source.encode, name=called)
     if callable(source) and not isinstance(source, type):

@@ -16,7 +16,7 @@ from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 _CHOOSING = threading.Lock()
 _SECRETS = {"token", "use_auth_token", "api_key", "headers"}
-_LOCAL = {"cache_folder", "cache_dir", "local_files_only"}
+_LOCAL = {"cache_folder", "cache_dir", "local_files_only", "force_download", "threads"}
 _TRUST = {"trust_remote_code"}
 
 
