@@ -60,6 +60,8 @@ ONLY_IN = {
     "chromadb": ("store",),
     "Stemmer": ("data",),
     "fastembed": ("experts",),
+    "onnx": ("experts",),
+    "onnxruntime": ("experts",),
     "httpx": ("json_client", "store"),
     "model2vec": ("experts",),
     "tenacity": ("json_client",),

@@ -12,6 +12,7 @@ from uec_retriever.cli import (
     check,
     confidence,
     evaluate,
+    export_onnx,
     fit,
     index,
     label,
@@ -50,6 +51,7 @@ app.command("fit")(fit.fit)
 app.add_typer(label.app, name="label")
 app.command("train")(train.train)
 app.add_typer(evaluate.app, name="eval")
+app.command("export-onnx")(export_onnx.export_onnx)
 app.command("info")(manage.info)
 app.command("delete")(manage.delete)
 app.command("check")(check.check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from uec_retriever.errors import EmbeddingError, InvalidInputError, UECError, show
 from uec_retriever.experts.head import Role
+from uec_retriever.experts.static_model import StaticModelEmbedding
 from uec_retriever.experts.text_embedding import Batch, TextEmbedding
 from uec_retriever.gaussian import Array
 
@@ -91,25 +93,29 @@ def embedding_of(source: Any, name: str | None = None) -> TextEmbedding:
     if isinstance(source, type):
         raise refusal  # a class, not one of its objects
     called = name or _name(source)
-    if _has(source, "embed_documents", "embed_query"):
+    if isinstance(source, getattr(sys.modules.get("model2vec"), "StaticModel", ())):
+        return StaticModelEmbedding(source, called)
+    functions = _functions(source)
+    if functions is None:
+        raise refusal
+    return FunctionEmbedding(*functions, name=called)
 
-        def ask(texts: list[str]) -> Any:
-            return [source.embed_query(text) for text in texts]
 
-        return FunctionEmbedding(source.embed_documents, ask, name=called)
-    if _has(source, "get_text_embedding_batch", "get_query_embedding"):
-
-        def query(texts: list[str]) -> Any:
-            return [source.get_query_embedding(text) for text in texts]
-
-        return FunctionEmbedding(source.get_text_embedding_batch, query, name=called)
-    if _has(source, "passage_embed", "query_embed"):
-        return FunctionEmbedding(source.passage_embed, source.query_embed, name=called)
+def _functions(source: Any) -> tuple[Embed, Embed | None] | None:
+    """What embeds documents and queries; None if nothing does."""
+    if _has(source, "embed_documents", "embed_query"):  # LangChain
+        return source.embed_documents, _one_by_one(source.embed_query)
+    if _has(source, "get_text_embedding_batch", "get_query_embedding"):  # LlamaIndex
+        return source.get_text_embedding_batch, _one_by_one(source.get_query_embedding)
+    if _has(source, "passage_embed", "query_embed"):  # fastembed
+        return source.passage_embed, source.query_embed
     if _has(source, "encode"):
-        return FunctionEmbedding(source.encode, name=called)
-    if callable(source):
-        return FunctionEmbedding(source, name=called)
-    raise refusal
+        return source.encode, None
+    return (source, None) if callable(source) else None
+
+
+def _one_by_one(embed: Callable[[str], Any]) -> Embed:
+    return lambda texts: [embed(text) for text in texts]
 
 
 def _has(source: Any, *methods: str) -> bool:

@@ -19,9 +19,9 @@ from uec_retriever.experts.head import Head, Linearised, Progress, Role, countin
 from uec_retriever.experts.identity import IdentityHead
 from uec_retriever.experts.last_layer import LastLayer
 from uec_retriever.experts.linearised import LinearisedModel
-from uec_retriever.experts.loading import lasting_options, model_source, short_name
+from uec_retriever.experts.loading import lasting_options, short_name
 from uec_retriever.experts.local import SentenceTransformerEmbedding
-from uec_retriever.experts.opening import head_of, load_head, split_url
+from uec_retriever.experts.opening import head_of, load_head, model_name
 from uec_retriever.experts.reloading import Reloads
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 from uec_retriever.laplace.posterior import Posterior
@@ -47,8 +47,7 @@ class Expert(Reloads):
     """An embedding model that says how sure it is; safe under threads.
 
     Args:
-        model: a loaded sentence-transformers model, or the head that another expert has already (`Expert.head`). A
-            model whose last layer cannot be reached has an identity head.
+        model: a loaded sentence-transformers model, whose last layer is read if it can be reached, or a head.
         name: hub id or path that it came from.
         label: short name for people; derived from `name` if absent.
         posterior: posterior over the last layer, or the identity head; without one only `linearise` works.
@@ -86,14 +85,16 @@ class Expert(Reloads):
         """Load a model by name.
 
         Args:
-            name: hub id or folder of a sentence-transformers model; or `openai:MODEL` for a server that speaks OpenAI's
-                `/v1/embeddings` (`openai:MODEL@URL` says where it is), `fastembed:MODEL`, `model2vec:MODEL`.
+            name: hub id or folder of a sentence-transformers model; or `onnx:MODEL` for its ONNX file, `openai:MODEL` for a
+                server that speaks OpenAI's `/v1/embeddings` (`openai:MODEL@URL` says where it is), `fastembed:MODEL`,
+                `model2vec:MODEL`.
             label: short name for people.
-            device: torch device; the library's choice if absent.
+            device: torch device, of sentence-transformers alone; the library's choice if absent.
             trust_remote_code: run code that comes with the model. Off unless you say so.
             **model_options: passed to `SentenceTransformer`, e.g. `revision`, `prompts`, `truncate_dim`, `backend`,
                 `model_kwargs`, beside `head`: `last_layer` or `identity`, the last layer where it can be reached if
-                absent; to `EndpointEmbedding`, e.g. `base_url`, `prompts`, `dimensions`; or to the other libraries.
+                absent; to `OnnxEmbedding`, e.g. `file_name`, `threads`; to `EndpointEmbedding`, e.g.
+                `base_url`, `prompts`, `dimensions`; or to the other libraries.
 
         Raises:
             InvalidInputError: for an option that there is none of.
@@ -104,8 +105,7 @@ class Expert(Reloads):
         head, options = load_head(
             name, device=device, trust_remote_code=trust_remote_code, options=model_options
         )
-        source = model_source(split_url(name)[0])
-        expert = cls(head, source, label=label, options=lasting_options(options))
+        expert = cls(head, model_name(name), label=label, options=lasting_options(options))
         return expert.loaded_with(options, device=device, trust_remote_code=trust_remote_code)
 
     @classmethod

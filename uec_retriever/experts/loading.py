@@ -19,7 +19,7 @@ _CHOOSING = threading.Lock()
 _PROVIDER = re.compile(r"^[a-z0-9]{2,}:")
 _CREDENTIALS = re.compile(r"(?<=:)//[^/@]*@")
 _SECRETS = {"token", "use_auth_token", "api_key", "headers"}
-_LOCAL = {"cache_folder", "cache_dir", "local_files_only"}
+_LOCAL = {"cache_folder", "cache_dir", "local_files_only", "force_download", "threads"}
 _TRUST = {"trust_remote_code"}
 
 

@@ -21,8 +21,9 @@ from uec_retriever.experts.endpoint import EndpointEmbedding
 from uec_retriever.experts.head import Head
 from uec_retriever.experts.identity import IdentityHead
 from uec_retriever.experts.linearised import LinearisedModel
-from uec_retriever.experts.loading import load_model
+from uec_retriever.experts.loading import load_model, model_source
 from uec_retriever.experts.local import SentenceTransformerEmbedding
+from uec_retriever.experts.static_model import StaticModelEmbedding
 from uec_retriever.experts.text_embedding import TextEmbedding
 
 HeadName = Literal["last_layer", "identity"]
@@ -110,6 +111,25 @@ def head_of(model: SentenceTransformer, name: str, wanted: HeadName | None = Non
     return IdentityHead(SentenceTransformerEmbedding(model, name))
 
 
+def model_name(name: str) -> str:
+    """A name as an index keeps it: without an address, folders, those behind a provider too, as absolute paths.
+
+    Args:
+        name: as `load_head` takes it.
+    """
+    name, _ = split_url(name)
+    provider, separator, model = name.partition(":")
+    if separator and provider in _OF_FOLDERS and not Path(name).exists():
+        return f"{provider}:{model_source(model)}"
+    return model_source(name)
+
+
+def _onnx(model: str, **options: Any) -> TextEmbedding:
+    from uec_retriever.experts.onnx import OnnxEmbedding
+
+    return OnnxEmbedding(model, **options)
+
+
 def _fastembed(model: str, **options: Any) -> TextEmbedding:
     try:
         from fastembed import TextEmbedding as FastEmbed
@@ -126,14 +146,17 @@ def _model2vec(model: str, **options: Any) -> TextEmbedding:
         from model2vec import StaticModel
     except ImportError as error:
         raise MissingExtraError("experts of model2vec need that library: pip install model2vec") from error
-    try:
-        return embedding_of(StaticModel.from_pretrained(model, **options), f"model2vec:{model}")
+    try:  # by itself it would download the model anew each time
+        loaded = StaticModel.from_pretrained(model, **{"force_download": False, **options})
     except (ValueError, OSError) as error:
         raise ModelNotFoundError(f"model2vec cannot load {model!r}: {error}") from error
+    return StaticModelEmbedding(loaded, f"model2vec:{model}")
 
 
 PROVIDERS: dict[str, Callable[..., TextEmbedding]] = {
     "openai": EndpointEmbedding,
+    "onnx": _onnx,
     "fastembed": _fastembed,
     "model2vec": _model2vec,
 }
+_OF_FOLDERS = ("onnx", "model2vec")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sentence_transformers import SentenceTransformer
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from uec_retriever.experts.head import Role
 
@@ -15,7 +14,21 @@ PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
 }
 
 
-def choose_prompt(model: SentenceTransformer, role: Role, preferred: Sequence[str] = ()) -> str | None:
+class Prompted(Protocol):
+    """What has prompts: a sentence-transformers model, or one in ONNX."""
+
+    @property
+    def prompts(self) -> Mapping[str, str | None]:
+        """Name -> prompt."""
+        ...
+
+    @property
+    def default_prompt_name(self) -> str | None:
+        """Of the prompt for roles that have none, if any."""
+        ...
+
+
+def choose_prompt(model: Prompted, role: Role, preferred: Sequence[str] = ()) -> str | None:
     """The prompt that goes before texts of a role, as `encode_query` / `encode_document` / `encode` choose.
 
     Args:

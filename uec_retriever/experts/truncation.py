@@ -18,6 +18,19 @@ def window(model: SentenceTransformer) -> int | None:
     return int(limit) if limit and limit < _ENDLESS and callable(model.tokenizer) else None
 
 
+def may_be_cut(texts: Sequence[str], prompt: str, limit: int | None) -> list[int]:
+    """Positions of texts whose bytes could be more tokens than a model sees; the others need not be tokenised to tell.
+
+    Args:
+        texts: n strings.
+        prompt: goes before each of them.
+        limit: tokens that the model sees; None for all.
+    """
+    if limit is None:
+        return []
+    return [i for i, text in enumerate(texts) if len((prompt + text).encode()) + _SPECIAL > limit]
+
+
 def truncation_flags(model: SentenceTransformer, texts: Sequence[str], prompt: str | None) -> list[bool]:
     """Whether a model cuts each of n texts; only those are tokenised whose bytes could be too many tokens.
 
@@ -27,13 +40,10 @@ def truncation_flags(model: SentenceTransformer, texts: Sequence[str], prompt: s
         prompt: goes before each of them.
     """
     limit, prompt = window(model), prompt or ""
-    if limit is None:
-        return [False] * len(texts)
-    suspects = [i for i, text in enumerate(texts) if len((prompt + text).encode()) + _SPECIAL > limit]
     flags = [False] * len(texts)
-    if suspects:
+    if suspects := may_be_cut(texts, prompt, limit):
         with tokenizer_lock(model):
             ids = model.tokenizer([prompt + texts[i] for i in suspects], truncation=False, verbose=False)
         for i, tokens in zip(suspects, ids["input_ids"], strict=True):
-            flags[i] = len(tokens) > limit
+            flags[i] = limit is not None and len(tokens) > limit
     return flags
