@@ -50,7 +50,6 @@ def turned(vectors, cosine, rows=slice(None), seed=1):
         (lambda e: unit(e[:, :256]), False),
         (lambda e: e[:, np.random.default_rng(4).permutation(384)], False),
     ],
-    ids=str,
 )
 def test_noise_passes_and_another_model_does_not(probes, change, same):
     one, other = probe_fingerprint(probes), probe_fingerprint(change(probes))
