@@ -23,6 +23,7 @@ _HOST = re.compile(r"[\w.:-]+")  # httpx takes anything
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _TOO_LARGE = re.compile(r"too (large|long)", re.IGNORECASE)  # llama.cpp says so with status 500
+_NO_CREDIT = b"insufficient_quota"  # OpenAI's, which no wait brings back
 _SHORTEST_SECRET = 4  # characters: whoever hides "x" or "1" makes messages unreadable
 _LONGEST_WAIT = 120.0  # seconds that a server may ask for
 
@@ -60,7 +61,8 @@ class JSONClient:
         api_key: sent as a bearer token; what the environment variable holds if None.
         api_key_variable: environment variable that holds the key, if the server wants one.
         headers: sent with each request, beside the key.
-        attempts: of a request, at least 1; waits in between grow up to 20 seconds, or are what the server asks for.
+        attempts: of a request, at least 1; waits in between are what the server asks for, or grow: up to 20 seconds, and
+            after 429 (too many requests) up to 60, a minute in all with 6 attempts.
         timeout: seconds for one answer, above 0.
 
     Raises:
@@ -145,6 +147,8 @@ class JSONClient:
         status = response.status_code
         if status == 500 and _TOO_LARGE.search(self._told(response)):
             raise RefusedError(f"the server refused with 500: {self._told(response)}", 413)
+        if status == 429 and _NO_CREDIT in response.content:
+            raise RefusedError(f"the server refused with 429: {self._told(response)}", status)
         if status in _RETRIED:
             after = _seconds(response.headers.get("retry-after"))
             told = f"the server answered {status}: {self._told(response)}"
@@ -225,10 +229,12 @@ def _check_headers(headers: Mapping[str, str], host: str, variable: str) -> None
 
 def _wait(state: tenacity.RetryCallState) -> float:
     """Seconds until the next attempt: what the server asks for, or random ones that grow."""
-    grown = tenacity.wait_random_exponential(multiplier=0.5, max=20)(state)
     error = state.outcome.exception() if state.outcome is not None else None
-    asked = error.after if isinstance(error, _TryAgainError) else None
-    return grown if asked is None else asked
+    if isinstance(error, _TryAgainError) and error.after is not None:
+        return error.after
+    if isinstance(error, _TryAgainError) and error.status == 429:  # limits are mostly by the minute
+        return (tenacity.wait_exponential(multiplier=2, max=60) + tenacity.wait_random(0, 2))(state)
+    return tenacity.wait_random_exponential(multiplier=0.5, max=20)(state)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -62,10 +62,11 @@ class FunctionEmbedding(TextEmbedding):
             except UECError:
                 raise
             except Exception as error:  # whatever a stranger's client raises
+                told = str(error)
                 raise EmbeddingError(
                     f"{self.name} failed to embed texts {start} to {start + len(part) - 1}: {type(error).__name__}: "
-                    f"{_KEY.sub('...', str(error))[:300]}"
-                ) from error
+                    f"{_KEY.sub('...', told)[:300]}"
+                ) from (None if _KEY.search(told) else error)  # a traceback shows causes as well
             if vectors.ndim != 2 or len(vectors) != len(part):
                 raise EmbeddingError(
                     f"{self.name} gave an array of shape {vectors.shape} for {len(part)} texts: it must give one vector each"
