@@ -137,7 +137,9 @@ def _fastembed(model: str, **options: Any) -> TextEmbedding:
         raise MissingExtraError("experts of fastembed need that library: pip install fastembed") from error
     try:
         return embedding_of(FastEmbed(model, **options), f"fastembed:{model}")
-    except (ValueError, OSError) as error:
+    except TypeError:
+        raise
+    except Exception as error:  # its own, the hub's, onnxruntime's
         raise ModelNotFoundError(f"fastembed cannot load {model!r}: {error}") from error
 
 
@@ -145,7 +147,9 @@ def _model2vec(model: str, **options: Any) -> TextEmbedding:
     try:
         from model2vec import StaticModel
     except ImportError as error:
-        raise MissingExtraError("experts of model2vec need that library: pip install model2vec") from error
+        raise MissingExtraError(
+            'experts of model2vec need that library: pip install "model2vec>=0.10"'
+        ) from error
     try:  # by itself it would download the model anew each time
         loaded = StaticModel.from_pretrained(model, **{"force_download": False, **options})
     except (ValueError, OSError) as error:
