@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import weakref
@@ -205,7 +206,7 @@ class Words:
     def follower(self, options: LexicalOptions) -> LexicalFollower:
         """The lexical index, which follows the collection."""
         with self._mutex:
-            if self._opened is None or self._opened[0].analyzer != options.analyzer:
+            if self._opened is None or not _analyzes_alike(self._opened[0], options):
                 self._close()
                 collection, settings = str(self._store.collection.id), options.analyzer.settings()
                 file = self._folder.lexical_file(collection, settings)
@@ -225,6 +226,10 @@ class Words:
             self._opened = None
 
 
+def _analyzes_alike(one: LexicalOptions, other: LexicalOptions) -> bool:
+    return one is other or one.analyzer == other.analyzer
+
+
 def encode_words(
     options: LexicalOptions, follower: LexicalFollower, queries: Sequence[Sequence[str]]
 ) -> list[LexicalQuery | None]:
@@ -238,9 +243,8 @@ def encode_words(
     Raises:
         UnreadableWordsError: if the index cannot be read.
     """
-    expert = LexicalExpert(options.k1, options.b)
+    expert, share = _expert_of(options)
     encoded = [_encode(expert, follower, texts) for texts in queries]
-    share = LexicalShare(options.share, options.zero, options.temperature)
     shares = share.of([None if found is None else found[1] for found in encoded]).tolist()
     return [
         None if found is None else LexicalQuery(expert, follower, *found, share=trust)
@@ -248,25 +252,31 @@ def encode_words(
     ]
 
 
+@functools.lru_cache(maxsize=16)
+def _expert_of(options: LexicalOptions) -> tuple[LexicalExpert, LexicalShare]:
+    return (
+        LexicalExpert(options.k1, options.b),
+        LexicalShare(options.share, options.zero, options.temperature),
+    )
+
+
 def _encode(
     expert: LexicalExpert, follower: LexicalFollower, texts: Sequence[str]
 ) -> tuple[Sequence[str], GaussianEmbedding, LexicalStatistics] | None:
     """Terms, Gaussian and statistics; None without terms."""
     parts = [tuple(dict.fromkeys(follower.analyzer.terms(text))) for text in texts]
-    terms = tuple(dict.fromkeys(term for part in parts for term in part))
+    terms = parts[0] if len(parts) == 1 else tuple(dict.fromkeys(term for part in parts for term in part))
     if not terms:
         return None
     count, average, frequencies = _read(follower, lambda index: index.statistics(terms))
     whole = LexicalStatistics(count, average or 1.0, frequencies.astype(np.float64))
-    known = dict(zip(terms, whole.frequencies.tolist(), strict=True))
+    if len(parts) == 1:
+        return terms, expert.encode_query(whole), whole
     column = {term: i for i, term in enumerate(terms)}
     mean, variance = np.zeros((1, len(terms))), np.zeros((1, len(terms)))
-    for part in parts:
-        if not part:
-            continue
-        frequencies_of_part = np.array([known[term] for term in part])
-        gaussian = expert.encode_query(replace(whole, frequencies=frequencies_of_part))
+    for part in filter(None, parts):
         places = [column[term] for term in part]
+        gaussian = expert.encode_query(replace(whole, frequencies=whole.frequencies[places]))
         mean[0, places] += gaussian.mean[0] / len(texts)
         variance[0, places] += gaussian.variance[0] / len(texts) ** 2
     return terms, GaussianEmbedding(mean, variance), whole

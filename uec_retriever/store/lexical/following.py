@@ -27,7 +27,7 @@ from uec_retriever.errors import (
 from uec_retriever.store.changes import Changes
 from uec_retriever.store.lexical.index import LexicalIndex
 
-_AT_ONCE = 2000  # texts in one change
+_AT_ONCE = 2500  # texts in one change, more than are added before it follows
 _SOON = 1.0  # seconds until one looks again where looking is not cheap, at least
 _SELDOM = 4.0  # times as long as looking took, likewise
 _PATIENCE = 600.0  # seconds that another process may take to follow

@@ -129,6 +129,7 @@ class LexicalIndex:
         """
         _check_text("mark", mark)
         counted = {_check_text("id", i): _count(i, terms) for i, terms in put.items()}
+        _check_terms(counted)
         gone = {_check_text("id", identifier) for identifier in delete} - counted.keys()
         with self._database.write() as connection, _sound():
             apply(connection, counted, sorted(gone), mark)
@@ -279,11 +280,15 @@ def _check_text(name: str, value: object) -> str:
 def _count(identifier: str, terms: Sequence[str]) -> Counter[str]:
     if isinstance(terms, str):
         raise InvalidInputError(f"the terms of {show(identifier)} are a string: give a list of terms")
-    counted = Counter(terms)
-    for term in counted:
-        if encode(term) is None:
-            raise InvalidInputError(
-                f"{show(identifier)} has the term {show(term)}: a term is 1 to {LONGEST_TERM} characters without lone "
-                "surrogates"
-            )
-    return counted
+    return Counter(terms)
+
+
+def _check_terms(counted: Mapping[str, Counter[str]]) -> None:
+    """Refuse terms that cannot be kept; each is looked at once, however many documents have it."""
+    refused = [term for term in set().union(*counted.values()) if encode(term) is None]
+    if refused:
+        identifier, term = next((i, term) for i, own in counted.items() for term in refused if term in own)
+        raise InvalidInputError(
+            f"{show(identifier)} has the term {show(term)}: a term is 1 to {LONGEST_TERM} characters without lone "
+            "surrogates"
+        )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -105,10 +106,11 @@ def _rank_all(searched: _Search) -> _Best:
     numbers, tfs, sizes = at.joined_postings([t.id for t in searched.terms])
     weights = np.repeat(np.array([t.weight for t in searched.terms]), sizes)
     parts = weights * searched.saturation.scale(tfs.astype(np.float64), norms.exact[numbers])
-    scores: Floats = np.bincount(numbers, parts, minlength=len(at.lengths))  # adds up in the order of the terms
+    # adds up in the order of the terms
+    scores: Any = np.bincount(numbers, parts, minlength=len(at.lengths))
 
     def best(limit: int, allowed: Ints | None) -> tuple[Ints, Floats]:
-        places: Ints = np.flatnonzero(scores) if allowed is None else allowed[scores[allowed] > 0]
+        places: Ints = np.flatnonzero(scores > 0) if allowed is None else allowed[scores[allowed] > 0]
         return places, scores[places]
 
     return best
