@@ -111,6 +111,7 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.retrieval --experts all-MiniLM-L6-v2 wordllama-256 all-mpnet-base-v2 \
 		--sets metatool qasper_dev_evidence hotpotqa_100 --documents 120 --queries 80 --max-pairs 96 --name retrieval_mpnet
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.words_cost
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.storage

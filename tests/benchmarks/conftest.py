@@ -14,6 +14,7 @@ SMALL = {
     "retrieval": "--sets metatool --queries 20 --documents 60 --framework-fusion",
     "words": "--sets metatool qasper_dev_evidence --queries 20 --documents 60 --coarse --max-pairs 64",
     "efficiency": "--set metatool --texts 32 --queries 6 --repeats 1 --records 300",
+    "words_cost": "--texts 200 --queries 6 --repeats 1",
     "fitting": "--set metatool --pairs 32 --loop-pairs 4",
     "confidence": "--sets metatool --queries 60 --train 60 --pseudo 64",
     "sts": "--sets stsb_en --limit 30 --train 20 --pairs 32",

@@ -29,6 +29,19 @@ def test_efficiency_measures_both_sides(run):
 
 @pytest.mark.data
 @pytest.mark.models
+def test_words_cost_measures_queries_and_indexing_with_words_and_without(run):
+    result = run("words_cost")
+    for clock in ("CPU", "wall"):
+        milliseconds = result["query"][clock]["milliseconds"]
+        parts = milliseconds["plain encoding"] + milliseconds["plain Chroma, 30"]
+        ratio = result["query"][clock]["ratio to plain parts"]["with words"]
+        assert ratio == pytest.approx(milliseconds["with words"] / parts)
+        assert result["indexing"]["rate with over rate without"][clock] > 0
+    assert [table["name"] for table in result["tables"]] == ["query", "indexing"]
+
+
+@pytest.mark.data
+@pytest.mark.models
 def test_closed_form_curvature_equals_the_loop(run):
     result = run("fitting")
     assert result["loop"]["relative_difference"] < 1e-4

@@ -17,7 +17,7 @@ from uec_retriever.errors import (
     NotAnIndexError,
     StorageError,
 )
-from uec_retriever.store.lexical import LexicalIndex, database
+from uec_retriever.store.lexical import LexicalIndex, database, moment
 
 # refusals
 
@@ -132,14 +132,17 @@ def test_damage_is_told_as_such_or_does_no_harm(words_path, seed):
         "UPDATE documents SET terms = 3",
     ],
 )
-def test_parts_that_do_not_fit_are_told(words_path, statement):
+@pytest.mark.parametrize("whole", [0, moment.WHOLE], ids=["by parts", "as a whole"])
+def test_parts_that_do_not_fit_are_told(words_path, statement, whole, monkeypatch):
+    monkeypatch.setattr(moment, "WHOLE", whole)
     filled(words_path)
     rows = sqlite3.connect(words_path)
     with rows:
         rows.execute(statement)
     rows.close()
-    with pytest.raises(CorruptFileError, match="damaged"):
-        LexicalIndex.open(words_path, {}).search(dict.fromkeys(WORDS, 1.0), 10, K1, B)
+    with pytest.raises(CorruptFileError, match="damaged"), LexicalIndex.open(words_path, {}) as index:
+        index.search(dict.fromkeys(WORDS, 1.0), 10, K1, B)
+        index.change({}, list(corpus(400)), "")  # reads what a search as a whole does not
 
 
 def test_a_file_removed_or_replaced_under_an_open_index_is_noticed(words_path, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.store.lexical_corpus import K1, WORDS, B, check, corpus, fresh, naive, same
-from uec_retriever.store.lexical import LexicalIndex, documents, postings, search
+from uec_retriever.store.lexical import LexicalIndex, documents, moment, postings, search
 
 
 @pytest.fixture
@@ -17,6 +17,12 @@ def small_rows(monkeypatch):
     """Rows of so few postings and lengths that small indexes have many."""
     monkeypatch.setattr(postings, "MOST", 4)
     monkeypatch.setattr(documents, "BLOCK", 8)
+
+
+@pytest.fixture(params=[0, moment.WHOLE], ids=["by parts", "as a whole"])
+def whole(request, monkeypatch):
+    """Both ways to search: among postings too many to go through, and through all of them."""
+    monkeypatch.setattr(moment, "WHOLE", request.param)
 
 
 # scores
@@ -39,7 +45,7 @@ def test_scores_are_those_of_bm25s():
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("look", [0, 1200, 10**9], ids=["postings", "either", "documents"])
-def test_the_best_are_found_by_whatever_way(monkeypatch, small_rows, look, seed):
+def test_the_best_are_found_by_whatever_way(monkeypatch, small_rows, whole, look, seed):
     monkeypatch.setattr(search, "_LOOK", look)
     texts = corpus(300, seed)
     draw = random.Random(seed)
@@ -52,7 +58,7 @@ def test_the_best_are_found_by_whatever_way(monkeypatch, small_rows, look, seed)
 @pytest.mark.parametrize("direct", [0, 2000], ids=["looked up", "scored directly"])
 @pytest.mark.parametrize("rounds", [0, 2])
 @pytest.mark.parametrize("share", [1, 2, 10, 300])
-def test_only_allowed_documents_are_found(monkeypatch, small_rows, direct, rounds, share):
+def test_only_allowed_documents_are_found(monkeypatch, small_rows, whole, direct, rounds, share):
     monkeypatch.setattr(search, "_DIRECT", direct)
     monkeypatch.setattr(search, "_ROUNDS", rounds)
     texts = corpus(600)
@@ -64,7 +70,7 @@ def test_only_allowed_documents_are_found(monkeypatch, small_rows, direct, round
     assert index.search(weights, 5, K1, B, []) == []
 
 
-def test_allowed_documents_that_are_the_worst_are_found(monkeypatch):
+def test_allowed_documents_that_are_the_worst_are_found(monkeypatch, whole):
     monkeypatch.setattr(search, "_DIRECT", 5)
     texts = {f"id{i:03}": ["a"] * (i < 900) + ["b"] + ["c"] * (i // 100) for i in range(1000)}
     allowed = [f"id{i}" for i in range(900, 1000)]
@@ -72,14 +78,14 @@ def test_allowed_documents_that_are_the_worst_are_found(monkeypatch):
     check(hits, naive(texts, {"a": 3.0, "b": 0.1}, allowed), 10)
 
 
-def test_equal_scores_are_ordered_by_id():
+def test_equal_scores_are_ordered_by_id(whole):
     names = [f"{i:04}" for i in range(500)]
     random.Random(0).shuffle(names)
     hits = fresh(dict.fromkeys(names, ["a", "b"])).search({"a": 1.0, "b": 2.0}, 7, K1, B)
     assert [identifier for identifier, _ in hits] == sorted(names)[:7]
 
 
-def test_frequencies_and_lengths_of_any_documents():
+def test_frequencies_and_lengths_of_any_documents(whole):
     index = fresh({"x": ["a", "b", "a"], "y": [], "z": ["c"] * 300})
     tf, lengths = index.frequencies(
         ["z", "none", "x", "y", "x", "\ud800"], ["a", "c", "unknown", "b", "a", ""]
@@ -96,6 +102,40 @@ def test_frequencies_and_lengths_of_any_documents():
     tf, lengths = index.frequencies([], ["a"])
     assert (tf.shape, lengths.shape) == ((0, 1), (0,))
     assert index.frequencies(["x"], [])[0].shape == (1, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_ways_give_the_same_bits(monkeypatch, seed):
+    texts, draw = corpus(600, seed), random.Random(seed)
+    index = fresh(texts)
+    for limit in (1, 30, 1000):
+        terms = draw.sample(WORDS, draw.randint(1, len(WORDS)))
+        weights, ids = {t: draw.random() ** 3 for t in terms}, [*draw.sample(list(texts), 50), "none"]
+        found = []
+        for whole in (0, 10**9):
+            monkeypatch.setattr(moment, "WHOLE", whole)
+            hits = [index.search(weights, limit, K1, B, allowed) for allowed in (None, ids)]
+            found.append((hits, *(part.tolist() for part in index.frequencies(ids, terms))))
+        assert found[0] == found[1]
+
+
+def test_what_is_kept_in_memory_is_bounded_and_of_the_version_that_is_read(monkeypatch, small_rows):
+    monkeypatch.setattr(moment, "_TERMS", 3)
+    monkeypatch.setattr(moment, "_POSTINGS", 100)
+    texts = corpus(60)
+    index = fresh(texts)
+    for seed in range(4):
+        weights = dict.fromkeys(random.Random(seed).sample(WORDS, 5), 1.0)
+        for _ in range(2):
+            check(index.search(weights, 10, K1, B), naive(texts, weights), 10)
+            assert index.statistics(list(weights))[2].tolist() == [
+                sum(t in own for own in texts.values()) for t in weights
+            ]
+        assert len(index._kept._terms) <= 5
+        assert 0 <= index._kept._room <= 100
+        changed = {"new": ["a", *weights], **dict(list(texts.items())[seed : seed + 2])}
+        index.change(changed, [list(texts)[-1]], "")
+        texts = {**{k: v for k, v in texts.items() if k != list(texts)[-1]}, **changed}
 
 
 def test_queries_of_any_length_and_none(words):

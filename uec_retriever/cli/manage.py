@@ -109,8 +109,8 @@ def delete(
         raise WrongUsageError("deleting by filter without asking needs --yes")
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
-    from uec_retriever.engine.lexical import Words
     from uec_retriever.engine.open import open_store
+    from uec_retriever.engine.words import Words
 
     folder, store, manifest = open_store(locate(index, server, header, collection))
     matching = store.ids(condition) if condition else store.present(ids)

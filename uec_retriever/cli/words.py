@@ -57,8 +57,8 @@ def words(
         refuse_unused(context, "--off", "language")
     chosen = None if language is None else read_language(language)
     with status("Opening the index"):
-        from uec_retriever.engine.lexical import Words
         from uec_retriever.engine.open import open_store
+        from uec_retriever.engine.words import Words
 
         folder, store, _ = open_store(locate(index, server, header, collection))
         count = store.count()

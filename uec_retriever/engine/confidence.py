@@ -28,9 +28,9 @@ from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble, Progress
-from uec_retriever.engine.lexical import Words
 from uec_retriever.engine.scoring import score_candidates
 from uec_retriever.engine.search import default_candidates
+from uec_retriever.engine.words import Words
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.chroma import ChromaStore

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import weakref
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -12,21 +10,16 @@ from typing import TypeVar
 import numpy as np
 
 from uec_retriever.data.records import Record
-from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.errors import CorruptFileError, InvalidInputError, StorageError
+from uec_retriever.errors import CorruptFileError, StorageError
 from uec_retriever.experts.lexical import LexicalExpert, LexicalShare, LexicalStatistics
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import moments
-from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.lexical.following import LexicalFollower, Progress
 from uec_retriever.store.lexical.index import LexicalIndex
 from uec_retriever.store.lexical_options import LexicalOptions
-from uec_retriever.store.manifest import Manifest
 
 WORDS = "words"
 """What words are called among the experts."""
-_MANY = 2048  # texts that are stored before their words are indexed
-_logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -66,7 +59,7 @@ class LexicalQuery:
         """
         weights = dict(zip(self.terms, self.gaussian.mean[0].tolist(), strict=True))
         k1, b = self.expert.k1, self.expert.b
-        return dict(_read(self.follower, lambda index: index.search(weights, limit, k1, b, allowed)))
+        return dict(read_words(self.follower, lambda index: index.search(weights, limit, k1, b, allowed)))
 
     def moments(self, records: Sequence[Record]) -> tuple[Array, Array]:
         """`[m]` means and `[m]` variances of the similarity with records; what the index does not know is read here.
@@ -75,7 +68,7 @@ class LexicalQuery:
             UnreadableWordsError: if the index cannot be read.
         """
         ids = [r.id for r in records]
-        found, long = _read(self.follower, lambda index: index.frequencies(ids, self.terms))
+        found, long = read_words(self.follower, lambda index: index.frequencies(ids, self.terms))
         frequencies, lengths = found.astype(np.float64), long.astype(np.float64)
         if unknown := np.flatnonzero(lengths < 0).tolist():
             texts = [records[row].embedding_text for row in unknown]
@@ -103,128 +96,6 @@ class LexicalQuery:
         return mean[0], variance[0]
 
 
-class Words:
-    """The words of an index: its lexical index, opened once it is needed. Safe under threads.
-
-    Args:
-        store: the collection.
-        folder: of the index.
-    """
-
-    def __init__(self, store: ChromaStore, folder: IndexFolder) -> None:
-        self._store = store
-        self._folder = folder
-        self._mutex = threading.Lock()
-        self._opened: tuple[LexicalOptions, LexicalFollower] | None = None
-        self._waiting = 0  # texts that were stored since the index followed
-
-    def change(self, manifest: Manifest, options: LexicalOptions | None) -> Manifest:
-        """Have words be an expert, in another way than now, or not. What was indexed of them otherwise goes.
-
-        Args:
-            manifest: as it is stored.
-            options: None for no words.
-
-        Returns:
-            The manifest as it is stored now; without confidence if scores have changed.
-
-        Raises:
-            IndexBusyError: if another one has been stored meanwhile.
-            InvalidInputError: if another expert is called as words are.
-            StorageError: if it cannot be stored.
-        """
-        before = manifest.lexical
-        if options == before:
-            if options is None:
-                self._remove()
-            return manifest
-        if any(e.label == WORDS for e in manifest.experts):
-            raise InvalidInputError(
-                f"an expert of this index is called {WORDS!r}, as words are: make another index with 'uec reindex', "
-                "--expert LABEL=MODEL"
-            )
-        saved = self._store.save_manifest(
-            replace(manifest, lexical=options, confidence=None), replacing=manifest
-        )
-        if options is None or (before is not None and options.analyzer != before.analyzer):
-            self._remove()
-        return saved
-
-    def _remove(self) -> None:
-        self.close()
-        for file in self._folder.lexical_files(str(self._store.collection.id)):
-            try:
-                LexicalIndex.remove(file)
-            except OSError as error:
-                _logger.warning("cannot remove %s, which is no longer used: %s", file, error.strerror)
-
-    def encode(
-        self, options: LexicalOptions | None, queries: Sequence[Sequence[str]]
-    ) -> list[LexicalQuery | None]:
-        """Queries as words (see `encode_words`); None for all of them without options."""
-        if options is None:
-            return [None] * len(queries)
-        return encode_words(options, self.follower(options), queries)
-
-    def using(
-        self,
-        options: LexicalOptions | None,
-        queries: Sequence[Sequence[str]],
-        call: Callable[[Sequence[LexicalQuery | None]], T],
-    ) -> T:
-        """What a call gives with queries as words; without them, and with a warning, if the index cannot be read."""
-        try:
-            return call(self.encode(options, queries))
-        except UnreadableWordsError as error:
-            _logger.warning("searching without words: %s", error)
-            return call([None] * len(queries))
-
-    def follow(self, options: LexicalOptions | None, progress: Progress | None = None) -> None:
-        """Bring the lexical index up to the texts; what it cannot do now, the next search will try.
-
-        Args:
-            options: of the index; without them nothing is done.
-            progress: called with the number of texts indexed since.
-        """
-        self._waiting = 0
-        if options is None:
-            return
-        follower = self.follower(options)
-        follower.look_again()
-        try:
-            _read(follower, lambda index: None, progress)
-        except UnreadableWordsError as error:
-            _logger.warning("the words of the texts are not indexed yet: %s", error)
-
-    def stored(self, options: LexicalOptions | None, texts: int) -> None:
-        """Follow once many texts were stored."""
-        self._waiting += texts
-        if self._waiting >= _MANY:
-            self.follow(options)
-
-    def follower(self, options: LexicalOptions) -> LexicalFollower:
-        """The lexical index, which follows the collection."""
-        with self._mutex:
-            if self._opened is None or self._opened[0].analyzer != options.analyzer:
-                self._close()
-                collection, settings = str(self._store.collection.id), options.analyzer.settings()
-                file = self._folder.lexical_file(collection, settings)
-                follower = LexicalFollower(self._store, file, options.analyzer)
-                self._release = weakref.finalize(self, follower.close)
-                self._opened = options, follower
-            return self._opened[1]
-
-    def close(self) -> None:
-        """Close the lexical index."""
-        with self._mutex:
-            self._close()
-
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._release()
-            self._opened = None
-
-
 def encode_words(
     options: LexicalOptions, follower: LexicalFollower, queries: Sequence[Sequence[str]]
 ) -> list[LexicalQuery | None]:
@@ -238,9 +109,8 @@ def encode_words(
     Raises:
         UnreadableWordsError: if the index cannot be read.
     """
-    expert = LexicalExpert(options.k1, options.b)
+    expert, share = _expert_of(options)
     encoded = [_encode(expert, follower, texts) for texts in queries]
-    share = LexicalShare(options.share, options.zero, options.temperature)
     shares = share.of([None if found is None else found[1] for found in encoded]).tolist()
     return [
         None if found is None else LexicalQuery(expert, follower, *found, share=trust)
@@ -248,33 +118,40 @@ def encode_words(
     ]
 
 
+@functools.lru_cache(maxsize=16)
+def _expert_of(options: LexicalOptions) -> tuple[LexicalExpert, LexicalShare]:
+    return (
+        LexicalExpert(options.k1, options.b),
+        LexicalShare(options.share, options.zero, options.temperature),
+    )
+
+
 def _encode(
     expert: LexicalExpert, follower: LexicalFollower, texts: Sequence[str]
 ) -> tuple[Sequence[str], GaussianEmbedding, LexicalStatistics] | None:
     """Terms, Gaussian and statistics; None without terms."""
     parts = [tuple(dict.fromkeys(follower.analyzer.terms(text))) for text in texts]
-    terms = tuple(dict.fromkeys(term for part in parts for term in part))
+    terms = parts[0] if len(parts) == 1 else tuple(dict.fromkeys(term for part in parts for term in part))
     if not terms:
         return None
-    count, average, frequencies = _read(follower, lambda index: index.statistics(terms))
+    count, average, frequencies = read_words(follower, lambda index: index.statistics(terms))
     whole = LexicalStatistics(count, average or 1.0, frequencies.astype(np.float64))
-    known = dict(zip(terms, whole.frequencies.tolist(), strict=True))
+    if len(parts) == 1:
+        return terms, expert.encode_query(whole), whole
     column = {term: i for i, term in enumerate(terms)}
     mean, variance = np.zeros((1, len(terms))), np.zeros((1, len(terms)))
-    for part in parts:
-        if not part:
-            continue
-        frequencies_of_part = np.array([known[term] for term in part])
-        gaussian = expert.encode_query(replace(whole, frequencies=frequencies_of_part))
+    for part in filter(None, parts):
         places = [column[term] for term in part]
+        gaussian = expert.encode_query(replace(whole, frequencies=whole.frequencies[places]))
         mean[0, places] += gaussian.mean[0] / len(texts)
         variance[0, places] += gaussian.variance[0] / len(texts) ** 2
     return terms, GaussianEmbedding(mean, variance), whole
 
 
-def _read(
+def read_words(
     follower: LexicalFollower, call: Callable[[LexicalIndex], T], progress: Progress | None = None
 ) -> T:
+    """What a call gives that reads the index, once that has followed; raises UnreadableWordsError if it cannot be read."""
     try:
         return follower.read(call, progress)
     except (StorageError, CorruptFileError) as error:

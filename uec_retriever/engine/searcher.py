@@ -14,9 +14,9 @@ from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.engine.lexical import Words
 from uec_retriever.engine.results import Rescoring, SearchResult
 from uec_retriever.engine.search import SearchOptions, encode, encoded_embedding, rescore, search_encoded
+from uec_retriever.engine.words import Words
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array

@@ -11,8 +11,9 @@ from uec_retriever.confidence.queries import LabelledQuery
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.confidence import both_ways, encode_planted
 from uec_retriever.engine.ensemble import Ensemble
-from uec_retriever.engine.lexical import LexicalQuery, Words
+from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.scoring import Moments, dense_moments, score_moments
+from uec_retriever.engine.words import Words
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import polygamma
@@ -158,10 +159,21 @@ class LexicalShare:
         """`[n]` trust in words of single lexical queries, in [0, 1]: none in one without words (None)."""
         rows = [i for i, query in enumerate(queries) if query is not None]
         shares = np.zeros(len(queries))
-        shares[rows] = self.prior
-        if rows and 0 < self.prior < 1:
-            traces = relative_traces([query for query in queries if query is not None])
-            pairs = np.stack([np.ones_like(traces), traces], axis=1)
-            prior, zero = np.array([1 - self.prior, self.prior]), np.array([0, self.zero])
-            shares[rows] = coefficients(pairs, self.temperature, zero=zero, prior=prior)[:, 1]
+        if self._constant is not None:
+            shares[rows] = self._constant
+        elif rows:
+            shares[rows] = self._shares(relative_traces([query for query in queries if query is not None]))
         return shares
+
+    @cached_property
+    def _constant(self) -> float | None:
+        """What holds for every query, if anything does."""
+        if self.prior in (0, 1):
+            return self.prior
+        return float(self._shares(np.ones(1))[0]) if np.isinf(self.temperature) else None
+
+    def _shares(self, traces: Array) -> Array:
+        """`[n]` trust in words of queries with these relative traces."""
+        pairs = np.stack([np.ones_like(traces), traces], axis=1)
+        prior, zero = np.array([1 - self.prior, self.prior]), np.array([0, self.zero])
+        return coefficients(pairs, self.temperature, zero=zero, prior=prior)[:, 1]

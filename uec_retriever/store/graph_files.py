@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -24,6 +25,7 @@ _FILES = ("header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "inde
 _ROWS = 65_536  # elements looked at together
 
 
+@functools.lru_cache(maxsize=64)  # asked for before every read
 def seal_file(database: Path, graph: str) -> Path:
     """Beside the graph's folder: what its files were when they were last known to be whole."""
     return database / f"uec-graph-{graph}.json"

@@ -32,6 +32,7 @@ _JOINTS = str.maketrans("", "", "-_'")
 _PLAIN = re.compile(
     r"""["'(\[]*([A-Za-z][a-z]*|[A-Z]+)[.,;:!?)\]"']*"""
 )  # most chunks: a short cut, nothing else
+_WHOLE_NUMBER = re.compile(r"""["'(\[]*([0-9]+)[.,;:!?)\]"']*""")  # likewise
 _CHUNK = re.compile(r"\S+")  # what str.split() gives
 T = TypeVar("T")
 
@@ -192,8 +193,16 @@ class _Analysis:
         self._stop_words = stop_words_of(language) if stop_words else frozenset()
         self._thread = threading.local()  # a stemmer must not be used by two threads at once
         self._words = _Cache(self._word, _CACHED_TERMS)
-        self.terms = _Cache(lambda chunk: tuple(term for term, _, _ in self._in_order(chunk)), _CACHED_TERMS)
+        self.terms = _Cache(self._terms, _CACHED_TERMS)
         self.spans = _Cache(lambda chunk: tuple(self._in_order(chunk)), _CACHED_SPANS)
+
+    def _terms(self, chunk: str) -> tuple[str, ...]:
+        if plain := _PLAIN.fullmatch(chunk):
+            term = self._words[plain[1]]
+            return (term,) if term else ()
+        if number := _WHOLE_NUMBER.fullmatch(chunk):
+            return (number[1][:LONGEST_TERM],)
+        return tuple([term for term, _, _ in self._in_order(chunk)])
 
     def _in_order(self, chunk: str) -> list[Span]:
         return sorted(self._chunk(chunk), key=lambda span: span[1])

@@ -45,14 +45,14 @@ def apply(
     numbers = {**replaced, **dict(zip(fresh, given, strict=True))}
 
     known, new = _name_terms(connection, put)
-    keys, tfs = _write_documents(connection, put, numbers, known)
+    keys, tfs = _write_documents(connection, put, numbers, {**known, **new})
     removed = old[~np.isin(old, keys, assume_unique=True)]
     added = ~np.isin(keys, old, assume_unique=True)
-    _change_terms(connection, keys, tfs, added, removed)
+    _change_terms(connection, keys, tfs, added, removed, new)
     every = np.concatenate([keys, removed])
     counts = np.concatenate([tfs, np.zeros(len(removed), np.int64)])
     order = np.argsort(every)
-    change_postings(connection, every[order], counts[order], new)
+    change_postings(connection, every[order], counts[order], set(new.values()))
 
     lengths = {numbers[identifier]: terms.total() for identifier, terms in put.items()}
     changed = {**dict.fromkeys(deleted.values(), NONE), **lengths}
@@ -74,16 +74,12 @@ def apply(
 
 def _name_terms(
     connection: sqlite3.Connection, put: Mapping[str, Counter[str]]
-) -> tuple[dict[str, int], set[int]]:
-    """Ids of all terms, and which of them are new."""
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Ids of the terms that there are, and of those that are new, ascending."""
     every = dict.fromkeys(term for terms in put.values() for term in terms)
     known = {term: row[0] for term, row in find_terms(connection, every).items()}
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM terms").fetchone()
-    new = [term for term in every if term not in known]
-    ids = range(last + 1, last + 1 + len(new))
-    connection.executemany("INSERT INTO terms VALUES (?, ?, 0, 0)", zip(ids, map(encode, new), strict=True))
-    known.update(zip(new, ids, strict=True))
-    return known, set(ids)
+    return known, {term: last + 1 + i for i, term in enumerate(t for t in every if t not in known)}
 
 
 def _write_documents(
@@ -92,30 +88,43 @@ def _write_documents(
     numbers: Mapping[str, int],
     known: Mapping[str, int],
 ) -> tuple[Ints, Ints]:
-    """Store documents; key and frequency of each of their postings, in no order."""
-    keys, tfs, rows = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
-    for identifier, terms in put.items():
-        ids = np.array([known[term] for term in terms], np.int64)
-        counts = np.array(list(terms.values()), np.int64)
-        order = np.argsort(ids)
-        ids, counts = ids[order], counts[order]
-        number = numbers[identifier]
-        rows.append((number, identifier, ids.astype("<u4").tobytes(), pack(counts)))
-        keys.append(ids << SHIFT | number)
-        tfs.append(counts)
+    """Store documents; key and frequency of each of their postings, document by document."""
+    sizes = np.array([len(terms) for terms in put.values()], np.int64)
+    ids = np.fromiter((known[term] for terms in put.values() for term in terms), np.int64, sizes.sum())
+    tfs = np.fromiter((tf for terms in put.values() for tf in terms.values()), np.int64, sizes.sum())
+    order = np.lexsort((ids, np.repeat(np.arange(len(sizes)), sizes)))
+    ids, tfs = ids[order], tfs[order]
+    raw_ids, ends = ids.astype("<u4").tobytes(), np.cumsum(sizes).tolist()
+    rows = [
+        (numbers[identifier], identifier, raw_ids[4 * (end - size) : 4 * end], pack(tfs[end - size : end]))
+        for identifier, size, end in zip(put, sizes.tolist(), ends, strict=True)
+    ]
     connection.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", rows)
-    return np.concatenate(keys), np.concatenate(tfs)
+    own = np.array([row[0] for row in rows], np.int64)
+    return ids << SHIFT | np.repeat(own, sizes), tfs
 
 
-def _change_terms(connection: sqlite3.Connection, keys: Ints, tfs: Ints, added: Any, removed: Ints) -> None:
-    """Count the documents of each term; those that have none left go."""
+def _change_terms(
+    connection: sqlite3.Connection,
+    keys: Ints,
+    tfs: Ints,
+    added: Any,
+    removed: Ints,
+    new: Mapping[str, int],
+) -> None:
+    """Count the documents of each term; new ones come, and those that have none left go."""
     terms, rows = np.unique(keys >> SHIFT, return_inverse=True)
     most = np.zeros(len(terms), np.int64)
     np.maximum.at(most, rows, tfs)
     more = np.bincount(rows, added, minlength=len(terms)).astype(np.int64)
+    known = len(terms) - len(new)  # the ids of new ones are the last
     connection.executemany(
         "UPDATE terms SET df = df + ?, most = max(most, ?) WHERE id = ?",
-        zip(more.tolist(), most.tolist(), terms.tolist(), strict=True),
+        zip(more[:known].tolist(), most[:known].tolist(), terms[:known].tolist(), strict=True),
+    )
+    connection.executemany(
+        "INSERT INTO terms VALUES (?, ?, ?, ?)",
+        zip(new.values(), map(encode, new), more[known:].tolist(), most[known:].tolist(), strict=True),
     )
     lost, fewer = np.unique(removed >> SHIFT, return_counts=True)
     connection.executemany(

@@ -27,7 +27,7 @@ from uec_retriever.errors import (
 from uec_retriever.store.changes import Changes
 from uec_retriever.store.lexical.index import LexicalIndex
 
-_AT_ONCE = 2000  # texts in one change
+_AT_ONCE = 2500  # texts in one change, more than are added before it follows
 _SOON = 1.0  # seconds until one looks again where looking is not cheap, at least
 _SELDOM = 4.0  # times as long as looking took, likewise
 _PATIENCE = 600.0  # seconds that another process may take to follow
@@ -139,7 +139,7 @@ class LexicalFollower:
         with self._mutex:
             if self._index is None or not self._is_followed(stamp):
                 began = time.monotonic()
-                self._catch_up(progress)
+                self._catch_up(stamp, progress)
                 ended = time.monotonic()
                 self._next, self._stamp = ended + max(_SOON, _SELDOM * (ended - began)), stamp
             assert self._index is not None
@@ -148,15 +148,15 @@ class LexicalFollower:
     def _is_followed(self, stamp: object) -> bool:
         return time.monotonic() < self._next if stamp is None else stamp == self._stamp
 
-    def _catch_up(self, progress: Progress | None) -> None:
+    def _catch_up(self, stamp: object, progress: Progress | None) -> None:
         try:
             with self._alone():
-                self._follow(progress)
+                self._follow(stamp, progress)
         except _UnkeptError as error:
             _logger.warning("words are indexed in memory, as they cannot be in a file: %s", error)
             self.close()
             self._path = None
-            self._follow(progress)
+            self._follow(stamp, progress)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -181,7 +181,7 @@ class LexicalFollower:
         finally:
             lock.release()
 
-    def _follow(self, progress: Progress | None) -> None:
+    def _follow(self, stamp: object, progress: Progress | None) -> None:
         index = self._open()
         changes = self._changes(index)
         if changes.versions is None and (index.mark or len(index)):
@@ -198,11 +198,15 @@ class LexicalFollower:
                 begins = _UNFINISHED if index.mark.startswith(_UNFINISHED) else ""
                 self._put(index, [], begins + changes.mark)
         unfinished = index.mark.startswith(_UNFINISHED)
-        if unfinished or len(index) != self._collection.count():
+        if unfinished or self._differs(index, stamp):
             self._compare(index, progress)
         if unfinished:
             self._put(index, [], index.mark.removeprefix(_UNFINISHED))
         self._versions = versions or {}
+
+    def _differs(self, index: LexicalIndex, stamp: object) -> bool:
+        """Whether the index has not followed something, unless that is new: then the next look will tell."""
+        return len(index) != self._collection.count() and self._collection.stamp() == stamp
 
     def _changes(self, index: LexicalIndex) -> Changes:
         return self._collection.changes(index.mark.removeprefix(_UNFINISHED))

@@ -24,13 +24,14 @@ from uec_retriever.store.lexical.documents import (
     NONE,
     encode,
     find_numbers,
-    find_terms,
     read_contents,
-    read_lengths,
     read_state,
 )
+from uec_retriever.store.lexical.moment import Kept, Moment, Saturation, TermRow
 from uec_retriever.store.lexical.postings import Ints
-from uec_retriever.store.lexical.search import Saturation, Snapshot, search
+from uec_retriever.store.lexical.search import search
+
+_HEAVIEST = 1e30
 
 
 class LexicalIndex:
@@ -43,8 +44,7 @@ class LexicalIndex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lengths: tuple[int, Ints] | None = None  # version, lengths by number
-        self._norms: tuple[tuple[int, float, float], Any, float] | None = None
+        self._kept: Kept | None = None  # of the last version that was read
         self._refresh = threading.Lock()
 
     @classmethod
@@ -129,6 +129,7 @@ class LexicalIndex:
         """
         _check_text("mark", mark)
         counted = {_check_text("id", i): _count(i, terms) for i, terms in put.items()}
+        _check_terms(counted)
         gone = {_check_text("id", identifier) for identifier in delete} - counted.keys()
         with self._database.write() as connection, _sound():
             apply(connection, counted, sorted(gone), mark)
@@ -143,8 +144,8 @@ class LexicalIndex:
             Number of documents, their mean length in terms (0 without any), and `[t]` numbers of documents that have
             each term, int64. Exactly those of a new index of the same documents.
         """
-        with self._read() as connection:
-            state, found = read_state(connection), find_terms(connection, dict.fromkeys(terms))
+        with self._look() as at:
+            state, found = at.state, at.terms(terms)
         df = np.array([found[t][1] if t in found else 0 for t in terms], np.int64)
         return state.documents, state.average, df
 
@@ -176,12 +177,9 @@ class LexicalIndex:
         limit = check_whole("limit", limit, 1)
         k1 = check_number("k1", k1, "a finite number >= 0", 0, 1e6)
         b = check_number("b", b, "in [0, 1]", 0, 1)
-        wanted = {
-            t: check_number(f"the weight of {show(t)}", w, "a finite number >= 0", 0, 1e30)
-            for t, w in weights.items()
-        }
-        with self._read() as connection:
-            return search(self._snapshot(connection, k1, b), wanted, limit, allowed)
+        wanted = {t: _check_weight(t, w) for t, w in weights.items()}
+        with self._look() as at:
+            return search(at, wanted, limit, Saturation(k1, b, at.state.average), allowed)
 
     def frequencies(self, ids: Sequence[str], terms: Sequence[str]) -> tuple[Ints, Ints]:
         """How often documents have terms, whoever found the documents.
@@ -193,18 +191,16 @@ class LexicalIndex:
         Returns:
             `[m, t]` frequencies and `[m]` lengths in terms, int64. A document that is not there has the length -1.
         """
-        with self._read() as connection:
-            numbers = find_numbers(connection, dict.fromkeys(ids))
-            found = find_terms(connection, dict.fromkeys(terms))
-            contents = read_contents(connection, list(numbers.values()))
-        columns = {t: i for i, t in enumerate(found)}
-        counts = contents.count(np.array([row[0] for row in found.values()], np.int64))
+        with self._look() as at:
+            numbers = find_numbers(at.connection, dict.fromkeys(ids))
+            found = at.terms(terms)
+            counts, lengths = _count_terms(at, list(numbers.values()), list(found.values()))
         # one more row and column, for what is not there
-        padded = np.pad(counts, ((0, 1), (0, 1)))
-        lengths = np.append(contents.lengths(), -1)
-        rows = {identifier: i for i, identifier in enumerate(numbers)}
+        padded = np.zeros((len(numbers) + 1, len(found) + 1), np.int64)
+        padded[:-1, :-1] = counts
+        columns, rows = {t: i for i, t in enumerate(found)}, {i: row for row, i in enumerate(numbers)}
         row = np.array([rows.get(i, -1) for i in ids], np.int64)
-        return padded[row][:, [columns.get(t, -1) for t in terms]], lengths[row]
+        return padded[row][:, [columns.get(t, -1) for t in terms]], np.append(lengths, -1)[row]
 
     def close(self) -> None:
         """Close the file; nothing happens the second time."""
@@ -223,26 +219,39 @@ class LexicalIndex:
         with self._database.read() as connection, _sound():
             yield connection
 
-    def _snapshot(self, connection: Any, k1: float, b: float) -> Snapshot:
-        """One moment, with lengths of which those that have not changed are kept from the last search."""
-        state = read_state(connection)
-        known = self._lengths
-        if known is None or known[0] != state.version:
-            older = known if known and known[0] < state.version else None
-            lengths = read_lengths(
-                connection, state.numbers, older[0] if older else -1, older[1] if older else None
-            )
-            known = (state.version, lengths)
-            with self._refresh:
-                if self._lengths is None or self._lengths[0] < state.version:
-                    self._lengths = known
-        saturation, key = Saturation(k1, b, state.average), (state.version, k1, b)
-        norms = self._norms
-        if norms is None or norms[0] != key:
-            values = saturation.norm(known[1].astype(np.float32)).astype(np.float32)
-            values[known[1] == NONE] = np.inf
-            norms = self._norms = (key, values, float(values.min(initial=np.inf)))
-        return Snapshot(connection, state, known[1], norms[1], norms[2], saturation)
+    @contextmanager
+    def _look(self) -> Iterator[Moment]:
+        """One moment, with what is kept of it since others looked at the same version."""
+        with self._read() as connection:
+            state, kept = read_state(connection), self._kept
+            if kept is None or kept.version != state.version:
+                kept = Kept(state.version, kept if kept and kept.version < state.version else None)
+                with self._refresh:
+                    if self._kept is None or self._kept.version < state.version:
+                        self._kept = kept
+            yield Moment(connection, state, kept)
+
+
+def _count_terms(at: Moment, numbers: Sequence[int], terms: Sequence[TermRow]) -> tuple[Ints, Ints]:
+    """`[m, t]` frequencies of terms in documents, and the documents' `[m]` lengths.
+
+    From the terms' postings, which a search has read already, unless these are many.
+    """
+    ids = [row[0] for row in terms]
+    if not at.is_small(terms):
+        contents = read_contents(at.connection, numbers)
+        return contents.count(np.array(ids, np.int64)), contents.lengths()
+    lengths = at.lengths[np.array(numbers, np.int64)].astype(np.int64)
+    if (lengths == NONE).any():
+        raise documents.damaged("lengths")
+    rows = np.full(len(at.lengths), -1, np.int64)
+    rows[numbers] = np.arange(len(numbers))
+    having, tfs, sizes = at.joined_postings(ids)
+    row = rows[having]
+    hits = row >= 0
+    counts = np.zeros((len(numbers), len(ids)), np.int64)
+    counts[row[hits], np.repeat(np.arange(len(ids)), sizes)[hits]] = tfs[hits]
+    return counts, lengths
 
 
 @contextmanager
@@ -256,6 +265,12 @@ def _sound() -> Iterator[None]:
         raise documents.damaged(str(error)) from error
 
 
+def _check_weight(term: str, weight: object) -> float:
+    if isinstance(weight, float) and 0 <= weight <= _HEAVIEST:
+        return float(weight)
+    return check_number(f"the weight of {show(term)}", weight, "a finite number >= 0", 0, _HEAVIEST)
+
+
 def _check_text(name: str, value: object) -> str:
     if isinstance(value, str) and documents.is_storable(value):
         return value
@@ -265,11 +280,15 @@ def _check_text(name: str, value: object) -> str:
 def _count(identifier: str, terms: Sequence[str]) -> Counter[str]:
     if isinstance(terms, str):
         raise InvalidInputError(f"the terms of {show(identifier)} are a string: give a list of terms")
-    counted = Counter(terms)
-    for term in counted:
-        if encode(term) is None:
-            raise InvalidInputError(
-                f"{show(identifier)} has the term {show(term)}: a term is 1 to {LONGEST_TERM} characters without lone "
-                "surrogates"
-            )
-    return counted
+    return Counter(terms)
+
+
+def _check_terms(counted: Mapping[str, Counter[str]]) -> None:
+    """Refuse terms that cannot be kept; each is looked at once, however many documents have it."""
+    refused = [term for term in set().union(*counted.values()) if encode(term) is None]
+    if refused:
+        identifier, term = next((i, term) for i, own in counted.items() for term in refused if term in own)
+        raise InvalidInputError(
+            f"{show(identifier)} has the term {show(term)}: a term is 1 to {LONGEST_TERM} characters without lone "
+            "surrogates"
+        )
