@@ -2,6 +2,7 @@
 
     python -m benchmarks.confidence                      # the four sets, test split
     python -m benchmarks.confidence --indexes FOLDER     # keep the indexes there, and use those that are there
+    python -m benchmarks.confidence --sets covidqa metatool --queries 300 --name confidence_lexical
 
 Each query is searched as it is, and once more with its right texts (and what nearly repeats them)
 left out of the candidates, so that nothing can be found. For each raw signal and each calibrator:
@@ -11,6 +12,8 @@ left out of the candidates, so that nothing can be found. For each raw signal an
 - `auroc_mixed`: the same over queries with and without their answers, half of each;
 - `auroc_off_topic`: P(a query of the set has more confidence than one of another set);
 - `ece`, `brier`: of probabilities, for queries as they are (`_hit`) and for the mixture (`_mixed`).
+
+The table `lexical` says what that signal adds to the calibrated confidence (`benchmarks.confidence_ablation`).
 
 Calibrators are fitted on pseudo-queries of the corpus (no labels), or on train labels where there are
 some. Signals and pseudo-queries were chosen on the train splits of covidqa, metatool and qasper, and on
@@ -40,6 +43,7 @@ from benchmarks.common import (
     save_result,
     show,
 )
+from benchmarks.confidence_ablation import WITHOUT, Ablation, ablate, ablation_table
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.confidence.fit import Kind, Outcomes, expected_calibration_error, fit_confidence
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
@@ -75,21 +79,28 @@ def main() -> None:
     parser.add_argument("--pseudo", type=int, default=400, help="at most this many pseudo-queries")
     parser.add_argument("--indexes", type=Path, help="folder to keep the indexes in")
     parser.add_argument("--out", type=Path, help="folder for the JSON")
+    parser.add_argument("--name", default="confidence", help="of the JSON file")
     arguments = parser.parse_args()
     experts = [Expert.load(str(real_model(name)), label=name, device="cpu") for name in (MINILM, WORDLLAMA)]
     collections = {name: load_set(name, "test", queries=arguments.queries) for name in arguments.sets}
-    results = {}
+    results: dict[str, Any] = {}
+    ablations: dict[str, dict[str, Ablation]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.indexes or Path(temporary)
         for name, collection in collections.items():
             start = time.monotonic()
             foreign = [q.text for other, c in collections.items() if other != name for q in c.queries]
             with open_or_make(folder / name, collection, experts) as engine:
-                results[name] = evaluate(engine, collection, foreign, arguments.train, arguments.pseudo)
+                results[name], ablations[name] = evaluate(
+                    engine, collection, foreign, arguments.train, arguments.pseudo
+                )
             console.print(f"{name}: {time.monotonic() - start:.0f} s")
     for metric in (*METRICS, *CALIBRATION):
         _table(metric, results)
-    save_result("confidence", {"split": "test", "k": K, "sets": results}, arguments.out)
+    table = ablation_table(ablations)
+    show(table["title"], table["columns"], table["rows"])
+    result = {"kind": "tables", "split": "test", "k": K, "sets": results, "tables": [table]}
+    save_result(arguments.name, result, arguments.out)
 
 
 def open_or_make(path: Path, collection: Collection, experts: list[Expert]) -> Engine:
@@ -103,8 +114,8 @@ def open_or_make(path: Path, collection: Collection, experts: list[Expert]) -> E
 
 def evaluate(
     engine: Engine, collection: Collection, foreign: Sequence[str], train: int, pseudo: int
-) -> dict[str, Any]:
-    """Every signal and calibrator on one collection."""
+) -> tuple[dict[str, Any], dict[str, Ablation]]:
+    """Every signal and calibrator on one collection; calibration -> what the lexical signal adds to it."""
     outcomes = _search(engine, _label_queries(collection))
     generator = np.random.default_rng(SEED)
     chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
@@ -126,7 +137,12 @@ def evaluate(
     for name, model in models.items():
         scored[name] = tuple(np.array([model.probability(s) for s in part.signals]) for part in parts)
     rows = {name: _measure(each, hits, ndcg, probabilities=name in models) for name, each in scored.items()}
-    return {
+    ablations = {
+        name: ablate(scored[name][:2], scored[name + WITHOUT][:2], hits, ndcg)
+        for name in models
+        if name + WITHOUT in models
+    }
+    result = {
         "documents": engine.count(),
         "queries": len(hits),
         "off_topic_queries": len(off_topic.hits),
@@ -135,6 +151,7 @@ def evaluate(
         "reports": reports,
         "scores": rows,
     }
+    return result, ablations
 
 
 def _label_queries(collection: Collection) -> list[LabelledQuery]:
@@ -168,7 +185,7 @@ def _calibrators(
         ablated = Outcomes(dense, outcomes.hits, outcomes.kinds, outcomes.queries)
         for label, data, share in (
             *((f"{source}, {share:.0%} unanswerable", outcomes, share) for share in SHARES),
-            (f"{source}, 50% unanswerable, no lexical", ablated, 0.5),
+            (f"{source}, 50% unanswerable{WITHOUT}", ablated, 0.5),
         ):
             try:
                 models[label], report = fit_confidence(
