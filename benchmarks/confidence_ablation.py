@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 from benchmarks.common import SEED
 from uec_retriever.confidence.fit import expected_calibration_error
@@ -72,11 +72,17 @@ def metrics(whole: Floats, left_out: Floats, hits: NDArray[np.bool_], ndcg: Floa
     """`[4]` the metrics of `SHOWN`; an AUROC is NaN where all searches, or none, succeeded."""
     searches = np.concatenate([whole, left_out])
     outcomes = np.concatenate([hits, np.zeros(len(left_out), bool)])
-    areas = [
-        roc_auc_score(labels, values) if 0 < labels.sum() < len(labels) else np.nan
-        for labels, values in ((hits, whole), (outcomes, searches))
-    ]
+    areas = (_area(hits, whole), _area(outcomes, searches))
     return np.array([*areas, nauc(ndcg, whole), expected_calibration_error(outcomes, searches)])
+
+
+def _area(labels: NDArray[np.bool_], values: Floats) -> float:
+    """AUROC by ranks, as Mann and Whitney's U: scikit-learn's takes too long for thousands of draws."""
+    ones = int(labels.sum())
+    if not 0 < ones < len(labels):
+        return float("nan")
+    above = float(rankdata(values)[labels].sum()) - ones * (ones + 1) / 2
+    return above / (ones * (len(labels) - ones))
 
 
 def ablation_table(found: Mapping[str, Mapping[str, Ablation]]) -> dict[str, Any]:

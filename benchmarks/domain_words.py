@@ -60,7 +60,8 @@ class RightExpert:
 
         The right expert is an upper bound: it has the highest nDCG@10 of the dense ones on the answers.
         """
-        kinds, values, rankings = dict(measured.kinds), dict(measured.values), dict(measured.rankings)
+        kinds = {**measured.kinds, beside(UNIFORM): "ensemble"}
+        values, rankings = dict(measured.values), dict(measured.rankings)
         collection: Collection = measured.collection
         for label, study in self._studies.items():
             found = study.measure(collection)

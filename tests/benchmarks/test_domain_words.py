@@ -35,6 +35,7 @@ def measured(tmp_path_factory):
 def test_every_method_stands_there_without_words_and_with_them(measured):
     for label in ("one", "two", "uniform", RIGHT, "UEC kron", "UEC kron sum"):
         assert {label, beside(label)} <= set(measured.kinds)
+        assert measured.kinds[beside(label)] != "ablation"
         assert len(measured.values[beside(label)][NDCG]) == len(measured.collection.queries)
 
 
