@@ -101,6 +101,8 @@ def _print(result: Mapping[str, Any]) -> None:
 
 def _merged_models(arguments: argparse.Namespace, study: DomainStudy) -> dict[str, Expert]:
     """Parameter merging: uniform, weighted in proportion to each expert's train nDCG@10, task arithmetic with the best scale."""
+    if arguments.merging == "none":
+        return {}
     base = SentenceTransformer(str(real_model(MINILM)), device="cpu")
     models = [SentenceTransformer(str(folder), device="cpu") for folder in study.folders.values()]
     found = {"merged uniform": weighted_average(models)}
@@ -135,7 +137,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_study_arguments(parser)
-    parser.add_argument("--merging", choices=("uniform", "all"), default="all")
+    parser.add_argument("--merging", choices=("none", "uniform", "all"), default="all")
     parser.add_argument(
         "--merging-queries", type=int, default=40, help="train queries of each set for merging"
     )
