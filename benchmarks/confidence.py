@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--documents", type=int, help="passages of each set; those judged always stay")
     parser.add_argument("--pairs", type=int, default=640, help="at most this many calibration pairs")
     parser.add_argument("--train", type=int, default=400, help="at most this many labelled train queries")
-    parser.add_argument("--pseudo", type=int, default=400, help="at most this many pseudo-queries")
+    parser.add_argument(
+        "--pseudo", type=int, default=400, help="at most this many pseudo-queries; 0 for none"
+    )
     parser.add_argument("--indexes", type=Path, help="folder to keep the indexes in")
     parser.add_argument("--out", type=Path, help="folder for the JSON")
     parser.add_argument("--name", default="confidence", help="of the JSON file")
@@ -185,7 +187,9 @@ def _search(engine: Engine, queries: Sequence[LabelledQuery]) -> Outcomes:
 def _calibrators(
     engine: Engine, name: str, train: Collection | None, pseudo: int
 ) -> tuple[dict[str, ConfidenceModel], dict[str, Any]]:
-    questions = {"pseudo": pair_queries(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
+    questions: dict[str, list[LabelledQuery]] = {}
+    if pseudo:
+        questions["pseudo"] = pair_queries(index_pairs(engine.pages(), limit=pseudo, seed=SEED))
     if train is not None:
         questions["train labels"] = _label_queries(train)
     models: dict[str, ConfidenceModel] = {}
