@@ -2,6 +2,7 @@
 
     python -m benchmarks.confidence                      # the four sets, test split
     python -m benchmarks.confidence --indexes FOLDER     # keep the indexes there, and use those that are there
+    python -m benchmarks.confidence --documents 600 --pairs 200    # small: judged passages stay
 
 Each query is searched as it is, and once more with its right texts (and what nearly repeats them)
 left out of the candidates, so that nothing can be found. For each raw signal and each calibrator:
@@ -11,6 +12,8 @@ left out of the candidates, so that nothing can be found. For each raw signal an
 - `auroc_mixed`: the same over queries with and without their answers, half of each;
 - `auroc_off_topic`: P(a query of the set has more confidence than one of another set);
 - `ece`, `brier`: of probabilities, for queries as they are (`_hit`) and for the mixture (`_mixed`).
+
+The table `lexical` says what that signal adds to the calibrated confidence (`benchmarks.confidence_ablation`).
 
 Calibrators are fitted on pseudo-queries of the corpus (no labels), or on train labels where there are
 some. Signals and pseudo-queries were chosen on the train splits of covidqa, metatool and qasper, and on
@@ -23,7 +26,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ from benchmarks.common import (
     save_result,
     show,
 )
+from benchmarks.confidence_ablation import WITHOUT, Ablation, ablate, ablation_table
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.confidence.fit import Kind, Outcomes, expected_calibration_error, fit_confidence
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
@@ -71,40 +75,65 @@ def main() -> None:
     )
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--queries", type=int, help="at most this many test queries of each set")
+    parser.add_argument("--documents", type=int, help="passages of each set; those judged always stay")
+    parser.add_argument("--pairs", type=int, default=640, help="at most this many calibration pairs")
     parser.add_argument("--train", type=int, default=400, help="at most this many labelled train queries")
-    parser.add_argument("--pseudo", type=int, default=400, help="at most this many pseudo-queries")
+    parser.add_argument(
+        "--pseudo", type=int, default=400, help="at most this many pseudo-queries; 0 for none"
+    )
     parser.add_argument("--indexes", type=Path, help="folder to keep the indexes in")
     parser.add_argument("--out", type=Path, help="folder for the JSON")
+    parser.add_argument("--name", default="confidence", help="of the JSON file")
     arguments = parser.parse_args()
     experts = [Expert.load(str(real_model(name)), label=name, device="cpu") for name in (MINILM, WORDLLAMA)]
-    collections = {name: load_set(name, "test", queries=arguments.queries) for name in arguments.sets}
-    results = {}
+    loaded = {name: load_splits(name, arguments) for name in arguments.sets}
+    collections = {name: test for name, (test, _) in loaded.items()}
+    results: dict[str, Any] = {}
+    ablations: dict[str, dict[str, Ablation]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.indexes or Path(temporary)
         for name, collection in collections.items():
             start = time.monotonic()
             foreign = [q.text for other, c in collections.items() if other != name for q in c.queries]
-            with open_or_make(folder / name, collection, experts) as engine:
-                results[name] = evaluate(engine, collection, foreign, arguments.train, arguments.pseudo)
+            with open_or_make(folder / name, collection, experts, arguments.pairs) as engine:
+                results[name], ablations[name] = evaluate(
+                    engine, collection, foreign, loaded[name][1], arguments.pseudo
+                )
             console.print(f"{name}: {time.monotonic() - start:.0f} s")
     for metric in (*METRICS, *CALIBRATION):
         _table(metric, results)
-    save_result("confidence", {"split": "test", "k": K, "sets": results}, arguments.out)
+    table = ablation_table(ablations)
+    show(table["title"], table["columns"], table["rows"])
+    result = {"kind": "tables", "split": "test", "k": K, "sets": results, "tables": [table]}
+    save_result(arguments.name, result, arguments.out)
 
 
-def open_or_make(path: Path, collection: Collection, experts: list[Expert]) -> Engine:
+def load_splits(name: str, arguments: argparse.Namespace) -> tuple[Collection, Collection | None]:
+    """Test and train queries of a set over the same passages; None without train labels."""
+    test = load_set(name, "test", queries=arguments.queries)
+    try:
+        train = load_set(name, "train", queries=arguments.train)
+    except CorpusError:
+        console.print(f"{name} has no train labels")
+        return test.shorten(arguments.documents), None
+    both = replace(test, queries=[*test.queries, *train.queries]).shorten(arguments.documents)
+    return replace(both, queries=test.queries), replace(both, split="train", queries=train.queries)
+
+
+def open_or_make(path: Path, collection: Collection, experts: list[Expert], pairs: int) -> Engine:
     """The index of a collection, made with posteriors from pseudo-pairs unless it is there."""
     if Engine.exists(path):
         return Engine.open(path, experts={e.label: e for e in experts})
-    engine = Engine.create(path, experts, pairs_of(collection))
-    engine.add_records(d.record for d in Corpus(data_folder() / collection.name))
+    engine = Engine.create(path, experts, pairs_of(collection, pairs))
+    corpus = Corpus(data_folder() / collection.name)
+    engine.add_records(d.record for d in corpus if d.record.id in collection.positions)
     return engine
 
 
 def evaluate(
-    engine: Engine, collection: Collection, foreign: Sequence[str], train: int, pseudo: int
-) -> dict[str, Any]:
-    """Every signal and calibrator on one collection."""
+    engine: Engine, collection: Collection, foreign: Sequence[str], train: Collection | None, pseudo: int
+) -> tuple[dict[str, Any], dict[str, Ablation]]:
+    """Every signal and calibrator on one collection; calibration -> what the lexical signal adds to it."""
     outcomes = _search(engine, _label_queries(collection))
     generator = np.random.default_rng(SEED)
     chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
@@ -126,7 +155,12 @@ def evaluate(
     for name, model in models.items():
         scored[name] = tuple(np.array([model.probability(s) for s in part.signals]) for part in parts)
     rows = {name: _measure(each, hits, ndcg, probabilities=name in models) for name, each in scored.items()}
-    return {
+    ablations = {
+        name: ablate(scored[name][:2], scored[name + WITHOUT][:2], hits, ndcg)
+        for name in models
+        if name + WITHOUT in models
+    }
+    result = {
         "documents": engine.count(),
         "queries": len(hits),
         "off_topic_queries": len(off_topic.hits),
@@ -135,6 +169,7 @@ def evaluate(
         "reports": reports,
         "scores": rows,
     }
+    return result, ablations
 
 
 def _label_queries(collection: Collection) -> list[LabelledQuery]:
@@ -150,15 +185,13 @@ def _search(engine: Engine, queries: Sequence[LabelledQuery]) -> Outcomes:
 
 
 def _calibrators(
-    engine: Engine, name: str, train: int, pseudo: int
+    engine: Engine, name: str, train: Collection | None, pseudo: int
 ) -> tuple[dict[str, ConfidenceModel], dict[str, Any]]:
-    questions = {"pseudo": pair_queries(index_pairs(engine.pages(), limit=pseudo, seed=SEED))}
-    try:
-        labelled = load_set(name, "train", queries=train)
-    except CorpusError:
-        console.print(f"{name} has no train labels")
-    else:
-        questions["train labels"] = _label_queries(labelled)
+    questions: dict[str, list[LabelledQuery]] = {}
+    if pseudo:
+        questions["pseudo"] = pair_queries(index_pairs(engine.pages(), limit=pseudo, seed=SEED))
+    if train is not None:
+        questions["train labels"] = _label_queries(train)
     models: dict[str, ConfidenceModel] = {}
     reports: dict[str, Any] = {}
     for source, asked in questions.items():
@@ -168,7 +201,7 @@ def _calibrators(
         ablated = Outcomes(dense, outcomes.hits, outcomes.kinds, outcomes.queries)
         for label, data, share in (
             *((f"{source}, {share:.0%} unanswerable", outcomes, share) for share in SHARES),
-            (f"{source}, 50% unanswerable, no lexical", ablated, 0.5),
+            (f"{source}, 50% unanswerable{WITHOUT}", ablated, 0.5),
         ):
             try:
                 models[label], report = fit_confidence(

@@ -6,7 +6,8 @@
 The UEC paper's language experts (MIRACL), in small. Each expert is fine-tuned on the train qrels of its domain
 (`benchmarks.domains`) and has its posterior fitted on pairs of that domain alone. Zeros and priors come from one
 common reference set, the union of all experts' pairs; temperatures and the weights of the peers are chosen on train
-queries that no expert was trained on. Words are a fifth expert, whose share nothing here chooses. Reported: test queries
+queries that no expert was trained on. Words are a fifth expert, whose share nothing here chooses; the table `gain` says
+what experts gain without them and with them (`benchmarks.domain_words`). Reported: test queries
 against their own corpus (policyqa inside the policy; `domain_experts.json`) and, without policyqa, whose questions name
 no company, against all corpora merged (`domain_experts_merged.json`). Models and encodings stay in `--work`.
 """
@@ -31,6 +32,8 @@ from benchmarks.domain_study import (
     domain_expert,
     set_up,
 )
+from benchmarks.domain_words import RightExpert, gain_table, words_variants
+from benchmarks.domains import DOMAINS
 from benchmarks.merging import task_arithmetic, weighted_average
 from benchmarks.retrieval import WITH_WORDS, word_ablations
 from devtools.models import MINILM, real_model
@@ -62,21 +65,23 @@ def main() -> None:
         [family for family in FAMILIES if family != "hybrid"],
         temperature="train",
         scopes=dict.fromkeys(GROUPED, "group"),
-        variants=word_ablations(),
+        variants={**words_variants(), **word_ablations()},
         seed=SEED,
     )
     methods = RetrievalStudy(study.experts, options, merged=merged)
+    right = RightExpert(study.experts, options)
     settings = {k: v for k, v in vars(arguments).items() if not isinstance(v, Path)}
     for name, collections in ((arguments.name, tests), (f"{arguments.name}_merged", whole.by_domain())):
         measured = []
         for collection in collections:
             console.print(collection.name)
-            measured.append(methods.measure(collection, choosing))
+            measured.append(right.add(methods.measure(collection, choosing)))
         result = summarise(measured, options)
-        result["tables"] = [compare_table(measured, WITH_WORDS, "words")]
         for found, collection in zip(result["sets"].values(), collections, strict=True):
             [domain] = collection.domains
             found["domain"] = DOMAIN_OF.get(domain, domain)
+        trained = [key for key, found in result["sets"].items() if found["domain"] in DOMAINS]
+        result["tables"] = [gain_table(measured, trained), compare_table(measured, WITH_WORDS, "words")]
         _print(result)
         save_result(name, {**result, "split": "test", "settings": settings}, arguments.out)
 
@@ -96,6 +101,8 @@ def _print(result: Mapping[str, Any]) -> None:
 
 def _merged_models(arguments: argparse.Namespace, study: DomainStudy) -> dict[str, Expert]:
     """Parameter merging: uniform, weighted in proportion to each expert's train nDCG@10, task arithmetic with the best scale."""
+    if arguments.merging == "none":
+        return {}
     base = SentenceTransformer(str(real_model(MINILM)), device="cpu")
     models = [SentenceTransformer(str(folder), device="cpu") for folder in study.folders.values()]
     found = {"merged uniform": weighted_average(models)}
@@ -130,7 +137,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_study_arguments(parser)
-    parser.add_argument("--merging", choices=("uniform", "all"), default="all")
+    parser.add_argument("--merging", choices=("none", "uniform", "all"), default="all")
     parser.add_argument(
         "--merging-queries", type=int, default=40, help="train queries of each set for merging"
     )

@@ -58,6 +58,13 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--documents", type=int, help="passages of each set; those judged always stay")
     parser.add_argument("--pairs", type=int, default=400, help="calibration pairs of each expert, at most")
     parser.add_argument("--references", type=int, default=100, help="reference pairs of each domain, at most")
+    parser.add_argument(
+        "--untrained",
+        nargs="*",
+        default=list(UNTRAINED),
+        choices=UNTRAINED,
+        help="sets of domains no expert knows",
+    )
     parser.add_argument("--out", type=Path, help="folder for the JSON")
 
 
@@ -67,7 +74,7 @@ def set_up(arguments: argparse.Namespace) -> DomainStudy:
         arguments.work, arguments.questions, arguments.epochs, arguments.lr, arguments.max_length
     )
     names = [name for domain in DOMAINS.values() for name in domain]
-    tests, trains = _collections(arguments, [*names, *UNTRAINED])
+    tests, trains = _collections(arguments, [*names, *arguments.untrained])
     cache = EncodingCache(arguments.work / "encodings")
     experts: list[CachedExpert] = [
         cache.expert(
