@@ -3,9 +3,15 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.engine.small import pairs, sentences, telling
+from uec_retriever.confidence.queries import LabelledQuery
+from uec_retriever.data.records import Record
+from uec_retriever.engine.confidence import both_ways
+from uec_retriever.gaussian import GaussianEmbedding
+from uec_retriever.store.entries import Candidates
 from uec_retriever.store.manifest import Manifest
 
 TEXTS = telling(200)
@@ -73,3 +79,19 @@ def test_a_confidence_that_cannot_be_read_does_not_stop_a_search(make, reopen, t
     assert "calibrate it anew" in caplog.text
     opened.calibrate_confidence(limit=64)
     assert opened.search("cat dog").confidence is not None
+
+
+def test_what_is_left_out_makes_room_for_the_next():
+    """Answers at the first places of both legs, as texts that share a title are, leave as many candidates."""
+    ranks = np.repeat(np.arange(60), 2)
+    records = [Record(f"r{i}", f"text {i}") for i in range(120)]
+    found = Candidates(records, np.linspace(1, 0, 120), [""] * 120, ranks)
+    query = GaussianEmbedding(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32))
+    for answers in (range(60), range(10), [0, 5, 119], range(0, 60, 2)):
+        labelled = LabelledQuery("a question", (), ids=frozenset(f"r{i}" for i in answers))
+        (_, right), (left_out, none) = both_ways(labelled, query, found, None, 30)
+        assert right and not none
+        assert not {r.id for r in left_out.records} & right
+        kept = [i for i in range(120) if f"r{i}" not in right]
+        assert len(left_out) >= 59
+        assert [r.id for r in left_out.records] == [f"r{i}" for i in kept[: len(left_out)]]

@@ -214,8 +214,10 @@ def both_ways(
     others = [row for row, r in enumerate(found.records) if not labelled.is_answered_by(r.id, r.text)]
     if not others:
         return
-    left_out = found[others]
-    left_out = left_out[left_out.first(candidates)]
+    left_out, limit = found[others], candidates
+    for rank in sorted(found.ranks[sorted({*range(len(found))} - {*others})].tolist()):
+        limit += rank < limit  # the next one of that leg takes its place
+    left_out = left_out[left_out.first(limit)]
     if planted is not None:
         similarity = planted.mean.astype(np.float64) @ query.mean[0].astype(np.float64)
         together = Candidates(
