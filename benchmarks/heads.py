@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.classification_data import ClassificationOptions
 from benchmarks.classification_study import study_classification
 from benchmarks.common import (
@@ -32,7 +34,7 @@ from benchmarks.common import (
 from benchmarks.domain_study import DOMAIN_OF, GROUPED, add_study_arguments, set_up
 from benchmarks.domains import domain_pairs
 from benchmarks.retrieval import IN_GROUPS, SETS
-from uec_retriever.evaluation.bootstrap import mean_cell
+from uec_retriever.evaluation.bootstrap import interval, mean_cell, resample_means
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.encoding_cache import EncodingCache
 from uec_retriever.evaluation.expert_set import ExpertSet, fit_experts, fit_on_corpus
@@ -46,7 +48,7 @@ from uec_retriever.experts.text_embedding import Batch, TextEmbedding
 
 TASKS = ("classification", "retrieval", "domains")
 METHODS = ["single", "uniform", "diag", "kron", "sum", "oracle"]
-COMPARED = ("UEC diag", "UEC kron", "UEC kron, sum")
+COMPARED = ("UEC diag", "UEC kron", "UEC kron sum")
 NOTE = "difference: identity head minus last layer; [...]: 95 % paired bootstrap interval over queries"
 
 
@@ -192,12 +194,9 @@ def _compare(name: str, title: str, pairs: Sequence[Sequence[Measurements]]) -> 
             sum(float(m.values[method][NDCG].mean()) for m in side) / len(pairs)
             for side in zip(*pairs, strict=True)
         )
-        half = (
-            sum((c["difference"]["high"] - c["difference"]["low"]) ** 2 for c in cells) ** 0.5
-            / 2
-            / len(pairs)
-        )
-        shown = f"{identity - last:+.4f} [{identity - last - half:+.4f}, {identity - last + half:+.4f}]"
+        gaps = [b.values[method][NDCG] - a.values[method][NDCG] for a, b in pairs]
+        whole = interval(identity - last, np.mean([resample_means(gap, SEED) for gap in gaps], axis=0))
+        shown = f"{whole.mean:+.4f} [{whole.low:+.4f}, {whole.high:+.4f}]"
         rows.append([method, "mean", f"{last:.4f}", f"{identity:.4f}", shown])
     columns = ["method", "set", "last layer", "identity head", "difference"]
     return {"name": name, "title": title, "columns": columns, "rows": rows, "note": NOTE}

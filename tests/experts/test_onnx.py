@@ -42,13 +42,6 @@ def folder(model, tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="module")
-def minilm_folder(minilm, tmp_path_factory):
-    made = tmp_path_factory.mktemp("onnx") / "minilm"
-    export_onnx(SentenceTransformer(minilm, device="cpu"), made)
-    return made
-
-
 @pytest.fixture
 def changed(folder, tmp_path):
     """A copy of the folder with other settings in one of its files; None removes it."""
@@ -171,28 +164,6 @@ def test_many_threads_get_what_one_gets(folder, texts):
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.models
-def test_a_real_model_and_its_int8_file(minilm, minilm_folder):
-    texts = [
-        "Wings at supersonic speed",
-        "naïve façade — 42 tests; don't_stop!",
-        "heat " * 300,
-        "Wie wird der Fehler behoben?",
-    ]
-    model = SentenceTransformer(minilm, device="cpu")
-    whole = OnnxEmbedding(str(minilm_folder))
-    np.testing.assert_allclose(embed(whole, texts), model.encode(texts), atol=1e-4)
-    assert whole.truncated(texts, "document") == [False, False, True, False]
-    onnx_export._quantise(whole._folder.model, minilm_folder / "onnx" / "model_int8.onnx")
-    small = OnnxEmbedding(str(minilm_folder), file_name="onnx/model_int8.onnx")
-    assert small._folder.model.stat().st_size < 0.4 * whole._folder.model.stat().st_size
-    assert (embed(small, texts) * embed(whole, texts)).sum(1).min() > 0.98
-    assert small.fingerprint != whole.fingerprint
-    # activations are quantised by their range in a batch, so texts go one by one
-    assert small._alone and not whole._alone
-    np.testing.assert_array_equal(embed(small, texts)[:1], embed(small, texts[:1]))
-
-
 def test_an_index_is_made_and_reopened(folder, changed, tmp_path, monkeypatch):
     monkeypatch.chdir(folder.parent)
     expert = Expert.load("onnx:tiny", label="tiny", threads=1)
@@ -245,6 +216,16 @@ def test_a_folder_says_what_it_lacks(folder, changed, tmp_path):
 def test_other_poolings_are_refused(settings, told, changed):
     with pytest.raises(UnsupportedModelError, match=f"{told}.*without the prefix onnx:"):
         OnnxEmbedding(str(changed("1_Pooling/config.json", settings)))
+
+
+def test_a_module_after_the_graph_is_refused_whatever_the_pooling(changed):
+    folder = changed("README.md", "")
+    modules = json.loads((folder / "modules.json").read_text())
+    dense = [*modules, {"path": "3_Dense", "type": "sentence_transformers.models.Dense"}]
+    changed("modules.json", json.dumps(dense))
+    for pooling in (None, "mean"):
+        with pytest.raises(UnsupportedModelError, match="module Dense, which its ONNX file leaves out"):
+            OnnxEmbedding(str(folder), pooling=pooling)
 
 
 def test_a_whole_model_in_the_graph_needs_no_pooling(handmade, changed):

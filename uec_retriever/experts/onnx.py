@@ -1,6 +1,6 @@
 """OnnxEmbedding: a sentence-transformers model as an ONNX file, run by onnxruntime on the CPU; torch takes no part.
 
-It needs no more than Chroma needs itself, onnxruntime and tokenizers. `onnx_export` makes such files.
+It needs onnxruntime and tokenizers alone, as Chroma does. `onnx_export` makes such files.
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ class OnnxEmbedding(TextEmbedding):
                 f"{folder.model} asks for {strangers[0]} beside tokens and their mask: export the model with "
                 "`uec export-onnx MODEL FOLDER`, or load it with sentence-transformers, without the prefix onnx:"
             )
-        outputs = {each.name: each for each in self._session.get_outputs()}
-        output = outputs.get("sentence_embedding") or next(iter(outputs.values()))
+        outputs = self._session.get_outputs()
+        output = next((each for each in outputs if each.name == "sentence_embedding"), outputs[0])
         self._output = output.name
-        self._pooling = None if len(output.shape) == 2 else pooling or folder.pooling()
+        self._pooling = None if len(output.shape) == 2 else folder.pooling(pooling)
         self._dimension = output.shape[-1] if isinstance(output.shape[-1], int) else None
         self._tokenizer = open_tokenizer(folder)
         self._fingerprint = self._hash()

@@ -55,8 +55,11 @@ class OnnxFolder:
         """The ONNX file, and those beside it that hold its weights where they are apart, as past 2 GB."""
         return sorted(self.model.parent.glob(f"{self.model.name}*"))
 
-    def pooling(self) -> str:
+    def pooling(self, told: str | None = None) -> str:
         """How token vectors become one: one of `POOLINGS`.
+
+        Args:
+            told: by the caller, who knows better; what the folder says if None.
 
         Raises:
             UnsupportedModelError: for another pooling, or a module that is not of transformer, pooling, normalisation.
@@ -66,6 +69,8 @@ class OnnxFolder:
                 f"{self.path} has a module {strangers[0]}, which its ONNX file leaves out: export the whole model, with an "
                 "output sentence_embedding, or load it with sentence-transformers, without the prefix onnx:"
             )
+        if told is not None:
+            return told
         if "Pooling" not in self.modules:
             raise UnsupportedModelError(
                 f"{self.path} does not say how token vectors become one (there is no Pooling in modules.json): give "
