@@ -112,6 +112,11 @@ benchmark: $(VENV)/installed-test
 		--sets metatool qasper_dev_evidence hotpotqa_100 --documents 120 --queries 80 --max-pairs 96 --name retrieval_mpnet
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.words_cost
+	$(BIN)/python -m benchmarks.onnx
+	$(BIN)/python -m benchmarks.heads --tasks retrieval --documents 150 --queries 80 --name heads_retrieval
+	$(BIN)/python -m benchmarks.heads --tasks domains --documents 150 --queries 80 --train-queries 20 --pairs 120 --references 30 \
+		--untrained techqa_130 --name heads_domains
+	$(BIN)/python -m benchmarks.heads --tasks classification --limit 500 --name heads_classification
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.storage

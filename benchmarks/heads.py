@@ -114,7 +114,7 @@ def classification(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """AUROC of each variance for texts of no class, under both heads."""
     cache = EncodingCache(arguments.work / "encodings")
     last = [cache.expert(e) for e in load_experts(arguments.experts)]
-    options = ClassificationOptions(limit=arguments.limit, rounds=2, seed=SEED)
+    options = ClassificationOptions(arguments.limit, arguments.labels, rounds=2, seed=SEED)
     rows = []
     for name in arguments.classification_sets:
         found = [
@@ -249,6 +249,7 @@ def _arguments() -> argparse.Namespace:
         "--classification-sets", nargs="+", default=["clinc150"], help="with out-of-scope texts"
     )
     parser.add_argument("--limit", type=int, help="at most this many texts of no class, and as many of one")
+    parser.add_argument("--labels", type=int, help="at most this many classes")
     parser.add_argument("--name", default="heads", help="of the JSON file")
     add_expert_arguments(parser)
     add_study_arguments(parser)

@@ -23,6 +23,8 @@ SMALL = {
     "scaling": "--experts 1 2 --dimensions 16 32 64 --candidates 200 2000 --base 2 32 200 --repeats 3 --queries 3 "
     "--ensembles WordLlama",
     "domain_experts": "--merging uniform " + DOMAINS,
+    "heads": "--tasks classification retrieval --sets metatool --queries 20 --documents 60 --limit 20 --labels 4",
+    "onnx": "--sets metatool --limit 20 --documents 40 --repeats 1",
     "codec": "--set metatool --texts 32 --queries 4 --max-pairs 48",
 }
 

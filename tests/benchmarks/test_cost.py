@@ -127,3 +127,20 @@ def test_labels_equal_those_of_the_plain_loop(monkeypatch, tmp_path, collections
     assert ways["and shared beginnings"]["largest_difference"] < 1e-3
     for way in ways.values():
         assert way["ratio"] == pytest.approx(ways["plain loop"]["seconds"] / way["seconds"])
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_heads(run, tmp_path):
+    result = run("heads", "--work", tmp_path / "work")
+    scope, ranking = result["tables"]
+    assert [row[0] for row in scope["rows"]] == ["clinc150"] * 6
+    assert {row[1] for row in ranking["rows"]} == {"metatool", "mean"}
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_onnx(run):
+    pytest.importorskip("onnxscript")
+    result = run("onnx")
+    assert result["tables"]

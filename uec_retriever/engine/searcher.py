@@ -18,6 +18,7 @@ from uec_retriever.engine.results import Rescoring, SearchResult
 from uec_retriever.engine.search import SearchOptions, encode, encoded_embedding, rescore, search_encoded
 from uec_retriever.engine.words import Words
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
+from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
@@ -155,14 +156,15 @@ class Searcher:
         return self.words.using(ensemble.manifest.lexical, [[query] for query in queries], search)
 
     async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
-        """Search in a thread, so that the event loop goes on.
+        """Search in a thread, so that the event loop goes on; embedding objects are asked by their asynchronous methods.
 
         Args:
             query: non-empty.
             k: at least 1.
             **options: `where`, `candidates`, `temperature` and `expert_scores` of `search`.
         """
-        return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
+        async with embedded_ahead(self.experts, check_texts([query], "query")):
+            return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
 
     def search_together(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from uec_retriever.errors import EmbeddingError, InvalidInputError, UECError, show
+from uec_retriever.experts.ahead import AsyncEmbed, taken_ahead
 from uec_retriever.experts.head import Role
 from uec_retriever.experts.static_model import StaticModelEmbedding
 from uec_retriever.experts.text_embedding import Batch, TextEmbedding
@@ -28,15 +29,24 @@ class FunctionEmbedding(TextEmbedding):
         documents: n texts -> `[n, D]` numbers, as an array or lists.
         queries: the same for queries; `documents` if None.
         name: of the model, for people and for the index.
+        aquery: one query -> `[D]` numbers, asynchronously, if that can be had.
     """
 
-    def __init__(self, documents: Embed, queries: Embed | None = None, *, name: str) -> None:
+    def __init__(
+        self, documents: Embed, queries: Embed | None = None, aquery: AsyncEmbed | None = None, *, name: str
+    ) -> None:
         self.name = name
+        self._aquery = aquery
         self._functions: dict[Role, Embed] = {
             "query": queries or documents,
             "document": documents,
             "text": documents,
         }
+
+    @property
+    def aquery(self) -> AsyncEmbed | None:
+        """Query -> its embedding, asynchronously; None where a thread does it."""
+        return self._aquery
 
     def embed(
         self, texts: Sequence[str], role: Role, *, batch_size: int, prompts: Sequence[str] = ()
@@ -58,7 +68,8 @@ class FunctionEmbedding(TextEmbedding):
         for start in range(0, len(texts), batch_size):
             part = list(texts[start : start + batch_size])
             try:
-                vectors = _numbers(self._functions[role](part))
+                ahead = taken_ahead(self._aquery, part) if role == "query" else None
+                vectors = _numbers(self._functions[role](part) if ahead is None else ahead)
             except UECError:
                 raise
             except Exception as error:  # whatever a stranger's client raises
@@ -102,17 +113,19 @@ def embedding_of(source: Any, name: str | None = None) -> TextEmbedding:
     return FunctionEmbedding(*functions, name=called)
 
 
-def _functions(source: Any) -> tuple[Embed, Embed | None] | None:
-    """What embeds documents and queries; None if nothing does."""
+def _functions(source: Any) -> tuple[Embed, Embed | None, AsyncEmbed | None] | None:
+    """What embeds documents, queries, and a query asynchronously; None if nothing does."""
     if _has(source, "embed_documents", "embed_query"):  # LangChain
-        return source.embed_documents, _one_by_one(source.embed_query)
+        aquery = getattr(source, "aembed_query", None)
+        return source.embed_documents, _one_by_one(source.embed_query), aquery
     if _has(source, "get_text_embedding_batch", "get_query_embedding"):  # LlamaIndex
-        return source.get_text_embedding_batch, _one_by_one(source.get_query_embedding)
+        aquery = getattr(source, "aget_query_embedding", None)
+        return source.get_text_embedding_batch, _one_by_one(source.get_query_embedding), aquery
     if _has(source, "passage_embed", "query_embed"):  # fastembed
-        return source.passage_embed, source.query_embed
+        return source.passage_embed, source.query_embed, None
     if _has(source, "encode"):
-        return source.encode, None
-    return (source, None) if callable(source) else None
+        return source.encode, None, None
+    return (source, None, None) if callable(source) else None
 
 
 def _one_by_one(embed: Callable[[str], Any]) -> Embed:

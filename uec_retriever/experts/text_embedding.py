@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from uec_retriever.experts.head import Role
@@ -31,6 +31,11 @@ class TextEmbedding(ABC):
     @property
     def options(self) -> Mapping[str, Any] | None:
         """Of `Expert.load`, which makes the same again by its name; None where it cannot."""
+        return None
+
+    @property
+    def aquery(self) -> Callable[[str], Awaitable[Any]] | None:
+        """Query -> its embedding, asynchronously; None where a thread does it."""
         return None
 
     @property

@@ -1,5 +1,6 @@
 """Any LlamaIndex `BaseEmbedding` is an expert: the OpenAI-like client against a local server, and a fake."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,15 @@ RECIPE = Recipe(pairs())
 class Bag(BaseEmbedding):
     """Counts which methods are asked."""
 
-    asked: dict[str, int] = {"query": 0, "text": 0}
+    asked: dict[str, int] = {"query": 0, "text": 0, "asynchronously": 0}
 
     def _get_query_embedding(self, query: str) -> Any:
         self.asked["query"] += 1
         return np.asarray(bag_of_words([query])[0]).tolist()
 
     async def _aget_query_embedding(self, query: str) -> Any:
-        return self._get_query_embedding(query)
+        self.asked["asynchronously"] += 1
+        return np.asarray(bag_of_words([query])[0]).tolist()
 
     def _get_text_embedding(self, text: str) -> Any:
         self.asked["text"] += 1
@@ -49,6 +51,7 @@ async def test_a_client_beside_a_model(client, li_models, tmp_path):
     retriever = UECRetriever.from_nodes(NODES, experts, tmp_path, RECIPE)
     assert retriever.retrieve(TEXTS[4])[0].node.node_id == "t4"
     assert (await retriever.aretrieve(TEXTS[5]))[0].node.node_id == "t5"
+    await client._get_aclient().close()  # nobody else does
     with pytest.raises(
         ModelNotFoundError, match=r"OpenAILikeEmbedding/tiny is an object.*experts=\{'tiny': ...\}"
     ):
@@ -62,7 +65,16 @@ def test_queries_and_texts_by_their_own_methods(tmp_path):
     retriever = UECRetriever.from_nodes(NODES, [bag], tmp_path, RECIPE)
     before = dict(bag.asked)
     assert retriever.retrieve(TEXTS[4])[0].node.node_id == "t4"
-    assert bag.asked == {"query": before["query"] + 1, "text": before["text"]}
+    assert bag.asked == {**before, "query": before["query"] + 1}
+
+
+async def test_asynchronously(tmp_path):
+    bag = Bag(model_name="bag")
+    retriever = UECRetriever.from_nodes(NODES, [bag], tmp_path, RECIPE)
+    before = dict(bag.asked)
+    found = await asyncio.gather(*(retriever.aretrieve(text) for text in TEXTS[:8]))
+    assert [nodes[0].node.node_id for nodes in found] == [f"t{i}" for i in range(8)]
+    assert bag.asked == {**before, "asynchronously": before["asynchronously"] + 8}
 
 
 def test_rescorer():

@@ -1,6 +1,8 @@
 """Any LangChain `Embeddings` is an expert: OpenAI's client against a local server, and the framework's own fakes."""
 
+import asyncio
 import pickle
+import threading
 
 import pytest
 from langchain_core.documents import Document
@@ -32,6 +34,7 @@ async def test_a_client_beside_a_model_and_a_fake(client, models, tmp_path):
     retriever = UECRetriever.from_documents(DOCUMENTS, experts, tmp_path, RECIPE, k=3)
     assert retriever.invoke(TEXTS[4])[0].id == "t4"
     assert (await retriever.ainvoke(TEXTS[5]))[0].id == "t5"
+    await client.async_client._client.close()  # nobody else does
     labels = [e.label for e in retriever.engine.experts]
     assert labels == ["tiny", "first", "DeterministicFakeEmbedding"]
     with pytest.raises(
@@ -43,6 +46,27 @@ async def test_a_client_beside_a_model_and_a_fake(client, models, tmp_path):
     assert again.invoke(TEXTS[4])[0].id == "t4"
     assert "sk-local" not in repr(again) + again.model_dump_json()
     assert UECRetriever.from_documents(DOCUMENTS, experts, tmp_path).engine.count() == 60
+
+
+async def test_queries_are_embedded_asynchronously_where_the_object_can(tmp_path):
+    asked = []
+
+    class Asynchronous(DeterministicFakeEmbedding):
+        async def aembed_query(self, text):
+            asked.append((text, threading.current_thread()))
+            return self.embed_documents([text])[0]
+
+        def embed_query(self, text):
+            if text in asked_here:
+                raise AssertionError("not in a thread")
+            return super().embed_query(text)
+
+    asked_here = TEXTS[:8]
+    embedding = Asynchronous(size=32)
+    retriever = UECRetriever.from_documents(DOCUMENTS, [embedding], tmp_path, RECIPE, k=1)
+    found = await asyncio.gather(*(retriever.ainvoke(text) for text in asked_here))
+    assert [documents[0].id for documents in found] == [f"t{i}" for i in range(8)]
+    assert asked == [(text, threading.current_thread()) for text in asked_here]
 
 
 def test_another_client_is_refused(tmp_path):

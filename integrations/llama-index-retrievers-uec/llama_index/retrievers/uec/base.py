@@ -35,6 +35,7 @@ from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.results import check_include
+from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.experts.expert import ExpertLike
 
 logger = logging.getLogger(__name__)
@@ -265,7 +266,9 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         return found
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        queries = [] if query_bundle.embedding else [query_bundle.query_str]
+        async with embedded_ahead(self.engine.experts, queries):
+            return await asyncio.to_thread(self._retrieve, query_bundle)
 
     def _search(self, bundle: QueryBundle) -> SearchResult:
         result = self._search_bundle(bundle)
