@@ -55,8 +55,8 @@ def test_closing_opening_and_another_object_keep_it(cache):
     other = EmbeddingCache(cache.path)
     assert "a" in other.get(SCOPE, ["a"])
     other.close()
-    copied = pickle.loads(pickle.dumps(EmbeddingCache(cache.path, limit=3)))
-    assert (copied.path, copied.limit) == (cache.path, 3)
+    copied = pickle.loads(pickle.dumps(EmbeddingCache(cache.path, limit=3, until_stored=True)))
+    assert (copied.path, copied.limit, copied.until_stored) == (cache.path, 3, True)
     assert "a" in copied.get(SCOPE, ["a"])
     copied.close()
 
