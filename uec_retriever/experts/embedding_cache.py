@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -46,6 +47,8 @@ class EmbeddingCache:
         self.until_stored = until_stored
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._parents: list[sqlite3.Connection] = []  # forked: SQLite forbids to use, and to close, these
+        self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy opens the file again; one in memory begins empty."""
@@ -142,6 +145,9 @@ class EmbeddingCache:
                 self._database = None
 
     def _open(self) -> sqlite3.Connection:
+        if self._process != os.getpid():
+            self._parents += [self._database] if self._database is not None else []
+            self._database, self._process = None, os.getpid()
         if self._database is None:
             if self.path is not None:
                 try:
