@@ -1,8 +1,10 @@
 """JSONClient against a real server: what is tried again, what is refused, and what no message may show."""
 
+import contextlib
 import email.utils
 import gc
 import gzip
+import os
 import time
 import traceback
 
@@ -241,3 +243,19 @@ def test_the_key_is_sent_and_a_key_in_a_header_goes_before(server, connect, monk
     assert ask(connect(api_key_variable="A_KEY", headers={"authorization": "Bearer given"}))["data"]
     told = str(refusal(connect(api_key_variable="B_KEY")))
     assert "401 (the key is taken from the environment variable B_KEY, which is not set)" in told
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_does_not_read_the_answers_to_another(server, connect):
+    client = connect()
+    ask(client)
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            os._exit(0 if ask(client)["data"] else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(server.connections) == 2  # a connection of its own
+    ask(client)
+    assert len(server.connections) == 2  # and the parent's goes on

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import email.utils
+import functools
 import json
 import os
 import re
@@ -54,7 +55,7 @@ class _TryAgainError(Exception):
 
 
 class JSONClient:
-    """A server of one address; safe under threads.
+    """A server of one address; safe under threads, and in processes that are forked.
 
     Args:
         url: with the version, e.g. `http://localhost:8000/v1`.
@@ -98,15 +99,23 @@ class JSONClient:
         basic = base64.b64encode(f"{address.username}:{address.password}".encode()).decode()
         parts = [part for told in sent.values() for part in (*told.split()[-1:], told)]
         self._secrets = [s for s in (*parts, address.password, basic) if len(s) >= _SHORTEST_SECRET]
+        self._make = functools.partial(
+            httpx.Client,
+            base_url=address,
+            headers=sent,
+            timeout=timeout,
+            limits=httpx.Limits(keepalive_expiry=5.0),
+        )  # as many connections as whoever asks has threads
         try:
-            self._client = httpx.Client(
-                base_url=address, headers=sent, timeout=timeout, limits=httpx.Limits(keepalive_expiry=5.0)
-            )  # as many connections as whoever asks has threads
+            self._connect()
         except (ValueError, ImportError, OSError) as error:
             raise InvalidInputError(
                 f"cannot set up a connection to {address.host}: {self._hide(str(error))}: look at the environment variables "
                 "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
             ) from None
+
+    def _connect(self) -> None:
+        self._client, self._process = self._make(), os.getpid()
         weakref.finalize(self, self._client.close)  # whoever forgets it leaves no connection behind
 
     @property
@@ -176,6 +185,10 @@ class JSONClient:
         host = self._client.base_url.host
         if self._client.is_closed:
             raise RefusedError(f"the connection to the server {host} was closed: make another")
+        if (
+            self._process != os.getpid()
+        ):  # forked: on the parent's connections one would read another's answers
+            self._connect()
         try:
             return self._client.request(method, path, json=body)
         except (httpx.ReadTimeout, httpx.WriteTimeout):

@@ -1,5 +1,6 @@
 """Indexes whose experts are on a server, or are objects: made, interrupted, reopened, told apart."""
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -11,9 +12,13 @@ import pytest
 
 from tests.embeddings_server import EmbeddingServer, bag_of_words, of_model
 from tests.engine.small import pairs, sentences
+from uec_retriever.data.records import make_records
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.estimate import estimate
+from uec_retriever.engine.location import Location
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import EmbeddingError, InvalidInputError, ModelMismatchError, ModelNotFoundError
+from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fingerprint import PROBES
 
@@ -196,3 +201,39 @@ def test_one_server_beside_a_model_here(server, loaded, tmp_path):
     engine = Engine.from_texts(texts, [over(server), loaded["bert"]], tmp_path, Recipe(pairs()))
     assert set(engine.search(texts[3]).coefficients) == {"tiny", "bert", "words"}
     assert engine.search(texts[3]).hits[0].text == texts[3]
+
+
+def test_a_cache_of_the_users_keeps_what_is_stored(server, tmp_path):
+    texts = sentences(50, 3)
+    cache = EmbeddingCache(tmp_path / "mine.sqlite3")
+    for name in ("one", "two"):
+        before = server.embedded.total()
+        Engine.from_texts(texts, [over(server).with_cache(cache)], tmp_path / name, Recipe(pairs())).close()
+    assert server.embedded.total() == before + len(PROBES)
+
+
+def kept_in(folder):
+    cache = EmbeddingCache(folder / "embeddings.sqlite3")
+    with contextlib.closing(cache), cache._open() as database:
+        return database.execute("SELECT count(*) FROM embedding").fetchone()[0]
+
+
+def test_copying_again_leaves_nothing_behind_and_the_old_index_as_it_is(server, tmp_path):
+    old = index(server, sentences(50, 3), tmp_path / "old")
+    before = kept_in(tmp_path / "old")
+    with old, Engine.create(tmp_path / "new", old.keeping_experts, Recipe(pairs())) as new:
+        assert all(e.cache is None for e in new.experts)
+        for _ in range(2):
+            old.copy_to(new)
+            assert kept_in(tmp_path / "new") == 0
+    assert kept_in(tmp_path / "old") == before
+
+
+def test_an_estimate_counts_no_text_whose_metadata_alone_are_new(server, tmp_path):
+    texts, ids = sentences(50, 3), [str(i) for i in range(50)]
+    with index(server, texts, tmp_path, label="e") as engine:
+        engine.add(texts, ids, [{"year": 1}] * 50)
+    told = estimate(
+        make_records([*texts, "one more"], [*ids, "x"], [{"year": 2}] * 51), None, Location(tmp_path)
+    )
+    assert (told.texts, told.unchanged) == (1, 50)

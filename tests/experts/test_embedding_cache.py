@@ -1,5 +1,7 @@
 """EmbeddingCache: what is kept, who may share it, and what goes first."""
 
+import contextlib
+import os
 import pickle
 import sqlite3
 import subprocess
@@ -55,8 +57,8 @@ def test_closing_opening_and_another_object_keep_it(cache):
     other = EmbeddingCache(cache.path)
     assert "a" in other.get(SCOPE, ["a"])
     other.close()
-    copied = pickle.loads(pickle.dumps(EmbeddingCache(cache.path, limit=3)))
-    assert (copied.path, copied.limit) == (cache.path, 3)
+    copied = pickle.loads(pickle.dumps(EmbeddingCache(cache.path, limit=3, until_stored=True)))
+    assert (copied.path, copied.limit, copied.until_stored) == (cache.path, 3, True)
     assert "a" in copied.get(SCOPE, ["a"])
     copied.close()
 
@@ -214,3 +216,19 @@ def test_a_model_is_known_again_by_probes_within_noise(cache):
     cache.close()
     assert cache.model(again, same_model) == first
     assert cache.model("sha", same_model) == "sha"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_opens_the_file_itself(cache):
+    cache.put(SCOPE, ["a"], vectors(1))
+    parents = cache._database
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            cache.put(SCOPE, ["b"], vectors(1))
+            os._exit(0 if cache._database is not parents else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert cache._database is parents
+    assert set(cache.get(SCOPE, ["a", "b"])) == {"a", "b"}

@@ -122,8 +122,8 @@ def _compare(store: ChromaStore, chunk: Sequence[Record], before: Iterable[_Chan
             f"{len(changed)} ids are in the index with another text or metadata, e.g. {show(changed[0].id)}: "
             "replace them with update=True (--update on the command line), or use other ids"
         )
-    fresh = [r for r in chunk if r.id not in there or _reads(there[r.id]) != _reads(r)]
-    retold = [r for r in changed if _reads(there[r.id]) == _reads(r)]
+    fresh = [r for r in chunk if r.id not in there or reads(there[r.id]) != reads(r)]
+    retold = [r for r in changed if reads(there[r.id]) == reads(r)]
     return _Change(there, fresh, retold, len(chunk) - len(fresh) - len(retold))
 
 
@@ -164,7 +164,7 @@ def encode(
     return ensemble.encode_documents(texts, batch_size=batch_size, progress=progress)
 
 
-def _reads(record: Record) -> tuple[str, str | None]:
+def reads(record: Record) -> tuple[str, str | None]:
     """What cannot change without embedding or storing the text anew."""
     return record.text, record.embedded
 

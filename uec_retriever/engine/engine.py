@@ -78,7 +78,7 @@ class Engine(Closes, Calibrator):
         with folder.closing_on_errors():
             kept = keep_embeddings(experts, folder.embeddings)
             ensemble = build_ensemble(folder, kept, recipe, batch_size=batch_size, progress=progress)
-            ensemble = without(ensemble, folder.embeddings)
+            ensemble = without(ensemble)
             with folder.write_lock():
                 store = ChromaStore.create(
                     folder.client(), folder.location.collection, ensemble.manifest, folder.opened_database

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.data.records import Record, same_content
+from uec_retriever.data.records import Record
+from uec_retriever.engine.add import reads
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.open import open_store
 
@@ -21,7 +22,7 @@ class Estimate:
 
     Attributes:
         texts: of the corpus that are to be embedded.
-        unchanged: others of it, which are in the index already.
+        unchanged: others of it, which are in the index already, if with other metadata.
         pairs: calibration pairs, each of two texts; none where the index is there.
         characters: of all these texts.
         tokens: about as many, a quarter of the bytes.
@@ -70,6 +71,6 @@ def _compared(records: Iterable[Record], there: Location | None) -> Iterator[tup
         stream = iter(records)
         for chunk in iter(lambda: list(islice(stream, _CHUNK)), []):
             known = {r.id: r for r in store.get([r.id for r in chunk])}
-            yield from ((r, r.id in known and same_content(known[r.id], r)) for r in chunk)
+            yield from ((r, r.id in known and reads(known[r.id]) == reads(r)) for r in chunk)
     finally:
         store.close()

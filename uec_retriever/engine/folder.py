@@ -62,7 +62,7 @@ class IndexFolder:
     def embeddings(self) -> EmbeddingCache:
         """Embeddings that were paid for and are not stored yet, and those of calibration pairs; made when it is used."""
         if self._embeddings is None:
-            self._embeddings = EmbeddingCache(self.path / "embeddings.sqlite3")
+            self._embeddings = EmbeddingCache(self.path / "embeddings.sqlite3", until_stored=True)
         return self._embeddings
 
     @property
@@ -89,6 +89,8 @@ class IndexFolder:
         try:
             yield
         except BaseException:
+            if self._embeddings is not None:
+                self._embeddings.close()
             if self.location.url is None:
                 self.close()
             raise

@@ -32,18 +32,19 @@ def keeping(ensemble: Ensemble, cache: EmbeddingCache) -> Ensemble:
     return replace(ensemble, experts=keep_embeddings(ensemble.experts, cache))
 
 
-def without(ensemble: Ensemble, cache: EmbeddingCache) -> Ensemble:
-    """The same ensemble, whose experts no longer look into the cache of its folder."""
+def without(ensemble: Ensemble) -> Ensemble:
+    """The same ensemble, whose experts no longer look into the cache of an index: its own, or that of an earlier one."""
     return replace(
-        ensemble, experts=[e.with_cache(None) if e.cache is cache else e for e in ensemble.experts]
+        ensemble,
+        experts=[e.with_cache(None) if e.cache and e.cache.until_stored else e for e in ensemble.experts],
     )
 
 
 def forget(ensemble: Ensemble, records: Sequence[Record]) -> None:
-    """Drop from the caches what is stored by now."""
+    """Drop from the cache of an index what is stored by now; the user's own keep it."""
     texts = [r.embedding_text for r in records]
     for expert in ensemble.experts:
-        if isinstance(expert.head, IdentityHead):
+        if isinstance(expert.head, IdentityHead) and expert.cache and expert.cache.until_stored:
             expert.head.forget(texts, "document")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from uec_retriever.data.records import Record, check_ids, make_records
-from uec_retriever.engine.add import Execute, Progress, add_records
+from uec_retriever.engine.add import Execute, Progress, add_records, reads
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.kept import hand_over, keep_embeddings, keeping
@@ -163,7 +164,9 @@ class Writer(Searcher):
 
     @property
     def keeping_experts(self) -> list[Expert]:
-        """The experts, for another index: they embed no text anew whose embedding is kept beside this one."""
+        """The experts, to make another index: they embed no text anew whose embedding is kept beside this one."""
+        if not os.access(self._folder.path, os.W_OK):
+            return list(self._current().experts)
         return keep_embeddings(self._current().experts, self._folder.embeddings)
 
     async def aadd(self, texts: Iterable[str], **options: Any) -> AddReport:
@@ -199,7 +202,9 @@ class Writer(Searcher):
         def records() -> Iterator[Record]:
             for page in self.pages():
                 if any(e.cache is not None for e in theirs.experts):
-                    hand_over(ours, theirs, page, self.vectors_by_id([r.id for r in page]))
+                    there = {r.id: reads(r) for r in target.store.get([r.id for r in page])}
+                    lacking = [r.id for r in page if there.get(r.id) != reads(r)]
+                    hand_over(ours, theirs, page, self.vectors_by_id(lacking) if lacking else {})
                 yield from page
 
         return target.add_records(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,21 +32,27 @@ class EmbeddingCache:
     Args:
         path: of the file, made if need be; in memory if None.
         limit: embeddings to keep, at least 1; those that were not used for longest go. All if None.
+        until_stored: whether they are dropped once an index stores them, as those of its own cache.
 
     Raises:
         InvalidInputError: for a limit below 1.
         StorageError: when it is used, if the file cannot be written or is no cache.
     """
 
-    def __init__(self, path: str | Path | None = None, limit: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path | None = None, limit: int | None = None, *, until_stored: bool = False
+    ) -> None:
         self.path = None if path is None else Path(path).expanduser().resolve()
         self.limit = None if limit is None else check_whole("limit", limit, 1)
+        self.until_stored = until_stored
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._parents: list[sqlite3.Connection] = []  # forked: SQLite forbids to use, and to close, these
+        self._process = os.getpid()
 
-    def __reduce__(self) -> tuple[type[EmbeddingCache], tuple[Path | None, int | None]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """A copy opens the file again; one in memory begins empty."""
-        return type(self), (self.path, self.limit)
+        return functools.partial(type(self), self.path, self.limit, until_stored=self.until_stored), ()
 
     def model(self, fingerprint: str, same: Callable[[str, str], bool]) -> str:
         """The fingerprint under which embeddings of a model are kept: the first that is the same.
@@ -136,6 +145,9 @@ class EmbeddingCache:
                 self._database = None
 
     def _open(self) -> sqlite3.Connection:
+        if self._process != os.getpid():
+            self._parents += [self._database] if self._database is not None else []
+            self._database, self._process = None, os.getpid()
         if self._database is None:
             if self.path is not None:
                 try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -139,22 +142,33 @@ class EndpointEmbedding(TextEmbedding):
         size = min(batch_size, self._largest or batch_size)
         groups = [range(start, min(start + size, len(texts))) for start in range(0, len(texts), size)]
         failure: EmbeddingError | None = None
-        pool = ThreadPoolExecutor(min(self._concurrency, len(groups)), "uec-endpoint")
+        waiting, answers = deque(groups), SimpleQueue[Future[_Outcome]]()
+
+        def work() -> None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    rows, done = waiting.popleft(), Future[_Outcome]()
+                    try:
+                        done.set_result(self._embed_group(texts, rows, prompt))
+                    except BaseException as error:
+                        done.set_exception(error)
+                    answers.put(done)
+
+        for number in range(
+            min(self._concurrency, len(groups))
+        ):  # whoever interrupts, or exits, waits for none
+            threading.Thread(target=work, name=f"uec-endpoint-{number}", daemon=True).start()
+        to_come = len(groups)
         try:
-            waiting = [pool.submit(self._embed_group, texts, rows, prompt) for rows in groups]
-            for done in as_completed(waiting):
-                if done.cancelled():
-                    continue
-                batches, error = done.result()
+            while to_come:
+                batches, error = answers.get().result()
+                to_come -= 1
                 yield from batches
                 if error is not None:
                     failure = failure or error
-                    for each in waiting:
-                        each.cancel()
+                    to_come -= _empty(waiting)
         finally:
-            pool.shutdown(
-                wait=False, cancel_futures=True
-            )  # whoever interrupts does not wait for a slow server
+            _empty(waiting)
         if failure is not None:
             raise failure
 
@@ -219,6 +233,16 @@ class EndpointEmbedding(TextEmbedding):
                     row,
                 )
         return np.stack(vectors)
+
+
+def _empty(waiting: deque[range]) -> int:
+    """Take everything out, as others do; how much that was."""
+    taken = 0
+    with contextlib.suppress(IndexError):
+        while True:
+            waiting.popleft()
+            taken += 1
+    return taken
 
 
 def _check_words(name: str, value: object) -> str:
