@@ -150,7 +150,7 @@ def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bo
         experts = []
         for spec in specs:
             label, separator, name = spec.partition("=")
-            if not separator or Path(spec).exists():
+            if not separator or ":" in label or Path(spec).exists():  # an address may hold a =
                 label, name = "", spec
             experts.append(
                 Expert.load(name, label=label or None, device=device, trust_remote_code=trust_remote_code)
