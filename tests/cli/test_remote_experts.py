@@ -31,6 +31,14 @@ def test_index_search_and_reindex(uec, server, tmp_path):
     assert json.loads(made.out)["added"] == 60
     cost = uec("index", "-i", tmp_path / "idx", "--corpus", corpus, "--dry-run")
     assert "0 texts to embed, 60 unchanged" in " ".join(cost.out.split())
+    other = write_corpus(tmp_path / "other.jsonl", 60)
+    lines = [json.loads(line) for line in other.read_text().splitlines()]
+    lines[3]["text"] += " And more of it."
+    other.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cost = uec("index", "-i", tmp_path / "idx", "--corpus", other, "--dry-run")
+    assert "1 texts to embed, 1 of them changed, which --update replaces, 59 unch" in " ".join(
+        cost.out.split()
+    )
     found = json.loads(uec("search", "-i", tmp_path / "idx", "the flow of heat", "--json").out)
     assert found["hits"]
     again = uec("reindex", "-i", tmp_path / "idx", "--to", tmp_path / "new", "--structure", "diag", "--json")

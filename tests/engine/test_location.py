@@ -154,3 +154,9 @@ def test_a_header_with_a_bad_name_is_refused_unseen():
 )
 def test_urls_of_chroma_servers(url):
     assert Location("idx", url=url).url == url
+
+
+@pytest.mark.parametrize("place", [5, ["idx"], b"idx"])
+def test_what_is_no_place(place):
+    with pytest.raises(InvalidInputError, match="an index is in a folder"):
+        Location.of(place)

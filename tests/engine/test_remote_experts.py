@@ -237,3 +237,18 @@ def test_an_estimate_counts_no_text_whose_metadata_alone_are_new(server, tmp_pat
         make_records([*texts, "one more"], [*ids, "x"], [{"year": 2}] * 51), None, Location(tmp_path)
     )
     assert (told.texts, told.unchanged) == (1, 50)
+
+
+def test_an_index_is_created_of_whatever_can_be_an_expert(server, tmp_path):
+    experts = [bag_of_words, f"openai:tiny@{server.url}"]
+    engine = Engine.create(tmp_path / "index", experts, pairs())
+    assert [e.model.rsplit(".")[-1] for e in engine.manifest.experts] == ["bag_of_words", "openai:tiny"]
+    with pytest.raises(InvalidInputError, match="put it into a list"):
+        Engine.create(tmp_path / "other", bag_of_words, pairs())
+
+
+def test_a_model_of_another_kind_in_its_place_is_told_from_it(server, loaded, tmp_path):
+    """Options of a server mean nothing to a model in a folder."""
+    index(server, sentences(50, 3), tmp_path / "index").close()
+    with pytest.raises(ModelMismatchError, match="made with 'openai:tiny' as 'tiny'"):
+        Engine.open(tmp_path / "index", experts={"tiny": loaded["static"].name})

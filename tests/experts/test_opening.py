@@ -120,3 +120,15 @@ def test_probes_are_asked_for_once_by_all_copies(serve):
     assert len({each.fingerprint for each in copies} | {expert.fingerprint}) == 1
     assert all(each.dimension == 16 for each in copies)
     assert max(server.embedded.values()) == 1
+
+
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "10.0.0.4:80", "localhost", "api.example.com/v1"])
+def test_an_address_without_its_http_is_refused(address):
+    """It would be a name for OpenAI, who would get texts and key."""
+    with pytest.raises(InvalidInputError, match="openai:MODEL@http://localhost:8000/v1"):
+        Expert.load(f"openai:tiny@{address}")
+
+
+@pytest.mark.parametrize("model", ["@cf/baai/bge-m3", "textembedding-gecko@003", "nomic-embed-text:v1.5"])
+def test_names_of_vendors_that_look_like_addresses(model):
+    assert Expert.load(f"openai:{model}@http://localhost:1/v1").name == f"openai:{model}"

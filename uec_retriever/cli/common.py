@@ -67,10 +67,11 @@ MOVED = Annotated[
     list[str] | None,
     typer.Option("--expert", help="Where the model of an expert is now, as LABEL=MODEL. Repeatable."),
 ]
-EXPERT_HELP = (
-    "A sentence-transformers model, by hub id or folder, or openai:MODEL[@URL] for a server that speaks OpenAI's "
-    "/v1/embeddings, whose key is in OPENAI_API_KEY; LABEL=MODEL names it. Repeat for more experts."
+EXPERT_HELP_ONE = (
+    "A sentence-transformers model, by hub id or folder; openai:MODEL[@URL] for a server that speaks OpenAI's "
+    "/v1/embeddings, whose key is in OPENAI_API_KEY; onnx:FOLDER, model2vec:MODEL, fastembed:MODEL. LABEL=MODEL names it."
 )
+EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat for more experts."
 
 
 class WrongUsageError(InvalidInputError):

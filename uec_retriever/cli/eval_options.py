@@ -8,11 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from uec_retriever.cli.common import WrongUsageError, errors, finite, output, print_json, result_table
+from uec_retriever.cli.common import (
+    EXPERT_HELP,
+    WrongUsageError,
+    errors,
+    finite,
+    output,
+    print_json,
+    result_table,
+)
 
 EXPERT = Annotated[
     list[str],
-    typer.Option("--expert", help="A sentence-transformers model as LABEL=PATH. Repeat.", show_default=False),
+    typer.Option("--expert", help=EXPERT_HELP, show_default=False),
 ]
 SPLIT = Annotated[str, typer.Option(help="Which qrels. Choose on train, report on test.")]
 QUERIES = Annotated[

@@ -11,6 +11,7 @@ import typer
 from uec_retriever.cli.common import (
     BATCH,
     DEVICE,
+    EXPERT_HELP_ONE,
     JSON,
     TRUST,
     WrongUsageError,
@@ -37,9 +38,7 @@ from uec_retriever.cli.recipe import (
 
 def fit(
     context: typer.Context,
-    expert: Annotated[
-        str, typer.Option(help="A sentence-transformers model: hub id or folder.", show_default=False)
-    ],
+    expert: Annotated[str, typer.Option(help=EXPERT_HELP_ONE, show_default=False)],
     out: Annotated[Path, typer.Option(help="Posterior file to write, .safetensors.", show_default=False)],
     corpus: Annotated[Path | None, typer.Option(help="Corpus to make calibration pairs from.")] = None,
     pairs: PAIRS = None,

@@ -204,8 +204,9 @@ def report_cost(
         print_json(asdict(found))
         return
     calibration = f" and {found.pairs} calibration pairs" * bool(found.pairs)
+    changed = f", {found.changed:,} of them changed, which --update replaces" * bool(found.changed)
     output.print(
-        f"{found.texts:,} texts to embed{calibration}, {found.unchanged:,} unchanged: {found.characters:,} characters, "
+        f"{found.texts:,} texts to embed{changed}{calibration}, {found.unchanged:,} unchanged: {found.characters:,} characters, "
         f"about {found.tokens:,} tokens (4 bytes each) for every expert; nothing was done"
     )
 

@@ -23,7 +23,7 @@ from uec_retriever.engine.location import Location
 from uec_retriever.engine.open import open_store
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError
-from uec_retriever.experts.expert import Expert, ExpertLike
+from uec_retriever.experts.expert import ExpertLike
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.release import release_when_dropped
 
@@ -47,7 +47,7 @@ class Engine(Closes, Calibrator):
     def create(
         cls,
         location: str | Path | Location,
-        experts: Sequence[Expert],
+        experts: Sequence[ExpertLike],
         recipe: Recipe | CalibrationPairs,
         *,
         batch_size: int = 32,
@@ -57,7 +57,7 @@ class Engine(Closes, Calibrator):
 
         Args:
             location: folder of the index, made if absent, or a `Location`.
-            experts: one or more, with distinct labels; they stay as they are.
+            experts: one or more, with distinct labels, or whatever `Expert.of` takes; they stay as they are.
             recipe: with calibration pairs, or these alone; `pseudo_pairs` makes them from a corpus.
             batch_size: texts in one forward pass.
             progress: called with texts done; `2 len(pairs)` per expert to fit.
@@ -71,12 +71,12 @@ class Engine(Closes, Calibrator):
             IndexBusyError: if another process writes to the folder.
             StorageError: if there is an index already, or the folder cannot be written.
         """
-        recipe = Recipe.of(recipe)
+        recipe, given = Recipe.of(recipe), load_experts(experts, device=None, trust_remote_code=False)
         if recipe.pairs is None:
             raise InvalidInputError("a new index needs calibration pairs: Recipe(pairs=pseudo_pairs(texts))")
         folder = IndexFolder(Location.of(location))
         with folder.closing_on_errors():
-            kept = keep_embeddings(experts, folder.embeddings)
+            kept = keep_embeddings(given, folder.embeddings)
             ensemble = build_ensemble(folder, kept, recipe, batch_size=batch_size, progress=progress)
             ensemble = without(ensemble)
             with folder.write_lock():

@@ -22,6 +22,7 @@ class Estimate:
 
     Attributes:
         texts: of the corpus that are to be embedded.
+        changed: those among them whose id is in the index with another text; only an update takes them.
         unchanged: others of it, which are in the index already, if with other metadata.
         pairs: calibration pairs, each of two texts; none where the index is there.
         characters: of all these texts.
@@ -29,6 +30,7 @@ class Estimate:
     """
 
     texts: int
+    changed: int
     unchanged: int
     pairs: int
     characters: int
@@ -47,30 +49,31 @@ def estimate(records: Iterable[Record], pairs: CalibrationPairs | None, there: L
         NotAnIndexError: if there is no index of ours.
         StorageError: if Chroma cannot be reached.
     """
-    texts = unchanged = characters = size = 0
-    for record, is_there in _compared(records, there):
-        if is_there:
+    texts = changed = unchanged = characters = size = 0
+    for record, known in _compared(records, there):
+        if known is not None and reads(known) == reads(record):
             unchanged += 1
             continue
         texts += 1
+        changed += known is not None
         characters += len(record.embedding_text)
         size += len(record.embedding_text.encode())
     both = [*pairs.queries, *pairs.positives] if pairs is not None else []
     characters += sum(map(len, both))
     size += sum(len(text.encode()) for text in both)
-    return Estimate(texts, unchanged, len(both) // 2, characters, -(-size // _BYTES))
+    return Estimate(texts, changed, unchanged, len(both) // 2, characters, -(-size // _BYTES))
 
 
-def _compared(records: Iterable[Record], there: Location | None) -> Iterator[tuple[Record, bool]]:
-    """Records, and whether the index has them."""
+def _compared(records: Iterable[Record], there: Location | None) -> Iterator[tuple[Record, Record | None]]:
+    """Records, and what the index has under their ids."""
     if there is None:
-        yield from ((record, False) for record in records)
+        yield from ((record, None) for record in records)
         return
     _, store, _ = open_store(there)
     try:
         stream = iter(records)
         for chunk in iter(lambda: list(islice(stream, _CHUNK)), []):
             known = {r.id: r for r in store.get([r.id for r in chunk])}
-            yield from ((r, r.id in known and reads(known[r.id]) == reads(r)) for r in chunk)
+            yield from ((r, known.get(r.id)) for r in chunk)
     finally:
         store.close()

@@ -12,6 +12,7 @@ from uec_retriever.experts.adapters import OBJECT
 from uec_retriever.experts.attachment import attach_posterior, check_fingerprint
 from uec_retriever.experts.expert import Expert, ExpertLike
 from uec_retriever.experts.loading import lasting_options
+from uec_retriever.experts.opening import provider_of
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 
@@ -56,13 +57,14 @@ def load_ensemble(
 
 
 def _load(entry: ExpertEntry, source: str, device: str | None, trust_remote_code: bool) -> Expert:
+    same_kind = provider_of(source) == provider_of(entry.model)
     try:
         return Expert.load(
             source,
             label=entry.label,
             device=device,
             trust_remote_code=trust_remote_code,
-            **lasting_options(entry.options),
+            **(lasting_options(entry.options) if same_kind else {}),
         )
     except InvalidInputError as error:
         raise CorruptFileError(

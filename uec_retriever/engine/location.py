@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -70,6 +71,10 @@ class Location:
             _check_url(url)
         if headers is not None:
             _check_headers(headers)
+        if not isinstance(path, str | PathLike | None):
+            raise InvalidInputError(
+                f"an index is in a folder, such as 'idx', or at a Location, got {show(path)}"
+            )
         folder = None if path is None else Path(path).expanduser().resolve()
         values = {"path": folder, "url": url, "headers": headers, "client": client, "collection": collection}
         for name, value in values.items():

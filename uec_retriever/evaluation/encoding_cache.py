@@ -147,7 +147,7 @@ class _Store:
         table = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
         tensors = {
             "keys": torch.from_numpy(table.copy()),
-            "embeddings": encoded.embeddings.contiguous(),
+            "embeddings": encoded.embeddings.contiguous().clone(),  # an identity head's are its features
             "gain": encoded.gain.contiguous(),
             "truncated": torch.tensor(encoded.truncated, dtype=torch.uint8),
             "seconds": torch.tensor(seconds, dtype=torch.float64),

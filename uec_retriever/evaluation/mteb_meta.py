@@ -15,6 +15,7 @@ from uec_retriever.experts.expert import Expert
 
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
+    from sentence_transformers import SentenceTransformer
 
 ORGANISATION = "uec-retriever"
 _MEGABYTE = 2**20
@@ -63,8 +64,10 @@ def model_meta(
 
     if name is not None and not re.fullmatch(r"[^/\s]+/[^/\s]+", name):
         raise InvalidInputError(f"MTEB knows models as organisation/model: name={name!r} is none")
-    models = {expert.fingerprint: expert.model for expert in ensemble.experts}.values()
+    models = _torch_models(ensemble.experts)
+    all_known = all(_is_torch(expert) for expert in ensemble.experts)
     parameters = [p for model in models for p in model.parameters()]
+    memory = round(sum(p.numel() * p.element_size() for p in parameters) / _MEGABYTE, 3)
     return ModelMeta(
         loader=loader,
         loader_kwargs=dict(loader_options or {}),
@@ -72,17 +75,17 @@ def model_meta(
         revision=revision(ensemble, uncertainty),
         release_date=None,
         languages=None,
-        n_parameters=sum(p.numel() for p in parameters),
-        memory_usage_mb=round(sum(p.numel() * p.element_size() for p in parameters) / _MEGABYTE, 3),
+        n_parameters=sum(p.numel() for p in parameters) if all_known else None,
+        memory_usage_mb=memory if all_known else None,
         max_tokens=max_tokens(ensemble.experts),
         embed_dim=ensemble.manifest.dimension,
         license=None,
         open_weights=None,
         public_training_code=None,
         public_training_data=None,
-        framework=["Sentence Transformers", "PyTorch"],
+        framework=["Sentence Transformers", "PyTorch"] if models else [],
         similarity_fn_name=ScoringFunction.DOT_PRODUCT,
-        use_instructions=any(p for expert in ensemble.experts for p in expert.model.prompts.values()),
+        use_instructions=any(p for model in models for p in model.prompts.values()),
         training_datasets=None,
     )
 
@@ -111,6 +114,18 @@ def revision(ensemble: Ensemble, uncertainty: bool = True) -> str:
 
 
 def max_tokens(experts: Sequence[Expert]) -> int | None:
-    """Where the first expert cuts a text; None if none does."""
-    limits = [expert.model.max_seq_length for expert in experts]
+    """Where the first expert cuts a text, of those that tell; None if none does."""
+    limits = [model.max_seq_length for model in _torch_models(experts)]
     return min((int(n) for n in limits if n and n < _UNLIMITED), default=None)
+
+
+def _torch_models(experts: Sequence[Expert]) -> list[SentenceTransformer]:
+    """Each model once; those on servers and behind functions have none that could be looked at."""
+    return list({expert.fingerprint: expert.model for expert in experts if _is_torch(expert)}.values())
+
+
+def _is_torch(expert: Expert) -> bool:
+    try:
+        return expert.model is not None
+    except InvalidInputError:
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from uec_retriever.json_client import JSONClient, RefusedError
 _DEFAULT_URL = "https://api.openai.com/v1"
 _Outcome = tuple[list[Batch], EmbeddingError | None]  # what was embedded, and what went wrong then
 _TOO_MUCH = (400, 413, 422)  # a text is too long, or a batch too large: parts tell which
+_ADDRESS = re.compile(r"@[\w.-]+:\d+(/|$)|@localhost(/|$)|@[\w.-]+/(\w+/)*v\d+/?$")  # without http://
 _HARMLESS = "a"  # a text that no server can find too long
 
 
@@ -67,7 +69,7 @@ class EndpointEmbedding(TextEmbedding):
         timeout: float = 60.0,
     ) -> None:
         self.name = f"openai:{_check_words('the name of the model', model)}"
-        if "://" in model:
+        if "://" in model or _ADDRESS.search(model):
             raise InvalidInputError(
                 "the address of a server is such as openai:MODEL@http://localhost:8000/v1"
             )

@@ -56,13 +56,12 @@ def load_head(
     name, url = split_url(name)
     if url is not None:
         options["base_url"] = url
-    provider, separator, model_name = name.partition(":")
     if name.startswith(OBJECT):
         raise ModelNotFoundError(
             f"{name.removeprefix(OBJECT)} is an object of the program that made the index, which cannot be loaded by name"
         )
-    if separator and provider in PROVIDERS and not Path(name).exists():
-        if not model_name:
+    if (provider := provider_of(name)) is not None:
+        if not (model_name := name.removeprefix(f"{provider}:")):
             raise InvalidInputError(f"which model of {provider}? Name the expert {provider}:MODEL")
         if options.pop("head", "identity") != "identity":
             raise UnsupportedModelError(f"only the embeddings of {name!r} can be had: its head is 'identity'")
@@ -118,10 +117,16 @@ def model_name(name: str) -> str:
         name: as `load_head` takes it.
     """
     name, _ = split_url(name)
-    provider, separator, model = name.partition(":")
-    if separator and provider in _OF_FOLDERS and not Path(name).exists():
-        return f"{provider}:{model_source(model)}"
+    provider = provider_of(name)
+    if provider in _OF_FOLDERS:
+        return f"{provider}:{model_source(name.removeprefix(f'{provider}:'))}"
     return model_source(name)
+
+
+def provider_of(name: str) -> str | None:
+    """Which of `PROVIDERS` a name is for; None for a sentence-transformers model."""
+    provider, separator, _ = name.partition(":")
+    return provider if separator and provider in PROVIDERS and not Path(name).exists() else None
 
 
 def _onnx(model: str, **options: Any) -> TextEmbedding:

@@ -45,14 +45,23 @@ class Reloads:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle where the model is and the posterior; unpickling loads the model again."""
+        loaded = self.check_reloads()
+        options, fingerprint = {**loaded, "label": self.label}, self.head.fingerprint
+        return _load_again, (type(self), options, fingerprint, vars(self)["_posterior"])
+
+    def check_reloads(self) -> Mapping[str, Any]:
+        """How the model is loaded again.
+
+        Raises:
+            InvalidInputError: if it cannot be.
+        """
         if self._loaded is None:
             raise InvalidInputError(
                 f"expert {self.label!r} was made of a model or an object in memory, which another process could not load: "
                 "save a model to a folder and load it with Expert.load(folder), or name a server's, "
                 "Expert.load('openai:MODEL', base_url=...)"
             )
-        options, fingerprint = {**self._loaded, "label": self.label}, self.head.fingerprint
-        return _load_again, (type(self), options, fingerprint, vars(self)["_posterior"])
+        return self._loaded
 
     def __copy__(self) -> Self:
         """The model is shared."""

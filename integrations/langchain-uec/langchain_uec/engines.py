@@ -98,6 +98,8 @@ class UsesEngine(Closes, BaseModel):
 
     def __reduce__(self) -> Any:
         """Pickle the options; unpickling opens the index again."""
+        if self.index is not None:  # an engine that is pickled with it says the same
+            check_objects_are_given(self.engine, self.experts or {})
         names = (self.model_fields_set | {"engine"}) - {"engine" if self.index is not None else "index"}
         return _rebuild, (type(self), {name: getattr(self, name) for name in names}, self._owns_engine)
 
@@ -224,6 +226,23 @@ def list_experts(experts: Experts | None, device: str | None) -> tuple[list[Any]
         else:
             found.append(each)
     return found, posteriors
+
+
+def check_objects_are_given(engine: Engine, experts: Mapping[str, Any]) -> None:
+    """Refuse an engine that could not be opened again, as one of its experts has no name to load it by.
+
+    Args:
+        engine: open.
+        experts: expert label -> what would be given to open it.
+
+    Raises:
+        InvalidInputError: naming the expert and what to do.
+    """
+    from uec_retriever.experts.adapters import OBJECT
+
+    for entry, expert in zip(engine.manifest.experts, engine.experts, strict=True):
+        if entry.model.startswith(OBJECT) and entry.label not in experts:
+            expert.check_reloads()
 
 
 def refuse_unknown(names: Iterable[str], function: str) -> None:

@@ -12,7 +12,7 @@ from langchain_small import pairs, sentences
 from langchain_uec import UECRescorer, UECRetriever, UECVectorStore
 from tests.embeddings_server import EmbeddingServer
 from uec_retriever import Recipe
-from uec_retriever.errors import ModelMismatchError, ModelNotFoundError
+from uec_retriever.errors import InvalidInputError, ModelMismatchError, ModelNotFoundError
 
 TEXTS = sentences(60, 3)
 DOCUMENTS = [Document(text, id=f"t{i}") for i, text in enumerate(TEXTS)]
@@ -96,3 +96,14 @@ def test_a_server_by_name_is_pickled_without_its_key(tmp_path, monkeypatch):
         packed = pickle.dumps(retriever)
         assert key.encode() not in packed
         assert pickle.loads(packed).invoke(TEXTS[9])[0].id == "t9"
+
+
+def test_an_object_that_unpickling_could_not_load_is_refused_when_it_is_pickled(tmp_path):
+    fake = DeterministicFakeEmbedding(size=32)
+    retriever = UECRetriever.from_documents(DOCUMENTS, [fake], tmp_path, RECIPE, k=1)
+    with pytest.raises(
+        InvalidInputError, match="expert 'DeterministicFakeEmbedding' was made of .* in memory"
+    ):
+        pickle.dumps(retriever)
+    given = UECRetriever(index=tmp_path, experts={"DeterministicFakeEmbedding": fake}, k=1)
+    assert pickle.loads(pickle.dumps(given)).invoke(TEXTS[9])[0].id == "t9"
