@@ -15,7 +15,6 @@ from uec_retriever.experts.expert import Expert
 
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
-    from sentence_transformers import SentenceTransformer
 
 ORGANISATION = "uec-retriever"
 _MEGABYTE = 2**20
@@ -119,7 +118,7 @@ def max_tokens(experts: Sequence[Expert]) -> int | None:
     return min((int(n) for n in limits if n and n < _UNLIMITED), default=None)
 
 
-def _torch_models(experts: Sequence[Expert]) -> list[SentenceTransformer]:
+def _torch_models(experts: Sequence[Expert]) -> list[Any]:
     """Each model once; those on servers and behind functions have none that could be looked at."""
     return list({expert.fingerprint: expert.model for expert in experts if _is_torch(expert)}.values())
 
