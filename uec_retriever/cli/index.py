@@ -171,7 +171,7 @@ def reindex(
 ) -> None:
     """Embed the texts of an index anew into another folder: other experts, structure or layout.
 
-    What a server embedded for the old index is not asked for again.
+    Texts that a server embedded for the old index are not sent to it again.
 
     The old index stays as it is. Run it again after an interruption: it goes on. Words stay the expert that they are, with
     language and trust; an old index without words gets them in the new one, unless `--no-lexical` says otherwise.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from uec_retriever.errors import ModelMismatchError
 from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.fingerprint import same_model
+from uec_retriever.experts.fingerprint import SCHEME, same_model
 from uec_retriever.laplace.files import PosteriorHeader, load_posterior
 
 
@@ -40,7 +40,12 @@ def check_fingerprint(expert: Expert, fingerprint: str, claim: str) -> None:
         ModelMismatchError: naming both and the fix.
     """
     if not same_model(expert.fingerprint, fingerprint):
+        differs = "weights, vocabulary, pooling, prompts, truncation or precision"
+        if fingerprint.startswith(SCHEME):
+            differs = (
+                "what it makes of four fixed texts, so another model answers there, or its settings changed"
+            )
         raise ModelMismatchError(
-            f"{claim}, but {expert.name!r} differs from it in weights, vocabulary, pooling, prompts, truncation or "
-            "precision: load the model it was made with, or fit and index anew"
+            f"{claim}, but {expert.name!r} differs from it in {differs}: load the model it was made with, or fit and index "
+            "anew"
         )

@@ -24,7 +24,7 @@ PROBES = (
     "The wing of an aircraft gives lift because air flows faster over its upper side.",
     "def area(radius): return 3.14159 * radius ** 2",
 )  # the first half as queries, the others as documents
-_SCHEME = "probes-1"  # of other texts or directions it would be another
+SCHEME = "probes-1"  # of other texts or directions it would be another
 _DIRECTIONS = 32
 _NOISE = 0.03  # distance of unit vectors, a cosine of .9995: bfloat16 is nearer, another model or quantisation is not
 
@@ -82,7 +82,7 @@ def probe_fingerprint(embeddings: Array) -> str:
     """
     directions = np.random.RandomState(0).standard_normal((embeddings.shape[1], _DIRECTIONS))
     seen = (embeddings @ directions / _DIRECTIONS**0.5).astype("<f2")
-    return f"{_SCHEME}:{embeddings.shape[1]}:{base64.urlsafe_b64encode(seen.tobytes()).decode()}"
+    return f"{SCHEME}:{embeddings.shape[1]}:{base64.urlsafe_b64encode(seen.tobytes()).decode()}"
 
 
 def same_model(one: str, other: str) -> bool:
@@ -95,7 +95,7 @@ def same_model(one: str, other: str) -> bool:
     if one == other:
         return True
     parts = [fingerprint.split(":") for fingerprint in (one, other)]
-    if any(len(part) != 3 or part[0] != _SCHEME for part in parts) or parts[0][1] != parts[1][1]:
+    if any(len(part) != 3 or part[0] != SCHEME for part in parts) or parts[0][1] != parts[1][1]:
         return False
     try:
         first, second = (
