@@ -104,7 +104,6 @@ HERE = "object:tests.experts.test_adapters."
         (list_of_arrays, f"{HERE}list_of_arrays", False),
         (of_one_batch, f"{HERE}of_one_batch", False),
     ],
-    ids=lambda value: str(value)[-30:],
 )
 def test_sources(source, name, asymmetric):
     embedding = embedding_of(source)
