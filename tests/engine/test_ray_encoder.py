@@ -121,7 +121,7 @@ def test_a_model_that_fails_on_a_text(tmp_path, on_ray):
 def test_a_model_in_memory_cannot_travel(tmp_path, models, on_ray):
     (expert,) = load({"static": models["static"]})
     engine = Engine.create(tmp_path / "index", [Expert(expert.model, "memory")], pairs())
-    with pytest.raises(InvalidInputError, match="save the model to a folder"):
+    with pytest.raises(InvalidInputError, match="save a model to a folder"):
         engine.add_records(numbered(5), execute=on_ray)
 
 

@@ -56,11 +56,13 @@ def test_heads_of_what_only_embeds():
 
 
 @pytest.mark.parametrize("provider", ["fastembed", "model2vec"])
-def test_providers_by_name(monkeypatch, provider):
+def test_a_library_that_is_not_there(monkeypatch, provider):
     monkeypatch.setitem(sys.modules, provider, None)
-    with pytest.raises(MissingExtraError, match=f"pip install {provider}"):
+    with pytest.raises(MissingExtraError, match=f'pip install "?{provider}'):
         Expert.load(f"{provider}:some/model")
 
+
+def test_fastembed_by_name(monkeypatch):
     class Library:
         def __init__(self, name, **options):
             if name != "some/model":
@@ -70,17 +72,16 @@ def test_providers_by_name(monkeypatch, provider):
         def passage_embed(self, texts):
             yield from bag_of_words(texts)
 
-        query_embed = encode = passage_embed
-        from_pretrained = classmethod(lambda cls, name, **options: cls(name, **options))
+        query_embed = passage_embed
 
-    module = ModuleType(provider)
-    module.TextEmbedding = module.StaticModel = Library
-    monkeypatch.setitem(sys.modules, provider, module)
-    expert = Expert.load(f"{provider}:some/model", threads=2)
-    assert (expert.name, expert.label, expert.options) == (f"{provider}:some/model", "model", {"threads": 2})
-    assert expert.dimension == 16
+    module = ModuleType("fastembed")
+    module.TextEmbedding = Library
+    monkeypatch.setitem(sys.modules, "fastembed", module)
+    expert = Expert.load("fastembed:some/model", lazy_load=True, threads=2)  # the latter is this machine's
+    assert (expert.name, expert.label) == ("fastembed:some/model", "model")
+    assert (expert.options, expert.dimension) == ({"lazy_load": True}, 16)
     with pytest.raises(ModelNotFoundError, match="is not supported"):
-        Expert.load(f"{provider}:other")
+        Expert.load("fastembed:other")
 
 
 def test_no_key_is_in_anything_that_is_shown_or_kept(serve, posterior):

@@ -13,7 +13,7 @@ from llama_index.retrievers.uec import UECRetriever
 
 from tests.embeddings_server import EmbeddingServer, bag_of_words
 from tests.engine.small import pairs, sentences
-from uec_retriever import Recipe
+from uec_retriever import Engine, Recipe
 from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 
 TEXTS = sentences(60, 3)
@@ -56,7 +56,7 @@ async def test_a_client_beside_a_model(client, li_models, tmp_path):
         ModelNotFoundError, match=r"OpenAILikeEmbedding/tiny is an object.*experts=\{'tiny': ...\}"
     ):
         UECRetriever(tmp_path)
-    again = UECRetriever(tmp_path, experts={"tiny": client})
+    again = UECRetriever(engine=Engine.open(tmp_path, experts={"tiny": client}))
     assert again.retrieve(TEXTS[4])[0].node.node_id == "t4"
 
 

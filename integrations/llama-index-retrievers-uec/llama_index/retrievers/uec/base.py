@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -50,8 +50,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
 
     Args:
         index: folder of an index, or a `Location` (a Chroma server, a client, a collection); or give `engine`.
-        engine: an open index.
-        experts: expert label -> where its model is now, or what embeds texts for it, as a LlamaIndex `BaseEmbedding`.
+        engine: an open index: `Engine.open` takes models that have moved, and `experts={label: BaseEmbedding}`.
         similarity_top_k: how many nodes to retrieve.
         filters: on metadata, see `chroma_filter`.
         candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None.
@@ -90,7 +89,6 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         temperature: float | None = None,
         include: Sequence[str] = (),
         trust_query_embedding: bool = False,
-        experts: Mapping[str, ExpertLike] | None = None,
         device: str | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
@@ -114,7 +112,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
             }
         )
         self._owns_engine = engine is None
-        self.engine = choose_engine(engine, index, experts=experts, device=device)
+        self.engine = choose_engine(engine, index, device=device)
         self.engine.check_options(similarity_top_k, candidates=candidates, temperature=temperature)
         self._said: set[str] = set()
         super().__init__(callback_manager, object_map, objects, verbose)
@@ -142,8 +140,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
 
         Args:
             nodes: with text and flat metadata.
-            experts: names, loaded experts, `BaseEmbedding`s or whatever else embeds texts (`Expert.of`). An index that is
-                there needs those alone that cannot be loaded by name.
+            experts: names, experts, `BaseEmbedding`s, functions (see `Expert.of`). An index that is there needs no names.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             update: replace nodes whose id is there with other content, instead of refusing.
@@ -195,8 +192,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
 
         Args:
             documents: give them ids that last to replace or delete them later.
-            experts: names, loaded experts, `BaseEmbedding`s or whatever else embeds texts (`Expert.of`). An index that is
-                there needs those alone that cannot be loaded by name.
+            experts: names, experts, `BaseEmbedding`s, functions (see `Expert.of`). An index that is there needs no names.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             transformations: a node parser and whatever else; those of `Settings` if None.
