@@ -116,7 +116,8 @@ class JSONClient:
 
     def _connect(self) -> None:
         self._client, self._process = self._make(), os.getpid()
-        weakref.finalize(self, self._client.close)  # whoever forgets it leaves no connection behind
+        closing = weakref.finalize(self, self._client.close)  # whoever forgets it leaves no connection behind
+        closing.atexit = False  # an exit waits for no request
 
     @property
     def address(self) -> str:
