@@ -6,6 +6,7 @@ import sys
 HANGING = """
 import os, signal, sys, threading
 from uec_retriever.experts.endpoint import EndpointEmbedding
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started this in the background
 embedding = EndpointEmbedding("tiny", base_url=sys.argv[1])
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
