@@ -144,7 +144,7 @@ class EndpointEmbedding(TextEmbedding):
         size = min(batch_size, self._largest or batch_size)
         groups = [range(start, min(start + size, len(texts))) for start in range(0, len(texts), size)]
         failure: EmbeddingError | None = None
-        waiting, answers = deque(groups), SimpleQueue[Future[_Outcome]]()
+        waiting, answers = deque(groups), SimpleQueue[Future[_Outcome] | None]()
 
         def work() -> None:
             with contextlib.suppress(IndexError):
@@ -154,23 +154,25 @@ class EndpointEmbedding(TextEmbedding):
                         done.set_result(self._embed_group(texts, rows, prompt))
                     except BaseException as error:
                         done.set_exception(error)
+                    if done.exception() is not None or done.result()[1] is not None:
+                        waiting.clear()  # what has not begun does not begin
                     answers.put(done)
+            answers.put(None)
 
-        for number in range(
-            min(self._concurrency, len(groups))
-        ):  # whoever interrupts, or exits, waits for none
+        working = min(self._concurrency, len(groups))
+        for number in range(working):  # whoever interrupts, or exits, waits for none
             threading.Thread(target=work, name=f"uec-endpoint-{number}", daemon=True).start()
-        to_come = len(groups)
         try:
-            while to_come:
-                batches, error = answers.get().result()
-                to_come -= 1
+            while working:
+                answer = answers.get()
+                if answer is None:
+                    working -= 1
+                    continue
+                batches, error = answer.result()
+                failure = failure or error
                 yield from batches
-                if error is not None:
-                    failure = failure or error
-                    to_come -= _empty(waiting)
         finally:
-            _empty(waiting)
+            waiting.clear()
         if failure is not None:
             raise failure
 
@@ -235,16 +237,6 @@ class EndpointEmbedding(TextEmbedding):
                     row,
                 )
         return np.stack(vectors)
-
-
-def _empty(waiting: deque[range]) -> int:
-    """Take everything out, as others do; how much that was."""
-    taken = 0
-    with contextlib.suppress(IndexError):
-        while True:
-            waiting.popleft()
-            taken += 1
-    return taken
 
 
 def _check_words(name: str, value: object) -> str:
