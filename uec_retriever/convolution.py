@@ -21,7 +21,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.special import log_softmax, softmax
 
-from uec_retriever.checks.numbers import check_number
+from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array, FactoredVariance, GaussianEmbedding, normalise
 
@@ -85,11 +85,6 @@ def coefficients(
         return np.asarray(np.eye(experts)[np.argmin(u, axis=1)])
     with np.errstate(over="ignore"):
         return np.asarray(softmax(log_prior - u / temperature, axis=1))
-
-
-def check_temperature(temperature: object) -> float:
-    """T as a `float`; raises InvalidInputError for one that is no number >= 0."""
-    return check_number("temperature", temperature, ">= 0", 0)
 
 
 def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None = None) -> GaussianEmbedding:

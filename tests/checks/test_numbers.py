@@ -3,8 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from uec_retriever.checks.numbers import check_number, check_whole
-from uec_retriever.convolution import check_temperature
+from uec_retriever.checks.numbers import check_number, check_temperature, check_whole
 from uec_retriever.errors import InvalidInputError
 
 NO_NUMBERS = [

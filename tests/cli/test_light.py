@@ -4,27 +4,37 @@ import json
 import subprocess
 import sys
 
+HEAVY = ("torch", "transformers", "sentence_transformers", "sklearn")
 PROGRAM = """
 import json, sys
 from uec_retriever.cli import main
-for arguments in json.loads(sys.argv[1]):
+commands, packages = json.loads(sys.argv[1])
+for arguments in commands:
     sys.argv = ["uec", *arguments]
     try:
         main()
     except SystemExit as stop:
         assert not stop.code, arguments
-    print("loaded", *sorted({"torch", "transformers", "sentence_transformers", "sklearn"} & set(sys.modules)))
+    print("loaded", *sorted(set(packages) & set(sys.modules)))
 """
 
 
-def loaded(*commands):
-    """The heavy packages that are there after each of some commands, all in one new process, which have ended well."""
+def loaded(*commands, packages=HEAVY):
+    """Those packages that are there after each of some commands, all in one new process, which have ended well."""
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, json.dumps([commands, packages])],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     lines = [line for line in ran.stdout.splitlines() if line.split()[:1] == ["loaded"]]
     assert len(lines) == len(commands)
     return [line.split()[1:] for line in lines]
+
+
+def test_what_an_index_is_takes_chroma_and_little_more(index):
+    """`import chromadb` is most of it; scipy was a tenth more."""
+    assert loaded(["info", "--index", str(index)], packages=("chromadb", "scipy")) == [["chromadb"]]
 
 
 def test_no_model_is_imported_without_need(index):

@@ -58,6 +58,11 @@ def check_number(name: str, value: object, wanted: str, low: float, high: float 
     raise InvalidInputError(f"{name} must be {wanted}, got {show(value)}")
 
 
+def check_temperature(temperature: object) -> float:
+    """T as a `float`; raises InvalidInputError for one that is no number >= 0."""
+    return check_number("temperature", temperature, ">= 0", 0)
+
+
 def check_row(name: str, value: object) -> NDArray[np.float64]:
     """A row of numbers, of any length, NaN and infinity among them.
 

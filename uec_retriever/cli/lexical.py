@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uec_retriever.cli.common import WrongUsageError, bar, errors, refuse_unused
-from uec_retriever.store.lexical_options import LexicalOptions
+from uec_retriever.store.lexical_options import WORDS, LexicalOptions
 
 if TYPE_CHECKING:
     from uec_retriever.engine.engine import Engine
@@ -77,8 +77,6 @@ def language_name(options: LexicalOptions) -> str:
 
 def priors(manifest: Manifest) -> dict[str, float]:
     """Expert label -> prior trust, summing to 1: words have their share, and the others divide the rest."""
-    from uec_retriever.engine.lexical import WORDS
-
     share = manifest.lexical.share if manifest.lexical else 0.0
     told = {e.label: (1 - share) * e.prior for e in manifest.experts}
     return told if manifest.lexical is None else {**told, WORDS: share}

@@ -13,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from uec_retriever.atomic import write_atomically
-from uec_retriever.convolution import LAYOUTS, check_temperature
+from uec_retriever.checks.numbers import check_temperature
+from uec_retriever.convolution import LAYOUTS
 from uec_retriever.data.pairs import CalibrationPairs, PairSampler
 from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.engine.agreement import match_posteriors
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.engine.lexical import WORDS
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
@@ -38,6 +38,7 @@ from uec_retriever.laplace.basis import TOLERANCE, basis_error
 from uec_retriever.laplace.files import load_posterior, posterior_bytes
 from uec_retriever.laplace.posterior import STRUCTURES
 from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.lexical_options import WORDS
 from uec_retriever.store.locks import LOCK_SUFFIX, LONGEST_NAME
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 

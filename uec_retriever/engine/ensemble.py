@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.confidence.model import ConfidenceModel, read_confidence
-from uec_retriever.convolution import check_temperature, coefficients, convolve_block, convolve_sum
+from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Encoding, Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from uec_retriever.engine.ensemble import Ensemble
-from uec_retriever.engine.lexical import WORDS, LexicalQuery
+from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import Hit
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.lexical_options import WORDS
 
 
 def with_expert_scores(

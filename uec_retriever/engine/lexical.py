@@ -18,8 +18,6 @@ from uec_retriever.store.lexical.following import LexicalFollower, Progress
 from uec_retriever.store.lexical.index import LexicalIndex
 from uec_retriever.store.lexical_options import LexicalOptions
 
-WORDS = "words"
-"""What words are called among the experts."""
 T = TypeVar("T")
 
 

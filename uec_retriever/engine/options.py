@@ -37,7 +37,7 @@ def check_search_options(k: Any, candidates: Any = None, temperature: Any = None
     Raises:
         InvalidInputError: for an option out of range.
     """
-    from uec_retriever.convolution import check_temperature
+    from uec_retriever.checks.numbers import check_temperature
     from uec_retriever.engine.search import SearchOptions
 
     SearchOptions(k, None, candidates)

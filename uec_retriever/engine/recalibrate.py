@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-from uec_retriever.convolution import check_temperature, choose_temperature, likelihood_prior, pair_likelihood
+from uec_retriever.checks.numbers import check_temperature
+from uec_retriever.convolution import choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.ensemble import Ensemble, Progress, fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError

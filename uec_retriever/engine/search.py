@@ -14,7 +14,7 @@ from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.expert_scores import with_expert_scores
-from uec_retriever.engine.lexical import WORDS, LexicalQuery
+from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import Hit, MatchedWords, Rescoring, SearchResult
 from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
 from uec_retriever.errors import InvalidInputError, show
@@ -25,6 +25,7 @@ from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.entries import Candidates
 from uec_retriever.store.filters import chroma_where
+from uec_retriever.store.lexical_options import WORDS
 
 DEFAULT_CANDIDATES = 30
 _MANY = 1000

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.convolution import check_temperature
+from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import Ensemble

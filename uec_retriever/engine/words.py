@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.engine.lexical import WORDS, LexicalQuery, UnreadableWordsError, encode_words, read_words
+from uec_retriever.engine.lexical import LexicalQuery, UnreadableWordsError, encode_words, read_words
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.lexical.following import LexicalFollower, Progress
 from uec_retriever.store.lexical.index import LexicalIndex
-from uec_retriever.store.lexical_options import LexicalOptions
+from uec_retriever.store.lexical_options import WORDS, LexicalOptions
 from uec_retriever.store.manifest import Manifest
 
 _MANY = 2048  # texts that are stored before their words are indexed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from uec_retriever.convolution import check_temperature
+from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
 from uec_retriever.engine.recalibrate import calibrate
 from uec_retriever.errors import InvalidInputError

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import polygamma
 
-from uec_retriever.checks.numbers import check_number, check_row, check_whole
-from uec_retriever.convolution import check_temperature, coefficients
+from uec_retriever.checks.numbers import check_number, check_row, check_temperature, check_whole
+from uec_retriever.convolution import coefficients
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array, GaussianEmbedding
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uec_retriever.checks.numbers import check_number
+from uec_retriever.checks.numbers import check_number, check_temperature
 from uec_retriever.checks.rows import ROW
-from uec_retriever.convolution import check_temperature
 from uec_retriever.data.words import WordAnalyzer
+
+WORDS = "words"
+"""What words are called among the experts."""
 
 
 @dataclass(frozen=True)
