@@ -185,3 +185,9 @@ def test_ctrl_c_says_how_to_go_on(uec, index, corpus, monkeypatch):
     monkeypatch.setattr(Engine, "add_records", interrupted)
     outcome = uec("index", "--index", index, "--corpus", corpus(60))
     assert outcome.code == 130 and "run the same command again" in outcome.err
+
+
+def test_reindexing_into_the_index_itself(uec, index):
+    refused(
+        uec("reindex", "--index", index, "--to", index / ".." / index.name), "is the index itself", code=2
+    )

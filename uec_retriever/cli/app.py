@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
+import uec_retriever
 from uec_retriever.cli import (
     check,
     confidence,
@@ -22,7 +26,7 @@ from uec_retriever.cli import (
     train,
     words,
 )
-from uec_retriever.cli.common import WrongUsageError, errors
+from uec_retriever.cli.common import WrongUsageError, errors, output
 from uec_retriever.cli.safe import set_up, stop_on_sigterm
 from uec_retriever.errors import UECError
 
@@ -60,6 +64,32 @@ app.command("words")(words.words)
 app.command("recalibrate")(recalibrate.recalibrate)
 app.command("calibrate-confidence")(confidence.calibrate_confidence)
 app.command("reindex")(index.reindex)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        output.print(f"uec-retriever {uec_retriever.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, help="Say more of what is done; -vv, what libraries say too."
+        ),
+    ] = 0,
+) -> None:
+    if verbose:
+        logger = logging.getLogger(None if verbose > 1 else uec_retriever.__name__)
+        context.call_on_close(functools.partial(logger.setLevel, logger.level))
+        logger.setLevel(logging.INFO)
 
 
 def main() -> None:

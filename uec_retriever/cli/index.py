@@ -21,6 +21,7 @@ from uec_retriever.cli.common import (
     SERVER,
     TRUST,
     WORKERS,
+    WrongUsageError,
     bar,
     load_experts,
     locate,
@@ -178,6 +179,8 @@ def reindex(
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
+    if index.resolve() == to.resolve():
+        raise WrongUsageError(f"--to {to} is the index itself, which stays as it is: name a new folder")
     read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.engine.engine import Engine

@@ -31,10 +31,10 @@ class SafeConsole(Console):
 
 
 class ConsoleHandler(logging.Handler):
-    """Warnings in the log, ours and those of libraries, as notes on a console."""
+    """What reaches the root logger, warnings unless more was asked for, as notes on a console."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self.setFormatter(logging.Formatter("note: %(message)s"))
         self._console = console
 
