@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 _SHOWN = 200
 
 
@@ -82,6 +84,18 @@ class NumericalError(TextError):
 
 class EmbeddingError(TextError):
     """What is behind an expert, a server or an embedding object, failed, refused, or gave something else than vectors."""
+
+
+class LowConfidenceError(UECError):
+    """A search that was to abstain below a confidence, and did.
+
+    Attributes:
+        result: its `SearchResult`, with the hits.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class NotAnIndexError(UECError):

@@ -70,3 +70,18 @@ def test_refusals(uec, index, labels, tmp_path):
     refused(uec(*command, *labels[:3], strangers), "strangers.tsv, line 2")
     refused(uec(*command, *labels[:3], tmp_path / "absent.tsv"), "cannot read", "absent.tsv")
     assert "confidence not calibrated" in uec("info", "--index", index).out
+
+
+def test_abstaining(uec, index):
+    assert uec("calibrate-confidence", "--index", index, "-k", "25").code == 0
+    command = ("search", "--index", index, "wing heat")
+    answer = json.loads(uec(*command, "--json").out)
+    told = f"{answer['confidence']:.0%}, {answer['verdict']}"
+    assert told in " ".join(uec(*command).out.split())
+    low = uec(*command, "--min-confidence", "1")
+    assert low.code == 3 and "abstained: the confidence is too low" in low.out
+    asked = uec(*command, "--min-confidence", "1", "--json")
+    answer = json.loads(asked.out)
+    assert (asked.code, answer["abstained"], answer["hits"]) == (3, True, [])
+    assert uec(*command, "--min-confidence", "0").code == 0
+    refused(uec(*command, "--min-confidence", ".5", "--where", '{"parity": 1}'), "without a filter")

@@ -46,7 +46,7 @@ app = typer.Typer(
         "Retrieval with several embedding models at once, weighted per query by how sure each one is.\n\n"
         "Start with `uec index --index my-index --corpus corpus.jsonl --expert MODEL`, "
         'then `uec search --index my-index "a question"`.\n\n'
-        "Exit codes: 0 done, 1 refused with a message that names the fix, 2 wrong usage, 130 interrupted, 143 terminated."
+        "Exit codes: 0 done, 1 refused with a message that names the fix, 2 wrong usage, 3 abstained (`uec search --min-confidence`), 130 interrupted, 143 terminated."
     ),
 )
 app.command("index")(index.index)

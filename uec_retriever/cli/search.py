@@ -28,6 +28,7 @@ from uec_retriever.cli.common import (
     output,
     parse_where,
     print_json,
+    refuse_unused,
 )
 from uec_retriever.cli.excerpt import cut_excerpt
 from uec_retriever.cli.lexical import index_words
@@ -45,9 +46,11 @@ _LINES = 2  # of the text of a hit
 _ID_WIDTHS = (8, 24)
 _OTHER_WIDTH = 18  # of score, deviation and the space between the columns
 _MATCHED = "bold green"
+_ABSTAINED = 3
 
 
 def search(
+    context: typer.Context,
     index: INDEX,
     query: Annotated[str | None, typer.Argument(help="What to look for.", show_default=False)] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
@@ -59,6 +62,10 @@ def search(
     ] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, help="T of the coefficients, instead of the index's.")
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Abstain below this confidence: print no hits, exit with code 3."),
     ] = None,
     queries: Annotated[
         Path | None, typer.Option(help="BEIR queries.jsonl, to search for all of them.")
@@ -84,6 +91,8 @@ def search(
         raise WrongUsageError("give a query, or --queries FILE with --run FILE")
     if query is not None and (problem := text_problem(query)):
         raise WrongUsageError(f"the query {problem}")
+    if queries is not None:
+        refuse_unused(context, "--queries", "min_confidence")
     if candidates is not None and candidates < k:
         raise WrongUsageError(f"--candidates must be at least k, {k}")
 
@@ -102,7 +111,7 @@ def search(
         else:
             output.print(f"{run}: {number} {'query' if number == 1 else 'queries'}, {k} hits each at most")
         return
-    result = engine.search(str(query), k, **options)
+    result = engine.search(str(query), k, **options, min_confidence=min_confidence, abstain="empty")
     if json:
         print_json(
             {
@@ -110,12 +119,16 @@ def search(
                 "coefficients": result.coefficients,
                 "confidence": result.confidence,
                 "confidence_reason": result.confidence_reason,
+                "verdict": result.verdict,
+                "abstained": result.abstained,
                 "truncated": list(result.truncated),
                 "hits": [_plain(result, h) for h in result],
             }
         )
     else:
         _show(result, engine.ensemble.confidence)
+    if result.abstained:
+        raise typer.Exit(_ABSTAINED)
 
 
 def _plain(result: SearchResult, hit: Hit) -> dict[str, Any]:
@@ -128,13 +141,16 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
     shares = "   ".join(f"{label} {share:.0%}" for label, share in result.coefficients.items())
     output.print(f"trust in the experts: {shares}")
     if result.confidence is not None and model is not None:
-        output.print(f"confidence that the first {model.k} hold a right answer: {result.confidence:.0%}")
+        output.print(
+            f"confidence that the first {model.k} hold a right answer: {result.confidence:.0%}, "
+            f"{result.verdict}"
+        )
     elif model is not None:
         output.print(f"no confidence: {result.confidence_reason}")
     for label in result.truncated:
         errors.print(f"{label} cut the query to its maximal length: it did not see its end")
     if not result.hits:
-        output.print("nothing found")
+        output.print("abstained: the confidence is too low" if result.abstained else "nothing found")
         return
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
     for column in ("#", "score", "±"):

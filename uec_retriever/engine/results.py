@@ -16,7 +16,11 @@ from uec_retriever.engine.options import check_names
 from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
-Extra = Literal[RescoringExtra, "expert_scores", "matched", "confidence", "confidence_reason"]
+Extra = Literal[RescoringExtra, "expert_scores", "matched", "confidence", "confidence_reason", "verdict"]
+Abstain = Literal["flag", "empty", "raise"]
+"""What a search does that is to abstain: say so, leave out its hits too, or raise LowConfidenceError."""
+Verdict = Literal["likely in here", "unsure", "probably not in these documents"]
+_LIKELY, _UNLIKELY = 2 / 3, 1 / 3  # confidence from which, and to which, a verdict is one
 EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
 """What the framework packages put into metadata on request, and under which key each."""
 
@@ -159,6 +163,7 @@ class SearchResult:
             it says nothing about this search.
         confidence_reason: why there is no confidence; None if there is one.
         truncated: labels of the experts that cut the query to their maximal length: they did not see its end.
+        abstained: whether the confidence is below the `min_confidence` that was asked for.
         embedding: `[D]` what the index was searched with by the dense experts.
         words: those of the query; None if it has none, or the index knows none.
     """
@@ -170,6 +175,7 @@ class SearchResult:
     confidence: float | None = None
     confidence_reason: str | None = None
     truncated: tuple[str, ...] = ()
+    abstained: bool = False
     embedding: Array | None = field(default=None, repr=False, compare=False)
     words: MatchedWords | None = field(default=None, repr=False, compare=False)
 
@@ -178,6 +184,15 @@ class SearchResult:
 
     def __len__(self) -> int:
         return len(self.hits)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The confidence in words, `likely` from 2/3 and `probably not` up to 1/3; None without one."""
+        if self.confidence is None:
+            return None
+        if self.confidence >= _LIKELY:
+            return "likely in here"
+        return "unsure" if self.confidence > _UNLIKELY else "probably not in these documents"
 
     def best(self, min_score: float | None = None) -> list[Hit]:
         """The hits, best first.
@@ -211,6 +226,7 @@ class SearchResult:
             "matched": lambda: [list(span) for span in self.matched(hit)],
             "confidence": lambda: self.confidence,
             "confidence_reason": lambda: self.confidence_reason,
+            "verdict": lambda: self.verdict,
         }
         return {name: known[name]() for name in names}
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from uec_retriever.checks.numbers import check_row, check_whole
-from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
+from uec_retriever.engine.abstention import abstaining, check_abstention, confidence_reason, search_confidence
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.lexical import LexicalQuery
-from uec_retriever.engine.results import Hit, MatchedWords, Rescoring, SearchResult
+from uec_retriever.engine.results import Abstain, Hit, MatchedWords, Rescoring, SearchResult
 from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.experts.lexical import LexicalStatistics
@@ -46,15 +46,19 @@ class SearchOptions:
         candidates: how many to fetch and rescore, at least k; if None `max(30, 2 k)`, or as many as confidence was
             calibrated with if those are more.
         expert_scores: whether hits tell each expert's own score, which reads them once more.
+        min_confidence: in [0, 1], below which a search abstains; None for never.
+        abstain: how, see `SearchResult.abstained` and `LowConfidenceError`.
 
     Raises:
-        InvalidInputError: for k < 1, fewer candidates than that, numbers that are not whole, or what is no filter.
+        InvalidInputError: for k < 1, fewer candidates than that, other numbers out of range, or what is no filter.
     """
 
     k: int = 10
     where: Where | None = None
     candidates: int | None = None
     expert_scores: bool = False
+    min_confidence: float | None = None
+    abstain: Abstain = "flag"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_whole("k", self.k, 1))
@@ -64,6 +68,7 @@ class SearchOptions:
             raise InvalidInputError(
                 f"candidates must be at least k = {show(self.k)}, got {show(self.candidates)}"
             )
+        check_abstention(self.min_confidence, self.abstain)
         chroma_where(self.where)
 
     @property
@@ -117,10 +122,13 @@ def search_encoded(
         lexical: the n queries as words.
 
     Raises:
+        InvalidInputError: for a `min_confidence` where there is no confidence.
+        LowConfidenceError: for the first query of too little, if it is to be raised.
         UnreadableWordsError: if the lexical index cannot be read.
     """
     model = ensemble.confidence
-    reason = (model and no_confidence) or _confidence_reason(model, options)
+    reason = (model and no_confidence) or confidence_reason(model, options.where, options.candidates)
+    check_abstention(options.min_confidence, options.abstain, reason)
     limit = options.limit
     if model is not None and reason is None:  # it needs as many as it was calibrated with
         limit = max(limit, model.candidates)
@@ -138,25 +146,24 @@ def search_encoded(
             hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
         if reason is None and model is not None:
-            confidence = _confidence(model, query, found, raw)
+            confidence = search_confidence(model, query, found, raw)
         seconds = {
             "encode": encode_seconds,
             "query": query_seconds,
             "rescore": time.perf_counter() - start,
         }
-        results.append(
-            SearchResult(
-                query=query,
-                coefficients=_shares(ensemble, encoded, row, words),
-                hits=hits,
-                seconds=seconds,
-                confidence=confidence,
-                confidence_reason=reason,
-                truncated=_cutters(ensemble, encoded, row),
-                embedding=encoded.gaussian.mean[row],
-                words=_matched(words),
-            )
+        result = SearchResult(
+            query=query,
+            coefficients=_shares(ensemble, encoded, row, words),
+            hits=hits,
+            seconds=seconds,
+            confidence=confidence,
+            confidence_reason=reason,
+            truncated=_cutters(ensemble, encoded, row),
+            embedding=encoded.gaussian.mean[row],
+            words=_matched(words),
         )
+        results.append(abstaining(result, options.min_confidence, options.abstain))
     return results
 
 
@@ -263,29 +270,6 @@ def _matched(words: LexicalQuery | None) -> MatchedWords | None:
 
 def _cutters(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> tuple[str, ...]:
     return tuple(label for label, cut in zip(ensemble.labels, encoded.truncated[row], strict=True) if cut)
-
-
-def _confidence_reason(model: ConfidenceModel | None, options: SearchOptions) -> str | None:
-    """Why a confidence model says nothing about a search; None if it does."""
-    if model is None:
-        return "not calibrated: 'uec calibrate-confidence' or Engine.calibrate_confidence does it"
-    if chroma_where(options.where) is not None:
-        return "calibrated for searches without a filter"
-    if options.candidates is not None and options.candidates < model.candidates:
-        return f"calibrated for {model.candidates} candidates, not {options.candidates}"
-    return None
-
-
-def _confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Array) -> float:
-    """P(a right answer is among the first k), from the candidates that a search at calibration would have had.
-
-    Where nothing was found, there is none.
-    """
-    if not found.records:
-        return 0.0
-    rows = found.first(model.candidates)
-    texts = [found.records[i].text for i in rows]
-    return model.probability(abstention_signals(query, texts, raw[rows]))
 
 
 def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:

@@ -64,7 +64,8 @@ class UECRetriever(UsesEngine, BaseRetriever):
               query, in order, for citations;
             - `confidence` under `uec_confidence`: probability that a right answer was found, of the query; None
               where it is not calibrated: under a filter, for another temperature or other candidates;
-            - `confidence_reason` under `uec_confidence_reason`: why there is no confidence; None if there is one.
+            - `confidence_reason` under `uec_confidence_reason`: why there is no confidence; None if there is one;
+            - `verdict` under `uec_verdict`: the confidence in words, see `SearchResult.verdict`; None without one.
 
     Raises:
         InvalidInputError: for a `k`, `fetch_k`, `temperature` or `score_threshold` out of range, or if neither index

@@ -58,8 +58,8 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         temperature: T >= 0 of the coefficients for every query, instead of the index's.
         include: any of `score`, `raw_score`, `deviation`, `coefficients`, `expert_scores` (each expert's own similarity,
             see `Hit.expert_scores`), `matched` (`[start, end]` of each place in the node's text that has words of the
-            query, for citations), `confidence` (None where it is not calibrated, as under filters) and
-            `confidence_reason` (why there is none): put into the metadata of returned nodes as `uec_score` and so on,
+            query, for citations), `confidence` (None where it is not calibrated, as under filters),
+            `confidence_reason` (why there is none) and `verdict` (the confidence in words): put into the metadata of returned nodes as `uec_score` and so on,
             hidden from LLM and embedding model.
         trust_query_embedding: search with the embedding in a `QueryBundle` if it has the index's dimension,
             instead of encoding its text.

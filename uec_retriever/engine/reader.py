@@ -1,0 +1,127 @@
+"""Reader: what is known of an index without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from uec_retriever.checks.numbers import check_temperature
+from uec_retriever.data.records import Record, check_ids
+from uec_retriever.data.texts import check_texts
+from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.words import Words
+from uec_retriever.errors import ModelMismatchError
+from uec_retriever.experts.expert import Expert
+from uec_retriever.gaussian import Array
+from uec_retriever.store.chroma import ChromaStore
+from uec_retriever.store.connection import Where
+from uec_retriever.store.lexical.following import Progress
+from uec_retriever.store.manifest import Manifest
+
+
+class Reader:
+    """Experts, and the records of the texts that they embedded; safe under threads.
+
+    Args:
+        ensemble: experts and manifest.
+        store: the collection.
+        folder: of the index.
+    """
+
+    def __init__(self, ensemble: Ensemble, store: ChromaStore, folder: IndexFolder) -> None:
+        self._ensemble = ensemble
+        self._folder = folder
+        self.words = Words(store, folder)
+        self.store = store
+        self._loads = 0  # the manifest may have changed since it was read
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """Experts and their calibration as of now; recalibration puts another one in its place."""
+        return self._ensemble
+
+    @property
+    def manifest(self) -> Manifest:
+        """What made the index."""
+        return self._ensemble.manifest
+
+    @property
+    def experts(self) -> list[Expert]:
+        """The loaded experts, in the order of the manifest."""
+        return list(self._ensemble.experts)
+
+    def count(self) -> int:
+        """Number of texts."""
+        return self.store.count()
+
+    def pages(self) -> Iterator[list[Record]]:
+        """All records that were there when it began, a page of up to 1,000 at a time."""
+        return self.store.pages()
+
+    def ids(self, where: Where | None = None) -> list[str]:
+        """Ids of all records that match a filter, in the order they were added; of all if None."""
+        return self.store.ids(where)
+
+    def get(self, ids: Sequence[str] | None = None, where: Where | None = None) -> list[Record]:
+        """Records by id, in that order, absent ones left out, or all; those that match a filter, if there is one.
+
+        Raises:
+            InvalidInputError: for what is no list of ids, or no filter.
+        """
+        if ids is None:
+            return [record for page in self.store.pages(where) for record in page]
+        return self.store.get(check_ids(ids), where)
+
+    def embed_queries(self, queries: Sequence[str]) -> Array:
+        """`[n, D]` what the index is searched with, float32: means weighted by their coefficients."""
+        return self._current().encode_queries(check_texts(queries, "query")).gaussian.mean
+
+    def embed_documents(self, texts: Sequence[str]) -> Array:
+        """`[n, D]` what texts would be stored as, float32; they are not stored."""
+        texts, ensemble = check_texts(texts), self._current()
+        if not texts:
+            return np.empty((0, ensemble.manifest.dimension), dtype=np.float32)
+        return ensemble.encode_documents(texts).gaussian.mean
+
+    def index_words(self, progress: Progress | None = None) -> None:
+        """Bring the lexical index up to the texts, as searching and adding do by themselves.
+
+        Args:
+            progress: called with the number of texts indexed since.
+        """
+        self.words.follow(self._current().manifest.lexical, progress)
+
+    def vectors_by_id(self, ids: Sequence[str]) -> dict[str, Array]:
+        """Id -> `[D]` stored mean, float32, of those records that are there."""
+        return self.store.vectors(check_ids(ids))
+
+    def _current(self) -> Ensemble:
+        """The ensemble, calibrated as stored if another process has changed the index since.
+
+        Raises:
+            ModelMismatchError: if something else is there than what was opened.
+        """
+        loads = self.store.loads()
+        if loads != self._loads:
+            self._adopt(self.store.read_manifest())
+            self._loads = loads
+        return self._ensemble
+
+    def _adopt(self, stored: Manifest) -> None:
+        """Search from now on with the calibration that is stored, whoever stored it."""
+        if stored.fingerprint != self.manifest.fingerprint:
+            raise ModelMismatchError(
+                "the index has been made anew with other experts or posteriors: open it again"
+            )
+        if stored != self.manifest or stored.generation > self.manifest.generation:
+            self._ensemble = self._ensemble.with_manifest(stored)
+
+    def _at(self, temperature: float | None) -> tuple[Ensemble, str | None]:
+        """The ensemble at a temperature, and why that has no confidence, if so."""
+        ensemble = self._current()
+        if temperature is None or check_temperature(temperature) == ensemble.manifest.temperature:
+            return ensemble, None
+        other = ensemble.at_temperature(temperature)
+        return other, f"calibrated for the temperature {ensemble.manifest.temperature:g}"
