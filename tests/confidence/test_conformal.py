@@ -115,7 +115,7 @@ def test_a_string_gives_the_model_back_and_rounds_upwards(values):
     assert CoverageModel.from_string(one.to_string()) == one
     finite = sorted(v for v in values if v != math.inf)
     assert all(kept >= v for kept, v in zip(one.values, finite, strict=True))
-    np.testing.assert_allclose(one.values, finite, rtol=1e-7)
+    np.testing.assert_allclose(one.values, finite, rtol=1.01e-7)  # one in the eighth digit
 
 
 @pytest.mark.parametrize(
