@@ -18,9 +18,11 @@ from uec_retriever.engine.check import check_index
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
 from uec_retriever.experts.expert import Expert
+from uec_retriever.store.repair import unreachable
 
 _ROUNDING = 1e-4
 _SAMPLE = 300  # vectors looked at each time
+_BEYOND = 0.01  # share of texts that Chroma's graph may not reach after many changes
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,14 @@ def _differences(place: Place, engine: Engine, records: Sequence[Record]) -> lis
         problems = []
         for query in QUERIES:
             ours, theirs = _answers(engine, query, len(records)), _answers(untouched, query, len(records))
-            if ours.keys() != theirs.keys():
+            missing = theirs.keys() - ours.keys()
+            beyond = unreachable(
+                engine.store, sorted(missing)
+            )  # Chroma's graph may lose some (chroma 7758): uec check
+            if len(beyond) < len(missing) or len(beyond) > _BEYOND * len(records):
                 problems.append(f"{query!r} finds {len(ours)} texts, {len(theirs)} in an untouched index")
-            elif ours and not np.allclose(
-                [*ours.values()], [theirs[i] for i in ours], rtol=0, atol=_ROUNDING
+            elif not np.allclose(
+                [*ours.values()], [theirs.get(i, np.nan) for i in ours], rtol=0, atol=_ROUNDING
             ):
                 problems.append(f"{query!r} is answered otherwise than in an untouched index")
     return problems

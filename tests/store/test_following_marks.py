@@ -3,6 +3,7 @@
 import contextlib
 import random
 import shutil
+import sqlite3
 
 import chromadb
 import pytest
@@ -108,3 +109,25 @@ def test_an_earlier_file_that_is_put_back_is_brought_up_again(tmp_path):
             LexicalIndex.remove(path)
             (tmp_path / "kept").rename(path)
             assert df(follower, "old", "new") == [0, 1]
+
+
+def test_a_change_that_chroma_has_logged_and_not_yet_made_is_followed_once_it_is_made(tmp_path):
+    """Chroma logs a change in one transaction and makes the rows of it in the next."""
+    database = tmp_path / "chroma"
+    with create(database) as store, follow(store, tmp_path / "words.sqlite3") as follower:
+        put(store, {"a": "old", "b": "kept"})
+        assert df(follower, "old", "new", "later") == [1, 0, 0]
+        with sqlite3.connect(database / "chroma.sqlite3") as connection:
+            [(*logged, metadata)] = connection.execute(
+                "SELECT topic, id, vector, encoding, operation, metadata FROM embeddings_queue WHERE id = 'a'"
+            )
+            connection.execute(
+                "INSERT INTO embeddings_queue (topic, id, vector, encoding, operation, metadata) VALUES (?, ?, ?, ?, ?, ?)",
+                (*logged, metadata.replace("old", "new")),
+            )
+        connection.close()
+        follower.close()  # so that it looks again
+        assert df(follower, "old", "new", "later") == [1, 0, 0]
+        put(store, {"c": "later"})  # with which Chroma makes both
+        assert [r.text for r in store.get(["a"])] == ["new"]
+        assert df(follower, "old", "new", "later") == [0, 1, 1]

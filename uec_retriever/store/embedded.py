@@ -150,12 +150,12 @@ class EmbeddedAccess:
         Of another collection's it must not be: once that is deleted, Chroma gives its numbers anew.
         """
         log = self._current().log
-        kind, last = f"{_LOG} {log.collection}", log.last_of_collection()
+        kind, last = f"{_LOG} {log.collection}", log.last_seen()
         numbered, _, row = mark.partition(" is ")
         after = read_mark(numbered, kind, last)
         if after is not None and (now := log.digest(after)) is not None and row not in ("", now):
             after = None  # a copy that was put back has given the number to another change
-        changed = None if after is None else log.changed(after)
+        changed = None if after is None else log.changed(after, last)
         return Changes(changed, f"{write_mark(kind, last)} is {log.digest(last) or ''}")
 
     def number(self) -> None:

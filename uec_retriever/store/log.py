@@ -122,11 +122,17 @@ class ChromaLog:
         with _connect(self.database) as connection:
             return int(connection.execute("SELECT max(seq_id) FROM embeddings_queue").fetchone()[0] or 0)
 
-    def last_of_collection(self) -> int:
-        """Number of the last change in the collection; 0 if the log has none."""
+    def last_seen(self) -> int:
+        """Number of the collection's last change that its rows have; 0 if the log has none.
+
+        Chroma logs a change first and makes its rows of that then: in between, whoever reads them meets the old ones.
+        """
         with _connect(self.database) as connection:
-            query = "SELECT max(seq_id) FROM embeddings_queue WHERE topic = ?"
-            return int(connection.execute(query, (self._topic,)).fetchone()[0] or 0)
+            query = (
+                "SELECT max(seq_id) FROM embeddings_queue WHERE topic = ? "
+                "AND seq_id <= (SELECT seq_id FROM max_seq_id WHERE segment_id = ?)"
+            )
+            return int(connection.execute(query, (self._topic, self.rows)).fetchone()[0] or 0)
 
     def digest(self, number: int) -> str | None:
         """Tells the change of that number from another; None if the log does not have it, or no more."""
@@ -135,15 +141,16 @@ class ChromaLog:
             row = connection.execute(query, (number, self._topic)).fetchone()
         return None if row is None else hashlib.sha256(json.dumps(row, default=str).encode()).hexdigest()[:16]
 
-    def changed(self, after: int) -> dict[str, int]:
-        """Id -> number of its last change, of records that were put or deleted after a number.
+    def changed(self, after: int, last: int) -> dict[str, int]:
+        """Id -> number of its last change, of records that were put or deleted after a number and up to another.
 
         Of those deleted, some may be missing, as what was dropped from the log.
         """
         with _connect(self.database) as connection:
             rows = connection.execute(
-                "SELECT id, max(seq_id) FROM embeddings_queue WHERE topic = ? AND seq_id > ? GROUP BY id",
-                (self._topic, after),
+                "SELECT id, max(seq_id) FROM embeddings_queue WHERE topic = ? AND seq_id > ? AND seq_id <= ? "
+                "GROUP BY id",
+                (self._topic, after, last),
             )
             return dict(rows.fetchall())
 

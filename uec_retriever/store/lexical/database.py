@@ -198,9 +198,11 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection, make: Callable[[sqlite3.Connection], None]) -> None:
         """Make the tables if there are none, and check whose they are."""
+        connection.execute("BEGIN")  # all three of one moment: another process may be making them
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.execute("COMMIT")
         if not application and not tables:
             if not self.writable:
                 raise CorruptFileError(f"{self.path} is empty, and its folder is read-only")
