@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from uec_retriever.checks.numbers import check_row, check_whole
 from uec_retriever.engine.abstention import abstaining, check_abstention, confidence_reason, search_confidence
 from uec_retriever.engine.candidates import find_candidates
-from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
+from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.lexical import LexicalQuery
-from uec_retriever.engine.results import Abstain, Hit, MatchedWords, Rescoring, SearchResult
-from uec_retriever.engine.scoring import dense_moments, score_candidates, score_moments
+from uec_retriever.engine.results import Abstain, Hit, MatchedWords, SearchResult
+from uec_retriever.engine.scoring import score_candidates
 from uec_retriever.errors import InvalidInputError, show
-from uec_retriever.experts.lexical import LexicalStatistics
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import unit_score
 from uec_retriever.store.chroma import ChromaStore
@@ -154,12 +152,12 @@ def search_encoded(
         }
         result = SearchResult(
             query=query,
-            coefficients=_shares(ensemble, encoded, row, words),
+            coefficients=shares_of(ensemble, encoded, row, words),
             hits=hits,
             seconds=seconds,
             confidence=confidence,
             confidence_reason=reason,
-            truncated=_cutters(ensemble, encoded, row),
+            truncated=cutters_of(ensemble, encoded, row),
             embedding=encoded.gaussian.mean[row],
             words=_matched(words),
         )
@@ -193,69 +191,10 @@ def encoded_embedding(ensemble: Ensemble, embedding: object) -> EncodedTexts:
     return EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, unknown)
 
 
-def rescore(
-    ensemble: Ensemble,
-    query: str,
-    texts: Sequence[str],
-    batch_size: int,
-    lexical: Sequence[LexicalQuery | None],
-) -> Rescoring:
-    """Score texts of any origin against a query, as if they were candidates of an index of these experts.
-
-    In an empty index nothing is known of words: how rare each one is in these texts serves instead.
-
-    Args:
-        ensemble: the experts.
-        query: non-empty.
-        texts: n non-empty texts.
-        batch_size: texts in one forward pass.
-        lexical: one, the query as words.
-
-    Raises:
-        UnreadableWordsError: if the lexical index cannot be read.
-    """
-    words = _informed(lexical[0], texts)
-    encoded = ensemble.encode_queries([query])
-    shares, cutters = _shares(ensemble, encoded, 0, words), _cutters(ensemble, encoded, 0)
-    if not texts:
-        nothing = np.empty(0)
-        return Rescoring(query, shares, nothing, nothing, nothing, query_truncated=cutters)
-    encoded_texts = ensemble.encode_documents(texts, batch_size=batch_size)
-    documents = encoded_texts.gaussian
-    means = documents.mean.astype(np.float64) @ encoded.gaussian.mean[0].astype(np.float64)
-    dense = dense_moments(ensemble, encoded.gaussian, means, ensemble.codec.code(documents))
-    raw, deviations = score_moments(
-        ensemble, dense, words, None if words is None else words.moments_of_texts(texts)
-    )
-    return Rescoring(
-        query,
-        shares,
-        unit_score(raw),
-        raw,
-        deviations,
-        count_truncated(ensemble.labels, encoded_texts),
-        tuple(truncated_rows(encoded_texts)),
-        cutters,
-    )
-
-
-def _informed(words: LexicalQuery | None, texts: Sequence[str]) -> LexicalQuery | None:
-    """A query as words under the statistics of the index; of the texts themselves, if the index is empty."""
-    if words is None or words.statistics.texts or not texts:
-        return words
-    found = [words.follower.analyzer.terms(text) for text in texts]
-    frequencies = Counter(term for terms in found for term in set(terms))
-    statistics = LexicalStatistics(
-        len(texts),
-        sum(map(len, found)) / len(texts) or 1.0,
-        np.array([frequencies[term] for term in words.terms], dtype=np.float64),
-    )
-    return replace(words, gaussian=words.expert.encode_query(statistics), statistics=statistics)
-
-
-def _shares(
+def shares_of(
     ensemble: Ensemble, encoded: EncodedTexts, row: int, words: LexicalQuery | None
 ) -> dict[str, float]:
+    """Expert label -> share of trust, of one of the queries; empty if they did not come from texts."""
     if encoded.coefficients is None:
         return {}
     share = 0.0 if words is None else words.share
@@ -268,7 +207,8 @@ def _matched(words: LexicalQuery | None) -> MatchedWords | None:
     return None if words is None else MatchedWords(words.follower.analyzer, frozenset(words.terms))
 
 
-def _cutters(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> tuple[str, ...]:
+def cutters_of(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> tuple[str, ...]:
+    """Labels of the experts that cut one of the queries."""
     return tuple(label for label, cut in zip(ensemble.labels, encoded.truncated[row], strict=True) if cut)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.reader import Reader
+from uec_retriever.engine.rescoring import rescore
 from uec_retriever.engine.results import Abstain, Rescoring, SearchResult
-from uec_retriever.engine.search import SearchOptions, encode, encoded_embedding, rescore, search_encoded
+from uec_retriever.engine.search import SearchOptions, encode, encoded_embedding, search_encoded
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.gaussian import Array
