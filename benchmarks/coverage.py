@@ -12,14 +12,14 @@ ones that a threshold is read from, the others are asked. For each nonconformity
 - `ratio`: that size over the number of hits, the same for every query, of equal coverage on the same queries. A fraction
   between two numbers stands for a mixture of both.
 
-A nonconformity is chosen on train splits and reported on test splits.
+`chosen`: by a third of the labelled queries, as `Engine.calibrate_coverage` does; the others set the threshold.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.common import SEED, console, load_experts, load_set, save_result, show
 from benchmarks.confidence import open_or_make
 from devtools.models import MINILM, MPNET, WORDLLAMA
-from uec_retriever.confidence.conformal import NONCONFORMITIES, CoverageModel, nonconformities
+from uec_retriever.confidence.conformal import NONCONFORMITIES, CoverageModel, fit_coverage, nonconformities
 from uec_retriever.engine.engine import Engine
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.gaussian import Array
@@ -38,6 +38,7 @@ TEST = (*TRAIN, "cranfield", "scifact_partial", "techqa_130")
 LABELLED = (100, 200, 500)
 COVERAGES = (0.8, 0.9, 0.95)
 CANDIDATES = 100
+CHOSEN = "chosen"  # of these, by a third of the labelled queries, as `Engine.calibrate_coverage` does
 _LEAST_ASKED = 100  # queries; fewer tell little about a coverage
 _BATCH = 64
 
@@ -98,39 +99,54 @@ def measure(raw: Sequence[Array], right: Sequence[Sequence[int]], splits: int) -
     first = np.array([min(places, default=CANDIDATES) for places in right])  # hits before the first right one
     reached = np.array([np.mean(first < k) for k in range(1, CANDIDATES + 1)])  # by k hits for every query
     every = {name: [nonconformities(name, scores) for scores in raw] for name in NONCONFORMITIES}
+    least = {
+        name: np.array([v[list(p)].min() if p else np.inf for v, p in zip(values, right, strict=True)])
+        for name, values in every.items()
+    }
     rows = []
     for n in LABELLED:
         if n + _LEAST_ASKED > len(raw):
             continue
         generator = np.random.default_rng(SEED)
         orders = [generator.permutation(len(raw)) for _ in range(splits)]
-        for name, values in every.items():
-            own = np.array([v[list(p)].min() if p else np.inf for v, p in zip(values, right, strict=True)])
+        for name in (*NONCONFORMITIES, CHOSEN):
+            models = [_fit(name, raw, right, least, order[:n].tolist()) for order in orders]
             for coverage in COVERAGES:
-                rows.append(_split(name, coverage, n, values, own, orders, reached))
+                rows.append(_split(name, coverage, n, every, least, orders, models, reached))
     return rows
+
+
+def _fit(
+    name: str,
+    raw: Sequence[Array],
+    right: Sequence[Sequence[int]],
+    least: Mapping[str, Array],
+    labelled: Sequence[int],
+) -> CoverageModel:
+    known: dict[str, Any] = {"candidates": CANDIDATES, "records": 0, "source": "labelled"}
+    if name == CHOSEN:
+        return fit_coverage([raw[i] for i in labelled], [right[i] for i in labelled], **known)
+    return CoverageModel.fit(name, least[name][labelled].tolist(), **known)
 
 
 def _split(
     name: str,
     coverage: float,
     n: int,
-    values: Sequence[Array],
-    own: Array,
+    every: Mapping[str, Sequence[Array]],
+    least: Mapping[str, Array],
     orders: Sequence[Any],
+    models: Sequence[CoverageModel],
     reached: Array,
 ) -> dict[str, Any]:
     covered, sizes, impossible = [], [], 0
-    for order in orders:
-        model = CoverageModel.fit(
-            name, own[order[:n]].tolist(), candidates=CANDIDATES, records=0, source="labelled"
-        )
+    for order, model in zip(orders, models, strict=True):
         threshold = model.threshold(coverage)
         if np.isinf(threshold):  # more queries miss than the promise allows
             impossible += 1
             continue
-        asked = order[n:]
-        covered.append(float(np.mean(own[asked] <= threshold)))
+        asked, values = order[n:], every[model.nonconformity]
+        covered.append(float(np.mean(least[model.nonconformity][asked] <= threshold)))
         sizes.append(float(np.mean([max(1, int((values[i] <= threshold).sum())) for i in asked])))
     row: dict[str, Any] = {"nonconformity": name, "coverage": coverage, "labelled": n}
     row["impossible"] = impossible / len(orders)
@@ -148,7 +164,7 @@ def table(split: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     rows = []
     for n in LABELLED:
         for coverage in COVERAGES:
-            for name in NONCONFORMITIES:
+            for name in (*NONCONFORMITIES, CHOSEN):
                 wanted = (name, coverage, n)
                 every = [
                     row

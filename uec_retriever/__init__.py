@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
     from uec_retriever.data.records import Record
     from uec_retriever.data.words import languages
+    from uec_retriever.engine.coverage import CoverageReport
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.location import Location
     from uec_retriever.engine.recipe import Recipe
@@ -31,6 +32,7 @@ _HOMES = {
     "AddReport": "uec_retriever.engine.results",
     "CalibrationPairs": "uec_retriever.data.pairs",
     "ConfidenceReport": "uec_retriever.confidence.fit",
+    "CoverageReport": "uec_retriever.engine.coverage",
     "Embedder": "uec_retriever.experts.embedder",
     "Engine": "uec_retriever.engine.engine",
     "Expert": "uec_retriever.experts.expert",
@@ -53,6 +55,7 @@ __all__ = [
     "AddReport",
     "CalibrationPairs",
     "ConfidenceReport",
+    "CoverageReport",
     "Embedder",
     "Engine",
     "Expert",

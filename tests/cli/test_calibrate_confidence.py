@@ -83,5 +83,10 @@ def test_abstaining(uec, index):
     asked = uec(*command, "--min-confidence", "1", "--json")
     answer = json.loads(asked.out)
     assert (asked.code, answer["abstained"], answer["hits"]) == (3, True, [])
+    flagged = json.loads(uec(*command, "--min-confidence", "1", "--abstain", "flag", "--json").out)
+    assert flagged["abstained"] and len(flagged["hits"]) == 10
+    shown = uec(*command, "--min-confidence", "1", "--abstain", "flag")
+    assert shown.code == 3 and "abstained" in shown.out and flagged["hits"][0]["id"] in shown.out
+    refused(uec(*command, "--abstain", "flag"), "--min-confidence", code=2)
     assert uec(*command, "--min-confidence", "0").code == 0
     refused(uec(*command, "--min-confidence", ".5", "--where", '{"parity": 1}'), "without a filter")

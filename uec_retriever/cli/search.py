@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.cells import cell_len
@@ -39,7 +40,7 @@ from uec_retriever.errors import CorpusError
 if TYPE_CHECKING:
     from uec_retriever.confidence.model import ConfidenceModel
     from uec_retriever.engine.engine import Engine
-    from uec_retriever.engine.results import Hit, SearchResult
+    from uec_retriever.engine.results import CoveragePromise, Hit, SearchResult
 
 _BATCH = 64
 _LINES = 2  # of the text of a hit
@@ -47,6 +48,7 @@ _ID_WIDTHS = (8, 24)
 _OTHER_WIDTH = 18  # of score, deviation and the space between the columns
 _MATCHED = "bold green"
 _ABSTAINED = 3
+CommandAbstain = Literal["empty", "flag"]
 
 
 def search(
@@ -65,8 +67,19 @@ def search(
     ] = None,
     min_confidence: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Abstain below this confidence: print no hits, exit with code 3."),
+        typer.Option(min=0, max=1, help="Abstain below this confidence: exit with code 3."),
     ] = None,
+    abstain: Annotated[
+        CommandAbstain,
+        typer.Option(help="Whether an abstaining search prints no hits, or flags those it has."),
+    ] = "empty",
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="As many hits as are needed for a right one to be among them that often, in (0, 1), instead of -k."
+        ),
+    ] = None,
+    max_k: Annotated[int | None, typer.Option(min=1, help="At most this many hits, with --coverage.")] = None,
     queries: Annotated[
         Path | None, typer.Option(help="BEIR queries.jsonl, to search for all of them.")
     ] = None,
@@ -87,15 +100,12 @@ def search(
     Examples: `uec search --index idx "what is a boundary layer"`, or for a whole BEIR query file
     `uec search --index idx -k 100 --queries queries.jsonl --run out.trec`
     """
-    if (query is None) == (queries is None) or (queries is None) != (run is None):
-        raise WrongUsageError("give a query, or --queries FILE with --run FILE")
-    if query is not None and (problem := text_problem(query)):
-        raise WrongUsageError(f"the query {problem}")
+    _check(context.params)
     if queries is not None:
-        refuse_unused(context, "--queries", "min_confidence")
-    if candidates is not None and candidates < k:
-        raise WrongUsageError(f"--candidates must be at least k, {k}")
-
+        refuse_unused(context, "--queries", "min_confidence", "abstain", "coverage", "max_k")
+    if coverage is not None:
+        refuse_unused(context, "--coverage", "k")
+        k = 1  # does not count
     options: dict[str, Any] = {
         "where": parse_where(where),
         "candidates": candidates,
@@ -111,7 +121,15 @@ def search(
         else:
             output.print(f"{run}: {number} {'query' if number == 1 else 'queries'}, {k} hits each at most")
         return
-    result = engine.search(str(query), k, **options, min_confidence=min_confidence, abstain="empty")
+    result = engine.search(
+        str(query),
+        k,
+        **options,
+        min_confidence=min_confidence,
+        abstain=abstain,
+        coverage=coverage,
+        max_k=max_k,
+    )
     if json:
         print_json(
             {
@@ -121,6 +139,7 @@ def search(
                 "confidence_reason": result.confidence_reason,
                 "verdict": result.verdict,
                 "abstained": result.abstained,
+                "promise": result.promise and {**asdict(result.promise), "holds": result.promise.holds},
                 "truncated": list(result.truncated),
                 "hits": [_plain(result, h) for h in result],
             }
@@ -129,6 +148,21 @@ def search(
         _show(result, engine.ensemble.confidence)
     if result.abstained:
         raise typer.Exit(_ABSTAINED)
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    """Refuse options that do not go together."""
+    query, queries, candidates = given["query"], given["queries"], given["candidates"]
+    if (query is None) == (queries is None) or (queries is None) != (given["run"] is None):
+        raise WrongUsageError("give a query, or --queries FILE with --run FILE")
+    if query is not None and (problem := text_problem(query)):
+        raise WrongUsageError(f"the query {problem}")
+    if given["coverage"] is None and given["max_k"] is not None:
+        raise WrongUsageError("--max-k goes with --coverage: give -k instead")
+    if given["min_confidence"] is None and given["abstain"] == "flag":
+        raise WrongUsageError("--abstain goes with --min-confidence")
+    if given["coverage"] is None and candidates is not None and candidates < given["k"]:
+        raise WrongUsageError(f"--candidates must be at least k, {given['k']}")
 
 
 def _plain(result: SearchResult, hit: Hit) -> dict[str, Any]:
@@ -147,10 +181,13 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
         )
     elif model is not None:
         output.print(f"no confidence: {result.confidence_reason}")
+    if result.promise is not None:
+        _show_promise(result.promise)
     for label in result.truncated:
         errors.print(f"{label} cut the query to its maximal length: it did not see its end")
-    if not result.hits:
+    if result.abstained or not result.hits:
         output.print("abstained: the confidence is too low" if result.abstained else "nothing found")
+    if not result.hits:
         return
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
     for column in ("#", "score", "±"):
@@ -165,6 +202,17 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
         row = (str(rank), f"{hit.score:.3f}", f"{hit.deviation / 2:.3f}")
         table.add_row(*row, Text(shown_id), _excerpt(hit.text, result.matched(hit), width))
     output.print(table)
+
+
+def _show_promise(promise: CoveragePromise) -> None:
+    if promise.holds:
+        output.print(
+            f"a right one is among these hits for {promise.coverage:.0%} of queries like the {promise.queries} labelled ones"
+        )
+    else:
+        output.print(
+            f"a coverage of {promise.coverage:.0%} is not promised: {promise.reason}", soft_wrap=True
+        )
 
 
 def _excerpt(text: str, matched: Sequence[tuple[int, int]], width: int) -> Text:

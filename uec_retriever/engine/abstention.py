@@ -28,9 +28,9 @@ def confidence_reason(
     if model is None:
         return "not calibrated: 'uec calibrate-confidence' or Engine.calibrate_confidence does it"
     if chroma_where(where) is not None:
-        return "calibrated for searches without a filter"
+        return "calibrated for searches without a filter: leave the filter out"
     if candidates is not None and candidates < model.candidates:
-        return f"calibrated for {model.candidates} candidates, not {candidates}"
+        return f"calibrated for {model.candidates} candidates, not {candidates}: leave candidates out"
     return None
 
 

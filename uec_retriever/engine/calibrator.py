@@ -10,6 +10,7 @@ from uec_retriever.confidence.queries import pair_queries
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.add import Progress
 from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence, known_queries
+from uec_retriever.engine.coverage import CANDIDATES, CoverageReport, calibrate_coverage
 from uec_retriever.engine.lexical import UnreadableWordsError
 from uec_retriever.engine.recalibrate import recalibrate
 from uec_retriever.engine.recipe import Recipe
@@ -30,8 +31,8 @@ class Calibrator(Writer):
 
         Only pairs are encoded. In the sum layout documents carry coefficients, so there only
         `reindex` helps; another structure or curvature needs `reindex` in either layout, because
-        stored variances cannot tell a text's features. Scores change, so a calibrated confidence is
-        dropped: call `calibrate_confidence` again. Searches meanwhile are calibrated the old way throughout; other engines
+        stored variances cannot tell a text's features. Scores change, so a calibrated confidence and
+        coverage are dropped: calibrate them again. Searches meanwhile are calibrated the old way throughout; other engines
         of this process, and all on a server, stay as they are until they write or are opened again, those of other
         processes in the folder take it over a moment later. From now on the index is one of these
         pairs: a recipe with others no longer agrees with it.
@@ -56,7 +57,7 @@ class Calibrator(Writer):
     ) -> Manifest:
         """Have words be an expert of this index, in another way than now, or not: nothing is embedded anew.
 
-        Scores change, so a calibrated confidence is dropped: call `calibrate_confidence` again.
+        Scores change, so a calibrated confidence and coverage are dropped: calibrate them again.
 
         Args:
             lexical: how; True for as they are, or by default if there are none; False for no words.
@@ -124,7 +125,7 @@ class Calibrator(Writer):
             except UnreadableWordsError as error:
                 raise StorageError(f"the lexical index cannot be read: {error}") from error
             options = replace(manifest.lexical, share=report.share)
-            self._save(replace(manifest, lexical=options, confidence=None), ensemble)
+            self._save(replace(manifest.without_confidence(), lexical=options), ensemble)
         return report
 
     def calibrate_confidence(
@@ -176,4 +177,42 @@ class Calibrator(Writer):
                 ensemble, self.store, self.words, options, pairs, labelled, progress
             )
             self._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
+        return report
+
+    def calibrate_coverage(
+        self,
+        labelled: Mapping[str, Collection[str]],
+        *,
+        candidates: int = CANDIDATES,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> CoverageReport:
+        """Have searches take `coverage=`: as many hits as a right one needs to be among them as often as asked.
+
+        The promise (split conformal) is for queries like these, over all of them, on these texts: do it again when the
+        texts have changed, and after `recalibrate`. Queries that were made from the texts promise nothing.
+
+        Args:
+            labelled: query -> ids of its right records, as many as there are; at least 9 for a coverage of .9, 19 for .95,
+                and with some hundreds there are few hits more than needed.
+            candidates: how many to fetch and rescore, >= 1: the more, the higher a coverage can be promised.
+            seed: a third of the queries, drawn with it, chooses how hits are counted; the others set how many.
+            progress: called with the number of queries done.
+
+        Returns:
+            What the promise rests on, and the highest that can be made.
+
+        Raises:
+            InvalidInputError: for bad queries, or if none has a right record in the index.
+            IndexBusyError: if another process writes, or calibrated meanwhile.
+            StorageError: if the lexical index cannot be read.
+        """
+        with self._writing() as ensemble:  # the texts stay as they are meanwhile
+            try:
+                model, report = calibrate_coverage(
+                    ensemble, self.store, self.words, labelled, candidates, seed, progress
+                )
+            except UnreadableWordsError as error:
+                raise StorageError(f"the lexical index cannot be read: {error}") from error
+            self._save(replace(ensemble.manifest, coverage=model.to_string()), ensemble)
         return report

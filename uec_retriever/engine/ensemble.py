@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uec_retriever.checks.numbers import check_temperature
+from uec_retriever.confidence.conformal import CoverageModel, read_coverage
 from uec_retriever.confidence.model import ConfidenceModel, read_confidence
 from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
 from uec_retriever.errors import InvalidInputError
@@ -141,6 +142,11 @@ class Ensemble:
     def confidence(self) -> ConfidenceModel | None:
         """The index's confidence model; None if it is not calibrated, or cannot be read."""
         return read_confidence(self.manifest.confidence)
+
+    @cached_property
+    def coverage(self) -> CoverageModel | None:
+        """The index's coverage model; None if it is not calibrated, or cannot be read."""
+        return read_coverage(self.manifest.coverage)
 
     @cached_property
     def stored_variance_factors(self) -> Array:

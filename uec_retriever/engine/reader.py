@@ -124,4 +124,5 @@ class Reader:
         if temperature is None or check_temperature(temperature) == ensemble.manifest.temperature:
             return ensemble, None
         other = ensemble.at_temperature(temperature)
-        return other, f"calibrated for the temperature {ensemble.manifest.temperature:g}"
+        reason = f"calibrated for the temperature {ensemble.manifest.temperature:g}: leave temperature out"
+        return other, reason

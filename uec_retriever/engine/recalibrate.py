@@ -75,10 +75,9 @@ def recalibrate(
         replace(entry, variance_factor=r.scale) for entry, r in zip(manifest.experts, references, strict=True)
     )
     manifest = replace(
-        manifest,
+        manifest.without_confidence(),
         experts=entries,
         reference=f"{len(judged)} pairs: {pairs.source} (recalibrated)",
-        confidence=None,
         pairs_digest=pairs.digest,
         pairs_source=pairs.source,
         heldout=heldout,

@@ -151,19 +151,44 @@ class MatchedWords:
 
 
 @dataclass(frozen=True)
+class CoveragePromise:
+    """That a right text is among the hits as often as asked: over queries like the labelled ones, not for each of them.
+
+    Attributes:
+        coverage: how often, in (0, 1).
+        needed: hits that this takes for this query.
+        queries: labelled ones that it rests on.
+        lowest_error: share of queries, in [0, 1], that no number of hits answers: their right text is no candidate.
+        reason: why it does not hold for this search, with the remedy; None if it does.
+    """
+
+    coverage: float
+    needed: int
+    queries: int
+    lowest_error: float
+    reason: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it does for this search."""
+        return self.reason is None
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """The hits of one query, best first; iterates over them.
 
     Attributes:
         query: its text.
         coefficients: expert label -> share of trust, summing to 1.
-        hits: at most k.
+        hits: at most k, or with `coverage` as many as that needs, at most `max_k`.
         seconds: stage -> time; `encode`, `query` and `rescore`, each query's share where several go together.
         confidence: P(a right answer is among the first k), with the k it was calibrated for, in [0, 1]; None where
             it says nothing about this search.
         confidence_reason: why there is no confidence; None if there is one.
         truncated: labels of the experts that cut the query to their maximal length: they did not see its end.
         abstained: whether the confidence is below the `min_confidence` that was asked for.
+        promise: what was asked for by `coverage`, and whether it holds; None if nothing was.
         embedding: `[D]` what the index was searched with by the dense experts.
         words: those of the query; None if it has none, or the index knows none.
     """
@@ -176,6 +201,7 @@ class SearchResult:
     confidence_reason: str | None = None
     truncated: tuple[str, ...] = ()
     abstained: bool = False
+    promise: CoveragePromise | None = None
     embedding: Array | None = field(default=None, repr=False, compare=False)
     words: MatchedWords | None = field(default=None, repr=False, compare=False)
 

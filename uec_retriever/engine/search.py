@@ -11,6 +11,7 @@ import numpy as np
 from uec_retriever.checks.numbers import check_row, check_whole
 from uec_retriever.engine.abstention import abstaining, check_abstention, confidence_reason, search_confidence
 from uec_retriever.engine.candidates import find_candidates
+from uec_retriever.engine.coverage import broken_promise, check_coverage, needed_model, promise
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.lexical import LexicalQuery
@@ -46,6 +47,9 @@ class SearchOptions:
         expert_scores: whether hits tell each expert's own score, which reads them once more.
         min_confidence: in [0, 1], below which a search abstains; None for never.
         abstain: how, see `SearchResult.abstained` and `LowConfidenceError`.
+        coverage: in (0, 1), how often a right text is to be among the hits, which are as many as that needs instead of k;
+            None for k.
+        max_k: at most this many hits then; None for as many as are needed.
 
     Raises:
         InvalidInputError: for k < 1, fewer candidates than that, other numbers out of range, or what is no filter.
@@ -57,6 +61,8 @@ class SearchOptions:
     expert_scores: bool = False
     min_confidence: float | None = None
     abstain: Abstain = "flag"
+    coverage: float | None = None
+    max_k: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_whole("k", self.k, 1))
@@ -67,12 +73,31 @@ class SearchOptions:
                 f"candidates must be at least k = {show(self.k)}, got {show(self.candidates)}"
             )
         check_abstention(self.min_confidence, self.abstain)
+        check_coverage(self.coverage, self.max_k)
         chroma_where(self.where)
 
     @property
     def limit(self) -> int:
         """How many to fetch and rescore."""
         return default_candidates(self.k) if self.candidates is None else self.candidates
+
+
+def why_no_confidence(ensemble: Ensemble, options: SearchOptions, other: str | None = None) -> str | None:
+    """Why searches have no confidence, None if they have; refuses what they cannot do without, before anything is encoded.
+
+    Args:
+        ensemble: the experts.
+        options: how to search.
+        other: what is other than at calibration, beside the options.
+
+    Raises:
+        InvalidInputError: for a `min_confidence` where there is no confidence, or a `coverage` that is not calibrated.
+    """
+    model = ensemble.confidence
+    reason = (model and other) or confidence_reason(model, options.where, options.candidates)
+    check_abstention(options.min_confidence, options.abstain, reason)
+    needed_model(ensemble, options.coverage)
+    return reason
 
 
 def encode(
@@ -104,7 +129,7 @@ def search_encoded(
     encoded: EncodedTexts,
     options: SearchOptions,
     encode_seconds: float,
-    no_confidence: str | None,
+    other: str | None,
     lexical: Sequence[LexicalQuery | None],
 ) -> list[SearchResult]:
     """The k best texts of each of n queries that are Gaussians in the layout of the index already.
@@ -116,20 +141,30 @@ def search_encoded(
         encoded: the n queries; without coefficients if they did not come from texts.
         options: how to search.
         encode_seconds: that encoding took, for each.
-        no_confidence: why the index's confidence model, if any, says nothing about these queries.
+        other: what is other about these queries than at calibration; None if nothing is.
         lexical: the n queries as words.
 
     Raises:
-        InvalidInputError: for a `min_confidence` where there is no confidence.
+        InvalidInputError: for a `min_confidence` where there is no confidence, or a `coverage` that is not calibrated.
         LowConfidenceError: for the first query of too little, if it is to be raised.
         UnreadableWordsError: if the lexical index cannot be read.
     """
-    model = ensemble.confidence
-    reason = (model and no_confidence) or confidence_reason(model, options.where, options.candidates)
-    check_abstention(options.min_confidence, options.abstain, reason)
+    model, covering = ensemble.confidence, needed_model(ensemble, options.coverage)
+    reason = why_no_confidence(ensemble, options, other)
     limit = options.limit
     if model is not None and reason is None:  # it needs as many as it was calibrated with
         limit = max(limit, model.candidates)
+    broken = None
+    if covering is not None and options.coverage is not None:
+        limit = max(limit, covering.candidates) if options.candidates is None else limit
+        broken = broken_promise(
+            covering,
+            options.coverage,
+            filtered=chroma_where(options.where) is not None,
+            candidates=options.candidates,
+            records=store.count(),
+            other=other,
+        )
     if limit > _MANY:  # Chroma takes no number beyond 32 bits
         limit = min(limit, max(1, store.count()))
     start = time.perf_counter()
@@ -139,7 +174,12 @@ def search_encoded(
     for row, (query, words, found) in enumerate(zip(queries, lexical, candidates, strict=True)):
         start = time.perf_counter()
         raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found, words)
-        hits = _best(found, raw, deviations, options.k)
+        k, promised, among = options.k, None, list(range(len(found)))
+        if covering is not None and options.coverage is not None:
+            among = found.first(covering.candidates)
+            promised = promise(covering, options.coverage, raw[among], options.max_k, broken)
+            k = promised.needed if options.max_k is None else min(promised.needed, options.max_k)
+        hits = _best(found[among], raw[among], deviations[among], k)
         if options.expert_scores:
             hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
@@ -158,6 +198,7 @@ def search_encoded(
             confidence=confidence,
             confidence_reason=reason,
             truncated=cutters_of(ensemble, encoded, row),
+            promise=promised,
             embedding=encoded.gaussian.mean[row],
             words=_matched(words),
         )

@@ -8,10 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from uec_retriever.data.texts import check_texts
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.reader import Reader
 from uec_retriever.engine.rescoring import rescore
 from uec_retriever.engine.results import Abstain, Rescoring, SearchResult
-from uec_retriever.engine.search import SearchOptions, encode, encoded_embedding, search_encoded
+from uec_retriever.engine.search import (
+    SearchOptions,
+    encode,
+    encoded_embedding,
+    search_encoded,
+    why_no_confidence,
+)
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.gaussian import Array
@@ -54,6 +61,8 @@ class Searcher(Reader):
         expert_scores: bool = False,
         min_confidence: float | None = None,
         abstain: Abstain = "flag",
+        coverage: float | None = None,
+        max_k: int | None = None,
     ) -> SearchResult:
         """The k best texts for a query.
 
@@ -66,14 +75,18 @@ class Searcher(Reader):
             expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
             min_confidence: abstain where the confidence is below it, in [0, 1]; None to never abstain.
             abstain: how: `flag` sets `SearchResult.abstained`, `empty` leaves out the hits too, `raise` raises.
+            coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
+                k, see `SearchResult.promise`. Needs `calibrate_coverage`.
+            max_k: at most this many hits then; None for as many as are needed.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
-            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, or a `min_confidence` where there is
-                no confidence.
+            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` where there is
+                no confidence, or a `coverage` that is not calibrated.
         """
         options: Any = {"where": where, "candidates": candidates, "temperature": temperature}
         options |= {"expert_scores": expert_scores, "min_confidence": min_confidence, "abstain": abstain}
+        options |= {"coverage": coverage, "max_k": max_k}
         return self.search_batch([query], k, **options)[0]
 
     def search_batch(
@@ -87,6 +100,8 @@ class Searcher(Reader):
         expert_scores: bool = False,
         min_confidence: float | None = None,
         abstain: Abstain = "flag",
+        coverage: float | None = None,
+        max_k: int | None = None,
     ) -> list[SearchResult]:
         """Search for many queries at once: the results of `search` for each, in less time.
 
@@ -99,20 +114,23 @@ class Searcher(Reader):
             expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
             min_confidence: abstain where the confidence is below it, in [0, 1]; None to never abstain.
             abstain: how: `flag` sets `SearchResult.abstained`, `empty` leaves out the hits too, `raise` raises.
+            coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
+                k, see `SearchResult.promise`. Needs `calibrate_coverage`.
+            max_k: at most this many hits then; None for as many as are needed.
 
         Raises:
-            LowConfidenceError: where it abstains, with `abstain="raise"`.
-            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, or a `min_confidence` where there is
-                no confidence.
+            LowConfidenceError: for the first query where it abstains, with `abstain="raise"`; `flag` tells of all.
+            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` where there is
+                no confidence, or a `coverage` that is not calibrated.
         """
-        options = SearchOptions(k, where, candidates, expert_scores, min_confidence, abstain)
+        options = SearchOptions(k, where, candidates, expert_scores, min_confidence, abstain, coverage, max_k)
         queries = check_texts(queries, "query")
-        ensemble, reason = self._at(temperature)
+        ensemble, other = self._prepare(options, temperature)
         if not queries:
             return []
         encoded, seconds = encode(ensemble, queries)
         search = functools.partial(
-            search_encoded, ensemble, self.store, queries, encoded, options, seconds, reason
+            search_encoded, ensemble, self.store, queries, encoded, options, seconds, other
         )
         return self.words.using(ensemble.manifest.lexical, [[query] for query in queries], search)
 
@@ -122,8 +140,17 @@ class Searcher(Reader):
         Args:
             query: non-empty.
             k: at least 1.
-            **options: `where`, `candidates`, `temperature`, `expert_scores`, `min_confidence` and `abstain` of `search`.
+            **options: `where`, `candidates`, `temperature`, `expert_scores`, `min_confidence`, `abstain`, `coverage` and
+                `max_k` of `search`.
+
+        Raises:
+            LowConfidenceError: where it abstains, with `abstain="raise"`.
+            InvalidInputError: as `search` raises it; before anything is embedded for what is no matter of the query.
         """
+        if {"min_confidence", "coverage"} & options.keys():
+            temperature = options.get("temperature")
+            rest = {name: value for name, value in options.items() if name != "temperature"}
+            await asyncio.to_thread(self._prepare, SearchOptions(k, **rest), temperature)
         async with embedded_ahead(self.experts, check_texts([query], "query")):
             return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
 
@@ -138,6 +165,8 @@ class Searcher(Reader):
         expert_scores: bool = False,
         min_confidence: float | None = None,
         abstain: Abstain = "flag",
+        coverage: float | None = None,
+        max_k: int | None = None,
     ) -> SearchResult:
         """One search for several texts that stand for one query, such as paraphrases or a hypothetical answer.
 
@@ -152,22 +181,24 @@ class Searcher(Reader):
             expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
             min_confidence: abstain where the confidence is below it, in [0, 1]; None to never abstain.
             abstain: how: `flag` sets `SearchResult.abstained`, `empty` leaves out the hits too, `raise` raises.
+            coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
+                k, see `SearchResult.promise`. Needs `calibrate_coverage`.
+            max_k: at most this many hits then; None for as many as are needed.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
-            InvalidInputError: without texts, for an empty one, k < 1, a filter Chroma cannot apply, or a `min_confidence`,
-                since several texts have no confidence.
+            InvalidInputError: without texts, for an empty one, k < 1, a filter Chroma cannot apply, a `min_confidence` for
+                several texts, since these have no confidence, or a `coverage` that is not calibrated.
         """
-        options = SearchOptions(k, where, candidates, expert_scores, min_confidence, abstain)
+        options = SearchOptions(k, where, candidates, expert_scores, min_confidence, abstain, coverage, max_k)
         queries = check_texts(queries, "query")
         if not queries:
             raise InvalidInputError("there are no texts to search with: give at least one")
-        ensemble, reason = self._at(temperature)
+        several = "calibrated for searches with one text: search with one" if len(queries) > 1 else None
+        ensemble, other = self._prepare(options, temperature, several)
         encoded, seconds = encode(ensemble, queries, together=True)
-        if len(queries) > 1:
-            reason = "calibrated for searches with one text"
         search = functools.partial(
-            search_encoded, ensemble, self.store, queries[:1], encoded, options, seconds, reason
+            search_encoded, ensemble, self.store, queries[:1], encoded, options, seconds, other
         )
         return self.words.using(ensemble.manifest.lexical, [queries], search)[0]
 
@@ -197,8 +228,8 @@ class Searcher(Reader):
         """
         options, ensemble = SearchOptions(k, where, candidates, expert_scores), self._current()
         encoded = encoded_embedding(ensemble, embedding)
-        reason = "calibrated for searches with a text, not with an embedding"
-        return search_encoded(ensemble, self.store, [""], encoded, options, 0.0, reason, [None])[0]
+        other = "calibrated for searches with a text, not with an embedding"
+        return search_encoded(ensemble, self.store, [""], encoded, options, 0.0, other, [None])[0]
 
     def rescore(self, query: str, texts: Sequence[str], *, batch_size: int = 32) -> Rescoring:
         """Score texts of any origin with the uncertainty-aware similarity; they are not stored.
@@ -214,3 +245,11 @@ class Searcher(Reader):
         [query], texts, ensemble = check_texts([query], "query"), check_texts(texts), self._current()
         score = functools.partial(rescore, ensemble, query, texts, batch_size)
         return self.words.using(ensemble.manifest.lexical, [[query]], score)
+
+    def _prepare(
+        self, options: SearchOptions, temperature: float | None, other: str | None = None
+    ) -> tuple[Ensemble, str | None]:
+        """The ensemble for a search, and what is other than at calibration; refuses what it cannot do before it encodes."""
+        ensemble, another = self._at(temperature)
+        why_no_confidence(ensemble, options, other or another)
+        return ensemble, other or another

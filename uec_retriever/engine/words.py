@@ -66,7 +66,7 @@ class Words:
                 "--expert LABEL=MODEL"
             )
         saved = self._store.save_manifest(
-            replace(manifest, lexical=options, confidence=None), replacing=manifest
+            replace(manifest.without_confidence(), lexical=options), replacing=manifest
         )
         if options is None or (before is not None and options.analyzer != before.analyzer):
             self._remove()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -25,7 +25,8 @@ from uec_retriever.store.lexical_options import LexicalOptions
 
 FORMAT_VERSION = 1
 _FORMAT, _MANIFEST, _FINGERPRINT = "uec:format", "uec:manifest", "uec:fingerprint"
-_CONFIDENCE, _CALIBRATION, _LEXICAL = "uec:confidence", "uec:calibration", "uec:lexical"
+_CALIBRATION, _LEXICAL = "uec:calibration", "uec:lexical"
+_CONFIDENCE, _COVERAGE = "uec:confidence", "uec:coverage"
 _LATER = (
     "generation",
     "heldout",
@@ -91,6 +92,7 @@ class Manifest:
         format_version: of index and manifest.
         confidence: a `ConfidenceModel` as a string; None if confidence is not calibrated. It has a
             metadata key of its own, which other versions may lack or ignore.
+        coverage: a `CoverageModel` as a string; None if there is none. It has a metadata key of its own, too.
         pairs_digest: SHA-256 of the pairs it is calibrated on; None in an index of version 0.1.0.
         pairs_source: where those came from; None in an index of version 0.1.0.
         heldout: whether the pairs that the calibration was judged on are others than those it was fitted on.
@@ -110,6 +112,7 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     confidence: str | None = None
+    coverage: str | None = None
     pairs_digest: str | None = None
     pairs_source: str | None = None
     heldout: bool = True
@@ -164,10 +167,15 @@ class Manifest:
         ]
         return notes
 
+    def without_confidence(self) -> Manifest:
+        """The same with neither confidence nor coverage: both are of scores that will be others."""
+        return replace(self, confidence=None, coverage=None)
+
     def to_metadata(self) -> dict[str, str | int]:
         """Scalar collection metadata."""
         fields = asdict(self)
-        confidence, lexical = fields.pop("confidence"), fields.pop("lexical")
+        confidence, coverage = fields.pop("confidence"), fields.pop("coverage")
+        lexical = fields.pop("lexical")
         later = {name: fields.pop(name) for name in _LATER}
         for entry in fields["experts"]:
             if entry["basis_error"] is None:  # which 0.1.0 does not know
@@ -178,6 +186,7 @@ class Manifest:
             _MANIFEST: json.dumps(fields, sort_keys=True),
             _CALIBRATION: json.dumps(later, sort_keys=True),
             **({} if confidence is None else {_CONFIDENCE: confidence}),
+            **({} if coverage is None else {_COVERAGE: coverage}),
             **({} if lexical is None else {_LEXICAL: json.dumps(lexical, sort_keys=True)}),
         }
 
@@ -206,7 +215,8 @@ class Manifest:
                 _string(metadata.get(_CALIBRATION, "{}"))
             )
             lexical = parse_object(_string(metadata[_LEXICAL])) if _LEXICAL in metadata else None
-            found = read_row(cls, {**fields, "confidence": metadata.get(_CONFIDENCE), "lexical": lexical})
+            own = {"confidence": metadata.get(_CONFIDENCE), "coverage": metadata.get(_COVERAGE)}
+            found = read_row(cls, {**fields, **own, "lexical": lexical})
             found._check()
             if found.fingerprint != metadata.get(_FINGERPRINT):
                 raise InvalidInputError("it has another fingerprint than what it says would have")
