@@ -12,7 +12,7 @@ ones that a threshold is read from, the others are asked. For each nonconformity
 - `ratio`: that size over the number of hits, the same for every query, of equal coverage on the same queries. A fraction
   between two numbers stands for a mixture of both.
 
-`chosen`: by a third of the labelled queries, as `Engine.calibrate_coverage` does; the others set the threshold.
+`NONCONFORMITY`, which searches take unless told otherwise, was chosen on the train splits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.common import SEED, console, load_experts, load_set, save_result, show
 from benchmarks.confidence import open_or_make
 from devtools.models import MINILM, MPNET, WORDLLAMA
-from uec_retriever.confidence.conformal import NONCONFORMITIES, CoverageModel, fit_coverage, nonconformities
+from uec_retriever.confidence.conformal import NONCONFORMITIES, CoverageModel, nonconformities
 from uec_retriever.engine.engine import Engine
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.gaussian import Array
@@ -38,7 +38,6 @@ TEST = (*TRAIN, "cranfield", "scifact_partial", "techqa_130")
 LABELLED = (100, 200, 500)
 COVERAGES = (0.8, 0.9, 0.95)
 CANDIDATES = 100
-CHOSEN = "chosen"  # of these, by a third of the labelled queries, as `Engine.calibrate_coverage` does
 _LEAST_ASKED = 100  # queries; fewer tell little about a coverage
 _BATCH = 64
 
@@ -109,24 +108,20 @@ def measure(raw: Sequence[Array], right: Sequence[Sequence[int]], splits: int) -
             continue
         generator = np.random.default_rng(SEED)
         orders = [generator.permutation(len(raw)) for _ in range(splits)]
-        for name in (*NONCONFORMITIES, CHOSEN):
-            models = [_fit(name, raw, right, least, order[:n].tolist()) for order in orders]
+        for name in NONCONFORMITIES:
+            models = [
+                CoverageModel.fit(
+                    name,
+                    least[name][order[:n]].tolist(),
+                    candidates=CANDIDATES,
+                    records=0,
+                    source="labelled",
+                )
+                for order in orders
+            ]
             for coverage in COVERAGES:
                 rows.append(_split(name, coverage, n, every, least, orders, models, reached))
     return rows
-
-
-def _fit(
-    name: str,
-    raw: Sequence[Array],
-    right: Sequence[Sequence[int]],
-    least: Mapping[str, Array],
-    labelled: Sequence[int],
-) -> CoverageModel:
-    known: dict[str, Any] = {"candidates": CANDIDATES, "records": 0, "source": "labelled"}
-    if name == CHOSEN:
-        return fit_coverage([raw[i] for i in labelled], [right[i] for i in labelled], **known)
-    return CoverageModel.fit(name, least[name][labelled].tolist(), **known)
 
 
 def _split(
@@ -164,7 +159,7 @@ def table(split: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     rows = []
     for n in LABELLED:
         for coverage in COVERAGES:
-            for name in (*NONCONFORMITIES, CHOSEN):
+            for name in NONCONFORMITIES:
                 wanted = (name, coverage, n)
                 every = [
                     row

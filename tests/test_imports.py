@@ -86,6 +86,7 @@ PUBLIC = {
     "AddReport",
     "CalibrationPairs",
     "ConfidenceReport",
+    "CoverageReport",
     "Embedder",
     "Engine",
     "Expert",

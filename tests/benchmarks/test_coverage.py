@@ -16,7 +16,7 @@ def drawn(number, missed, seed=0):
 
 def test_promises_are_kept_and_sets_that_know_nothing_are_no_smaller_than_a_fixed_number():
     rows = measure(*drawn(700, 0.0), splits=60)
-    assert len(rows) == len(LABELLED) * (len(NONCONFORMITIES) + 1) * len(COVERAGES)
+    assert len(rows) == len(LABELLED) * len(NONCONFORMITIES) * len(COVERAGES)
     assert all(row["impossible"] == 0 for row in rows)
     for row in rows:
         assert abs(row["realised"] - row["coverage"]) < 0.02 + 1 / row["labelled"]

@@ -33,6 +33,8 @@ def naive(name, raw, i):
         return sum(s >= raw[i] for s in raw)
     if name == "relative":
         return behind[i]
+    if name == "ranked":
+        return behind[i] + math.log(sum(s >= raw[i] for s in raw))
     mass = [math.exp(-b) for b in behind]
     return sum(m for m, s in zip(mass, raw, strict=True) if s >= raw[i]) / sum(mass)
 

@@ -43,8 +43,7 @@ def small(make):
 
 def test_a_report_says_what_the_promise_rests_on(engine):
     report = engine.report
-    assert report.choosing == len(CALIBRATING) // 3
-    assert report.queries == len(CALIBRATING) - report.choosing
+    assert (report.queries, report.nonconformity) == (len(CALIBRATING), "ranked")
     assert (report.unanswered, report.candidates) == (0, CANDIDATES)
     missed = round((1 - report.recall) * report.queries)
     assert report.highest == pytest.approx(1 - (missed + 1) / (report.queries + 1))
@@ -76,7 +75,7 @@ def test_the_hits_are_a_prefix_of_the_ranking_as_long_as_the_threshold_says(engi
             scores = np.array([hit.raw_score for hit in ranking.hits[:CANDIDATES]])
             assert model.size(scores, 0.8) == len(result)
             assert [h.id for h in result] == [h.id for h in ranking.hits[: len(result)]]
-    assert len(several) > 1 or model.nonconformity == "rank"
+    assert len(several) > 1
 
 
 def test_more_candidates_change_nothing_and_k_does_not_count(engine):
@@ -131,7 +130,7 @@ def test_several_texts_have_no_promise(engine):
 def test_what_candidates_lack_cannot_be_promised(small):
     engine, labelled = small
     report = engine.calibrate_coverage(dict(list(labelled.items())[:20]), candidates=1)
-    assert (report.queries, report.choosing) == (20, 0)
+    assert report.queries == 20
     model = engine.ensemble.coverage
     strange = {f"{text} and more": ["id0"] for text in list(labelled)[1:31]}
     report = engine.calibrate_coverage({**dict(list(labelled.items())[:10]), **strange}, candidates=1)
@@ -176,10 +175,16 @@ def test_it_goes_when_scores_become_others(small):
 def test_labels_without_an_answer_here_are_left_out(small):
     engine, labelled = small
     report = engine.calibrate_coverage({**labelled, "gone": ["nowhere"], "none": []})
-    assert (report.unanswered, report.queries + report.choosing) == (2, 60)
+    assert (report.unanswered, report.queries) == (2, 60)
     for bad in ({"gone": ["nowhere"]}, {}, {"none": []}):
         with pytest.raises(InvalidInputError, match="right records are in the index"):
             engine.calibrate_coverage(bad)
+    with pytest.raises(InvalidInputError, match="no nonconformity 'best': choose from"):
+        engine.calibrate_coverage(labelled, nonconformity="best")
+    with pytest.raises(InvalidInputError, match="candidates"):
+        engine.calibrate_coverage(labelled, candidates=0)
+    assert engine.calibrate_coverage(labelled, nonconformity="rank").nonconformity == "rank"
+    assert len({len(r) for r in engine.search_batch(list(labelled), coverage=0.9)}) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from uec_retriever.confidence.conformal import NONCONFORMITY
 from uec_retriever.confidence.fit import ConfidenceReport
 from uec_retriever.confidence.queries import pair_queries
 from uec_retriever.data.pairs import CalibrationPairs
@@ -184,7 +185,7 @@ class Calibrator(Writer):
         labelled: Mapping[str, Collection[str]],
         *,
         candidates: int = CANDIDATES,
-        seed: int = 0,
+        nonconformity: str = NONCONFORMITY,
         progress: Progress | None = None,
     ) -> CoverageReport:
         """Have searches take `coverage=`: as many hits as a right one needs to be among them as often as asked.
@@ -196,7 +197,8 @@ class Calibrator(Writer):
             labelled: query -> ids of its right records, as many as there are; at least 9 for a coverage of .9, 19 for .95,
                 and with some hundreds there are few hits more than needed.
             candidates: how many to fetch and rescore, >= 1: the more, the higher a coverage can be promised.
-            seed: a third of the queries, drawn with it, chooses how hits are counted; the others set how many.
+            nonconformity: what hits are counted by, out of `confidence.conformal.NONCONFORMITIES`; it decides how many
+                there are, and not whether the promise holds. Choose it on other queries than these.
             progress: called with the number of queries done.
 
         Returns:
@@ -210,7 +212,7 @@ class Calibrator(Writer):
         with self._writing() as ensemble:  # the texts stay as they are meanwhile
             try:
                 model, report = calibrate_coverage(
-                    ensemble, self.store, self.words, labelled, candidates, seed, progress
+                    ensemble, self.store, self.words, labelled, candidates, nonconformity, progress
                 )
             except UnreadableWordsError as error:
                 raise StorageError(f"the lexical index cannot be read: {error}") from error

@@ -6,8 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from uec_retriever.checks.numbers import check_number, check_whole
-from uec_retriever.confidence.conformal import CoverageModel, fit_coverage
+from uec_retriever.confidence.conformal import (
+    NONCONFORMITY,
+    CoverageModel,
+    nonconformities,
+    query_nonconformity,
+)
 from uec_retriever.confidence.queries import check_labelled
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble, Progress
@@ -34,16 +41,14 @@ class CoverageReport:
 
     Attributes:
         queries: labelled ones that the thresholds are read from.
-        choosing: labelled ones that chose the nonconformity, and nothing else.
         unanswered: labelled ones left out, since none of their right texts is in the index.
-        nonconformity: that was chosen, see `confidence.conformal.NONCONFORMITIES`.
+        nonconformity: what hits are counted by, see `confidence.conformal.NONCONFORMITIES`.
         candidates: how many are fetched and rescored.
         recall: share of the queries with a right text among these.
         highest: highest coverage that can be promised, in [0, 1].
     """
 
     queries: int
-    choosing: int
     unanswered: int
     nonconformity: str
     candidates: int
@@ -145,7 +150,7 @@ def calibrate_coverage(
     words: Words,
     labelled: Mapping[str, Collection[str]],
     candidates: int = CANDIDATES,
-    seed: int = 0,
+    nonconformity: str = NONCONFORMITY,
     progress: Progress | None = None,
 ) -> tuple[CoverageModel, CoverageReport]:
     """A coverage model for an index from labelled queries, each searched once as a search would.
@@ -156,13 +161,14 @@ def calibrate_coverage(
         words: of the index.
         labelled: query -> ids of its right records, as many as there are.
         candidates: how many to fetch and rescore.
-        seed: of the draw of the queries that choose the nonconformity.
+        nonconformity: what hits are counted by, out of `NONCONFORMITIES`.
         progress: called with the number of queries done.
 
     Raises:
         InvalidInputError: for bad queries or numbers, or if no query has a right record in the index.
     """
-    candidates, seed = check_whole("candidates", candidates, 1), check_whole("seed", seed, 0)
+    candidates = check_whole("candidates", candidates, 1)
+    nonconformities(nonconformity, np.zeros(1))  # refuses what is none
     there = set(store.present(check_labelled(labelled)))
     queries = {query: there.intersection(map(str, ids)) for query, ids in labelled.items()}
     answered = [query for query, ids in queries.items() if ids]
@@ -170,8 +176,7 @@ def calibrate_coverage(
         raise InvalidInputError(
             "coverage needs queries whose right records are in the index, and there is none"
         )
-    raw: list[Array] = []
-    right: list[list[int]] = []
+    values: list[float] = []
     for start in range(0, len(answered), _BATCH):
         batch = answered[start : start + _BATCH]
         encoded = ensemble.encode_queries(batch)
@@ -179,16 +184,15 @@ def calibrate_coverage(
         found = find_candidates(store, encoded.gaussian.mean, candidates, None, lexical)
         for row, (query, own) in enumerate(zip(batch, found, strict=True)):
             scores, _ = score_candidates(ensemble, encoded.gaussian[row : row + 1], own, lexical[row])
-            raw.append(scores)
-            right.append([i for i, record in enumerate(own.records) if record.id in queries[query]])
+            right = [i for i, record in enumerate(own.records) if record.id in queries[query]]
+            values.append(query_nonconformity(nonconformity, scores, right))
         if progress:
             progress(len(batch))
-    model = fit_coverage(
-        raw, right, candidates=candidates, records=store.count(), source="labelled queries", seed=seed
+    model = CoverageModel.fit(
+        nonconformity, values, candidates=candidates, records=store.count(), source="labelled queries"
     )
     return model, CoverageReport(
         queries=model.queries,
-        choosing=len(answered) - model.queries,
         unanswered=len(labelled) - len(answered),
         nonconformity=model.nonconformity,
         candidates=candidates,
