@@ -52,6 +52,7 @@ def test_from_labels(uec, index, labels):
     report = json.loads(outcome.out)
     assert set(report) == {
         "queries", "hit_rate", "positives", "auroc", "auroc_answerable", "ece", "brier", "brier_constant",
+        "relevance_auroc", "relevance_ece",
     }  # fmt: skip
     assert report["queries"] == 48
     told = json.loads(uec("info", "--index", index, "--json").out)["confidence"]

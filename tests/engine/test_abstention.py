@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -145,3 +146,39 @@ def test_what_cannot_be_asked_for(engine, options, named):
 def test_the_verdict_is_the_confidence_in_words(confidence, verdict):
     result = SearchResult("query", {"a": 1.0}, [], confidence=confidence)
     assert result.verdict == verdict
+
+
+def test_every_hit_tells_its_relevance(engine, plain):
+    told = [[hit.relevance for hit in result] for result in plain]
+    assert all(0 <= r <= 1 for row in told for r in row)
+    assert all(row == sorted(row, reverse=True) for row in told)
+    assert len({row[0] for row in told}) > 1
+    for options in ({"candidates": 120}, {"k": 60}):
+        other = engine.search(QUERIES[0], **{"k": 5, **options})
+        assert [h.relevance for h in other][:5] == pytest.approx(told[0])
+    for hit in engine.search(QUERIES[0], 5, temperature=0.01):
+        assert hit.relevance is None
+
+
+def test_hits_below_a_relevance_are_left_out(engine, plain):
+    least = sorted(hit.relevance for result in plain for hit in result)[20]
+    for result, whole in zip(engine.search_batch(QUERIES, 5, min_relevance=least), plain, strict=True):
+        assert [h.id for h in result] == [h.id for h in whole if h.relevance >= least]
+        assert result.confidence == whole.confidence
+    assert engine.search("nothing of the kind", 5, min_relevance=1).hits == []
+    with pytest.raises(InvalidInputError, match="min_relevance needs a confidence, and this search has none"):
+        engine.search(QUERIES[0], 5, min_relevance=0.5, temperature=0.01)
+    with pytest.raises(InvalidInputError, match="min_relevance"):
+        engine.search(QUERIES[0], 5, min_relevance=1.5)
+
+
+def test_a_confidence_of_before_has_no_relevance(engine):
+    model = engine.ensemble.confidence
+    before = replace(engine.manifest, confidence=replace(model, relevance=None).to_string())
+    ensemble, engine._ensemble = engine._ensemble, engine._ensemble.with_manifest(before)
+    try:
+        assert [h.relevance for h in engine.search(QUERIES[0], 3)] == [None] * 3
+        with pytest.raises(InvalidInputError, match="calibrate confidence again"):
+            engine.search(QUERIES[0], 3, min_relevance=0.5)
+    finally:
+        engine._ensemble = ensemble

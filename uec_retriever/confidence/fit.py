@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from uec_retriever.checks.numbers import check_number
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
+from uec_retriever.confidence.relevance import RelevanceModel
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
@@ -43,12 +44,16 @@ class Outcomes:
         hits: `[n]` bool, whether a right answer is among the first k.
         kinds: `[n]` of `Kind`.
         queries: `[n]` number of the query; one can be searched with and without its answer.
+        features: n times `[d, 3]`, `relevance_features` of the first d texts of each; none if hits are not looked at.
+        right: n times `[d]` bool, whether they are right ones.
     """
 
     signals: Sequence[Mapping[str, float]]
     hits: NDArray[np.bool_]
     kinds: NDArray[np.int_]
     queries: NDArray[np.int_]
+    features: Sequence[Array] = ()
+    right: Sequence[NDArray[np.bool_]] = ()
 
     def weights(self, unanswerable: float) -> Array:
         """`[n]` weights of mean 1, under which this share of searches is unanswerable, a fifth of it off topic."""
@@ -60,7 +65,15 @@ class Outcomes:
     def among(self, chosen: NDArray[np.bool_]) -> Outcomes:
         """Some of the searches."""
         signals = [row for row, keep in zip(self.signals, chosen, strict=True) if keep]
-        return Outcomes(signals, self.hits[chosen], self.kinds[chosen], self.queries[chosen])
+        places: list[int] = np.flatnonzero(chosen).tolist() if self.features else []
+        return Outcomes(
+            signals,
+            self.hits[chosen],
+            self.kinds[chosen],
+            self.queries[chosen],
+            [self.features[i] for i in places],
+            [self.right[i] for i in places],
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,8 @@ class ConfidenceReport:
         ece: expected calibration error, ten bins of equal width, in [0, 1]; 0 is best.
         brier: mean squared error of the confidence, in [0, 1]; 0 is best.
         brier_constant: what a constant confidence of `positives` would get.
+        relevance_auroc: P(a right hit has a higher relevance than another one, of whatever query); None without relevance.
+        relevance_ece: expected calibration error of the relevance, in [0, 1]; None without.
     """
 
     queries: int
@@ -86,6 +101,8 @@ class ConfidenceReport:
     ece: float
     brier: float
     brier_constant: float
+    relevance_auroc: float | None = None
+    relevance_ece: float | None = None
 
 
 def fit_confidence(
@@ -132,11 +149,14 @@ def fit_confidence(
     weights = used.weights(unanswerable)
     table = np.array([[row[name] for name in SIGNALS] for row in used.signals], dtype=np.float64)
     predicted = np.empty(len(table))
-    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
-    for train, held in folds.split(table, used.hits, used.queries):
+    folds = list(
+        StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed).split(table, used.hits, used.queries)
+    )
+    for train, held in folds:
         fold = _logistic(table[train], used.hits[train], weights[train])
         predicted[held] = fold.probabilities(table[held])
     fitted = _logistic(table, used.hits, weights)
+    relevance, quality = _fit_relevance(used, weights, folds)
     model = ConfidenceModel(
         signals=tuple(SIGNALS),
         means=tuple(fitted.means.tolist()),
@@ -149,8 +169,12 @@ def fit_confidence(
         queries=number,
         records=records,
         source=source,
+        relevance=relevance,
     )
-    return model, _report(used, predicted, weights)
+    report = _report(used, predicted, weights)
+    return model, replace(
+        report, relevance_auroc=quality and quality[0], relevance_ece=quality and quality[1]
+    )
 
 
 def check_share(unanswerable: float) -> None:
@@ -209,6 +233,36 @@ def _logistic(table: Array, hits: NDArray[np.bool_], sample_weights: Array) -> _
         del kept[int(found.argmin())]
     share = float(np.average(hits, weights=sample_weights))
     return _Logistic(means, scales, weights, float(logit(share)))
+
+
+def _fit_relevance(
+    outcomes: Outcomes, weights: Array, folds: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+) -> tuple[RelevanceModel | None, tuple[float, float] | None]:
+    """A relevance model, and its AUROC and ECE on queries left out of the fit; None if too few hits are right ones."""
+    if not outcomes.features:
+        return None, None
+    sizes = [len(rows) for rows in outcomes.features]
+    search = np.repeat(np.arange(len(sizes)), sizes)
+    table, right = np.concatenate(list(outcomes.features)), np.concatenate(list(outcomes.right))
+    if min(right.sum(), (~right).sum()) < _MINIMUM_OF_A_KIND:
+        return None, None
+    every, predicted = weights[search], np.empty(len(table))
+    for train, held in folds:
+        chosen, others = np.isin(search, train), np.isin(search, held)
+        if not right[chosen].any():
+            return None, None
+        predicted[others] = _logistic(table[chosen], right[chosen], every[chosen]).probabilities(
+            table[others]
+        )
+    fitted = _logistic(table, right, every)
+    model = RelevanceModel(
+        tuple(fitted.means.tolist()),
+        tuple(fitted.scales.tolist()),
+        tuple(fitted.weights.tolist()),
+        fitted.intercept,
+    )
+    auroc = float(roc_auc_score(right, predicted, sample_weight=every))
+    return model, (auroc, expected_calibration_error(right, predicted, every))
 
 
 def _report(outcomes: Outcomes, predicted: Array, weights: Array) -> ConfidenceReport:

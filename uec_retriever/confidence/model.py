@@ -25,6 +25,7 @@ from pydantic import Field
 
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.checks.rows import FINITE_ROW, read_row
+from uec_retriever.confidence.relevance import RelevanceModel
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError, UECError, show
 from uec_retriever.gaussian import Array
 
@@ -106,6 +107,7 @@ class ConfidenceModel:
         queries: how many it was fitted on.
         records: texts in the index at that time.
         source: where the queries came from, e.g. `title + first sentence` or `labelled`.
+        relevance: P(a hit is a right text); None in one that an earlier version fitted.
     """
 
     __pydantic_config__ = FINITE_ROW
@@ -121,6 +123,7 @@ class ConfidenceModel:
     queries: Annotated[int, Field(ge=0)]
     records: Annotated[int, Field(ge=0)]
     source: str
+    relevance: RelevanceModel | None = None
 
     def __post_init__(self) -> None:
         if not self.signals or len(set(self.signals)) < len(self.signals):

@@ -52,12 +52,27 @@ def search_confidence(model: ConfidenceModel, query: str, found: Candidates, raw
     return model.probability(abstention_signals(query, texts, raw[rows]))
 
 
-def check_abstention(min_confidence: object, abstain: object, reason: str | None = None) -> None:
-    """Refuse a confidence that cannot be asked for.
+def hit_relevances(model: ConfidenceModel, found: Candidates, raw: Array) -> Array | None:
+    """`[m]` P(it is a right text) of each candidate; None of a model that an earlier version fitted.
+
+    Args:
+        model: of the index.
+        found: m candidates.
+        raw: `[m]` their raw scores.
+    """
+    rows = found.first(model.candidates)
+    return model.relevance.probabilities(raw, rows) if model.relevance and rows else None
+
+
+def check_abstention(
+    min_confidence: object, abstain: object, min_relevance: object = None, reason: str | None = None
+) -> None:
+    """Refuse a confidence or relevance that cannot be asked for.
 
     Args:
         min_confidence: below which a search abstains; None for never.
         abstain: how.
+        min_relevance: below which hits are left out; None for none.
         reason: why there is no confidence; None if there is one, as far as is known.
 
     Raises:
@@ -65,11 +80,12 @@ def check_abstention(min_confidence: object, abstain: object, reason: str | None
     """
     if abstain not in get_args(Abstain):
         raise InvalidInputError(f"abstain is one of {', '.join(get_args(Abstain))}, got {show(abstain)}")
-    if min_confidence is None:
-        return
-    check_number("min_confidence", min_confidence, "a number in [0, 1]", 0, 1)
-    if reason is not None:
-        raise InvalidInputError(f"min_confidence needs a confidence, and this search has none: {reason}")
+    for name, value in (("min_confidence", min_confidence), ("min_relevance", min_relevance)):
+        if value is None:
+            continue
+        check_number(name, value, "a number in [0, 1]", 0, 1)
+        if reason is not None:
+            raise InvalidInputError(f"{name} needs a confidence, and this search has none: {reason}")
 
 
 def abstaining(result: SearchResult, min_confidence: float | None, abstain: Abstain) -> SearchResult:

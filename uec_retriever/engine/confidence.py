@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.confidence.fit import ConfidenceReport, Kind, Outcomes, check_share, fit_confidence
@@ -24,6 +25,7 @@ from uec_retriever.confidence.queries import (
     labelled_queries,
     pair_queries,
 )
+from uec_retriever.confidence.relevance import DEPTH, relevance_features
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record
 from uec_retriever.engine.candidates import find_candidates
@@ -161,8 +163,12 @@ def search_queries(
                 raw, _ = score_candidates(ensemble, query, searched, lexical[row])
                 signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw)
                 kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if labelled.off_topic else Kind.LEFT_OUT
-                best = {searched.records[i].id for i in np.argsort(-raw, kind="stable")[: options.k]}
-                tried.append(_Search(signals, bool(answers & best), kind, start + row))
+                order = np.argsort(-raw, kind="stable")
+                best = {searched.records[i].id for i in order[: options.k]}
+                first = order[:DEPTH]
+                right = np.array([searched.records[i].id in answers for i in first], dtype=bool)
+                features = relevance_features(raw)[first]
+                tried.append(_Search(signals, bool(answers & best), kind, start + row, features, right))
         if progress:
             progress(sum(not q.off_topic for q in batch))
     return Outcomes(
@@ -170,6 +176,8 @@ def search_queries(
         hits=np.array([t.hit for t in tried], dtype=bool),
         kinds=np.array([t.kind for t in tried], dtype=int),
         queries=np.array([t.query for t in tried], dtype=int),
+        features=[t.features for t in tried],
+        right=[t.right for t in tried],
     )
 
 
@@ -201,6 +209,8 @@ class _Search:
     hit: bool
     kind: Kind
     query: int
+    features: Array
+    right: NDArray[np.bool_]
 
 
 def both_ways(

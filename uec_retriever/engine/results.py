@@ -58,6 +58,8 @@ class Hit:
             was asked for them. Cosines in [-1, 1], and of `words` the share of what any text could reach, in [0, 1].
             An expert of coefficient 0 takes no part and is left out. In the sum layout the vectors of the experts
             are one, so there is one cosine, under their labels joined by `+`.
+        relevance: P(this text is a right one), in [0, 1], comparable between queries; None where the search has no
+            confidence.
     """
 
     record: Record
@@ -65,6 +67,7 @@ class Hit:
     raw_score: float
     deviation: float
     expert_scores: dict[str, float] | None = None
+    relevance: float | None = None
 
     @property
     def id(self) -> str:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from uec_retriever.checks.numbers import check_row, check_whole
-from uec_retriever.engine.abstention import abstaining, check_abstention, confidence_reason, search_confidence
+from uec_retriever.engine.abstention import (
+    abstaining,
+    check_abstention,
+    confidence_reason,
+    hit_relevances,
+    search_confidence,
+)
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.coverage import broken_promise, check_coverage, needed_model, promise
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
@@ -47,6 +53,7 @@ class SearchOptions:
         expert_scores: whether hits tell each expert's own score, which reads them once more.
         min_confidence: in [0, 1], below which a search abstains; None for never.
         abstain: how, see `SearchResult.abstained` and `LowConfidenceError`.
+        min_relevance: in [0, 1], below which hits are left out; None for none.
         coverage: in (0, 1), how often a right text is to be among the hits, which are as many as that needs instead of k;
             None for k.
         max_k: at most this many hits then; None for as many as are needed.
@@ -61,6 +68,7 @@ class SearchOptions:
     expert_scores: bool = False
     min_confidence: float | None = None
     abstain: Abstain = "flag"
+    min_relevance: float | None = None
     coverage: float | None = None
     max_k: int | None = None
 
@@ -72,7 +80,7 @@ class SearchOptions:
             raise InvalidInputError(
                 f"candidates must be at least k = {show(self.k)}, got {show(self.candidates)}"
             )
-        check_abstention(self.min_confidence, self.abstain)
+        check_abstention(self.min_confidence, self.abstain, self.min_relevance)
         check_coverage(self.coverage, self.max_k)
         chroma_where(self.where)
 
@@ -91,11 +99,15 @@ def why_no_confidence(ensemble: Ensemble, options: SearchOptions, other: str | N
         other: what is other than at calibration, beside the options.
 
     Raises:
-        InvalidInputError: for a `min_confidence` where there is no confidence, or a `coverage` that is not calibrated.
+        InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
     """
     model = ensemble.confidence
     reason = (model and other) or confidence_reason(model, options.where, options.candidates)
-    check_abstention(options.min_confidence, options.abstain, reason)
+    check_abstention(options.min_confidence, options.abstain, options.min_relevance, reason)
+    if options.min_relevance is not None and model is not None and model.relevance is None:
+        raise InvalidInputError(
+            "min_relevance needs a relevance, which an earlier version did not calibrate: calibrate confidence again"
+        )
     needed_model(ensemble, options.coverage)
     return reason
 
@@ -145,7 +157,7 @@ def search_encoded(
         lexical: the n queries as words.
 
     Raises:
-        InvalidInputError: for a `min_confidence` where there is no confidence, or a `coverage` that is not calibrated.
+        InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
         LowConfidenceError: for the first query of too little, if it is to be raised.
         UnreadableWordsError: if the lexical index cannot be read.
     """
@@ -179,7 +191,10 @@ def search_encoded(
             among = found.first(covering.candidates)
             promised = promise(covering, options.coverage, raw[among], options.max_k, broken)
             k = promised.needed if options.max_k is None else min(promised.needed, options.max_k)
-        hits = _best(found[among], raw[among], deviations[among], k)
+        relevances = None if reason is not None or model is None else hit_relevances(model, found, raw)
+        hits = _best(found, raw, deviations, relevances, among, k)
+        if options.min_relevance is not None:
+            hits = [h for h in hits if h.relevance is not None and h.relevance >= options.min_relevance]
         if options.expert_scores:
             hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
@@ -253,8 +268,19 @@ def cutters_of(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> tuple[str
     return tuple(label for label, cut in zip(ensemble.labels, encoded.truncated[row], strict=True) if cut)
 
 
-def _best(found: Candidates, raw: Array, deviations: Array, k: int) -> list[Hit]:
-    """The k candidates of the highest uncertainty-aware similarity, best first."""
-    order = np.argsort(-raw, kind="stable")[:k]
+def _best(
+    found: Candidates, raw: Array, deviations: Array, relevances: Array | None, among: Sequence[int], k: int
+) -> list[Hit]:
+    """The k candidates of the highest uncertainty-aware similarity among some of them, best first."""
+    order = np.asarray(among, dtype=np.int64)[np.argsort(-raw[among], kind="stable")[:k]]
     scores = unit_score(raw)
-    return [Hit(found.records[i], float(scores[i]), float(raw[i]), float(deviations[i])) for i in order]
+    return [
+        Hit(
+            found.records[i],
+            float(scores[i]),
+            float(raw[i]),
+            float(deviations[i]),
+            relevance=None if relevances is None else float(relevances[i]),
+        )
+        for i in order.tolist()
+    ]

@@ -61,6 +61,7 @@ class Searcher(Reader):
         expert_scores: bool = False,
         min_confidence: float | None = None,
         abstain: Abstain = "flag",
+        min_relevance: float | None = None,
         coverage: float | None = None,
         max_k: int | None = None,
     ) -> SearchResult:
@@ -75,18 +76,19 @@ class Searcher(Reader):
             expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
             min_confidence: abstain where the confidence is below it, in [0, 1]; None to never abstain.
             abstain: how: `flag` sets `SearchResult.abstained`, `empty` leaves out the hits too, `raise` raises.
+            min_relevance: leave out hits of a lower `Hit.relevance`, in [0, 1]; None to keep all.
             coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
                 k, see `SearchResult.promise`. Needs `calibrate_coverage`.
             max_k: at most this many hits then; None for as many as are needed.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
-            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` where there is
-                no confidence, or a `coverage` that is not calibrated.
+            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` or
+                `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
         """
         options: Any = {"where": where, "candidates": candidates, "temperature": temperature}
         options |= {"expert_scores": expert_scores, "min_confidence": min_confidence, "abstain": abstain}
-        options |= {"coverage": coverage, "max_k": max_k}
+        options |= {"min_relevance": min_relevance, "coverage": coverage, "max_k": max_k}
         return self.search_batch([query], k, **options)[0]
 
     def search_batch(
@@ -100,6 +102,7 @@ class Searcher(Reader):
         expert_scores: bool = False,
         min_confidence: float | None = None,
         abstain: Abstain = "flag",
+        min_relevance: float | None = None,
         coverage: float | None = None,
         max_k: int | None = None,
     ) -> list[SearchResult]:
@@ -114,16 +117,19 @@ class Searcher(Reader):
             expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
             min_confidence: abstain where the confidence is below it, in [0, 1]; None to never abstain.
             abstain: how: `flag` sets `SearchResult.abstained`, `empty` leaves out the hits too, `raise` raises.
+            min_relevance: leave out hits of a lower `Hit.relevance`, in [0, 1]; None to keep all.
             coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
                 k, see `SearchResult.promise`. Needs `calibrate_coverage`.
             max_k: at most this many hits then; None for as many as are needed.
 
         Raises:
             LowConfidenceError: for the first query where it abstains, with `abstain="raise"`; `flag` tells of all.
-            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` where there is
-                no confidence, or a `coverage` that is not calibrated.
+            InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` or
+                `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
         """
-        options = SearchOptions(k, where, candidates, expert_scores, min_confidence, abstain, coverage, max_k)
+        options = SearchOptions(
+            k, where, candidates, expert_scores, min_confidence, abstain, min_relevance, coverage, max_k
+        )
         queries = check_texts(queries, "query")
         ensemble, other = self._prepare(options, temperature)
         if not queries:
@@ -140,14 +146,14 @@ class Searcher(Reader):
         Args:
             query: non-empty.
             k: at least 1.
-            **options: `where`, `candidates`, `temperature`, `expert_scores`, `min_confidence`, `abstain`, `coverage` and
-                `max_k` of `search`.
+            **options: `where`, `candidates`, `temperature`, `expert_scores`, `min_confidence`, `abstain`,
+                `min_relevance`, `coverage` and `max_k` of `search`.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
             InvalidInputError: as `search` raises it; before anything is embedded for what is no matter of the query.
         """
-        if {"min_confidence", "coverage"} & options.keys():
+        if {"min_confidence", "min_relevance", "coverage"} & options.keys():
             temperature = options.get("temperature")
             rest = {name: value for name, value in options.items() if name != "temperature"}
             await asyncio.to_thread(self._prepare, SearchOptions(k, **rest), temperature)
@@ -165,6 +171,7 @@ class Searcher(Reader):
         expert_scores: bool = False,
         min_confidence: float | None = None,
         abstain: Abstain = "flag",
+        min_relevance: float | None = None,
         coverage: float | None = None,
         max_k: int | None = None,
     ) -> SearchResult:
@@ -181,16 +188,19 @@ class Searcher(Reader):
             expert_scores: have hits tell each expert's own score (`Hit.expert_scores`), at the cost of one more read.
             min_confidence: abstain where the confidence is below it, in [0, 1]; None to never abstain.
             abstain: how: `flag` sets `SearchResult.abstained`, `empty` leaves out the hits too, `raise` raises.
+            min_relevance: leave out hits of a lower `Hit.relevance`, in [0, 1]; None to keep all.
             coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
                 k, see `SearchResult.promise`. Needs `calibrate_coverage`.
             max_k: at most this many hits then; None for as many as are needed.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
-            InvalidInputError: without texts, for an empty one, k < 1, a filter Chroma cannot apply, a `min_confidence` for
-                several texts, since these have no confidence, or a `coverage` that is not calibrated.
+            InvalidInputError: without texts, for an empty one, k < 1, a filter Chroma cannot apply, a `min_confidence`
+                or `min_relevance` for several texts, since these have no confidence, or a `coverage` that is not calibrated.
         """
-        options = SearchOptions(k, where, candidates, expert_scores, min_confidence, abstain, coverage, max_k)
+        options = SearchOptions(
+            k, where, candidates, expert_scores, min_confidence, abstain, min_relevance, coverage, max_k
+        )
         queries = check_texts(queries, "query")
         if not queries:
             raise InvalidInputError("there are no texts to search with: give at least one")
