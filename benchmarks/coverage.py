@@ -137,15 +137,16 @@ def _split(
     covered, sizes, impossible = [], [], 0
     for order, model in zip(orders, models, strict=True):
         threshold = model.threshold(coverage)
-        if np.isinf(threshold):  # more queries miss than the promise allows
-            impossible += 1
-            continue
         asked, values = order[n:], every[model.nonconformity]
-        covered.append(float(np.mean(least[model.nonconformity][asked] <= threshold)))
+        own = least[model.nonconformity][asked]
+        impossible += bool(
+            np.isinf(threshold)
+        )  # more queries miss than the promise allows: all candidates are returned
+        covered.append(float(np.mean((own <= threshold) & np.isfinite(own))))
         sizes.append(float(np.mean([max(1, int((values[i] <= threshold).sum())) for i in asked])))
     row: dict[str, Any] = {"nonconformity": name, "coverage": coverage, "labelled": n}
     row["impossible"] = impossible / len(orders)
-    if len(covered) < len(orders) / 2:  # what is left would be the lucky ones
+    if impossible > len(orders) / 2:
         return {**row, "kept": None}
     error = float(np.std(covered, ddof=1) / np.sqrt(len(covered)))
     realised, size = float(np.mean(covered)), float(np.mean(sizes))
