@@ -72,7 +72,7 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
     if least and abstain != "empty":
         raise InvalidInputError(
             f"no_evidence stands in for documents that are left out, which abstain={show(abstain)} does not do: "
-            "give abstain='empty' too"
+            "give abstain='empty' too, or no_evidence=None"
         )
 
 
