@@ -41,9 +41,8 @@ class SearchFields(BaseModel):
         names = SearchFields.model_fields
         refuse_unknown([name for name in given if name not in names], "invoke")
         options = {name: getattr(self, name) if given.get(name) is None else given[name] for name in names}
-        check_search_fields(
-            {**options, "no_evidence": given.get("no_evidence")}
-        )  # the retriever's own was checked
+        # the retriever's own sentence was checked; a call may ask to see what it stands in for
+        check_search_fields({**options, "no_evidence": given.get("no_evidence")})
         return options
 
 
@@ -62,18 +61,7 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
     check_search_options(options.get("k", 4), options.get("fetch_k"), options.get("temperature"))
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain)
-    sentence = options.get("no_evidence")
-    if sentence is None:
-        return
-    if not isinstance(sentence, str) or not sentence.strip():
-        raise InvalidInputError(
-            f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
-        )
-    if least and abstain != "empty":
-        raise InvalidInputError(
-            f"no_evidence stands in for documents that are left out, which abstain={show(abstain)} does not do: "
-            "give abstain='empty' too, or no_evidence=None"
-        )
+    _check_sentence(options.get("no_evidence"), least, abstain)
 
 
 def engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,3 +73,18 @@ def engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
     named = {_ENGINE_NAMES.get(name, name): options[name] for name in options if name not in _OF_THE_ANSWER}
     # nothing is below 0, so that such a search needs no confidence: a call lifts the retriever's with it
     return {**named, "min_confidence": options["min_confidence"] or None}
+
+
+def _check_sentence(sentence: object, min_confidence: float | None, abstain: Abstain) -> None:
+    """Refuse a sentence that would never be said."""
+    if sentence is None:
+        return
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise InvalidInputError(
+            f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
+        )
+    if min_confidence and abstain != "empty":
+        raise InvalidInputError(
+            f"no_evidence stands in for documents that are left out, which abstain={show(abstain)} does not do: "
+            "give abstain='empty' too, or no_evidence=None"
+        )

@@ -19,13 +19,8 @@ from uec_retriever.errors import InvalidInputError, show
 NO_EVIDENCE_ID = "uec_no_evidence"
 """Id of the node that has the sentence of `no_evidence`: what no node of the index was found for."""
 _ENGINE_NAMES = {"similarity_top_k": "k"}  # where ours are others than the engine's
-_OWN = {
-    "filters",
-    "similarity_cutoff",
-    "include",
-    "trust_query_embedding",
-    "no_evidence",
-}  # the engine knows none
+# the engine knows none of these
+_OWN = {"filters", "similarity_cutoff", "include", "trust_query_embedding", "no_evidence"}
 
 
 class SearchFields:
@@ -100,19 +95,20 @@ def check_values(options: RetrieverOptions) -> None:
     check_search_options(
         options.get("similarity_top_k", 2), options.get("candidates"), options.get("temperature")
     )
-    least, abstain, sentence = (
-        options.get("min_confidence"),
-        options.get("abstain", "flag"),
-        options.get("no_evidence"),
-    )
+    least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain)
+    _check_sentence(options.get("no_evidence"), least, abstain)
+
+
+def _check_sentence(sentence: object, min_confidence: float | None, abstain: Abstain) -> None:
+    """Refuse a sentence that would never be said."""
     if sentence is None:
         return
     if not isinstance(sentence, str) or not sentence.strip():
         raise InvalidInputError(
             f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
         )
-    if least and abstain != "empty":
+    if min_confidence and abstain != "empty":
         raise InvalidInputError(
             f"no_evidence stands in for nodes that are left out, which abstain={show(abstain)} does not do: "
             "give abstain='empty' too, or no_evidence=None"
