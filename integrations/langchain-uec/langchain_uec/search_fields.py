@@ -65,14 +65,18 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
 
 
 def engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of `Engine.search`.
+    """Keywords of `Engine.search`, without those that are None.
 
     Args:
         options: each of `SearchFields`.
     """
-    named = {_ENGINE_NAMES.get(name, name): options[name] for name in options if name not in _OF_THE_ANSWER}
     # nothing is below 0, so that such a search needs no confidence: a call lifts the retriever's with it
-    return {**named, "min_confidence": options["min_confidence"] or None}
+    asked = {**options, "min_confidence": options["min_confidence"] or None}
+    return {
+        _ENGINE_NAMES.get(name, name): value
+        for name, value in asked.items()
+        if value is not None and name not in _OF_THE_ANSWER
+    }
 
 
 def _check_sentence(sentence: object, min_confidence: float | None, abstain: Abstain) -> None:
