@@ -1,5 +1,6 @@
 """What is asked of a result: its best, and what is known of each."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -44,5 +45,7 @@ def test_extras_are_those_that_can_be_asked_for():
     assert RESCORING.extras(2).items() <= known.items()
     assert set(RESCORING.extras(2)) == set(get_args(RescoringExtra))
     assert (known["confidence"], known["confidence_reason"]) == (None, "not calibrated")
+    assert known["abstained"] is False
+    assert replace(RESULT, abstained=True).extras(HITS[0], ["abstained"]) == {"abstained": True}
     known["coefficients"]["a"] = 0.0
     assert RESULT.coefficients == {"a": 1.0}

@@ -16,7 +16,9 @@ from uec_retriever.engine.options import check_names
 from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
-Extra = Literal[RescoringExtra, "expert_scores", "matched", "confidence", "confidence_reason", "verdict"]
+Extra = Literal[
+    RescoringExtra, "expert_scores", "matched", "confidence", "confidence_reason", "verdict", "abstained"
+]
 Abstain = Literal["flag", "empty", "raise"]
 """What a search does that is to abstain: say so, leave out its hits too, or raise LowConfidenceError."""
 Verdict = Literal["likely in here", "unsure", "probably not in these documents"]
@@ -256,6 +258,7 @@ class SearchResult:
             "confidence": lambda: self.confidence,
             "confidence_reason": lambda: self.confidence_reason,
             "verdict": lambda: self.verdict,
+            "abstained": lambda: self.abstained,
         }
         return {name: known[name]() for name in names}
 

@@ -6,7 +6,7 @@ Importing this package loads none of torch, sentence-transformers or chromadb; t
 from importlib.metadata import version
 
 from langchain_uec.compressors import UECRescorer
-from langchain_uec.documents import METADATA_KEYS
+from langchain_uec.documents import METADATA_KEYS, NO_EVIDENCE_ID
 from langchain_uec.embeddings import UAEEmbedding
 from langchain_uec.retrievers import UECRetriever
 from langchain_uec.vectorstores import UECVectorStore
@@ -14,6 +14,7 @@ from langchain_uec.vectorstores import UECVectorStore
 __version__ = version("langchain-uec")
 __all__ = [
     "METADATA_KEYS",
+    "NO_EVIDENCE_ID",
     "UAEEmbedding",
     "UECRescorer",
     "UECRetriever",

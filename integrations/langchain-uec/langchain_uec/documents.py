@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 
 from uec_retriever.data import records
+from uec_retriever.data.records import Record
 from uec_retriever.data.texts import check_texts
-from uec_retriever.engine.results import EXTRAS, Extra
+from uec_retriever.engine.results import EXTRAS, Extra, Hit
 from uec_retriever.errors import InvalidInputError, show
 
 if TYPE_CHECKING:
-    from uec_retriever import Hit, Record, SearchResult
+    from uec_retriever import SearchResult
 
 METADATA_KEYS = EXTRAS
 """Under which metadata key each opt-in value comes: what `include` may name, and where it is then."""
 
 
+NO_EVIDENCE_ID = "uec_no_evidence"
+"""Id of the document that has the sentence of `no_evidence`: what no text of the index was found for."""
+
+
 def to_documents(
-    result: SearchResult, include: Sequence[Extra] = (), score_threshold: float | None = None
+    result: SearchResult,
+    include: Sequence[Extra] = (),
+    score_threshold: float | None = None,
+    no_evidence: str | None = None,
 ) -> list[Document]:
     """Documents of the hits, best first, with the values of `include` in their metadata.
 
@@ -29,12 +37,16 @@ def to_documents(
         result: of a search.
         include: values to add, see `METADATA_KEYS`.
         score_threshold: drop hits whose score, in [0, 1], is lower.
+        no_evidence: text of a document, of the lowest score, that is given where there would be none; None for none.
 
     Raises:
         InvalidInputError: for a threshold outside [0, 1], or if a text's own metadata has one of the keys that
             `include` asks for.
     """
-    return [_with_extras(hit, result, include) for hit in result.best(score_threshold)]
+    hits = result.best(score_threshold)
+    if not hits and no_evidence is not None:
+        hits = [Hit(Record(NO_EVIDENCE_ID, no_evidence), 0.0, -1.0, 0.0)]
+    return [_with_extras(hit, result, include) for hit in hits]
 
 
 def to_document(record: Hit | Record) -> Document:

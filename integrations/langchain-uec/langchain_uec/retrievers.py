@@ -14,23 +14,23 @@ from pydantic import ConfigDict
 
 from langchain_uec.documents import make_records, split_documents, to_documents
 from langchain_uec.engines import UsesEngine, add_records, make_engine
+from langchain_uec.search_fields import SearchFields, check_search_fields, engine_options
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.options import check_search_options
-from uec_retriever.engine.results import Extra, check_include, check_min_score
+from uec_retriever.engine.results import Extra, check_include
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts
     from uec_retriever import Recipe, SearchResult
 
 
-class UECRetriever(UsesEngine, BaseRetriever):
+class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
     """Searches with words and several embedding models at once, weighted per query by how sure each one is.
 
-    `k`, `filter`, `score_threshold`, `fetch_k` and `temperature` can be given for one call too:
+    From `k` to `no_evidence`, everything below can be given for one call too:
     `retriever.invoke("query", k=3, filter={"year": {"$gte": 2020}})`. What is None there comes from the
-    retriever; `filter={}` lifts its filter. Safe under threads; asynchronous calls do not block the event loop.
-    A context manager: `close` lets go of the index that it opened.
+    retriever; `filter={}` lifts its filter, `min_confidence=0` its confidence. Safe under threads; asynchronous calls
+    do not block the event loop. A context manager: `close` lets go of the index that it opened.
 
     Example:
         ```python
@@ -51,6 +51,12 @@ class UECRetriever(UsesEngine, BaseRetriever):
         score_threshold: leave out documents whose score is lower; scores lie in [0, 1], higher is better.
         fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
         temperature: T >= 0 of the coefficients instead of the index's own; low trusts the surest expert alone.
+        min_confidence: abstain where the confidence that a right answer was found is below it, in [0, 1]. It needs
+            `engine.calibrate_confidence()`, and a search without filter.
+        abstain: how: `flag` tells under `uec_abstained`, if `include` has `abstained`; `empty` gives no documents;
+            `raise` raises `LowConfidenceError`, for `with_fallbacks`.
+        no_evidence: a sentence for the language model where there are no documents, such as with `abstain="empty"`:
+            the text of the one document that is given then, whose id is `NO_EVIDENCE_ID`.
         include: values to add to the metadata, any of
 
             - `score` under `uec_score`: in [0, 1], higher is better;
@@ -65,22 +71,17 @@ class UECRetriever(UsesEngine, BaseRetriever):
             - `confidence` under `uec_confidence`: probability that a right answer was found, of the query; None
               where it is not calibrated: under a filter, for another temperature or other candidates;
             - `confidence_reason` under `uec_confidence_reason`: why there is no confidence; None if there is one;
-            - `verdict` under `uec_verdict`: the confidence in words, see `SearchResult.verdict`; None without one.
+            - `verdict` under `uec_verdict`: the confidence in words, see `SearchResult.verdict`; None without one;
+            - `abstained` under `uec_abstained`: whether the confidence is below `min_confidence`.
 
     Raises:
-        InvalidInputError: for a `k`, `fetch_k`, `temperature` or `score_threshold` out of range, or if neither index
-            nor engine is given.
+        InvalidInputError: for an option out of range, or if neither index nor engine is given.
         NotAnIndexError: if there is no index of ours.
         ModelMismatchError: if a model is not the one that made the index.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
-    k: int = 4
-    filter: dict[str, Any] | None = None
-    score_threshold: float | None = None
-    fetch_k: int | None = None
-    temperature: float | None = None
     include: Sequence[Extra] = ()
 
     def __init__(self, **options: Any) -> None:
@@ -90,8 +91,7 @@ class UECRetriever(UsesEngine, BaseRetriever):
     @classmethod
     def _check_values(cls, options: Mapping[str, Any]) -> None:
         check_include(options.get("include", ()))
-        check_min_score(options.get("score_threshold"))
-        check_search_options(options.get("k", 4), options.get("fetch_k"), options.get("temperature"))
+        check_search_fields(options)
 
     @classmethod
     def from_texts(
@@ -118,8 +118,8 @@ class UECRetriever(UsesEngine, BaseRetriever):
             metadatas: one for each text, flat.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            **options: of the retriever: `k`, `filter`, `score_threshold`, `fetch_k`, `temperature` (of its queries),
-                `include`, and LangChain's `name`, `tags`, `metadata`.
+            **options: of the retriever, from `k` to `include`, and LangChain's `name`, `tags`, `metadata`;
+                `temperature` is that of its queries.
 
         Raises:
             InvalidInputError: for a bad text, id, metadata or option; if there is no index and no expert, or it was
@@ -159,8 +159,8 @@ class UECRetriever(UsesEngine, BaseRetriever):
             ids: instead of the documents' own.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            **options: of the retriever: `k`, `filter`, `score_threshold`, `fetch_k`, `temperature` (of its queries),
-                `include`, and LangChain's `name`, `tags`, `metadata`.
+            **options: of the retriever, from `k` to `include`, and LangChain's `name`, `tags`, `metadata`;
+                `temperature` is that of its queries.
 
         Raises:
             InvalidInputError: for a bad text, id, metadata or option; if there is no index and no expert, or it was
@@ -234,48 +234,23 @@ class UECRetriever(UsesEngine, BaseRetriever):
         return await asyncio.to_thread(self.delete, ids, filter=filter)
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: dict[str, Any] | None = None,
-        score_threshold: float | None = None,
-        fetch_k: int | None = None,
-        temperature: float | None = None,
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
-        options = self._search_options(k, filter, fetch_k, temperature)
-        return self._to_documents(self.engine.search(query, **options), score_threshold)
+        options = self._for_call(given)
+        return self._to_documents(self.engine.search(query, **self._engine_options(options)), options)
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: dict[str, Any] | None = None,
-        score_threshold: float | None = None,
-        fetch_k: int | None = None,
-        temperature: float | None = None,
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
-        options = self._search_options(k, filter, fetch_k, temperature)
-        return self._to_documents(await self.engine.asearch(query, **options), score_threshold)
+        options = self._for_call(given)
+        return self._to_documents(await self.engine.asearch(query, **self._engine_options(options)), options)
 
-    def _search_options(
-        self, k: int | None, filter: dict[str, Any] | None, fetch_k: int | None, temperature: float | None
-    ) -> dict[str, Any]:
-        return {
-            "k": self.k if k is None else k,
-            "where": self.filter if filter is None else filter,
-            "candidates": self.fetch_k if fetch_k is None else fetch_k,
-            "temperature": self.temperature if temperature is None else temperature,
-            "expert_scores": "expert_scores" in self.include,
-        }
+    def _engine_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {**engine_options(options), "expert_scores": "expert_scores" in self.include}
 
-    def _to_documents(self, result: SearchResult, score_threshold: float | None) -> list[Document]:
+    def _to_documents(self, result: SearchResult, options: Mapping[str, Any]) -> list[Document]:
         warn_of_cut_query(result.truncated)
-        threshold = self.score_threshold if score_threshold is None else score_threshold
-        return to_documents(result, self.include, threshold)
+        return to_documents(result, self.include, options["score_threshold"], options["no_evidence"])
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)

@@ -43,6 +43,17 @@ def pairs(count: int = 48) -> CalibrationPairs:
     return CalibrationPairs([" ".join(p.split()[:4]) for p in positives], positives)
 
 
+def telling(count: int) -> list[str]:
+    """Texts whose first sentence says in other order what the second one says with more words."""
+    generator, words = random.Random(7), WORDS[12:-8]
+    found: dict[str, None] = {}
+    while len(found) < count:
+        first = generator.sample(words, 6)
+        second = generator.sample([*first[:4], *generator.sample(words, 4)], 8)
+        found[f"{' '.join(first)}. {' '.join(second)}"] = None
+    return list(found)
+
+
 def documents(count: int = 60) -> list[Document]:
     """Documents with ids d0, d1, ... and metadata to filter by."""
     return [

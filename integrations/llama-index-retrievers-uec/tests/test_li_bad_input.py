@@ -63,6 +63,11 @@ async def test_errors_reach_the_user_as_they_are(engine):
         ({"similarity_top_k": None}, "k must be a whole number of at least 1"),
         ({"candidates": 1}, "candidates must be at least"),
         ({"temperature": "x"}, "temperature"),
+        ({"min_confidence": 1.5}, r"min_confidence must be a number in \[0, 1\]"),
+        ({"min_confidence": "high"}, "min_confidence must be a number"),
+        ({"abstain": "silently"}, "abstain is one of flag, empty, raise"),
+        ({"no_evidence": " "}, "no_evidence is a sentence"),
+        ({"min_confidence": 0.5, "no_evidence": "Nothing."}, "give abstain='empty' too"),
     ],
 )
 def test_options_are_refused_at_construction_and_before_anything_is_made(

@@ -1,24 +1,12 @@
 """The confidence of a calibrated index reaches the documents."""
 
-import random
+from langchain_small import telling
 
 from langchain_uec import UECRetriever
 
-WORDS = (
-    "the of wing layer flow heat pressure probe hello world cat dog bird red green blue small large query text"
-).split()
-
-
-def telling(count):
-    """Texts whose first sentence says in other order what the second one says with more words."""
-    generator = random.Random(7)
-    for _ in range(count):
-        words = generator.sample(WORDS, 6)
-        yield f"{' '.join(words)}. {' '.join(generator.sample([*words[:4], *generator.sample(WORDS, 4)], 8))}"
-
 
 async def test_documents_carry_the_confidence_of_the_search(tmp_path, models):
-    texts = list(dict.fromkeys(telling(200)))
+    texts = telling(200)
     retriever = UECRetriever.from_texts(texts, models[0], tmp_path, include=["confidence"])
     assert retriever.invoke(texts[0])[0].metadata == {"uec_confidence": None}
     retriever.engine.calibrate_confidence(k=5, limit=100)
@@ -32,7 +20,7 @@ async def test_documents_carry_the_confidence_of_the_search(tmp_path, models):
 
 
 def test_where_it_is_not_calibrated_there_is_a_reason_instead(tmp_path, models):
-    texts = list(dict.fromkeys(telling(200)))
+    texts = telling(200)
     retriever = UECRetriever.from_texts(
         texts,
         models[0],

@@ -20,6 +20,11 @@ BAD = [
     ({"k": None}, "k must be a whole number of at least 1"),
     ({"fetch_k": 1}, "candidates must be at least"),
     ({"temperature": "x"}, "temperature"),
+    ({"min_confidence": 1.5}, r"min_confidence must be a number in \[0, 1\]"),
+    ({"min_confidence": "high"}, "min_confidence must be a number"),
+    ({"abstain": "silently"}, "abstain is one of flag, empty, raise"),
+    ({"no_evidence": " "}, "no_evidence is a sentence"),
+    ({"min_confidence": 0.5, "no_evidence": "Nothing."}, "give abstain='empty' too"),
     ({"filter": "even"}, "UECRetriever cannot be made: filter: input should be a valid dictionary"),
     ({"tags": 3}, "tags: input should be a valid list"),
 ]

@@ -101,6 +101,10 @@ async def test_unknown_keywords_of_a_call_are_errors(retriever, options):
         {"temperature": -1.0},
         {"score_threshold": 1.5},
         {"score_threshold": float("nan")},
+        {"min_confidence": -0.5},
+        {"abstain": "never"},
+        {"no_evidence": 3},
+        {"min_confidence": 0.5, "abstain": "raise", "no_evidence": "Nothing."},
     ],
 )
 async def test_the_cores_refusal_reaches_the_user_unwrapped(retriever, engine, options):

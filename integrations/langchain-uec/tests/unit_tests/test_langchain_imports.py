@@ -25,6 +25,7 @@ def heavy_imports(code):
 def test_public_names():
     assert set(langchain_uec.__all__) == {
         "METADATA_KEYS",
+        "NO_EVIDENCE_ID",
         "UAEEmbedding",
         "UECRescorer",
         "UECRetriever",

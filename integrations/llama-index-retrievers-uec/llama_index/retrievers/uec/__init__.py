@@ -2,6 +2,7 @@
 
 from llama_index.retrievers.uec.base import UECRetriever
 from llama_index.retrievers.uec.filters import chroma_filter
+from llama_index.retrievers.uec.retriever_options import NO_EVIDENCE_ID
 from llama_index.retrievers.uec.tools import ToolRetriever
 
-__all__ = ["ToolRetriever", "UECRetriever", "chroma_filter"]
+__all__ = ["NO_EVIDENCE_ID", "ToolRetriever", "UECRetriever", "chroma_filter"]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import (
     BaseNode,
     Document,
@@ -20,17 +18,19 @@ from llama_index.core.schema import (
     QueryBundle,
     TransformComponent,
 )
-from llama_index.core.vector_stores.types import MetadataFilters
 from llama_index.retrievers.uec.annotate import annotate
 from llama_index.retrievers.uec.content_ids import with_content_ids
-from llama_index.retrievers.uec.filters import chroma_filter
 from llama_index.retrievers.uec.node_index import NodeIndex, split_documents
 from llama_index.retrievers.uec.nodes import check_nodes, node_of, records_of
-from llama_index.retrievers.uec.query_embedding import is_same
-from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options, check_values
+from llama_index.retrievers.uec.query_embedding import search_bundle
+from llama_index.retrievers.uec.retriever_options import (
+    NO_EVIDENCE_ID,
+    RetrieverOptions,
+    SearchFields,
+    check_options,
+)
 
-from uec_retriever import Engine, Location, Recipe, SearchResult
-from uec_retriever.checks.numbers import check_row
+from uec_retriever import Engine, Hit, Location, Recipe, Record
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
@@ -38,10 +38,8 @@ from uec_retriever.engine.results import check_include
 from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.experts.expert import ExpertLike
 
-logger = logging.getLogger(__name__)
 
-
-class UECRetriever(Closes, NodeIndex, BaseRetriever):
+class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
     """Retrieves with words and several embedding models at once, weighted per query by how sure each one is.
 
     Scores lie in [0, 1], higher is better. Nodes come back whole, with nothing of ours in their metadata
@@ -51,19 +49,26 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
     Args:
         index: folder of an index, or a `Location` (a Chroma server, a client, a collection); or give `engine`.
         engine: an open index: `Engine.open` takes models that have moved, and `experts={label: BaseEmbedding}`.
+        device: torch device for the experts; sentence-transformers' choice if None.
         similarity_top_k: how many nodes to retrieve.
         filters: on metadata, see `chroma_filter`.
         candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None.
         similarity_cutoff: drop nodes of a lower score, in [0, 1].
         temperature: T >= 0 of the coefficients for every query, instead of the index's.
+        min_confidence: abstain where the confidence that a right answer was found is below it, in [0, 1]. It needs
+            `engine.calibrate_confidence()`, and a search with one text and without filters.
+        abstain: how: `flag` tells in the metadata, if `include` has `abstained`; `empty` gives no nodes; `raise` raises
+            `LowConfidenceError`.
+        no_evidence: a sentence for the language model where there are no nodes, such as with `abstain="empty"`: the text
+            of the one node that is given then, of the score 0 and the id `NO_EVIDENCE_ID`.
         include: any of `score`, `raw_score`, `deviation`, `coefficients`, `expert_scores` (each expert's own similarity,
             see `Hit.expert_scores`), `matched` (`[start, end]` of each place in the node's text that has words of the
             query, for citations), `confidence` (None where it is not calibrated, as under filters),
-            `confidence_reason` (why there is none) and `verdict` (the confidence in words): put into the metadata of returned nodes as `uec_score` and so on,
-            hidden from LLM and embedding model.
+            `confidence_reason` (why there is none), `verdict` (the confidence in words) and `abstained` (whether it is
+            below `min_confidence`): put into the metadata of returned nodes as `uec_score` and so on, hidden from LLM
+            and embedding model.
         trust_query_embedding: search with the embedding in a `QueryBundle` if it has the index's dimension,
             instead of encoding its text.
-        device: torch device for the experts; sentence-transformers' choice if None.
         callback_manager: of LlamaIndex.
         object_map: index id -> object, for retrieved `IndexNode`s to lead on to.
         objects: `IndexNode`s that hold such objects, instead of `object_map`.
@@ -82,40 +87,20 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         index: str | Path | Location | None = None,
         *,
         engine: Engine | None = None,
-        similarity_top_k: int = 2,
-        filters: MetadataFilters | None = None,
-        candidates: int | None = None,
-        similarity_cutoff: float | None = None,
-        temperature: float | None = None,
-        include: Sequence[str] = (),
-        trust_query_embedding: bool = False,
         device: str | None = None,
-        callback_manager: CallbackManager | None = None,
-        object_map: dict[str, Any] | None = None,
-        objects: list[IndexNode] | None = None,
-        verbose: bool = False,
+        **options: Unpack[RetrieverOptions],
     ) -> None:
-        self.similarity_top_k = similarity_top_k
-        self.filters = filters
-        self.candidates = candidates
-        self.similarity_cutoff = similarity_cutoff
-        self.temperature = temperature
-        self.include = check_include(include)
-        self.trust_query_embedding = trust_query_embedding
-        check_values(
-            {
-                "similarity_top_k": similarity_top_k,
-                "filters": filters,
-                "candidates": candidates,
-                "similarity_cutoff": similarity_cutoff,
-                "temperature": temperature,
-            }
-        )
+        check_options("UECRetriever", options)
+        given: dict[str, Any] = {**options, "include": check_include(options.get("include", ()))}
+        for name in SearchFields.__annotations__:
+            setattr(self, name, given.pop(name, getattr(SearchFields, name)))
         self._owns_engine = engine is None
         self.engine = choose_engine(engine, index, device=device)
-        self.engine.check_options(similarity_top_k, candidates=candidates, temperature=temperature)
+        self.engine.check_options(
+            self.similarity_top_k, candidates=self.candidates, temperature=self.temperature
+        )
         self._said: set[str] = set()
-        super().__init__(callback_manager, object_map, objects, verbose)
+        super().__init__(**given)
 
     @classmethod
     def class_name(cls) -> str:
@@ -148,8 +133,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
                 process, such as tool nodes. Relationships among the nodes follow.
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            **options: of the retriever: `similarity_top_k`, `filters`, `candidates`, `similarity_cutoff`,
-                `temperature` (of its queries), `include`, `trust_query_embedding`, and LlamaIndex's own.
+            **options: of the retriever, from `similarity_top_k` on; `temperature` is that of its queries.
 
         Raises:
             InvalidInputError: for a node that cannot be stored, before anything is made; if there is no index and no
@@ -201,8 +185,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
                 with a random id get one from their content as well.
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            **options: of the retriever: `similarity_top_k`, `filters`, `candidates`, `similarity_cutoff`,
-                `temperature` (of its queries), `include`, `trust_query_embedding`, and LlamaIndex's own.
+            **options: of the retriever, from `similarity_top_k` on; `temperature` is that of its queries.
 
         Raises:
             InvalidInputError: for a node that cannot be stored, before anything is made; if there is no index and no
@@ -235,8 +218,7 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         """A retriever over the same engine with some options changed, say, `filters` for one request.
 
         Args:
-            **options: `similarity_top_k`, `filters`, `candidates`, `similarity_cutoff`, `temperature`, `include`,
-                `trust_query_embedding`, and LlamaIndex's own.
+            **options: of the retriever, from `similarity_top_k` on.
 
         Raises:
             TypeError: for anything else: what belongs to the index needs another retriever.
@@ -251,9 +233,13 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         return changed
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        result = self._search(query_bundle)
-        found = []
-        for hit in result.best(self.similarity_cutoff):
+        options, trust = self._engine_options(), self.trust_query_embedding
+        result = search_bundle(self.engine, query_bundle, options, trust=trust, said=self._said)
+        warn_of_cut_query(result.truncated)
+        hits, found = result.best(self.similarity_cutoff), []
+        if not hits and self.no_evidence is not None:
+            hits = [Hit(Record(NO_EVIDENCE_ID, self.no_evidence), 0.0, -1.0, 0.0)]
+        for hit in hits:
             node = node_of(hit.id, hit.text, hit.metadata, hit.payload)
             node = annotate(node, result.extras(hit, self.include), self.include)
             # LlamaIndex takes 0.0 for no score at all, and that for 1.0, where an IndexNode leads on
@@ -265,40 +251,3 @@ class UECRetriever(Closes, NodeIndex, BaseRetriever):
         queries = [] if query_bundle.embedding else [query_bundle.query_str]
         async with embedded_ahead(self.engine.experts, queries):
             return await asyncio.to_thread(self._retrieve, query_bundle)
-
-    def _search(self, bundle: QueryBundle) -> SearchResult:
-        result = self._search_bundle(bundle)
-        warn_of_cut_query(result.truncated)
-        return result
-
-    def _search_bundle(self, bundle: QueryBundle) -> SearchResult:
-        options: dict[str, Any] = {
-            "k": self.similarity_top_k,
-            "where": chroma_filter(self.filters),
-            "candidates": self.candidates,
-            "expert_scores": "expert_scores" in self.include,
-        }
-        texts, embedding = bundle.embedding_strs, bundle.embedding
-        if embedding is not None:
-            embedding = check_row("the query's embedding", embedding).tolist()
-        has_text = any(text.strip() for text in texts)
-        right_size = embedding is not None and len(embedding) == self.engine.manifest.dimension
-        trusted = self.trust_query_embedding and right_size
-        if embedding is not None and (trusted or not has_text):
-            return self.engine.search_embedding(embedding, **options)
-        result = self.engine.search_together(
-            texts or [bundle.query_str], temperature=self.temperature, **options
-        )
-        if (
-            embedding is not None
-            and not is_same(result.embedding, embedding)
-            and "embedding" not in self._said
-        ):
-            self._said.add("embedding")
-            logger.warning(
-                "the query came with an embedding (%d dimensions) that is not what this index's experts make of "
-                "its text, so the text was used; trust_query_embedding=True searches with the embedding, if it has %d",
-                len(embedding),
-                self.engine.manifest.dimension,
-            )
-        return result

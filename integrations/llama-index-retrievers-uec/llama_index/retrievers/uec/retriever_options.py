@@ -11,32 +11,51 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from llama_index.retrievers.uec.filters import chroma_filter
 
 from uec_retriever import Recipe
+from uec_retriever.engine.abstention import check_abstention
 from uec_retriever.engine.options import check_search_options
-from uec_retriever.engine.results import check_include, check_min_score
+from uec_retriever.engine.results import Abstain, Extra, check_include, check_min_score
+from uec_retriever.errors import InvalidInputError, show
+
+NO_EVIDENCE_ID = "uec_no_evidence"
+"""Id of the node that has the sentence of `no_evidence`: what no node of the index was found for."""
+_ENGINE_NAMES = {"similarity_top_k": "k"}  # where ours are others than the engine's
+# the engine knows none of these
+_OWN = {"filters", "similarity_cutoff", "include", "trust_query_embedding", "no_evidence"}
+
+
+class SearchFields:
+    """How a retriever searches: attributes of `UECRetriever`, and what they are by default; documented there."""
+
+    similarity_top_k: int = 2
+    filters: MetadataFilters | None = None
+    candidates: int | None = None
+    similarity_cutoff: float | None = None
+    temperature: float | None = None
+    min_confidence: float | None = None
+    abstain: Abstain = "flag"
+    no_evidence: str | None = None
+    include: Sequence[Extra] = ()
+    trust_query_embedding: bool = False
+
+    def _engine_options(self) -> dict[str, Any]:
+        """Keywords of `Engine.search`."""
+        names = SearchFields.__annotations__.keys() - _OWN
+        named = {_ENGINE_NAMES.get(name, name): getattr(self, name) for name in names}
+        where, scores = chroma_filter(self.filters), "expert_scores" in self.include
+        return {**named, "where": where, "expert_scores": scores}
 
 
 class RetrieverOptions(TypedDict, total=False):
-    """Arguments of `UECRetriever` that say how to search, and LlamaIndex's own.
-
-    Attributes:
-        similarity_top_k: how many nodes to retrieve.
-        filters: on metadata.
-        candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None.
-        similarity_cutoff: drop nodes of a lower score, in [0, 1].
-        temperature: T >= 0 of the coefficients for every query, instead of the index's.
-        include: extras for the metadata of returned nodes.
-        trust_query_embedding: search with the embedding in a `QueryBundle` if it has the index's dimension.
-        callback_manager: of LlamaIndex.
-        object_map: index id -> object, for retrieved `IndexNode`s to lead on to.
-        objects: `IndexNode`s that hold such objects, instead of `object_map`.
-        verbose: print what recursive retrieval does.
-    """
+    """Options of `UECRetriever`, documented there, as its other functions take them too: how to search, and LlamaIndex's."""
 
     similarity_top_k: int
     filters: MetadataFilters | None
     candidates: int | None
     similarity_cutoff: float | None
     temperature: float | None
+    min_confidence: float | None
+    abstain: Abstain
+    no_evidence: str | None
     include: Sequence[str]
     trust_query_embedding: bool
     callback_manager: CallbackManager | None
@@ -76,3 +95,21 @@ def check_values(options: RetrieverOptions) -> None:
     check_search_options(
         options.get("similarity_top_k", 2), options.get("candidates"), options.get("temperature")
     )
+    least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
+    check_abstention(least, abstain)
+    _check_sentence(options.get("no_evidence"), least, abstain)
+
+
+def _check_sentence(sentence: object, min_confidence: float | None, abstain: Abstain) -> None:
+    """Refuse a sentence that would never be said."""
+    if sentence is None:
+        return
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise InvalidInputError(
+            f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
+        )
+    if min_confidence and abstain != "empty":
+        raise InvalidInputError(
+            f"no_evidence stands in for nodes that are left out, which abstain={show(abstain)} does not do: "
+            "give abstain='empty' too, or no_evidence=None"
+        )

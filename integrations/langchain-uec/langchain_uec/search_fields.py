@@ -1,0 +1,94 @@
+"""How the retriever searches: its fields, each of which a call can give instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from langchain_uec.engines import refuse_unknown
+from uec_retriever.engine.options import check_search_options
+from uec_retriever.engine.results import Abstain, check_min_score
+from uec_retriever.errors import InvalidInputError, show
+
+_ENGINE_NAMES = {"filter": "where", "fetch_k": "candidates"}  # where ours are others than the engine's
+_OF_THE_ANSWER = ("score_threshold", "no_evidence")  # what the engine is not asked for
+
+
+class SearchFields(BaseModel):
+    """Fields of `UECRetriever` that a call can give too; documented there."""
+
+    k: int = 4
+    filter: dict[str, Any] | None = None
+    score_threshold: float | None = None
+    fetch_k: int | None = None
+    temperature: float | None = None
+    min_confidence: float | None = None
+    abstain: Abstain = "flag"
+    no_evidence: str | None = None
+
+    def _for_call(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of each field in one call.
+
+        Args:
+            given: to that call; what is None comes from the retriever.
+
+        Raises:
+            TypeError: for a name that does not exist, as Python would.
+            InvalidInputError: for a value that cannot be used.
+        """
+        names = SearchFields.model_fields
+        refuse_unknown([name for name in given if name not in names], "invoke")
+        options = {name: getattr(self, name) if given.get(name) is None else given[name] for name in names}
+        # the retriever's own sentence was checked; a call may ask to see what it stands in for
+        check_search_fields({**options, "no_evidence": given.get("no_evidence")})
+        return options
+
+
+def check_search_fields(options: Mapping[str, Any]) -> None:
+    """Refuse values that no index could be searched with.
+
+    Args:
+        options: by the names of `SearchFields`; what is missing is its default.
+
+    Raises:
+        InvalidInputError: naming the option.
+    """
+    from uec_retriever.engine.abstention import check_abstention  # imports chromadb
+
+    check_min_score(options.get("score_threshold"))
+    check_search_options(options.get("k", 4), options.get("fetch_k"), options.get("temperature"))
+    least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
+    check_abstention(least, abstain)
+    _check_sentence(options.get("no_evidence"), least, abstain)
+
+
+def engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of `Engine.search`, without those that are None.
+
+    Args:
+        options: each of `SearchFields`.
+    """
+    # nothing is below 0, so that such a search needs no confidence: a call lifts the retriever's with it
+    asked = {**options, "min_confidence": options["min_confidence"] or None}
+    return {
+        _ENGINE_NAMES.get(name, name): value
+        for name, value in asked.items()
+        if value is not None and name not in _OF_THE_ANSWER
+    }
+
+
+def _check_sentence(sentence: object, min_confidence: float | None, abstain: Abstain) -> None:
+    """Refuse a sentence that would never be said."""
+    if sentence is None:
+        return
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise InvalidInputError(
+            f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
+        )
+    if min_confidence and abstain != "empty":
+        raise InvalidInputError(
+            f"no_evidence stands in for documents that are left out, which abstain={show(abstain)} does not do: "
+            "give abstain='empty' too, or no_evidence=None"
+        )
