@@ -38,9 +38,10 @@ from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import CorpusError
 
 if TYPE_CHECKING:
+    from uec_retriever.confidence.conformal import CoveragePromise
     from uec_retriever.confidence.model import ConfidenceModel
     from uec_retriever.engine.engine import Engine
-    from uec_retriever.engine.results import CoveragePromise, Hit, SearchResult
+    from uec_retriever.engine.results import Hit, SearchResult
 
 _BATCH = 64
 _LINES = 2  # of the text of a hit
@@ -168,7 +169,13 @@ def _check(given: Mapping[str, Any]) -> None:
 def _plain(result: SearchResult, hit: Hit) -> dict[str, Any]:
     """A hit for machines, without what only frameworks read; `matched` has starts and ends in characters of the text."""
     told = {"id": hit.id, "text": hit.text, "metadata": hit.metadata, "matched": result.matched(hit)}
-    return {**told, "score": hit.score, "raw_score": hit.raw_score, "deviation": hit.deviation}
+    return {
+        **told,
+        "score": hit.score,
+        "raw_score": hit.raw_score,
+        "deviation": hit.deviation,
+        "relevance": hit.relevance,
+    }
 
 
 def _show(result: SearchResult, model: ConfidenceModel | None) -> None:

@@ -94,6 +94,30 @@ def query_nonconformity(name: str, raw: Array, right: Iterable[int]) -> float:
 
 
 @dataclass(frozen=True)
+class CoveragePromise:
+    """That a right text is among the hits as often as asked: over queries like the labelled ones, not for each of them.
+
+    Attributes:
+        coverage: how often, in (0, 1).
+        needed: hits that this takes for this query.
+        queries: labelled ones that it rests on.
+        lowest_error: share of queries, in [0, 1], that no number of hits answers: their right text is no candidate.
+        reason: why it does not hold for this search, with the remedy; None if it does.
+    """
+
+    coverage: float
+    needed: int
+    queries: int
+    lowest_error: float
+    reason: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it does for this search."""
+        return self.reason is None
+
+
+@dataclass(frozen=True)
 class CoverageModel:
     """Nonconformities of labelled queries, from which a threshold for any coverage is read.
 

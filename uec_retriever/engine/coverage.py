@@ -12,13 +12,13 @@ from uec_retriever.checks.numbers import check_number, check_whole
 from uec_retriever.confidence.conformal import (
     NONCONFORMITY,
     CoverageModel,
+    CoveragePromise,
     nonconformities,
     query_nonconformity,
 )
 from uec_retriever.confidence.queries import check_labelled
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble, Progress
-from uec_retriever.engine.results import CoveragePromise
 from uec_retriever.engine.scoring import score_candidates
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array

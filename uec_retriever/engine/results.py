@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from uec_retriever.checks.numbers import check_number, check_whole
+from uec_retriever.confidence.conformal import CoveragePromise
 from uec_retriever.data.records import Metadata, Record
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.data.words import WordAnalyzer
@@ -17,7 +18,15 @@ from uec_retriever.gaussian import Array
 
 RescoringExtra = Literal["score", "raw_score", "deviation", "coefficients"]
 Extra = Literal[
-    RescoringExtra, "expert_scores", "matched", "confidence", "confidence_reason", "verdict", "abstained"
+    RescoringExtra,
+    "expert_scores",
+    "matched",
+    "relevance",
+    "confidence",
+    "confidence_reason",
+    "verdict",
+    "abstained",
+    "promise",
 ]
 Abstain = Literal["flag", "empty", "raise"]
 """What a search does that is to abstain: say so, leave out its hits too, or raise LowConfidenceError."""
@@ -156,30 +165,6 @@ class MatchedWords:
 
 
 @dataclass(frozen=True)
-class CoveragePromise:
-    """That a right text is among the hits as often as asked: over queries like the labelled ones, not for each of them.
-
-    Attributes:
-        coverage: how often, in (0, 1).
-        needed: hits that this takes for this query.
-        queries: labelled ones that it rests on.
-        lowest_error: share of queries, in [0, 1], that no number of hits answers: their right text is no candidate.
-        reason: why it does not hold for this search, with the remedy; None if it does.
-    """
-
-    coverage: float
-    needed: int
-    queries: int
-    lowest_error: float
-    reason: str | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether it does for this search."""
-        return self.reason is None
-
-
-@dataclass(frozen=True)
 class SearchResult:
     """The hits of one query, best first; iterates over them.
 
@@ -255,10 +240,12 @@ class SearchResult:
             "coefficients": lambda: dict(self.coefficients),
             "expert_scores": lambda: None if hit.expert_scores is None else dict(hit.expert_scores),
             "matched": lambda: [list(span) for span in self.matched(hit)],
+            "relevance": lambda: hit.relevance,
             "confidence": lambda: self.confidence,
             "confidence_reason": lambda: self.confidence_reason,
             "verdict": lambda: self.verdict,
             "abstained": lambda: self.abstained,
+            "promise": lambda: self.promise and {**asdict(self.promise), "holds": self.promise.holds},
         }
         return {name: known[name]() for name in names}
 

@@ -55,6 +55,11 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             `engine.calibrate_confidence()`, and a search without filter.
         abstain: how: `flag` tells under `uec_abstained`, if `include` has `abstained`; `empty` gives no documents;
             `raise` raises `LowConfidenceError`, for `with_fallbacks`.
+        min_relevance: leave out documents whose probability of being a right text is below it, in [0, 1]: what a score means for
+            every query. It needs what `min_confidence` needs.
+        coverage: how often a right text is to be among the documents, in (0, 1): as many as that needs, instead of `k`.
+            It needs `engine.calibrate_coverage`; whether it holds for a query is in `include`'s `promise`.
+        max_k: at most this many documents, with `coverage`.
         no_evidence: a sentence for the language model where there are no documents, such as with `abstain="empty"`:
             the text of the one document that is given then, whose id is `NO_EVIDENCE_ID`.
         include: values to add to the metadata, any of
@@ -72,7 +77,9 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
               where it is not calibrated: under a filter, for another temperature or other candidates;
             - `confidence_reason` under `uec_confidence_reason`: why there is no confidence; None if there is one;
             - `verdict` under `uec_verdict`: the confidence in words, see `SearchResult.verdict`; None without one;
-            - `abstained` under `uec_abstained`: whether the confidence is below `min_confidence`.
+            - `abstained` under `uec_abstained`: whether the confidence is below `min_confidence`;
+            - `relevance` under `uec_relevance`: probability that the document is a right one; None without a confidence;
+            - `promise` under `uec_promise`: what `coverage` rests on, and whether it holds, see `CoveragePromise`.
 
     Raises:
         InvalidInputError: for an option out of range, or if neither index nor engine is given.

@@ -26,6 +26,9 @@ class SearchFields(BaseModel):
     temperature: float | None = None
     min_confidence: float | None = None
     abstain: Abstain = "flag"
+    min_relevance: float | None = None
+    coverage: float | None = None
+    max_k: int | None = None
     no_evidence: str | None = None
 
     def _for_call(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,11 +59,13 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
         InvalidInputError: naming the option.
     """
     from uec_retriever.engine.abstention import check_abstention  # imports chromadb
+    from uec_retriever.engine.coverage import check_coverage
 
     check_min_score(options.get("score_threshold"))
     check_search_options(options.get("k", 4), options.get("fetch_k"), options.get("temperature"))
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
-    check_abstention(least, abstain)
+    check_abstention(least, abstain, options.get("min_relevance"))
+    check_coverage(options.get("coverage"), options.get("max_k"))
     _check_sentence(options.get("no_evidence"), least, abstain)
 
 

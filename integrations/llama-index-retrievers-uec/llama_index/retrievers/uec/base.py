@@ -59,13 +59,19 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             `engine.calibrate_confidence()`, and a search with one text and without filters.
         abstain: how: `flag` tells in the metadata, if `include` has `abstained`; `empty` gives no nodes; `raise` raises
             `LowConfidenceError`.
+        min_relevance: leave out nodes whose probability of being a right text is below it, in [0, 1]: what a score means for
+            every query. It needs what `min_confidence` needs.
+        coverage: how often a right text is to be among the nodes, in (0, 1): as many as that needs, instead of `similarity_top_k`.
+            It needs `engine.calibrate_coverage`; whether it holds for a query is in `include`'s `promise`.
+        max_k: at most this many nodes, with `coverage`.
         no_evidence: a sentence for the language model where there are no nodes, such as with `abstain="empty"`: the text
             of the one node that is given then, of the score 0 and the id `NO_EVIDENCE_ID`.
         include: any of `score`, `raw_score`, `deviation`, `coefficients`, `expert_scores` (each expert's own similarity,
             see `Hit.expert_scores`), `matched` (`[start, end]` of each place in the node's text that has words of the
             query, for citations), `confidence` (None where it is not calibrated, as under filters),
-            `confidence_reason` (why there is none), `verdict` (the confidence in words) and `abstained` (whether it is
-            below `min_confidence`): put into the metadata of returned nodes as `uec_score` and so on, hidden from LLM
+            `confidence_reason` (why there is none), `verdict` (the confidence in words), `abstained` (whether it is
+            below `min_confidence`), `relevance` (probability that the node is a right one) and `promise` (what `coverage`
+            rests on): put into the metadata of returned nodes as `uec_score` and so on, hidden from LLM
             and embedding model.
         trust_query_embedding: search with the embedding in a `QueryBundle` if it has the index's dimension,
             instead of encoding its text.

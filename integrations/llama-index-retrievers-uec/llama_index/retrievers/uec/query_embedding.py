@@ -45,7 +45,7 @@ def search_bundle(
             if value is not None and name not in (*_OF_EMBEDDING, *_PASSED_OVER):
                 remedy = "leave out trust_query_embedding" if has_text else "give the query's text beside it"
                 raise InvalidInputError(
-                    f"{name} needs a confidence, and a search with an embedding has none: {remedy}, "
+                    f"{name} is calibrated for searches with a text, and this is one with an embedding: {remedy}, "
                     f"or search without, with_options({name}=None)"
                 )
         return engine.search_embedding(embedding, **{name: options[name] for name in _OF_EMBEDDING})

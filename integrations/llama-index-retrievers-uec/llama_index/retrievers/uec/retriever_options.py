@@ -12,6 +12,7 @@ from llama_index.retrievers.uec.filters import chroma_filter
 
 from uec_retriever import Recipe
 from uec_retriever.engine.abstention import check_abstention
+from uec_retriever.engine.coverage import check_coverage
 from uec_retriever.engine.options import check_search_options
 from uec_retriever.engine.results import Abstain, Extra, check_include, check_min_score
 from uec_retriever.errors import InvalidInputError, show
@@ -33,6 +34,9 @@ class SearchFields:
     temperature: float | None = None
     min_confidence: float | None = None
     abstain: Abstain = "flag"
+    min_relevance: float | None = None
+    coverage: float | None = None
+    max_k: int | None = None
     no_evidence: str | None = None
     include: Sequence[Extra] = ()
     trust_query_embedding: bool = False
@@ -55,6 +59,9 @@ class RetrieverOptions(TypedDict, total=False):
     temperature: float | None
     min_confidence: float | None
     abstain: Abstain
+    min_relevance: float | None
+    coverage: float | None
+    max_k: int | None
     no_evidence: str | None
     include: Sequence[str]
     trust_query_embedding: bool
@@ -96,7 +103,8 @@ def check_values(options: RetrieverOptions) -> None:
         options.get("similarity_top_k", 2), options.get("candidates"), options.get("temperature")
     )
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
-    check_abstention(least, abstain)
+    check_abstention(least, abstain, options.get("min_relevance"))
+    check_coverage(options.get("coverage"), options.get("max_k"))
     _check_sentence(options.get("no_evidence"), least, abstain)
 
 
