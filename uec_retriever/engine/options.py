@@ -45,6 +45,25 @@ def check_search_options(k: Any, candidates: Any = None, temperature: Any = None
         check_temperature(temperature)
 
 
+def check_no_evidence(sentence: object, min_confidence: float | None, abstain: str) -> None:
+    """Refuse a sentence for the language model that would never be said.
+
+    Raises:
+        InvalidInputError: for what is no sentence, or beside a `min_confidence` with another `abstain` than "empty".
+    """
+    if sentence is None:
+        return
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise InvalidInputError(
+            f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
+        )
+    if min_confidence and abstain != "empty":
+        raise InvalidInputError(
+            f"no_evidence stands in for what is left out, which abstain={show(abstain)} does not do: give abstain='empty' "
+            "too, or no_evidence=None"
+        )
+
+
 def refuse_validation(owner: str, error: ValidationError) -> InvalidInputError:
     """Our error for what pydantic found wrong with fields; it holds no values, which may be secrets.
 

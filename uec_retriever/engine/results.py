@@ -30,6 +30,8 @@ Extra = Literal[
 ]
 Abstain = Literal["flag", "empty", "raise"]
 """What a search does that is to abstain: say so, leave out its hits too, or raise LowConfidenceError."""
+NO_EVIDENCE_ID = "uec_no_evidence"
+"""Id of the hit that holds a sentence for the language model, where nothing was found."""
 Verdict = Literal["likely in here", "unsure", "probably not in these documents"]
 _LIKELY, _UNLIKELY = 2 / 3, 1 / 3  # confidence from which, and to which, a verdict is one
 EXTRAS: dict[Extra, str] = {name: f"uec_{name}" for name in get_args(Extra)}
@@ -210,17 +212,21 @@ class SearchResult:
             return "likely in here"
         return "unsure" if self.confidence > _UNLIKELY else "probably not in these documents"
 
-    def best(self, min_score: float | None = None) -> list[Hit]:
+    def best(self, min_score: float | None = None, no_evidence: str | None = None) -> list[Hit]:
         """The hits, best first.
 
         Args:
             min_score: leave out those of a lower score, in [0, 1].
+            no_evidence: text of the one hit, of the score 0 and the id `NO_EVIDENCE_ID`, where there would be none.
 
         Raises:
             InvalidInputError: for a `min_score` outside [0, 1].
         """
         check_min_score(min_score)
-        return [hit for hit in self.hits if min_score is None or hit.score >= min_score]
+        found = [hit for hit in self.hits if min_score is None or hit.score >= min_score]
+        if not found and no_evidence is not None:
+            return [Hit(Record(NO_EVIDENCE_ID, no_evidence), 0.0, -1.0, 0.0)]
+        return found
 
     def matched(self, hit: Hit) -> list[tuple[int, int]]:
         """Where a hit's text has words of the query: `(start, end)` in characters, in order, none overlapping."""

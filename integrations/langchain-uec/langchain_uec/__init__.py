@@ -6,10 +6,11 @@ Importing this package loads none of torch, sentence-transformers or chromadb; t
 from importlib.metadata import version
 
 from langchain_uec.compressors import UECRescorer
-from langchain_uec.documents import METADATA_KEYS, NO_EVIDENCE_ID
+from langchain_uec.documents import METADATA_KEYS
 from langchain_uec.embeddings import UAEEmbedding
 from langchain_uec.retrievers import UECRetriever
 from langchain_uec.vectorstores import UECVectorStore
+from uec_retriever.engine.results import NO_EVIDENCE_ID
 
 __version__ = version("langchain-uec")
 __all__ = [

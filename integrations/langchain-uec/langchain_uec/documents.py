@@ -21,10 +21,6 @@ METADATA_KEYS = EXTRAS
 """Under which metadata key each opt-in value comes: what `include` may name, and where it is then."""
 
 
-NO_EVIDENCE_ID = "uec_no_evidence"
-"""Id of the document that has the sentence of `no_evidence`: what no text of the index was found for."""
-
-
 def to_documents(
     result: SearchResult,
     include: Sequence[Extra] = (),
@@ -43,10 +39,7 @@ def to_documents(
         InvalidInputError: for a threshold outside [0, 1], or if a text's own metadata has one of the keys that
             `include` asks for.
     """
-    hits = result.best(score_threshold)
-    if not hits and no_evidence is not None:
-        hits = [Hit(Record(NO_EVIDENCE_ID, no_evidence), 0.0, -1.0, 0.0)]
-    return [_with_extras(hit, result, include) for hit in hits]
+    return [_with_extras(hit, result, include) for hit in result.best(score_threshold, no_evidence)]
 
 
 def to_document(record: Hit | Record) -> Document:

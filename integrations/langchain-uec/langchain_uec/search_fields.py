@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from langchain_uec.engines import refuse_unknown
-from uec_retriever.engine.options import check_search_options
+from uec_retriever.engine.options import check_no_evidence, check_search_options
 from uec_retriever.engine.results import Abstain, check_min_score
-from uec_retriever.errors import InvalidInputError, show
 
 _ENGINE_NAMES = {"filter": "where", "fetch_k": "candidates"}  # where ours are others than the engine's
 _OF_THE_ANSWER = ("score_threshold", "no_evidence")  # what the engine is not asked for
@@ -66,7 +65,7 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain, options.get("min_relevance"))
     check_coverage(options.get("coverage"), options.get("max_k"))
-    _check_sentence(options.get("no_evidence"), least, abstain)
+    check_no_evidence(options.get("no_evidence"), least, abstain)
 
 
 def engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,18 +81,3 @@ def engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in asked.items()
         if value is not None and name not in _OF_THE_ANSWER
     }
-
-
-def _check_sentence(sentence: object, min_confidence: float | None, abstain: Abstain) -> None:
-    """Refuse a sentence that would never be said."""
-    if sentence is None:
-        return
-    if not isinstance(sentence, str) or not sentence.strip():
-        raise InvalidInputError(
-            f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
-        )
-    if min_confidence and abstain != "empty":
-        raise InvalidInputError(
-            f"no_evidence stands in for documents that are left out, which abstain={show(abstain)} does not do: "
-            "give abstain='empty' too, or no_evidence=None"
-        )

@@ -2,7 +2,8 @@
 
 from llama_index.retrievers.uec.base import UECRetriever
 from llama_index.retrievers.uec.filters import chroma_filter
-from llama_index.retrievers.uec.retriever_options import NO_EVIDENCE_ID
 from llama_index.retrievers.uec.tools import ToolRetriever
+
+from uec_retriever.engine.results import NO_EVIDENCE_ID
 
 __all__ = ["NO_EVIDENCE_ID", "ToolRetriever", "UECRetriever", "chroma_filter"]

@@ -24,13 +24,12 @@ from llama_index.retrievers.uec.node_index import NodeIndex, split_documents
 from llama_index.retrievers.uec.nodes import check_nodes, node_of, records_of
 from llama_index.retrievers.uec.query_embedding import search_bundle
 from llama_index.retrievers.uec.retriever_options import (
-    NO_EVIDENCE_ID,
     RetrieverOptions,
     SearchFields,
     check_options,
 )
 
-from uec_retriever import Engine, Hit, Location, Recipe, Record
+from uec_retriever import Engine, Location, Recipe
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
@@ -242,10 +241,8 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         options, trust = self._engine_options(), self.trust_query_embedding
         result = search_bundle(self.engine, query_bundle, options, trust=trust, said=self._said)
         warn_of_cut_query(result.truncated)
-        hits, found = result.best(self.similarity_cutoff), []
-        if not hits and self.no_evidence is not None:
-            hits = [Hit(Record(NO_EVIDENCE_ID, self.no_evidence), 0.0, -1.0, 0.0)]
-        for hit in hits:
+        found = []
+        for hit in result.best(self.similarity_cutoff, self.no_evidence):
             node = node_of(hit.id, hit.text, hit.metadata, hit.payload)
             node = annotate(node, result.extras(hit, self.include), self.include)
             # LlamaIndex takes 0.0 for no score at all, and that for 1.0, where an IndexNode leads on

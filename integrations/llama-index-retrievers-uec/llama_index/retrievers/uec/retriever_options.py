@@ -13,12 +13,9 @@ from llama_index.retrievers.uec.filters import chroma_filter
 from uec_retriever import Recipe
 from uec_retriever.engine.abstention import check_abstention
 from uec_retriever.engine.coverage import check_coverage
-from uec_retriever.engine.options import check_search_options
+from uec_retriever.engine.options import check_no_evidence, check_search_options
 from uec_retriever.engine.results import Abstain, Extra, check_include, check_min_score
-from uec_retriever.errors import InvalidInputError, show
 
-NO_EVIDENCE_ID = "uec_no_evidence"
-"""Id of the node that has the sentence of `no_evidence`: what no node of the index was found for."""
 _ENGINE_NAMES = {"similarity_top_k": "k"}  # where ours are others than the engine's
 # the engine knows none of these
 _OWN = {"filters", "similarity_cutoff", "include", "trust_query_embedding", "no_evidence"}
@@ -105,19 +102,4 @@ def check_values(options: RetrieverOptions) -> None:
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain, options.get("min_relevance"))
     check_coverage(options.get("coverage"), options.get("max_k"))
-    _check_sentence(options.get("no_evidence"), least, abstain)
-
-
-def _check_sentence(sentence: object, min_confidence: float | None, abstain: Abstain) -> None:
-    """Refuse a sentence that would never be said."""
-    if sentence is None:
-        return
-    if not isinstance(sentence, str) or not sentence.strip():
-        raise InvalidInputError(
-            f"no_evidence is a sentence for the language model, got {show(sentence)}: leave it out for none"
-        )
-    if min_confidence and abstain != "empty":
-        raise InvalidInputError(
-            f"no_evidence stands in for nodes that are left out, which abstain={show(abstain)} does not do: "
-            "give abstain='empty' too, or no_evidence=None"
-        )
+    check_no_evidence(options.get("no_evidence"), least, abstain)
