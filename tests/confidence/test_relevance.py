@@ -25,7 +25,7 @@ def test_features_are_those_of_a_loop(raw):
         [s, -(max(raw) - s) / spread if spread > 0 else 0.0, -math.log(sum(other >= s for other in raw))]
         for s in raw
     ]
-    np.testing.assert_allclose(relevance_features(np.array(raw)), wanted, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(relevance_features(np.array(raw)).T, wanted, rtol=1e-9, atol=1e-12)
 
 
 @given(raw=SCORES, weights=st.tuples(*[st.floats(0, 5)] * len(FEATURES)))
@@ -58,7 +58,7 @@ def judged(number, seed=0):
     generator = np.random.default_rng(seed)
     features, right, truth = [], [], []
     for _ in range(number):
-        rows = relevance_features(np.sort(generator.normal(0.4, 0.15, 30))[::-1])[:DEPTH]
+        rows = relevance_features(np.sort(generator.normal(0.4, 0.15, 30))[::-1]).T[:DEPTH]
         probability = 1 / (1 + np.exp(-(6 * (rows[:, 0] - 0.6) + 1.0 * rows[:, 2])))
         features.append(rows)
         truth.append(probability)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from uec_retriever.checks.rows import FINITE_ROW
-from uec_retriever.confidence.conformal import nonconformities
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
@@ -23,7 +22,7 @@ DEPTH = 10
 
 
 def relevance_features(raw: Array, among: Sequence[int] | None = None) -> Array:
-    """`[m, 3]` features of each candidate of one query, in the order of `FEATURES`.
+    """`[3, m]` features of each candidate of one query, in the order of `FEATURES`.
 
     Args:
         raw: `[m]` raw scores of the query's candidates, m >= 1, in any order.
@@ -31,9 +30,9 @@ def relevance_features(raw: Array, among: Sequence[int] | None = None) -> Array:
     """
     raw = np.asarray(raw, dtype=np.float64)
     known = raw if among is None else raw[list(among)]
-    spread = float(known.std())
+    spread, place = float(known.std()), len(raw) - np.searchsorted(np.sort(raw), raw)  # the last of its tie
     behind = (known.max() - raw) / spread if spread > 0 else np.zeros(len(raw))
-    return np.stack([raw, -behind, -np.log(nonconformities("rank", raw))], axis=1)
+    return np.stack([raw, -behind, -np.log(place)])
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,7 @@ class RelevanceModel:
             raw: `[m]` raw scores of the query's candidates, m >= 1.
             among: those of them that a search at calibration would have had; all if None.
         """
-        standard = (relevance_features(raw, among) - np.array(self.means)) / np.array(self.scales)
-        logits = np.clip(standard @ np.array(self.weights) + self.intercept, -500, 500)
+        factors = [weight / scale for weight, scale in zip(self.weights, self.scales, strict=True)]
+        offset = self.intercept - sum(f * mean for f, mean in zip(factors, self.means, strict=True))
+        logits = np.clip(np.asarray(factors) @ relevance_features(raw, among) + offset, -500, 500)
         return np.asarray(1.0 / (1.0 + np.exp(-logits)))

@@ -167,7 +167,7 @@ def search_queries(
                 best = {searched.records[i].id for i in order[: options.k]}
                 first = order[:DEPTH]
                 right = np.array([searched.records[i].id in answers for i in first], dtype=bool)
-                features = relevance_features(raw)[first]
+                features = relevance_features(raw)[:, first].T
                 tried.append(_Search(signals, bool(answers & best), kind, start + row, features, right))
         if progress:
             progress(sum(not q.off_topic for q in batch))

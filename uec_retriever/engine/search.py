@@ -174,7 +174,7 @@ def search_encoded(
             options.coverage,
             filtered=chroma_where(options.where) is not None,
             candidates=options.candidates,
-            records=store.count(),
+            records=store.known_count(),
             other=other,
         )
     if limit > _MANY:  # Chroma takes no number beyond 32 bits

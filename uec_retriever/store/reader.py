@@ -40,6 +40,7 @@ class CollectionReader:
         self._name = name
         self._batch = int(access.client.get_max_batch_size())
         self._closed = False
+        self._counted: tuple[object, int] = (None, 0)  # the stamp as of which, and how many
 
     @property
     def client(self) -> ClientAPI:
@@ -85,6 +86,14 @@ class CollectionReader:
         """Number of records."""
         with self._call_chroma("count") as collection:
             return int(collection.count())
+
+    def known_count(self) -> int:
+        """Number of records; counted again only where the stamp is another, or there is none."""
+        stamp, (known, count) = self.stamp(), self._counted
+        if stamp is None or stamp != known:
+            count = self.count()
+            self._counted = stamp, count
+        return count
 
     def ids(self, where: Where | None = None) -> list[str]:
         """Ids of all records that match a filter, in the order they were added."""
