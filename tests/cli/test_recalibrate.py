@@ -70,8 +70,8 @@ def test_without_words(uec, index, judged, tmp_path):
 
 def test_wrong_usage(uec, tmp_path):
     command = ("recalibrate", "--index", tmp_path / "i")
-    refused(uec(*command, "--split", "train"), "--split and --max-queries go with --data", code=2)
-    refused(uec(*command, "--max-queries", "3"), "--split and --max-queries go with --data", code=2)
+    refused(uec(*command, "--split", "train"), "--split goes with --data", code=2)
+    refused(uec(*command, "--max-queries", "3"), "--max-queries goes with --data", code=2)
     for unused in (("--pairs", "p"), ("--max-pairs", "40"), ("--temperature", "1")):
         refused(
             uec(*command, "--data", "d", *unused), f"{unused[0]} would change nothing with --data", code=2
