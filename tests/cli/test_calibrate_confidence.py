@@ -86,7 +86,8 @@ def test_questions_come_from_one_place(uec, tmp_path):
     file = ("--queries", "q", "--qrels", "r")
     refused(uec(*command, "--split", "train"), "--split goes with --data", code=2)
     refused(uec(*command, *file, "--split", "train"), "--split goes with --data", code=2)
-    refused(uec(*command, *file, "--data", "d"), "give --data, or --queries and --qrels, not both", code=2)
+    refused(uec(*command, *file, "--data", "d"), "--qrels: one of them", code=2)
+    refused(uec(*command, "--judgements", "--data", "d"), "--qrels: one of them", code=2)
     refused(uec(*command, *file, "--max-queries", "40"), "--max-queries would change nothing", code=2)
 
 

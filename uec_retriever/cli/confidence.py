@@ -31,8 +31,10 @@ from uec_retriever.cli.common import (
 from uec_retriever.cli.labelled import (
     DATA,
     DEFAULT_LIMIT,
+    JUDGEMENTS,
     SPLIT,
     check_split,
+    read_judgements,
     read_labelled,
     warn_of_reported,
 )
@@ -53,6 +55,7 @@ def calibrate_confidence(
     ] = None,
     data: DATA = None,
     split: SPLIT = None,
+    judgements: JUDGEMENTS = False,
     k: Annotated[int, typer.Option("-k", help="Hits among which a right answer is to be.")] = 10,
     unanswerable: Annotated[
         float,
@@ -62,7 +65,7 @@ def calibrate_confidence(
         int | None,
         typer.Option(
             min=32,
-            help=f"At most this many queries: made from the index, {DEFAULT_QUERIES} if absent; with --data a random sample, "
+            help=f"At most this many queries: made from the index, {DEFAULT_QUERIES} if absent; with --data or --judgements a random sample, "
             f"{DEFAULT_LIMIT} if absent.",
         ),
     ] = None,
@@ -79,7 +82,7 @@ def calibrate_confidence(
     """Have searches say how probable it is that a right answer is among their hits.
 
     Needs no labels: titles and first sentences of the index's own texts serve as queries, with and without
-    their answer among the candidates. Real queries are harder; `--data`, or `--queries` and `--qrels`, give yours.
+    their answer among the candidates. Real queries are harder; `--data`, `--judgements`, or `--queries` and `--qrels`, give yours.
     Do it again when the texts have changed a lot, and after `uec recalibrate`.
 
     AUROC: how well confidence tells searches that succeed from those that fail (.5 not at all, 1 perfectly).
@@ -88,8 +91,8 @@ def calibrate_confidence(
     check_split(data, split)
     if (queries is None) != (qrels is None):
         raise WrongUsageError("give --queries and --qrels, or neither")
-    if queries is not None and data is not None:
-        raise WrongUsageError("give --data, or --queries and --qrels, not both")
+    if sum((queries is not None, data is not None, judgements)) > 1:
+        raise WrongUsageError("give --data, --judgements, or --queries and --qrels: one of them")
     labelled = None
     if data is not None:
         labelled = read_labelled(data, split, max_queries)
@@ -101,6 +104,8 @@ def calibrate_confidence(
 
     location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
+    if judgements:
+        labelled = read_judgements(engine, max_queries)
     index_words(engine, location)
     with status("Making queries"):
         from uec_retriever.confidence.queries import index_pairs

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uec_retriever.cli.common import WrongUsageError, errors
+from uec_retriever.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from uec_retriever.engine.engine import Engine
 
 DEFAULT_SPLIT = "train"
 DEFAULT_LIMIT = 1000
@@ -23,6 +27,9 @@ SPLIT = Annotated[
     typer.Option(
         help=f"Which qrels, with --data; {DEFAULT_SPLIT} if absent. Never those that you report results on."
     ),
+]
+JUDGEMENTS = Annotated[
+    bool, typer.Option("--judgements", help="Use what an application recorded with Engine.record_judgement.")
 ]
 
 
@@ -52,6 +59,25 @@ def read_labelled(folder: Path, split: str | None, limit: int | None) -> dict[st
     split = split or DEFAULT_SPLIT
     read_split(folder, split)  # which says what splits there are, if not this one
     return sample_labelled(read_relevant(folder, folder / "qrels" / f"{split}.tsv"), limit)
+
+
+def read_judgements(engine: Engine, limit: int | None) -> dict[str, set[str]]:
+    """Query text -> ids of its right records, as recorded with an index.
+
+    Args:
+        engine: the index.
+        limit: at most this many queries, a random sample; `DEFAULT_LIMIT` if None.
+
+    Raises:
+        InvalidInputError: if there are none.
+    """
+    judged = engine.judgements()
+    if not judged:
+        raise InvalidInputError(
+            "no judgement is recorded that names a right text of this index: record some with "
+            "Engine.record_judgement, or give --data"
+        )
+    return sample_labelled(judged, limit)
 
 
 def sample_labelled(labelled: Mapping[str, set[str]], limit: int | None) -> dict[str, set[str]]:

@@ -30,8 +30,10 @@ from uec_retriever.cli.common import (
 from uec_retriever.cli.labelled import (
     DATA,
     DEFAULT_LIMIT,
+    JUDGEMENTS,
     SPLIT,
     check_split,
+    read_judgements,
     read_labelled,
     warn_of_reported,
 )
@@ -56,10 +58,12 @@ def recalibrate(
     temperature: TEMPERATURE = None,
     data: DATA = None,
     split: SPLIT = None,
+    judgements: JUDGEMENTS = False,
     max_queries: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"At most this many queries of --data, a random sample; {DEFAULT_LIMIT} if absent."
+            min=1,
+            help=f"At most this many queries of --data or --judgements, a random sample; {DEFAULT_LIMIT} if absent.",
         ),
     ] = None,
     expert: MOVED = None,
@@ -77,23 +81,28 @@ def recalibrate(
     `uec calibrate-confidence` again.
 
     How far words are trusted is set by real questions only: by `--pairs`, or, and nothing else then, by the judged queries
-    of `--data`. Few queries move it little. Results on the queries that set it are too good: keep others to report on.
+    of `--data`, or by `--judgements`. Few queries move it little. Results on the queries that set it are too good: keep others to report on.
 
     Example: `uec recalibrate --index idx --data my-questions --split train`
     """
     from uec_retriever.data.corpus import read_pairs
 
     check_split(data, split)
-    if data is None and max_queries is not None:
-        raise WrongUsageError("--max-queries goes with --data")
-    if data is not None:
-        refuse_unused(context, "--data", "pairs", "max_pairs", "temperature")
+    if data is not None and judgements:
+        raise WrongUsageError("give --data or --judgements, one of them")
+    if data is None and not judgements and max_queries is not None:
+        raise WrongUsageError("--max-queries goes with --data or --judgements")
+    if data is not None or judgements:
+        given_by = "--judgements" if judgements else "--data"
+        refuse_unused(context, given_by, "pairs", "max_pairs", "temperature")
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
     labelled = None if data is None else read_labelled(data, split, max_queries)
     given = read_pairs(pairs) if pairs else None
     location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
+    if judgements:
+        labelled = read_judgements(engine, max_queries)
     before = engine.manifest
     if labelled is None:
         _calibrate(engine, given, max_pairs, temperature)
