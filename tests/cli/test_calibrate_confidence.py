@@ -72,6 +72,22 @@ def test_from_a_split_of_a_folder(uec, index, judged):
     refused(uec(*command, "--split", "test"), "10 queries are too few")
 
 
+def test_a_stale_confidence_is_told(uec, index, corpus, caplog):
+    assert uec("calibrate-confidence", "--index", index, "-k", "25").code == 0
+    assert uec("index", "--index", index, "--corpus", corpus(75)).code == 0
+    assert json.loads(uec("info", "--index", index, "--json").out)["confidence"]["stale"] is False
+    assert "stale" not in uec("info", "--index", index).out
+    assert uec("index", "--index", index, "--corpus", corpus(76)).code == 0
+    assert json.loads(uec("info", "--index", index, "--json").out)["confidence"]["stale"] is True
+    shown = " ".join(uec("info", "--index", index).out.split())
+    assert "calibrated on 60 texts, and the index has 76 now: calibrate it anew with" in shown
+    caplog.clear()
+    with Engine.open(index) as engine:
+        engine.search("wing")
+        engine.search("heat")
+    assert [r.levelname for r in caplog.records if "stale" in r.message] == ["WARNING"]
+
+
 def test_a_split_to_report_on_is_told(uec, index, judged, tmp_path):
     data = shutil.copytree(judged, tmp_path / "data")
     (data / "qrels" / "train.tsv").replace(data / "qrels" / "test.tsv")

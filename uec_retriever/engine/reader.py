@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from uec_retriever.checks.numbers import check_temperature
+from uec_retriever.confidence.model import staleness
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import Ensemble
@@ -20,6 +22,8 @@ from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.lexical.following import Progress
 from uec_retriever.store.manifest import Manifest
+
+_logger = logging.getLogger(__name__)
 
 
 class Reader:
@@ -37,6 +41,8 @@ class Reader:
         self.words = Words(store, folder)
         self.store = store
         self._loads = 0  # the manifest may have changed since it was read
+        if (model := ensemble.confidence) and (stale := staleness(model.records, store.count())):
+            _logger.warning("%s", stale)
 
     @property
     def ensemble(self) -> Ensemble:
