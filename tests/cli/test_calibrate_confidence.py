@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -57,6 +58,54 @@ def test_from_labels(uec, index, labels):
     assert report["queries"] == 48
     told = json.loads(uec("info", "--index", index, "--json").out)["confidence"]
     assert told["source"] == "labelled queries"
+
+
+def test_from_a_split_of_a_folder(uec, index, judged):
+    command = ("calibrate-confidence", "--index", index, "-k", "1", "--data", judged)
+    outcome = uec(*command, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["queries"] == 40 and "do not report" not in outcome.err
+    told = json.loads(uec("info", "--index", index, "--json").out)["confidence"]
+    assert told["source"] == "labelled queries"
+    few = json.loads(uec(*command, "--split", "train", "--max-queries", "35", "--json").out)
+    assert few["queries"] == 35
+    refused(uec(*command, "--split", "dev"), "no split 'dev'", "['test', 'train']")
+    refused(uec(*command, "--split", "test"), "10 queries are too few")
+
+
+def test_a_stale_confidence_is_told(uec, index, corpus, caplog):
+    assert uec("calibrate-confidence", "--index", index, "-k", "25").code == 0
+    assert uec("index", "--index", index, "--corpus", corpus(75)).code == 0
+    assert json.loads(uec("info", "--index", index, "--json").out)["confidence"]["stale"] is False
+    assert "stale" not in uec("info", "--index", index).out
+    assert uec("index", "--index", index, "--corpus", corpus(76)).code == 0
+    assert json.loads(uec("info", "--index", index, "--json").out)["confidence"]["stale"] is True
+    shown = " ".join(uec("info", "--index", index).out.split())
+    assert "calibrated on 60 texts, and the index has 76 now: calibrate it anew with" in shown
+    caplog.clear()
+    with Engine.open(index) as engine:
+        engine.search("wing")
+        engine.search("heat")
+    assert [r.levelname for r in caplog.records if "stale" in r.message] == ["WARNING"]
+
+
+def test_a_split_to_report_on_is_told(uec, index, judged, tmp_path):
+    data = shutil.copytree(judged, tmp_path / "data")
+    (data / "qrels" / "train.tsv").replace(data / "qrels" / "test.tsv")
+    command = ("calibrate-confidence", "--index", index, "-k", "1", "--data", data, "--split", "test")
+    for outcome in (uec(*command), uec(*command, "--json")):
+        assert outcome.code == 0, outcome.err
+        assert "on the test split: do not report results on it" in " ".join(outcome.err.split())
+
+
+def test_questions_come_from_one_place(uec, tmp_path):
+    command = ("calibrate-confidence", "--index", tmp_path / "i")
+    file = ("--queries", "q", "--qrels", "r")
+    refused(uec(*command, "--split", "train"), "--split goes with --data", code=2)
+    refused(uec(*command, *file, "--split", "train"), "--split goes with --data", code=2)
+    refused(uec(*command, *file, "--data", "d"), "--qrels: one of them", code=2)
+    refused(uec(*command, "--judgements", "--data", "d"), "--qrels: one of them", code=2)
+    refused(uec(*command, *file, "--max-queries", "40"), "--max-queries would change nothing", code=2)
 
 
 def test_refusals(uec, index, labels, tmp_path):

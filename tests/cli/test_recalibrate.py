@@ -4,6 +4,8 @@ import json
 import shutil
 
 from tests.cli.conftest import refused
+from uec_retriever.data.qrels import read_relevant
+from uec_retriever.engine.engine import Engine
 from uec_retriever.store.lexical_options import LexicalOptions
 
 SHARE = LexicalOptions().share
@@ -68,10 +70,31 @@ def test_without_words(uec, index, judged, tmp_path):
     assert outcome.code == 0 and "trust in words" not in outcome.out
 
 
+def test_recorded_judgements_set_it_too(uec, index, judged):
+    command = ("recalibrate", "--index", index, "--judgements", "--json")
+    refused(uec(*command), "no judgement is recorded", "Engine.record_judgement")
+    relevant = read_relevant(judged, judged / "qrels" / "train.tsv")
+    with Engine.open(index) as engine:
+        for query, ids in relevant.items():
+            for identifier in ids:
+                engine.record_judgement(query, identifier)
+    told = json.loads(uec(*command).out)
+    assert told["share"]["queries"] == 40 and told["lexical"]["share"] < SHARE
+    assert json.loads(uec(*command, "--max-queries", "5").out)["share"]["queries"] == 5
+    outcome = uec("calibrate-confidence", "--index", index, "-k", "1", "--judgements", "--json")
+    assert json.loads(outcome.out)["queries"] == 40
+
+
 def test_wrong_usage(uec, tmp_path):
     command = ("recalibrate", "--index", tmp_path / "i")
-    refused(uec(*command, "--split", "train"), "--split and --max-queries go with --data", code=2)
-    refused(uec(*command, "--max-queries", "3"), "--split and --max-queries go with --data", code=2)
+    refused(uec(*command, "--split", "train"), "--split goes with --data", code=2)
+    refused(uec(*command, "--max-queries", "3"), "--max-queries goes with --data or --judgements", code=2)
+    refused(uec(*command, "--data", "d", "--judgements"), "--data or --judgements, one of them", code=2)
+    refused(
+        uec(*command, "--judgements", "--pairs", "p"),
+        "--pairs would change nothing with --judgements",
+        code=2,
+    )
     for unused in (("--pairs", "p"), ("--max-pairs", "40"), ("--temperature", "1")):
         refused(
             uec(*command, "--data", "d", *unused), f"{unused[0]} would change nothing with --data", code=2

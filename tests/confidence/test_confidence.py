@@ -12,7 +12,13 @@ from tests.confidence.small import fit, outcomes
 from uec_retriever.confidence.fit import (
     Kind,
 )
-from uec_retriever.confidence.model import SIGNALS, ConfidenceModel, abstention_signals, read_confidence
+from uec_retriever.confidence.model import (
+    SIGNALS,
+    ConfidenceModel,
+    abstention_signals,
+    read_confidence,
+    staleness,
+)
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError
 
 QUERY = "boundary layer of a wing"
@@ -255,3 +261,16 @@ def test_refusals():
     for bad in (1.0, -0.1, math.nan):
         with pytest.raises(InvalidInputError, match="unanswerable must be"):
             fit(made, unanswerable=bad)
+
+
+@pytest.mark.parametrize(
+    ("records", "stale"), [(100, False), (125, False), (75, False), (126, True), (74, True), (0, True)]
+)
+def test_a_calibration_is_stale_when_its_index_has_changed_by_a_quarter(records, stale):
+    told = staleness(100, records)
+    assert (told is not None) == stale
+    assert not stale or f"{records} now" in told and "uec calibrate-confidence" in told
+
+
+def test_a_calibration_on_nothing_is_stale_with_the_first_text():
+    assert staleness(0, 0) is None and staleness(0, 1)

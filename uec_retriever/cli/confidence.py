@@ -28,6 +28,16 @@ from uec_retriever.cli.common import (
     refuse_unused,
     status,
 )
+from uec_retriever.cli.labelled import (
+    DATA,
+    DEFAULT_LIMIT,
+    JUDGEMENTS,
+    SPLIT,
+    check_split,
+    read_judgements,
+    read_labelled,
+    warn_of_reported,
+)
 from uec_retriever.cli.lexical import index_words
 
 DEFAULT_QUERIES = 400
@@ -43,14 +53,22 @@ def calibrate_confidence(
     qrels: Annotated[
         Path | None, typer.Option(help="Judgements, BEIR or TREC: the right texts of each query.")
     ] = None,
+    data: DATA = None,
+    split: SPLIT = None,
+    judgements: JUDGEMENTS = False,
     k: Annotated[int, typer.Option("-k", help="Hits among which a right answer is to be.")] = 10,
     unanswerable: Annotated[
         float,
         typer.Option(help="Share of queries without an answer in the index that you expect, in [0, 1)."),
     ] = 0.5,
     max_queries: Annotated[
-        int, typer.Option(min=32, help="At most this many queries made from the index.")
-    ] = DEFAULT_QUERIES,
+        int | None,
+        typer.Option(
+            min=32,
+            help=f"At most this many queries: made from the index, {DEFAULT_QUERIES} if absent; with --data or --judgements a random sample, "
+            f"{DEFAULT_LIMIT} if absent.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of their sample.")] = 0,
     expert: MOVED = None,
     server: SERVER = None,
@@ -64,29 +82,36 @@ def calibrate_confidence(
     """Have searches say how probable it is that a right answer is among their hits.
 
     Needs no labels: titles and first sentences of the index's own texts serve as queries, with and without
-    their answer among the candidates. Real queries are harder; `--queries` and `--qrels` give yours.
+    their answer among the candidates. Real queries are harder; `--data`, `--judgements`, or `--queries` and `--qrels`, give yours.
     Do it again when the texts have changed a lot, and after `uec recalibrate`.
 
     AUROC: how well confidence tells searches that succeed from those that fail (.5 not at all, 1 perfectly).
     ECE: how far it is from the share that succeeds.
     """
+    check_split(data, split)
     if (queries is None) != (qrels is None):
         raise WrongUsageError("give --queries and --qrels, or neither")
-    if queries is not None:
-        refuse_unused(context, "--queries", "max_queries")
+    if sum((queries is not None, data is not None, judgements)) > 1:
+        raise WrongUsageError("give --data, --judgements, or --queries and --qrels: one of them")
     labelled = None
-    if queries is not None and qrels is not None:
+    if data is not None:
+        labelled = read_labelled(data, split, max_queries)
+    elif queries is not None and qrels is not None:
+        refuse_unused(context, "--queries", "max_queries")
         from uec_retriever.data.qrels import read_relevant
 
         labelled = read_relevant(queries, qrels)
 
     location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
+    if judgements:
+        labelled = read_judgements(engine, max_queries)
     index_words(engine, location)
     with status("Making queries"):
         from uec_retriever.confidence.queries import index_pairs
 
-        pairs = index_pairs(engine.pages(), limit=max_queries, seed=seed) if labelled is None else None
+        limit = max_queries or DEFAULT_QUERIES
+        pairs = index_pairs(engine.pages(), limit=limit, seed=seed) if labelled is None else None
     with bar("Searching", len(labelled or pairs or ())) as progress:
         report = engine.calibrate_confidence(
             pairs,
@@ -97,6 +122,7 @@ def calibrate_confidence(
             batch_size=batch_size,
             progress=progress,
         )
+    warn_of_reported(split, "confidence is")
     if json:
         print_json(asdict(report))
         return
@@ -107,6 +133,6 @@ def calibrate_confidence(
     )
     if report.auroc < _POOR:
         errors.print(
-            "the confidence hardly tells good searches from bad ones here: do not rely on it, or calibrate it on real "
-            "queries with --queries and --qrels"
+            "the confidence hardly tells good searches from bad ones here: do not rely on it, or calibrate it on more real "
+            "queries (--data)"
         )

@@ -176,6 +176,7 @@ def reindex(
 
     The old index stays as it is. Run it again after an interruption: it goes on. Words stay the expert that they are, with
     language and trust; an old index without words gets them in the new one, unless `--no-lexical` says otherwise.
+    Judgements go along.
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")

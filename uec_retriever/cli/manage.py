@@ -24,7 +24,7 @@ from uec_retriever.cli.common import (
     status,
 )
 from uec_retriever.cli.lexical import count_behind, describe_behind, language_name, priors
-from uec_retriever.confidence.model import read_confidence
+from uec_retriever.confidence.model import read_confidence, staleness
 from uec_retriever.data.sources import open_source
 from uec_retriever.errors import InvalidInputError
 
@@ -44,8 +44,11 @@ def info(
     count, size = store.count(), folder.size()
     confidence, lexical = read_confidence(manifest.confidence), manifest.lexical
     behind = count_behind(store, folder, lexical) if lexical else None
+    stale = staleness(confidence.records, count) if confidence else None
     if json:
-        told = {**asdict(manifest), "confidence": asdict(confidence) if confidence else None}
+        told = {**asdict(manifest), "confidence": None}
+        if confidence is not None:
+            told["confidence"] = {**asdict(confidence), "stale": stale is not None}
         told["lexical"] = {**asdict(lexical), "behind": behind} if lexical else None
         told |= {"fingerprint": manifest.fingerprint, "notes": manifest.notes}
         print_json({**told, "count": count, "bytes": size})
@@ -62,6 +65,8 @@ def info(
             f"confidence (first {confidence.k}) calibrated on {confidence.queries} {confidence.source}, when there "
             f"were {confidence.records} texts; {confidence.unanswerable:.0%} of queries assumed unanswerable"
         )
+        if stale is not None:
+            output.print(f"note: {stale}")
     if lexical is None:
         output.print("words are no expert: 'uec words' adds them, without embedding anything anew")
     else:

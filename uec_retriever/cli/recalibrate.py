@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +27,16 @@ from uec_retriever.cli.common import (
     refuse_unused,
     short,
 )
+from uec_retriever.cli.labelled import (
+    DATA,
+    DEFAULT_LIMIT,
+    JUDGEMENTS,
+    SPLIT,
+    check_split,
+    read_judgements,
+    read_labelled,
+    warn_of_reported,
+)
 from uec_retriever.cli.lexical import index_words, priors, tell_dropped_confidence
 from uec_retriever.cli.recipe import DEFAULT_PAIRS, LIMIT, PAIRS, TEMPERATURE, sample_texts
 
@@ -39,8 +47,6 @@ if TYPE_CHECKING:
     from uec_retriever.engine.share import ShareReport
     from uec_retriever.store.manifest import Manifest
 
-_SPLIT, _REPORTED = "train", "test"
-_QUERIES = 1000
 _QUALITY = {"share": "now", "constant": "at the trust of a new index"}
 
 
@@ -50,22 +56,14 @@ def recalibrate(
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     temperature: TEMPERATURE = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="BEIR folder whose judged queries set the trust in words; its ids are those of the index."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Which qrels, with --data; {_SPLIT} if absent. Never those that you report results on."
-        ),
-    ] = None,
+    data: DATA = None,
+    split: SPLIT = None,
+    judgements: JUDGEMENTS = False,
     max_queries: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"At most this many queries of --data, a random sample; {_QUERIES} if absent."
+            min=1,
+            help=f"At most this many queries of --data or --judgements, a random sample; {DEFAULT_LIMIT} if absent.",
         ),
     ] = None,
     expert: MOVED = None,
@@ -83,47 +81,38 @@ def recalibrate(
     `uec calibrate-confidence` again.
 
     How far words are trusted is set by real questions only: by `--pairs`, or, and nothing else then, by the judged queries
-    of `--data`. Few queries move it little. Results on the queries that set it are too good: keep others to report on.
+    of `--data`, or by `--judgements`. Few queries move it little. Results on the queries that set it are too good: keep others to report on.
 
     Example: `uec recalibrate --index idx --data my-questions --split train`
     """
     from uec_retriever.data.corpus import read_pairs
 
-    if data is None and (split, max_queries) != (None, None):
-        raise WrongUsageError("--split and --max-queries go with --data")
-    if data is not None:
-        refuse_unused(context, "--data", "pairs", "max_pairs", "temperature")
+    check_split(data, split)
+    if data is not None and judgements:
+        raise WrongUsageError("give --data or --judgements, one of them")
+    if data is None and not judgements and max_queries is not None:
+        raise WrongUsageError("--max-queries goes with --data or --judgements")
+    if data is not None or judgements:
+        given_by = "--judgements" if judgements else "--data"
+        refuse_unused(context, given_by, "pairs", "max_pairs", "temperature")
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
-    labelled = None if data is None else _read_labelled(data, split or _SPLIT, max_queries or _QUERIES)
+    labelled = None if data is None else read_labelled(data, split, max_queries)
     given = read_pairs(pairs) if pairs else None
     location = locate(index, server, header, collection)
     engine = open_engine(location, expert, device, trust_remote_code)
+    if judgements:
+        labelled = read_judgements(engine, max_queries)
     before = engine.manifest
     if labelled is None:
         _calibrate(engine, given, max_pairs, temperature)
     report = _set_share(engine, location, labelled, given)
+    warn_of_reported(split, "trust in words is")
     if json:
         told = {**asdict(engine.manifest), "notes": engine.manifest.notes}
         print_json({**told, "share": {"before": _share(before), **asdict(report)} if report else None})
         return
     _show(before, engine.manifest, report)
-    if split == _REPORTED:
-        errors.print(
-            f"note: trust in words is now chosen on the {split} split: do not report results on it",
-            soft_wrap=True,
-        )
-
-
-def _read_labelled(folder: Path, split: str, limit: int) -> dict[str, set[str]]:
-    """Query text -> ids of its relevant records, of at most so many queries of a BEIR folder."""
-    from uec_retriever.data.qrels import read_relevant, read_split
-
-    read_split(folder, split)  # which says what splits there are, if not this one
-    relevant = read_relevant(folder, folder / "qrels" / f"{split}.tsv")
-    if len(relevant) > limit:
-        return {query: relevant[query] for query in random.Random(0).sample(sorted(relevant), limit)}
-    return relevant
 
 
 def _calibrate(engine: Engine, given: CalibrationPairs | None, limit: int, temperature: float | None) -> None:

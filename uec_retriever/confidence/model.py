@@ -35,6 +35,7 @@ SIGNALS = {  # higher is better; chosen without the test splits (benchmarks/conf
     "margin_10": "raw score of the best candidate less that of the tenth",
     "lexical": "correlation of the raw scores of the first ten with the share of the query's words they hold",
 }
+STALE_SHARE = 0.25  # of the texts at calibration, by which an index may grow or shrink
 _FORMAT = 1
 _WORD = re.compile(r"\w{3,}")
 _READ = 2000  # characters of a text that are searched for words
@@ -185,6 +186,21 @@ class ConfidenceModel:
             raise CorruptFileError(
                 f"the index's confidence is damaged ({error}): calibrate it anew with 'uec calibrate-confidence'"
             ) from error
+
+
+def staleness(calibrated: int, records: int) -> str | None:
+    """Why a calibration no longer fits its index, with the remedy; None while it does.
+
+    Args:
+        calibrated: texts in the index at calibration, >= 0.
+        records: texts in it now, >= 0.
+    """
+    if abs(records - calibrated) <= STALE_SHARE * calibrated:
+        return None
+    return (
+        f"the confidence is stale: it was calibrated on {calibrated:,} texts, and the index has {records:,} now: "
+        "calibrate it anew with 'uec calibrate-confidence'"
+    )
 
 
 def read_confidence(string: str | None) -> ConfidenceModel | None:

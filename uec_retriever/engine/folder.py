@@ -25,8 +25,9 @@ class IndexFolder:
     """Where an index lives.
 
     Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`,
-    `words/COLLECTION-SETTINGS.sqlite3`, which is made anew from Chroma if need be, and `embeddings.sqlite3`, if an expert
-    is on a server: what was embedded and is not stored yet.
+    `words/COLLECTION-SETTINGS.sqlite3`, which is made anew from Chroma if need be, `judgements/COLLECTION.jsonl`, if an
+    application has recorded any, and `embeddings.sqlite3`, if an expert is on a server: what was embedded and is not
+    stored yet.
 
     Args:
         location: without a path, the folder is a temporary one, gone with this object; with a client in memory, gone
@@ -120,6 +121,10 @@ class IndexFolder:
     def lexical_files(self, collection: str) -> list[Path]:
         """Those that are there, by whichever analyzer."""
         return sorted((self.path / "words").glob(f"{collection}-*.sqlite3"))
+
+    def judgements_file(self, collection: str) -> Path:
+        """Where judgements on the collection of that id are recorded."""
+        return self.path / "judgements" / f"{collection}.jsonl"
 
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from uec_retriever.checks.numbers import check_temperature
+from uec_retriever.confidence.model import staleness
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.judgements import Judgement, Judgements
 from uec_retriever.engine.words import Words
 from uec_retriever.errors import ModelMismatchError
 from uec_retriever.experts.expert import Expert
@@ -19,6 +22,8 @@ from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
 from uec_retriever.store.lexical.following import Progress
 from uec_retriever.store.manifest import Manifest
+
+_logger = logging.getLogger(__name__)
 
 
 class Reader:
@@ -36,6 +41,8 @@ class Reader:
         self.words = Words(store, folder)
         self.store = store
         self._loads = 0  # the manifest may have changed since it was read
+        if (model := ensemble.confidence) and (stale := staleness(model.records, store.count())):
+            _logger.warning("%s", stale)
 
     @property
     def ensemble(self) -> Ensemble:
@@ -92,6 +99,45 @@ class Reader:
             progress: called with the number of texts indexed since.
         """
         self.words.follow(self._current().manifest.lexical, progress)
+
+    def record_judgement(self, query: str, id: str, value: float = 1.0) -> None:
+        """Keep in the index's folder that a record answers a query of a user, or that it does not.
+
+        `judgements` gives them back, to calibrate by. Any number of threads and processes record at once, also while
+        others write. What is recorded once this returns is kept by a kill of the process. It stays on this machine, also
+        where a server has the texts, and when the record is deleted: delete the file in `judgements/` to forget it.
+
+        Users judge what they are shown. Where right answers that were not shown are never recorded, the queries that
+        failed are missing, and a confidence calibrated on the rest is too high.
+
+        Args:
+            query: as it was searched for.
+            id: of the record, as in `Hit.id`.
+            value: 0 for a wrong answer, above 0 for a right one. The last one counts.
+
+        Raises:
+            InvalidInputError: for a query or an id that none can be, a value that is no finite number >= 0, or an index
+                in memory or in a temporary folder, where they would be lost.
+            StorageError: if the folder cannot be written.
+        """
+        self._judgements.record([Judgement(query, id, value)])
+
+    def judgements(self) -> dict[str, set[str]]:
+        """Query -> ids of the records that were judged right for it and are in the index: what `labelled=` takes.
+
+        Queries without any are left out: that none of those judged is right does not say that the index has no answer.
+
+        Raises:
+            InvalidInputError: for an index in memory or in a temporary folder, which has none.
+            StorageError: if they cannot be read.
+        """
+        right = self._judgements.read()
+        there = set(self.store.present(sorted(set().union(*right.values()))))
+        return {query: held for query, ids in right.items() if (held := ids & there)}
+
+    @property
+    def _judgements(self) -> Judgements:
+        return Judgements.of(self._folder, str(self.store.collection.id))
 
     def vectors_by_id(self, ids: Sequence[str]) -> dict[str, Array]:
         """Id -> `[D]` stored mean, float32, of those records that are there."""

@@ -13,6 +13,7 @@ from uec_retriever.data.records import Record, check_ids, make_records
 from uec_retriever.engine.add import Execute, Progress, add_records, reads
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
+from uec_retriever.engine.judgements import Judgements
 from uec_retriever.engine.kept import hand_over, keep_embeddings, keeping
 from uec_retriever.engine.results import AddReport
 from uec_retriever.engine.searcher import Searcher
@@ -189,7 +190,7 @@ class Writer(Searcher):
         """Put all texts of this index into another one: what `uec reindex` does.
 
         They are embedded anew, except by experts with an identity head on a server that both indexes have. Repeating it
-        after an interruption goes on where it stopped.
+        after an interruption goes on where it stopped. Judgements go along.
 
         Args:
             target: an index made with other experts, posteriors or layout.
@@ -207,6 +208,9 @@ class Writer(Searcher):
                     hand_over(ours, theirs, page, self.vectors_by_id(lacking) if lacking else {})
                 yield from page
 
-        return target.add_records(
+        report = target.add_records(
             records(), update=True, batch_size=batch_size, progress=progress, execute=execute
         )
+        if Judgements.lasts(self._folder) and Judgements.lasts(target._folder):
+            self._judgements.copy_to(target._judgements)
+        return report
