@@ -53,7 +53,7 @@ def test_from_labels(uec, index, labels):
     report = json.loads(outcome.out)
     assert set(report) == {
         "queries", "hit_rate", "positives", "auroc", "auroc_answerable", "ece", "brier", "brier_constant",
-        "relevance_auroc", "relevance_ece",
+        "relevance_auroc", "relevance_ece", "coverage",
     }  # fmt: skip
     assert report["queries"] == 48
     told = json.loads(uec("info", "--index", index, "--json").out)["confidence"]
@@ -140,3 +140,30 @@ def test_abstaining(uec, index):
     refused(uec(*command, "--abstain", "flag"), "--min-confidence", code=2)
     assert uec(*command, "--min-confidence", "0").code == 0
     refused(uec(*command, "--min-confidence", ".5", "--where", '{"parity": 1}'), "without a filter")
+
+
+def test_coverage(uec, index, labels):
+    refused(
+        uec("search", "--index", index, "wing heat", "--coverage", ".5"), "coverage needs labelled queries"
+    )
+    made = uec("calibrate-confidence", "--index", index, "-k", "25")
+    assert "promise no coverage" in made.out
+    assert json.loads(uec("info", "--index", index, "--json").out)["coverage"] is None
+    told = json.loads(uec("calibrate-confidence", "--index", index, *labels, "-k", "9", "--json").out)[
+        "coverage"
+    ]
+    shown = uec("calibrate-confidence", "--index", index, *labels, "-k", "9")
+    assert f"coverage up to {told['highest']:.3g} can be promised, on {told['queries']} queries" in shown.out
+    known = json.loads(uec("info", "--index", index, "--json").out)["coverage"]
+    assert (known["queries"], known["highest"]) == (told["queries"], told["highest"])
+    assert f"coverage up to {told['highest']:.3g} calibrated on" in uec("info", "--index", index).out
+    command = ("search", "--index", index, "what is wing in 3", "--coverage", ".5")
+    answer = json.loads(uec(*command, "--json").out)
+    assert answer["promise"]["holds"] and len(answer["hits"]) == answer["promise"]["needed"]
+    assert "50% of queries like the" in " ".join(uec(*command).out.split())
+    few = uec(*command, "--max-k", "1", "--where", '{"parity": 1}')
+    assert "not promised: calibrated for searches without a filter" in " ".join(few.out.split())
+    refused(uec(*command, "-k", "3"), "-k", code=2)
+    refused(uec(*command[:-2], "--max-k", "3"), "--coverage", code=2)
+    dropped = uec("recalibrate", "--index", index)
+    assert "confidence and coverage are dropped" in " ".join(dropped.err.split())

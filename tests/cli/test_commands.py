@@ -41,7 +41,7 @@ def test_search_for_machines(uec, index):
     outcome = uec("search", "--index", index, "-k", "3", "--json", "wing heat")
     answer = json.loads(outcome.out)
     assert set(answer) == {
-        "query", "coefficients", "confidence", "confidence_reason", "verdict", "abstained", "truncated", "hits",
+        "query", "coefficients", "confidence", "confidence_reason", "verdict", "abstained", "promise", "truncated", "hits",
     }  # fmt: skip
     assert answer["confidence"] is None and "uec calibrate-confidence" in answer["confidence_reason"]
     assert answer["truncated"] == []
@@ -49,7 +49,9 @@ def test_search_for_machines(uec, index):
     assert set(answer["coefficients"]) == {"one", "two", "words"}
     assert sum(answer["coefficients"].values()) == pytest.approx(1)
     assert len(answer["hits"]) == 3
-    assert {"id", "score", "text", "metadata", "matched", "raw_score", "deviation"} == set(answer["hits"][0])
+    assert {"id", "score", "text", "metadata", "matched", "raw_score", "deviation", "relevance"} == set(
+        answer["hits"][0]
+    )
     assert set(answer["hits"][0]["metadata"]) == {"parity", "title"}
     engine = Engine.open(index)
     assert [h["id"] for h in answer["hits"]] == [h.id for h in engine.search("wing heat", 3)]

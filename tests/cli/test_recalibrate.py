@@ -33,7 +33,10 @@ def test_people_are_told_what_changed(uec, index, judged):
     out, now = " ".join(outcome.out.split()), share(uec, index)
     assert f"trust in words: {SHARE:.1%} before, {now:.1%} now; 40 queries with a right answer" in out
     assert f"words {now:.0%}" in out and "nDCG@10 on these queries, which chose it: " in out
-    assert "the calibrated confidence is dropped" in outcome.err and "do not report" not in outcome.err
+    assert (
+        "the calibrated confidence and coverage are dropped" in outcome.err
+        and "do not report" not in outcome.err
+    )
 
 
 def test_few_queries_move_it_less(uec, index, judged):

@@ -140,7 +140,7 @@ def test_a_change_drops_confidence_and_says_so(uec, index):
     assert uec("calibrate-confidence", "--index", index, "-k", "25").code == 0
     assert "confidence" not in uec("words", "--index", index).err
     assert "confidence (first 25)" in uec("info", "--index", index).out
-    assert "the calibrated confidence is dropped" in uec("words", "--index", index, "--off").err
+    assert "the calibrated confidence and coverage are dropped" in uec("words", "--index", index, "--off").err
     assert "confidence not calibrated" in uec("info", "--index", index).out
 
 

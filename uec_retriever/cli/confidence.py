@@ -83,7 +83,8 @@ def calibrate_confidence(
 
     Needs no labels: titles and first sentences of the index's own texts serve as queries, with and without
     their answer among the candidates. Real queries are harder; `--data`, `--judgements`, or `--queries` and `--qrels`, give yours.
-    Do it again when the texts have changed a lot, and after `uec recalibrate`.
+    Do it again when the texts have changed a lot, and after `uec recalibrate`. Real queries calibrate coverage, too
+    (`uec search --coverage`).
 
     AUROC: how well confidence tells searches that succeed from those that fail (.5 not at all, 1 perfectly).
     ECE: how far it is from the share that succeeds.
@@ -112,7 +113,7 @@ def calibrate_confidence(
 
         limit = max_queries or DEFAULT_QUERIES
         pairs = index_pairs(engine.pages(), limit=limit, seed=seed) if labelled is None else None
-    with bar("Searching", len(labelled or pairs or ())) as progress:
+    with bar("Searching", (2 if labelled else 1) * len(labelled or pairs or ())) as progress:
         report = engine.calibrate_confidence(
             pairs,
             labelled=labelled,
@@ -122,15 +123,23 @@ def calibrate_confidence(
             batch_size=batch_size,
             progress=progress,
         )
+        covered = None if labelled is None else engine.calibrate_coverage(labelled, progress=progress)
     warn_of_reported(split, "confidence is")
     if json:
-        print_json(asdict(report))
+        print_json({**asdict(report), "coverage": covered and asdict(covered)})
         return
     output.print(
         f"{report.queries} queries, {report.hit_rate:.0%} of the answerable ones with a right answer among the "
         f"first {k}; on queries left out of the fit AUROC {report.auroc:.2f}, ECE {report.ece:.2f}, "
         f"Brier score {report.brier:.3f} (constant: {report.brier_constant:.3f})"
     )
+    if covered is None:
+        output.print("queries that were made promise no coverage: for 'uec search --coverage' give real ones")
+    else:
+        output.print(
+            f"coverage up to {covered.highest:.3g} can be promised, on {covered.queries} queries with a right text here: "
+            f"{covered.recall:.0%} of them have it among {covered.candidates} candidates"
+        )
     if report.auroc < _POOR:
         errors.print(
             "the confidence hardly tells good searches from bad ones here: do not rely on it, or calibrate it on more real "

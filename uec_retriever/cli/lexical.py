@@ -124,8 +124,8 @@ def index_words(engine: Engine, location: Location) -> None:
 
 
 def tell_dropped_confidence() -> None:
-    """Say that an index has no confidence any more."""
+    """Say that an index has neither confidence nor coverage any more."""
     errors.print(
-        "note: scores are others now, so the calibrated confidence is dropped: run 'uec calibrate-confidence' again",
+        "note: scores are others now, so the calibrated confidence and coverage are dropped: run 'uec calibrate-confidence' again",
         soft_wrap=True,
     )

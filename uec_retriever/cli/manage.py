@@ -24,7 +24,8 @@ from uec_retriever.cli.common import (
     status,
 )
 from uec_retriever.cli.lexical import count_behind, describe_behind, language_name, priors
-from uec_retriever.confidence.model import read_confidence, staleness
+from uec_retriever.confidence.conformal import CoverageModel, read_coverage
+from uec_retriever.confidence.model import ConfidenceModel, read_confidence, staleness
 from uec_retriever.data.sources import open_source
 from uec_retriever.errors import InvalidInputError
 
@@ -44,11 +45,14 @@ def info(
     count, size = store.count(), folder.size()
     confidence, lexical = read_confidence(manifest.confidence), manifest.lexical
     behind = count_behind(store, folder, lexical) if lexical else None
+    coverage = read_coverage(manifest.coverage)
     stale = staleness(confidence.records, count) if confidence else None
     if json:
-        told = {**asdict(manifest), "confidence": None}
-        if confidence is not None:
-            told["confidence"] = {**asdict(confidence), "stale": stale is not None}
+        told = {
+            **asdict(manifest),
+            "confidence": confidence and {**asdict(confidence), "stale": stale is not None},
+        }
+        told["coverage"] = _rests_on(coverage) if coverage else None
         told["lexical"] = {**asdict(lexical), "behind": behind} if lexical else None
         told |= {"fingerprint": manifest.fingerprint, "notes": manifest.notes}
         print_json({**told, "count": count, "bytes": size})
@@ -58,15 +62,9 @@ def info(
     output.print(f"calibrated on {manifest.reference}")
     for note in manifest.notes:
         output.print(f"note: {note}")
-    if confidence is None:
-        output.print("confidence not calibrated: 'uec calibrate-confidence' does it")
-    else:
-        output.print(
-            f"confidence (first {confidence.k}) calibrated on {confidence.queries} {confidence.source}, when there "
-            f"were {confidence.records} texts; {confidence.unanswerable:.0%} of queries assumed unanswerable"
-        )
-        if stale is not None:
-            output.print(f"note: {stale}")
+    _show_confidence(confidence, stale)
+    if coverage is not None:
+        _show_coverage(coverage, count)
     if lexical is None:
         output.print("words are no expert: 'uec words' adds them, without embedding anything anew")
     else:
@@ -135,3 +133,32 @@ def delete(
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
+
+
+def _rests_on(coverage: CoverageModel) -> dict[str, float | str]:
+    """What a coverage rests on, without the nonconformity of each query."""
+    names = ("queries", "source", "records", "candidates", "nonconformity", "recall")
+    return {**{name: getattr(coverage, name) for name in names}, "highest": 1 - coverage.lowest_error}
+
+
+def _show_confidence(confidence: ConfidenceModel | None, stale: str | None) -> None:
+    if confidence is None:
+        output.print("confidence not calibrated: 'uec calibrate-confidence' does it")
+        return
+    output.print(
+        f"confidence (first {confidence.k}) calibrated on {confidence.queries} {confidence.source}, when there "
+        f"were {confidence.records} texts; {confidence.unanswerable:.0%} of queries assumed unanswerable"
+    )
+    if stale is not None:
+        output.print(f"note: {stale}")
+
+
+def _show_coverage(coverage: CoverageModel, count: int) -> None:
+    then = (
+        f", when there were {coverage.records} texts: calibrate it anew" if coverage.records != count else ""
+    )
+    highest = 1 - coverage.lowest_error
+    output.print(
+        f"coverage up to {highest:.3g} calibrated on {coverage.queries} {coverage.source}{then}",
+        soft_wrap=True,
+    )

@@ -151,7 +151,7 @@ def _show(before: Manifest, now: Manifest, report: ShareReport | None) -> None:
             f"{value:.3f} {_QUALITY.get(name, name)}" for name, value in report.quality.items()
         )
         output.print(f"nDCG@10 on these queries, which chose it: {quality}")
-    if before.confidence is not None:
+    if before.confidence or before.coverage:
         tell_dropped_confidence()
     for note in now.notes:
         errors.print(f"note: {note}")

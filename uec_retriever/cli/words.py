@@ -103,5 +103,5 @@ def _show(before: Manifest, options: LexicalOptions | None) -> None:
             f"words are an expert of this index{'' if changed else ' already'}: {language_name(options)}"
             f"{f' {when}' if changed else ''}, prior trust {options.share:.0%}"
         )
-    if changed and before.confidence is not None:
+    if changed and (before.confidence or before.coverage):
         tell_dropped_confidence()
