@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 
 import pytest
@@ -153,14 +154,18 @@ def test_coverage(uec, index, labels):
         "coverage"
     ]
     shown = uec("calibrate-confidence", "--index", index, *labels, "-k", "9")
-    assert f"coverage up to {told['highest']:.3g} can be promised, on {told['queries']} queries" in shown.out
+    highest = f"{math.floor(1000 * told['highest']) / 1000:g}"
+    said = f"coverage up to {highest} can be promised to queries whose answer is here, on {told['queries']} of them"
+    assert said in " ".join(shown.out.split())
     known = json.loads(uec("info", "--index", index, "--json").out)["coverage"]
     assert (known["queries"], known["highest"]) == (told["queries"], told["highest"])
-    assert f"coverage up to {told['highest']:.3g} calibrated on" in uec("info", "--index", index).out
+    assert f"coverage up to {highest} calibrated on" in uec("info", "--index", index).out
     command = ("search", "--index", index, "what is wing in 3", "--coverage", ".5")
     answer = json.loads(uec(*command, "--json").out)
     assert answer["promise"]["holds"] and len(answer["hits"]) == answer["promise"]["needed"]
     assert "50% of queries like the" in " ".join(uec(*command).out.split())
+    silent = json.loads(uec(*command, "--min-confidence", "1", "--json").out)
+    assert (silent["hits"], silent["promise"]["reason"]) == ([], "the search abstained")
     few = uec(*command, "--max-k", "1", "--where", '{"parity": 1}')
     assert "not promised: calibrated for searches without a filter" in " ".join(few.out.split())
     refused(uec(*command, "-k", "3"), "-k", code=2)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine.small import pairs, telling
 from uec_retriever.confidence.conformal import CoverageModel
+from uec_retriever.engine.coverage import broken_promise, rounded_down
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError
@@ -81,7 +82,7 @@ def test_the_hits_are_a_prefix_of_the_ranking_as_long_as_the_threshold_says(engi
 def test_more_candidates_change_nothing_and_k_does_not_count(engine):
     query = next(iter(ASKED))
     result = engine.search(query, coverage=0.8)
-    for options in ({"k": 1}, {"k": 90}, {"candidates": 200}):
+    for options in ({"k": 1}, {"k": 90}, {"candidates": 200}, {"k": 90, "candidates": CANDIDATES}):
         other = engine.search(query, **{"coverage": 0.8, **options})
         assert [(h.id, h.score) for h in other] == [(h.id, h.score) for h in result]
         assert other.promise == result.promise
@@ -196,6 +197,7 @@ def test_labels_without_an_answer_here_are_left_out(small):
         ({"coverage": math.nan}, "coverage"),
         ({"coverage": 0.9, "max_k": 0}, "max_k"),
         ({"max_k": 5}, "give coverage too, or k"),
+        ({"coverage": 0.9, "min_relevance": 0.5}, "min_relevance would leave out hits that coverage needs"),
         ({"coverage": 0.9999}, "needs at least 9999 labelled queries, there are"),
     ],
 )
@@ -216,4 +218,41 @@ def test_what_is_not_calibrated_is_refused_before_anything_is_encoded(small, enc
     ):
         with pytest.raises(InvalidInputError, match="calibrate"):
             search()
+    assert texts == []
+
+
+@pytest.mark.parametrize("missed, labelled, coverage", [(7, 24, 0.68), (15, 49, 0.68), (16, 49, 0.66)])
+def test_what_rounding_alone_forbids_is_promised(missed, labelled, coverage):
+    values = [*range(1, labelled - missed + 1), *[math.inf] * missed]
+    model = CoverageModel.fit("rank", values, candidates=50, records=9, source="labelled")
+    known = {"filtered": False, "candidates": None, "records": 9, "other": None}
+    assert broken_promise(model, coverage, **known) is None
+    assert "at most" in broken_promise(model, coverage + 0.02, **known)
+
+
+@pytest.mark.parametrize("labelled", [50, 300, 333])
+@pytest.mark.parametrize("missed", [0, 1, 7])
+def test_the_highest_that_is_told_can_be_asked_for(labelled, missed):
+    values = [*range(1, labelled - missed + 1), *[math.inf] * missed]
+    model = CoverageModel.fit("rank", values, candidates=500, records=9, source="labelled")
+    assert math.isfinite(model.threshold(float(rounded_down(1 - model.lowest_error))))
+
+
+def test_an_abstaining_search_promises_nothing(engine):
+    engine.calibrate_confidence(k=3, limit=100)
+    query = next(iter(ASKED))
+    flagged = engine.search(query, coverage=0.8, min_confidence=1)
+    assert flagged.abstained and flagged.promise.holds and len(flagged) == flagged.promise.needed
+    empty = engine.search(query, coverage=0.8, min_confidence=1, abstain="empty")
+    assert (len(empty), empty.promise.reason) == (0, "the search abstained")
+
+
+def test_an_asynchronous_search_refuses_before_it_embeds(small, encoded):
+    engine, _ = small
+    texts = encoded(engine)
+    for options in ({"k": 0}, {"max_k": 3}, {"abstain": "never"}, {"coverage": 2}, {"temperature": -1}):
+        with pytest.raises(InvalidInputError):
+            asyncio.run(engine.asearch("cat", **options))
+    with pytest.raises(TypeError, match="no option 'covrage'"):
+        asyncio.run(engine.asearch("cat", covrage=0.9))
     assert texts == []

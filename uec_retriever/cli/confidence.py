@@ -83,8 +83,8 @@ def calibrate_confidence(
 
     Needs no labels: titles and first sentences of the index's own texts serve as queries, with and without
     their answer among the candidates. Real queries are harder; `--data`, `--judgements`, or `--queries` and `--qrels`, give yours.
-    Do it again when the texts have changed a lot, and after `uec recalibrate`. Real queries calibrate coverage, too
-    (`uec search --coverage`).
+    Do it again when the texts have changed a lot, and after `uec recalibrate`. `--data`, or `--queries` and `--qrels`, calibrate
+    coverage, too (`uec search --coverage`): with other queries than `uec recalibrate` was given.
 
     AUROC: how well confidence tells searches that succeed from those that fail (.5 not at all, 1 perfectly).
     ECE: how far it is from the share that succeeds.
@@ -113,7 +113,9 @@ def calibrate_confidence(
 
         limit = max_queries or DEFAULT_QUERIES
         pairs = index_pairs(engine.pages(), limit=limit, seed=seed) if labelled is None else None
-    with bar("Searching", (2 if labelled else 1) * len(labelled or pairs or ())) as progress:
+    with bar(
+        "Searching", (2 if labelled and not judgements else 1) * len(labelled or pairs or ())
+    ) as progress:
         report = engine.calibrate_confidence(
             pairs,
             labelled=labelled,
@@ -123,8 +125,12 @@ def calibrate_confidence(
             batch_size=batch_size,
             progress=progress,
         )
-        covered = None if labelled is None else engine.calibrate_coverage(labelled, progress=progress)
+        covered = (
+            None if labelled is None or judgements else engine.calibrate_coverage(labelled, progress=progress)
+        )
     warn_of_reported(split, "confidence is")
+    from uec_retriever.engine.coverage import rounded_down
+
     if json:
         print_json({**asdict(report), "coverage": covered and asdict(covered)})
         return
@@ -134,10 +140,14 @@ def calibrate_confidence(
         f"Brier score {report.brier:.3f} (constant: {report.brier_constant:.3f})"
     )
     if covered is None:
-        output.print("queries that were made promise no coverage: for 'uec search --coverage' give real ones")
+        made = "judgements of what was shown" if judgements else "queries that were made"
+        output.print(
+            f"{made} promise no coverage: for 'uec search --coverage' give labelled queries (--data)"
+        )
     else:
         output.print(
-            f"coverage up to {covered.highest:.3g} can be promised, on {covered.queries} queries with a right text here: "
+            f"coverage up to {rounded_down(covered.highest)} can be promised to queries whose answer is here, on "
+            f"{covered.queries} of them ({covered.unanswered} others left out): "
             f"{covered.recall:.0%} of them have it among {covered.candidates} candidates"
         )
     if report.auroc < _POOR:

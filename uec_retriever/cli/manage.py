@@ -157,8 +157,10 @@ def _show_coverage(coverage: CoverageModel, count: int) -> None:
     then = (
         f", when there were {coverage.records} texts: calibrate it anew" if coverage.records != count else ""
     )
-    highest = 1 - coverage.lowest_error
+    from uec_retriever.engine.coverage import rounded_down
+
+    highest = rounded_down(1 - coverage.lowest_error)
     output.print(
-        f"coverage up to {highest:.3g} calibrated on {coverage.queries} {coverage.source}{then}",
+        f"coverage up to {highest} calibrated on {coverage.queries} {coverage.source}{then}",
         soft_wrap=True,
     )

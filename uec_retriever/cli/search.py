@@ -106,7 +106,6 @@ def search(
         refuse_unused(context, "--queries", "min_confidence", "abstain", "coverage", "max_k")
     if coverage is not None:
         refuse_unused(context, "--coverage", "k")
-        k = 1  # does not count
     options: dict[str, Any] = {
         "where": parse_where(where),
         "candidates": candidates,
@@ -214,7 +213,8 @@ def _show(result: SearchResult, model: ConfidenceModel | None) -> None:
 def _show_promise(promise: CoveragePromise) -> None:
     if promise.holds:
         output.print(
-            f"a right one is among these hits for {promise.coverage:.0%} of queries like the {promise.queries} labelled ones"
+            f"a right one is among these hits for {promise.coverage:.0%} of queries like the {promise.queries} labelled ones, whose "
+            "answer is in the index"
         )
     else:
         output.print(

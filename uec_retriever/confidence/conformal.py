@@ -97,6 +97,8 @@ def query_nonconformity(name: str, raw: Array, right: Iterable[int]) -> float:
 class CoveragePromise:
     """That a right text is among the hits as often as asked: over queries like the labelled ones, not for each of them.
 
+    Like them in that their answer is in the index, too: whether one is, is for the confidence to say.
+
     Attributes:
         coverage: how often, in (0, 1).
         needed: hits that this takes for this query.

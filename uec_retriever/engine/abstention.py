@@ -109,4 +109,7 @@ def abstaining(result: SearchResult, min_confidence: float | None, abstain: Abst
             f"{min_confidence:g} that was asked for: {result.verdict}",
             flagged,
         )
-    return replace(flagged, hits=[]) if abstain == "empty" else flagged
+    if abstain == "flag":
+        return flagged
+    broken = flagged.promise and replace(flagged.promise, reason="the search abstained")
+    return replace(flagged, hits=[], promise=broken)

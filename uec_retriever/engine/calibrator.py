@@ -190,8 +190,10 @@ class Calibrator(Writer):
     ) -> CoverageReport:
         """Have searches take `coverage=`: as many hits as a right one needs to be among them as often as asked.
 
-        The promise (split conformal) is for queries like these, over all of them, on these texts: do it again when the
-        texts have changed, and after `recalibrate`. Queries that were made from the texts promise nothing.
+        The promise (split conformal) is for queries like these whose answer is in the index, over all of them, on these
+        texts: do it again when the texts have changed, and after `recalibrate`. It does not hold if these queries are not
+        like those to come: made from the texts, judged by what a search had shown (`judgements`), or used to set the trust
+        in words (`recalibrate_share`) before.
 
         Args:
             labelled: query -> ids of its right records, as many as there are; at least 9 for a coverage of .9, 19 for .95,

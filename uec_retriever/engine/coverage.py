@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,7 +42,8 @@ class CoverageReport:
 
     Attributes:
         queries: labelled ones that the thresholds are read from.
-        unanswered: labelled ones left out, since none of their right texts is in the index.
+        unanswered: labelled ones left out, since none of their right texts is in the index: the promise is for queries whose
+            answer is there.
         nonconformity: what hits are counted by, see `confidence.conformal.NONCONFORMITIES`.
         candidates: how many are fetched and rescored.
         recall: share of the queries with a right text among these.
@@ -56,22 +58,37 @@ class CoverageReport:
     highest: float
 
 
-def check_coverage(coverage: object, max_k: object) -> None:
+def check_coverage(coverage: object, max_k: object, **leaving_out: object) -> None:
     """Refuse a coverage that cannot be asked for.
 
+    Args:
+        coverage: None for none.
+        max_k: at most so many hits.
+        **leaving_out: what would leave out hits that it needs, by name; None or 0 where it is not asked for.
+
     Raises:
-        InvalidInputError: unless it is None or in (0, 1), and max_k None or, with a coverage, at least 1.
+        InvalidInputError: unless coverage is None or in (0, 1), and max_k None or, with a coverage, at least 1; for a
+            coverage beside something that leaves out hits.
     """
     if coverage is not None:
-        value = check_number("coverage", coverage, "a number between 0 and 1, as .9", 0, 1)
-        if value in (0, 1):
+        if check_number("coverage", coverage, "a number between 0 and 1, as .9", 0, 1) in (0, 1):
             raise InvalidInputError(f"coverage is a number between 0 and 1, as .9, got {coverage}")
+        for name, value in leaving_out.items():
+            if value:
+                raise InvalidInputError(
+                    f"{name} would leave out hits that coverage needs: give one of them, or bound the hits by max_k"
+                )
     if max_k is not None:
         check_whole("max_k", max_k, 1)
         if coverage is None:
             raise InvalidInputError(
                 "max_k bounds the hits that coverage asks for: give coverage too, or k instead"
             )
+
+
+def rounded_down(coverage: float) -> str:
+    """A highest coverage as people read it: what it says can be asked for."""
+    return f"{math.floor(coverage * 1000) / 1000:g}"
 
 
 def needed_model(ensemble: Ensemble, coverage: float | None) -> CoverageModel | None:
@@ -116,10 +133,10 @@ def broken_promise(
         return f"calibrated for {model.candidates} candidates, not {candidates}: leave candidates out"
     if records != model.records:
         return f"calibrated on {model.records} texts, the index has {records} now: calibrate it again"
-    if coverage > 1 - model.lowest_error:
+    if math.isinf(model.threshold(coverage)):
         return (
             f"of {model.queries} labelled queries {model.missed} have no right text among {model.candidates} candidates, so "
-            f"at most {1 - model.lowest_error:.3g} can be promised: ask for less, or calibrate with more candidates"
+            f"at most {rounded_down(1 - model.lowest_error)} can be promised: ask for less, or calibrate with more candidates"
         )
     return None
 

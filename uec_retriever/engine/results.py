@@ -230,7 +230,11 @@ class SearchResult:
 
     def matched(self, hit: Hit) -> list[tuple[int, int]]:
         """Where a hit's text has words of the query: `(start, end)` in characters, in order, none overlapping."""
-        return [] if self.words is None else self.words.analyzer.matched(self.words.terms, hit.text)
+        return (
+            []
+            if self.words is None or hit.id == NO_EVIDENCE_ID
+            else self.words.analyzer.matched(self.words.terms, hit.text)
+        )
 
     def extras(self, hit: Hit, names: Iterable[Extra] = tuple(EXTRAS)) -> dict[Extra, Any]:
         """What is known of a hit, and of the query.

@@ -76,18 +76,20 @@ class SearchOptions:
         object.__setattr__(self, "k", check_whole("k", self.k, 1))
         if self.candidates is not None:
             object.__setattr__(self, "candidates", check_whole("candidates", self.candidates, 1))
-        if self.limit < self.k:
+        if self.coverage is None and self.limit < self.k:
             raise InvalidInputError(
                 f"candidates must be at least k = {show(self.k)}, got {show(self.candidates)}"
             )
         check_abstention(self.min_confidence, self.abstain, self.min_relevance)
-        check_coverage(self.coverage, self.max_k)
+        check_coverage(self.coverage, self.max_k, min_relevance=self.min_relevance)
         chroma_where(self.where)
 
     @property
     def limit(self) -> int:
-        """How many to fetch and rescore."""
-        return default_candidates(self.k) if self.candidates is None else self.candidates
+        """How many to fetch and rescore; for coverage at least."""
+        if self.candidates is not None:
+            return self.candidates
+        return DEFAULT_CANDIDATES if self.coverage is not None else default_candidates(self.k)
 
 
 def why_no_confidence(ensemble: Ensemble, options: SearchOptions, other: str | None = None) -> str | None:

@@ -34,21 +34,21 @@ class Searcher(Reader):
         folder: of the index.
     """
 
-    def check_options(
-        self, k: int = 10, *, candidates: int | None = None, temperature: float | None = None
-    ) -> None:
+    def check_options(self, k: int = 10, *, temperature: float | None = None, **options: Any) -> None:
         """Refuse what `search` would refuse of its options, before there is a query.
 
         Args:
             k: hits.
-            candidates: how many to fetch and rescore.
             temperature: T instead of the index's.
+            **options: the others of `search`.
 
         Raises:
-            InvalidInputError: for an option out of range.
+            InvalidInputError: for an option out of range, or that needs what is not calibrated.
+            TypeError: for another option.
         """
-        SearchOptions(k, None, candidates)
-        self._at(temperature)
+        if unknown := options.keys() - SearchOptions.__dataclass_fields__.keys():
+            raise TypeError(f"a search has no option {min(unknown)!r}")
+        self._prepare(SearchOptions(k, **options), temperature)
 
     def search(
         self,
@@ -152,11 +152,9 @@ class Searcher(Reader):
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
             InvalidInputError: as `search` raises it; before anything is embedded for what is no matter of the query.
+            TypeError: for another option.
         """
-        if {"min_confidence", "min_relevance", "coverage"} & options.keys():
-            temperature = options.get("temperature")
-            rest = {name: value for name, value in options.items() if name != "temperature"}
-            await asyncio.to_thread(self._prepare, SearchOptions(k, **rest), temperature)
+        await asyncio.to_thread(functools.partial(self.check_options, k, **options))
         async with embedded_ahead(self.experts, check_texts([query], "query")):
             return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
 

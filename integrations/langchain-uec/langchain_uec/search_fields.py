@@ -43,6 +43,8 @@ class SearchFields(BaseModel):
         names = SearchFields.model_fields
         refuse_unknown([name for name in given if name not in names], "invoke")
         options = {name: getattr(self, name) if given.get(name) is None else given[name] for name in names}
+        if given.get("k") is not None and given.get("coverage") is None:  # so many, whatever coverage needs
+            options |= {"coverage": None, "max_k": None}
         # the retriever's own sentence was checked; a call may ask to see what it stands in for
         check_search_fields({**options, "no_evidence": given.get("no_evidence")})
         return options
@@ -64,7 +66,12 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
     check_search_options(options.get("k", 4), options.get("fetch_k"), options.get("temperature"))
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain, options.get("min_relevance"))
-    check_coverage(options.get("coverage"), options.get("max_k"))
+    check_coverage(
+        options.get("coverage"),
+        options.get("max_k"),
+        min_relevance=options.get("min_relevance"),
+        score_threshold=options.get("score_threshold"),
+    )
     check_no_evidence(options.get("no_evidence"), least, abstain)
 
 
@@ -75,7 +82,7 @@ def engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
         options: each of `SearchFields`.
     """
     # nothing is below 0, so that such a search needs no confidence: a call lifts the retriever's with it
-    asked = {**options, "min_confidence": options["min_confidence"] or None}
+    asked = {**options, **{name: options[name] or None for name in ("min_confidence", "min_relevance")}}
     return {
         _ENGINE_NAMES.get(name, name): value
         for name, value in asked.items()

@@ -53,6 +53,8 @@ def test_an_embedding_has_neither(sure):
         retriever = UECRetriever(engine=sure, **options)
         with pytest.raises(InvalidInputError, match="calibrated for searches with a text"):
             retriever.retrieve(bundle)
+    with pytest.raises(InvalidInputError, match="similarity_cutoff would leave out"):
+        UECRetriever(engine=sure, coverage=0.8, similarity_cutoff=0.5)
     for bad in ({"coverage": 1.5}, {"max_k": 3}, {"min_relevance": 2}):
         with pytest.raises(InvalidInputError, match=next(iter(bad))):
             UECRetriever(engine=sure, **bad)

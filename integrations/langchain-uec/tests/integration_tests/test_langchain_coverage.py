@@ -42,6 +42,12 @@ async def test_a_call_may_ask_for_other_than_the_retriever(sure):
     assert [d.metadata["uec_promise"] for d in plain.invoke(query)] == [None] * 3
     assert len(plain.invoke(query, coverage=0.8, max_k=1)) == 1
     assert await plain.ainvoke(query, coverage=0.8) == plain.invoke(query, coverage=0.8)
+    wide = UECRetriever(engine=sure, coverage=0.8, max_k=9)
+    assert [d.id for d in wide.invoke(query, k=3)] == [d.id for d in plain.invoke(query)]
+    with pytest.raises(InvalidInputError, match="score_threshold would leave out"):
+        wide.invoke(query, score_threshold=0.5)
+    strict = UECRetriever(engine=sure, k=3, min_relevance=0.5)
+    assert len(strict.invoke(query, min_relevance=0, filter={"n": {"$gte": 0}})) == 0
     with pytest.raises(InvalidInputError, match="give coverage too"):
         plain.invoke(query, max_k=2)
     for bad in ({"coverage": 1.5}, {"max_k": 3}, {"min_relevance": 2}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             It needs `engine.calibrate_coverage`; whether it holds for a query is in `include`'s `promise`.
         max_k: at most this many nodes, with `coverage`.
         no_evidence: a sentence for the language model where there are no nodes, such as with `abstain="empty"`: the text
-            of the one node that is given then, of the score 0 and the id `NO_EVIDENCE_ID`.
+            of the one node that is given then, of the score 0 and the id `NO_EVIDENCE_ID`. For the last retriever before the
+            prompt: one that fuses several, or drops low scores, takes it for a node like others.
         include: any of `score`, `raw_score`, `deviation`, `coefficients`, `expert_scores` (each expert's own similarity,
             see `Hit.expert_scores`), `matched` (`[start, end]` of each place in the node's text that has words of the
             query, for citations), `confidence` (None where it is not calibrated, as under filters),
@@ -252,5 +254,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         queries = [] if query_bundle.embedding else [query_bundle.query_str]
+        if queries:
+            await asyncio.to_thread(functools.partial(self.engine.check_options, **self._engine_options()))
         async with embedded_ahead(self.engine.experts, queries):
             return await asyncio.to_thread(self._retrieve, query_bundle)

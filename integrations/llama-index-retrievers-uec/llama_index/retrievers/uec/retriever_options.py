@@ -101,5 +101,10 @@ def check_values(options: RetrieverOptions) -> None:
     )
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain, options.get("min_relevance"))
-    check_coverage(options.get("coverage"), options.get("max_k"))
+    check_coverage(
+        options.get("coverage"),
+        options.get("max_k"),
+        min_relevance=options.get("min_relevance"),
+        similarity_cutoff=options.get("similarity_cutoff"),
+    )
     check_no_evidence(options.get("no_evidence"), least, abstain)
