@@ -236,3 +236,14 @@ def test_every_retrieval_collection_can_be_read(collections):
         lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").count("\n")
         assert len(set(ids)) == len(ids) == lines - len(corpus.skipped)
         assert len(list(read_queries(folder))) > 0
+
+
+@pytest.mark.parametrize(
+    "name, content", [("c.csv", "{},b\n1,2\n"), ("c.jsonl", '{{"{}": 1, "text": "a"}}\n')]
+)
+def test_long_names_are_shown_in_part(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content.format("x" * 9000))
+    with pytest.raises(CorpusError, match="xxx") as raised:
+        list(Corpus(path, Columns(text="y" * 9000)))
+    assert len(str(raised.value)) < 1000

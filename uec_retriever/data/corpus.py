@@ -15,9 +15,10 @@ from uec_retriever.data.printable import run_problem
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
 from uec_retriever.data.sources import STANDARD_INPUT, open_seekable, open_source, source_name, suffix_of
 from uec_retriever.data.texts import text_problem
-from uec_retriever.errors import CorpusError, InvalidInputError
+from uec_retriever.errors import CorpusError, InvalidInputError, show
 
 TEXT_SUFFIXES = (".txt", ".md")
+_NAMES = 300  # characters of the names that there are, in a message
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Corpus:
         ):
             if name != default and name not in seen:
                 raise CorpusError(
-                    f"no document of {source_name(self.path)} has {name!r}, only {sorted(seen)}: name what is there "
+                    f"no document of {source_name(self.path)} has {show(name)}, only {show(sorted(seen), _NAMES)}: name what is there "
                     f"({option})"
                 )
 
@@ -210,7 +211,7 @@ class Corpus:
     def _require_column(self, names: list[str] | Any) -> None:
         if self.columns.text not in names:
             raise CorpusError(
-                f"{source_name(self.path)} has no column {self.columns.text!r}, only {list(names)}: name the one with the "
+                f"{source_name(self.path)} has no column {show(self.columns.text)}, only {show(list(names), _NAMES)}: name the one with the "
                 "texts (--text-column)"
             )
 

@@ -12,7 +12,7 @@ from uec_retriever.data.corpus import read_jsonl
 from uec_retriever.data.qrels import Qrels, read_split
 from uec_retriever.data.records import content_id
 from uec_retriever.data.texts import text_problem
-from uec_retriever.errors import CorpusError
+from uec_retriever.errors import CorpusError, show
 from uec_retriever.utility_labeler.labels import Source
 
 _SHOWN = 5
@@ -115,7 +115,9 @@ class Questions:
                 continue
             yield _question(identifier, row, place, answers, qrels)
         if qrels is not None and (lost := qrels.keys() - seen.keys()):
-            raise CorpusError(f"{file} lacks {len(lost)} questions of the qrels, e.g. {sorted(lost)[0]!r}")
+            raise CorpusError(
+                f"{file} lacks {len(lost)} questions of the qrels, e.g. {show(sorted(lost)[0])}"
+            )
         self.skipped.extend(unanswered)
         if unanswered and not self.skip_unanswered:
             shown = "; ".join(unanswered[:_SHOWN]) + ("; ..." if len(unanswered) > _SHOWN else "")
