@@ -245,5 +245,5 @@ def test_long_names_are_shown_in_part(tmp_path, name, content):
     path = tmp_path / name
     path.write_text(content.format("x" * 9000))
     with pytest.raises(CorpusError, match="xxx") as raised:
-        list(Corpus(path, Columns(text="y" * 9000)))
+        list(Corpus(path, Columns(**{option: "y" * 9000})))
     assert len(str(raised.value)) < 1000
