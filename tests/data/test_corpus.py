@@ -239,9 +239,10 @@ def test_every_retrieval_collection_can_be_read(collections):
 
 
 @pytest.mark.parametrize(
-    "name, content", [("c.csv", "{},b\n1,2\n"), ("c.jsonl", '{{"{}": 1, "text": "a"}}\n')]
+    "name, content, option",
+    [("c.csv", "{},b\n1,2\n", "text"), ("c.jsonl", '{{"{}": 1, "text": "a"}}\n', "title")],
 )
-def test_long_names_are_shown_in_part(tmp_path, name, content):
+def test_long_names_are_shown_in_part(tmp_path, name, content, option):
     path = tmp_path / name
     path.write_text(content.format("x" * 9000))
     with pytest.raises(CorpusError, match="xxx") as raised:
