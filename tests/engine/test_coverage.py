@@ -142,14 +142,12 @@ def test_what_candidates_lack_cannot_be_promised(small):
     assert model is not engine.ensemble.coverage
 
 
-def test_it_is_for_these_texts_and_outlasts_the_engine(small, tmp_path):
+def test_it_is_for_these_texts_and_outlasts_the_engine(small):
     engine, labelled = small
     engine.calibrate_coverage(labelled)
-    folder = engine.location.folder if hasattr(engine, "location") else None
     assert engine.search(TEXTS[0], coverage=0.9).promise.holds
-    if folder is not None:
-        with Engine.open(folder, device="cpu") as again:
-            assert again.search(TEXTS[0], coverage=0.9).promise.holds
+    with Engine.open(engine._folder.path, device="cpu") as again:
+        assert again.search(TEXTS[0], coverage=0.9).promise == engine.search(TEXTS[0], coverage=0.9).promise
     engine.add(["one more text"])
     result = engine.search(TEXTS[0], coverage=0.9)
     assert "on 60 texts, the index has 61 now" in result.promise.reason

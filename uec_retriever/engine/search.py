@@ -101,7 +101,8 @@ def why_no_confidence(ensemble: Ensemble, options: SearchOptions, other: str | N
         other: what is other than at calibration, beside the options.
 
     Raises:
-        InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
+        InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is
+            not calibrated.
     """
     model = ensemble.confidence
     reason = (model and other) or confidence_reason(model, options.where, options.candidates)
@@ -159,7 +160,8 @@ def search_encoded(
         lexical: the n queries as words.
 
     Raises:
-        InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
+        InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is
+            not calibrated.
         LowConfidenceError: for the first query of too little, if it is to be raised.
         UnreadableWordsError: if the lexical index cannot be read.
     """
