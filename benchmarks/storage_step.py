@@ -17,32 +17,37 @@ from chromadb.config import Settings
 from uec_retriever.data.records import Record
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.connection import connect
+from uec_retriever.store.connection import close, connect
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
-CHUNK, CANDIDATES, RANK = 256, 30, 32
+CHUNK, CANDIDATES, RANK, PACE = 256, 30, 32, 20_000
 
 
 def main() -> None:
-    """`fill` or `open`, `plain` or `uec`, folder, texts, dimensions and queries."""
+    """`fill KIND FOLDER BEFORE SIZE DIMENSION SAVE_EVERY` or `open KIND FOLDER DIMENSION QUERIES`."""
     step, kind, folder = sys.argv[1:4]
-    size, dimension, queries = map(int, sys.argv[4:])
-    figures = (
-        fill(kind, Path(folder), size, dimension)
-        if step == "fill"
-        else look(kind, Path(folder), dimension, queries)
-    )
+    numbers = list(map(int, sys.argv[4:]))
+    figures = fill(kind, Path(folder), *numbers) if step == "fill" else look(kind, Path(folder), *numbers)
     print(json.dumps(figures))  # noqa: T201
 
 
-def fill(kind: str, folder: Path, size: int, dimension: int) -> dict[str, float]:
-    """Add all texts."""
+def fill(
+    kind: str, folder: Path, before: int, size: int, dimension: int, save_every: int
+) -> dict[str, float]:
+    """Add the texts from number `before` up to `size`; the database is made if there is none."""
+    settings = {"space": "ip", "ef_search": 200, "sync_threshold": save_every}
+    if not before and kind == "plain":
+        plain_client(folder).create_collection("uec", configuration={"hnsw": settings})
+    elif not before:
+        entry = ExpertEntry("a", "/a", "f", dimension, "kron", "0" * 64, -1.0, -2.0, 1.0)
+        client = connect(folder)
+        ChromaStore.create(client, "uec", Manifest((entry,), "block", 0.5, "none"), folder)
+        client.get_collection("uec").modify(configuration={"hnsw": {"sync_threshold": save_every}})
+        close(client)
     start = time.perf_counter()
     if kind == "plain":
-        collection = plain_client(folder).create_collection(
-            "uec", configuration={"hnsw": {"space": "ip", "ef_search": 200}}
-        )
-        for records, vectors in chunks(size, dimension):
+        collection = plain_client(folder).get_collection("uec")
+        for records, vectors in chunks(before, size, dimension):
             collection.add(
                 [r.id for r in records],
                 vectors,
@@ -50,9 +55,8 @@ def fill(kind: str, folder: Path, size: int, dimension: int) -> dict[str, float]
                 [r.text for r in records],
             )
     else:
-        entry = ExpertEntry("a", "/a", "f", dimension, "kron", "0" * 64, -1.0, -2.0, 1.0)
-        store = ChromaStore.create(connect(folder), "uec", Manifest((entry,), "block", 0.5, "none"), folder)
-        for records, vectors in chunks(size, dimension):
+        store, _ = ChromaStore.open(connect(folder), "uec", folder)
+        for records, vectors in chunks(before, size, dimension):
             store.put(records, vectors, ["v" * (RANK * 2 * 8 * 4 // 3)] * len(records), replaced={})
         store.compact()
     return {"add, s": time.perf_counter() - start}
@@ -94,15 +98,17 @@ def plain_client(folder: Path) -> Any:
     return chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
 
 
-def chunks(size: int, dimension: int) -> Iterator[tuple[list[Record], Array]]:
+def chunks(before: int, size: int, dimension: int) -> Iterator[tuple[list[Record], Array]]:
     """Records and their vectors, a chunk at a time."""
-    generator = np.random.default_rng(0)
     words = [f"word{i}" for i in range(5000)]
-    for start in range(0, size, CHUNK):
+    for start in range(before, size, CHUNK):
+        generator = np.random.default_rng(start)
         numbers = range(start, min(start + CHUNK, size))
         texts = [" ".join(generator.choice(words, 40)) for _ in numbers]
         records = [Record(f"{i:08}", text, {"n": i}) for i, text in zip(numbers, texts, strict=True)]
         yield records, unit_vectors(len(records), dimension, start)
+        if start // PACE != (start + CHUNK) // PACE:
+            print(f"{start + CHUNK} texts, {time.process_time():.0f} s", file=sys.stderr)  # noqa: T201
 
 
 def unit_vectors(number: int, dimension: int, seed: int) -> Array:
