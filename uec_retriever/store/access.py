@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from uec_retriever.store.connection import close, guard
 from uec_retriever.store.embedded import EmbeddedAccess
 from uec_retriever.store.entries import NUMBER_KEY
 from uec_retriever.store.manifest import Manifest
+from uec_retriever.store.rows import COLUMNS, Columns
 
 _TIME = "time"
 
@@ -43,6 +44,9 @@ class Access(Protocol):
 
     def changes(self, mark: str) -> Changes:
         """What was changed since a mark of an earlier look, or since nobody knows when, "" or a mark of another kind."""
+
+    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
+        """What is stored of records, by Chroma's columns, and the ids of those that only Chroma can tell."""
 
     def number(self) -> int | None:
         """What a change is numbered by in the metadata of its records; None where a log does that."""
@@ -95,6 +99,10 @@ class DirectAccess:
         found = self._collection.get(where=later, include=["metadatas"])
         rows = zip(found["ids"], found["metadatas"] or [], strict=True)
         return Changes({i: int(m[NUMBER_KEY]) for i, m in rows}, write_mark(_TIME, now))  # type: ignore[arg-type]
+
+    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
+        """Nothing: Chroma tells all."""
+        return {name: [] for name in COLUMNS}, list(ids)
 
     def number(self) -> int:
         """The time on the server, in ms."""

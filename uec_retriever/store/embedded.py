@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -32,6 +32,7 @@ from uec_retriever.store.graph_files import find_damage, is_sealed, remove, seal
 from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
 from uec_retriever.store.release import release_when_dropped
+from uec_retriever.store.rows import Columns, read_rows
 from uec_retriever.store.serving import refuse_beside_server
 
 _BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
@@ -157,6 +158,10 @@ class EmbeddedAccess:
             after = None  # a copy that was put back has given the number to another change
         changed = None if after is None else log.changed(after, last)
         return Changes(changed, f"{write_mark(kind, last)} is {log.digest(last) or ''}")
+
+    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
+        """What is stored of records, and the ids of those that only Chroma can tell."""
+        return read_rows(self._current().log, ids)
 
     def number(self) -> None:
         """Chroma's log numbers what is changed here."""

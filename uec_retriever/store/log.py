@@ -67,8 +67,13 @@ class ChromaLog:
         return cls(database, found[0], scopes["VECTOR"], scopes["METADATA"])
 
     @property
-    def _topic(self) -> str:
+    def topic(self) -> str:
+        """What the log calls the collection."""
         return _TOPIC + self.collection
+
+    def connect(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """A connection to the database, for one transaction; what SQLite refuses in it is a StorageError."""
+        return _connect(self.database)
 
     def keep(self) -> None:
         """Have Chroma keep the log of this database from now on."""
@@ -86,7 +91,7 @@ class ChromaLog:
             wanted = dict(records.fetchall())
             for (logged,) in connection.execute(
                 "SELECT id FROM embeddings_queue WHERE topic = ? AND vector IS NOT NULL AND operation != ?",
-                (self._topic, _UPDATE),
+                (self.topic, _UPDATE),
             ):
                 wanted.pop(logged, None)
         return wanted
@@ -106,7 +111,7 @@ class ChromaLog:
             numbers: n, the records' sequence numbers.
         """
         rows = [
-            (number, _UPSERT, self._topic, identifier, vector.tobytes())
+            (number, _UPSERT, self.topic, identifier, vector.tobytes())
             for identifier, vector, number in zip(ids, np.asarray(vectors, "<f4"), numbers, strict=True)
         ]
         with _connect(self.database) as connection:
@@ -132,13 +137,13 @@ class ChromaLog:
                 "SELECT max(seq_id) FROM embeddings_queue WHERE topic = ? "
                 "AND seq_id <= (SELECT seq_id FROM max_seq_id WHERE segment_id = ?)"
             )
-            return int(connection.execute(query, (self._topic, self.rows)).fetchone()[0] or 0)
+            return int(connection.execute(query, (self.topic, self.rows)).fetchone()[0] or 0)
 
     def digest(self, number: int) -> str | None:
         """Tells the change of that number from another; None if the log does not have it, or no more."""
         with _connect(self.database) as connection:
             query = "SELECT id, created_at, metadata FROM embeddings_queue WHERE seq_id = ? AND topic = ?"
-            row = connection.execute(query, (number, self._topic)).fetchone()
+            row = connection.execute(query, (number, self.topic)).fetchone()
         return None if row is None else hashlib.sha256(json.dumps(row, default=str).encode()).hexdigest()[:16]
 
     def changed(self, after: int, last: int) -> dict[str, int]:
@@ -150,7 +155,7 @@ class ChromaLog:
             rows = connection.execute(
                 "SELECT id, max(seq_id) FROM embeddings_queue WHERE topic = ? AND seq_id > ? AND seq_id <= ? "
                 "GROUP BY id",
-                (self._topic, after, last),
+                (self.topic, after, last),
             )
             return dict(rows.fetchall())
 
@@ -166,7 +171,7 @@ class ChromaLog:
         """
         with _connect(self.database) as connection:
             logged = connection.execute(
-                "SELECT count(*) FROM embeddings_queue WHERE topic = ?", (self._topic,)
+                "SELECT count(*) FROM embeddings_queue WHERE topic = ?", (self.topic,)
             ).fetchone()[0]
             if logged <= _SHARE * self.count() + _SLACK and not without_graph:
                 return
@@ -174,19 +179,19 @@ class ChromaLog:
                 "CREATE TEMP TABLE kept AS SELECT max(q.seq_id) AS number FROM embeddings_queue q "
                 "JOIN embeddings e ON e.segment_id = ? AND e.embedding_id = q.id "
                 "WHERE q.topic = ? AND q.vector IS NOT NULL GROUP BY q.id",
-                (self.rows, self._topic),
+                (self.rows, self.topic),
             )
             connection.execute(  # a graph made anew knows no record that could be updated
                 "UPDATE embeddings_queue SET operation = ? WHERE operation = ? AND topic = ? "
                 "AND seq_id IN (SELECT number FROM kept)",
-                (_UPSERT, _UPDATE, self._topic),
+                (_UPSERT, _UPDATE, self.topic),
             )
             seen_by = (self.rows, self.rows if without_graph else self.graph)
             connection.execute(
                 "DELETE FROM embeddings_queue WHERE topic = ? AND seq_id NOT IN (SELECT number FROM kept) "
                 "AND seq_id <= (SELECT min(seq_id) FROM max_seq_id WHERE segment_id IN (?, ?)) "
                 "AND seq_id < (SELECT max(seq_id) FROM embeddings_queue WHERE topic = ?)",
-                (self._topic, *seen_by, self._topic),
+                (self.topic, *seen_by, self.topic),
             )
 
 

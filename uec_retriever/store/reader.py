@@ -21,6 +21,7 @@ from uec_retriever.store.changes import Changes
 from uec_retriever.store.connection import Where, guard
 from uec_retriever.store.entries import Candidates, Stored, to_candidates, to_record, to_stored
 from uec_retriever.store.filters import chroma_where
+from uec_retriever.store.rows import COLUMNS, Columns
 
 _Call = Callable[[Collection], Any]
 _QUERIES = 64  # in one call to Chroma
@@ -157,11 +158,20 @@ class CollectionReader:
         """
         found: dict[str, Stored] = {}
         for part in self._parts(ids):
-            columns = self._get_known(part)
-            found.update(
-                to_stored(*(columns[name] for name in ("ids", "documents", "metadatas", "embeddings")))
-            )
+            columns, others = self._read_rows(part)
+            for each in (columns, self._get_known(others)) if others else (columns,):
+                found.update(to_stored(*(each[name] for name in COLUMNS)))
         return found
+
+    def _read_rows(self, ids: list[str]) -> tuple[Columns, list[str]]:
+        """Chroma's columns of what can be read without it, and the ids that are left to it: all, should its tables change."""
+        try:
+            with self._call_chroma("read"):
+                return self._access.rows(ids)
+        except StorageError:
+            if self._closed:
+                raise
+            return {name: [] for name in COLUMNS}, ids
 
     def _get_known(self, ids: list[str]) -> Any:
         """Chroma's columns of those ids that its graph has."""
@@ -173,9 +183,9 @@ class CollectionReader:
             if not reads.is_behind(error):
                 raise
         if len(ids) == 1:
-            return {name: [] for name in ("ids", *include)}
+            return {name: [] for name in COLUMNS}
         parts = [self._get_known(half) for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :])]
-        return {name: [value for part in parts for value in part[name]] for name in ("ids", *include)}
+        return {name: [value for part in parts for value in part[name]] for name in COLUMNS}
 
     def stamp(self) -> object:
         """Something that differs once the collection is changed, by whomever; None where nothing cheap tells."""
