@@ -25,7 +25,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,10 @@ SHARES = (0.5, 0.0)
 METRICS = ("nauc", "auroc_hit", "auroc_mixed", "auroc_off_topic")
 CALIBRATION = ("ece_hit", "brier_hit", "ece_mixed", "brier_mixed")
 Floats = NDArray[np.float64]
+HEURISTICS: dict[str, Callable[[Outcomes], Floats]] = {  # MTEB's other two, beside the score of the best hit
+    "deviation of the first ten": lambda part: np.array([f[:, 0].std() for f in part.features]),
+    "the first less the second": lambda part: np.array([-np.diff(f[:2, 0]).sum() for f in part.features]),
+}
 
 
 def main() -> None:
@@ -150,7 +154,7 @@ def evaluate(
     scored = {
         f"signal: {name}": tuple(np.array([s[name] for s in part.signals]) for part in parts)
         for name in SIGNALS
-    }
+    } | {f"heuristic: {name}": tuple(map(heuristic, parts)) for name, heuristic in HEURISTICS.items()}
     models, reports = _calibrators(engine, collection.name, train, pseudo)
     for name, model in models.items():
         scored[name] = tuple(np.array([model.probability(s) for s in part.signals]) for part in parts)
