@@ -7,6 +7,7 @@ Run it with `make demo`; everything it makes is in `.cache/demo`, and a second r
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shlex
@@ -28,7 +29,7 @@ FOLDER = Path(".cache") / "demo"
 DISAGREEMENT = "how do I find the difference between two dates?"
 WORD = "CDATA"
 ABSENT = "how do I bake sourdough bread?"
-LEFT_OUT = ("distutils.", "tkinter.", "turtle.")  # many texts that few look for: the demo is to take two minutes
+LEFT_OUT = ("distutils.", "tkinter.", "turtle.")  # many, and asked for by few: the demo is to be short
 LONGEST = 500  # characters of a text
 LEAST = "0.33"  # confidence below which the demo refuses to answer
 console = Console(highlight=False)
@@ -109,15 +110,23 @@ def search(question: str) -> None:
     run("search", "--index", str(FOLDER / "index"), "-k", "3", "--min-confidence", LEAST, question)
 
 
+def texts(pattern: str = "**/*.py") -> dict[str, str]:
+    """Name -> documentation string.
+
+    Args:
+        pattern: which files of the library, as `Path.glob` takes it. Classes of `datetime` are there in any case: since
+            Python 3.12 its file says nothing of them.
+    """
+    found = {f"datetime.{n}": c.__doc__ or "" for n, c in vars(datetime).items() if isinstance(c, type)}
+    found |= dict(standard_library_docstrings(pattern))
+    return {name: text[:LONGEST] for name, text in found.items() if not name.startswith(LEFT_OUT)}
+
+
 def prepare() -> None:
     """Make corpus, index and confidence, or what is missing of them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     corpus, index = str(FOLDER / "corpus.jsonl"), str(FOLDER / "index")
-    documents = {
-        name: text[:LONGEST]
-        for name, text in standard_library_docstrings()
-        if not name.startswith(LEFT_OUT)
-    }
+    documents = texts()
     lines = [json.dumps({"_id": name, "title": name, "text": text}) for name, text in documents.items()]
     Path(corpus).write_text("\n".join(lines) + "\n", encoding="utf-8")
     console.print(f"{len(documents)} documentation strings of Python {sys.version.split()[0]} in {corpus}")
