@@ -1,4 +1,4 @@
-"""Write the tables of benchmarks/RESULTS.md and README.md anew from benchmarks/results/*.json.
+"""Write the tables of benchmarks/RESULTS.md anew from benchmarks/results/*.json.
 
     python -m benchmarks.summary           # rewrite
     python -m benchmarks.summary --check   # exit 1 if they are out of date
@@ -21,7 +21,7 @@ from uec_retriever.evaluation.report_page import Result, check_result
 from uec_retriever.evaluation.report_page.results import is_clear
 from uec_retriever.evaluation.report_page.tables import NOTHING, Entry, Row, Table, interval
 
-FILES = (ROOT / "benchmarks" / "RESULTS.md", ROOT / "README.md")
+FILES = (ROOT / "benchmarks" / "RESULTS.md",)
 SUMMARY = "summary"
 # file -> what the summary calls it
 BENCHMARKS = {

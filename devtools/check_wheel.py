@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,9 @@ def check(root: Path, package: str) -> int:
         command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, str(root)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         [wheel] = Path(folder).glob("*.whl")
-        names = set(zipfile.ZipFile(wheel).namelist())
+        archive = zipfile.ZipFile(wheel)
+        names = set(archive.namelist())
+        [metadata] = [archive.read(n).decode() for n in names if n.endswith(".dist-info/METADATA")]
     packed = {name for name in names if ".dist-info/" not in name}
     wanted = {
         file.relative_to(root).as_posix()
@@ -47,11 +50,17 @@ def check(root: Path, package: str) -> int:
         problems.append("no py.typed: type checkers would ignore the annotations")
     if not any("licenses/LICENSE" in name for name in names):
         problems.append("no licence")
+    problems += [f"the package index cannot follow {link}" for link in relative_links(metadata)]
     problems += [f"{name} would hide other packages" for name in shadowing(packed)]
     for problem in sorted(problems):
         print(problem)
     print(f"{wheel.name}: {len(packed)} files")
     return int(bool(problems))
+
+
+def relative_links(metadata: str) -> list[str]:
+    """Targets of links of a wheel's metadata, which has the README, that start from a place in the repository."""
+    return re.findall(r"\]\((?!https?://|#)([^()\s]+)\)", metadata)
 
 
 def shadowing(packed: set[str]) -> list[str]:

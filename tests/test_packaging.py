@@ -10,7 +10,7 @@ from packaging.version import Version
 
 import langchain_uec
 import uec_retriever
-from devtools import check_versions, constraints
+from devtools import check_versions, check_wheel, constraints
 
 ROOT = Path(__file__).resolve().parent.parent
 INTEGRATIONS = sorted(ROOT.glob("integrations/*"))
@@ -152,3 +152,16 @@ def test_departures_from_tested_versions():
         "a 1.1 is installed, tested is 1",
         "new 5 is installed but has no tested version: run make constraints",
     ]
+
+
+@pytest.mark.parametrize(
+    ("base", "link"),
+    [("https://x.example/blob/v1", "[one](https://x.example/blob/v1/docs/a.md#b)"), (None, "one")],
+)
+def test_the_package_index_can_follow_the_readmes_links(base, link):
+    readme = pytest.importorskip("devtools.hatch_readme", reason="needs hatchling: pip install --group lint")
+    text = "[one](docs/a.md#b) [two](#here) [three](https://y.example)"
+    shown = readme.for_package_index(text, base)
+    assert shown == f"{link} [two](#here) [three](https://y.example)"
+    assert check_wheel.relative_links(text) == ["docs/a.md#b"]
+    assert check_wheel.relative_links(shown) == []

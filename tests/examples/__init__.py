@@ -1,0 +1,1 @@
+"""The examples that need no test of their own elsewhere."""
