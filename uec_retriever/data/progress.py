@@ -49,9 +49,8 @@ def watching(
                     bar.update(round(done) - bar.n)
 
             yield tell
-            if count != bar.n:  # less to do than was thought, as after an interruption
+            if count is not None:  # less to do than was thought, as after an interruption
                 bar.total = bar.n
-                bar.refresh()
     elif callable(watch):
         yield watch
     else:
