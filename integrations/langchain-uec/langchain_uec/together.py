@@ -87,8 +87,8 @@ class SearchesTogether(BaseRetriever):
             return_exceptions: give an exception in place of the documents of a query that raised it.
             **kwargs: options of `invoke`, for all of them.
         """
-        options: Any = self._with_together(inputs, kwargs)
-        return super().batch_as_completed(inputs, config, return_exceptions=return_exceptions, **options)
+        options: Any = {**self._with_together(inputs, kwargs), "return_exceptions": return_exceptions}
+        return super().batch_as_completed(inputs, config, **options)
 
     def abatch_as_completed(
         self,
@@ -106,8 +106,8 @@ class SearchesTogether(BaseRetriever):
             return_exceptions: give an exception in place of the documents of a query that raised it.
             **kwargs: options of `invoke`, for all of them.
         """
-        options: Any = self._with_together(inputs, kwargs)
-        return super().abatch_as_completed(inputs, config, return_exceptions=return_exceptions, **options)
+        options: Any = {**self._with_together(inputs, kwargs), "return_exceptions": return_exceptions}
+        return super().abatch_as_completed(inputs, config, **options)
 
     @staticmethod
     def _with_together(inputs: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
