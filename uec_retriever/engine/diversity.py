@@ -10,7 +10,8 @@ import numpy as np
 from uec_retriever.engine.search import default_candidates
 
 if TYPE_CHECKING:
-    from uec_retriever import Engine, Hit
+    from uec_retriever.engine.reader import Reader
+    from uec_retriever.engine.results import Hit
 
 
 def among(k: int, candidates: int | None) -> int:
@@ -23,7 +24,7 @@ def among(k: int, candidates: int | None) -> int:
     return default_candidates(k) if candidates is None else candidates
 
 
-def choose_diverse(engine: Engine, hits: Sequence[Hit], k: int, lambda_mult: float) -> list[Hit]:
+def choose_diverse(engine: Reader, hits: Sequence[Hit], k: int, lambda_mult: float) -> list[Hit]:
     """K hits one by one: each is the best by `lambda_mult * raw_score - (1 - lambda_mult) * c`.
 
     There c is the largest cosine with one that is chosen already. The first is the first hit.
