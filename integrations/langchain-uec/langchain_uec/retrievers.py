@@ -262,15 +262,16 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
         """
         return await asyncio.to_thread(self.delete, ids, filter=filter)
 
-    def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **given: Any
+    # the query by position alone: another one, by keyword, is then an unknown option like others
+    def _get_relevant_documents(  # type: ignore[override]
+        self, query: str, /, *, run_manager: CallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
         together, options = take_together(given), self._for_call(given)
         search = functools.partial(self.engine.search_batch, **self._engine_options(options))
         return self._to_documents(together.find(query, search), options)
 
-    async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
+    async def _aget_relevant_documents(  # type: ignore[override]
+        self, query: str, /, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
         together, options = take_together(given), self._for_call(given)
         search = functools.partial(self.engine.asearch_batch, **self._engine_options(options))

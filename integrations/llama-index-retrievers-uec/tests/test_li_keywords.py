@@ -41,6 +41,7 @@ def test_the_valid_ones_are_named(name, filled, li_models):
         ("with_options", "candidate", "candidates"),
         ("from_nodes", "progress", "show_progress"),
         ("from_nodes", "embed_model", "experts"),
+        ("from_tools", "node_postprocessor", "node_postprocessors"),
     ],
 )
 def test_the_one_that_is_meant_is_named(call, given, meant, filled, li_models):

@@ -42,6 +42,13 @@ def test_the_valid_ones_are_named(name, engine, models):
     assert "did you mean" not in words
 
 
+def test_a_second_query_is_a_keyword_that_does_not_exist(engine):
+    with pytest.raises(
+        TypeError, match=r"invoke\(\) got an unexpected keyword argument 'query': it takes k, filter"
+    ):
+        UECRetriever(engine=engine).invoke("flow", query="heat")
+
+
 @pytest.mark.parametrize(
     ("call", "given", "meant"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, QueryBundle
 from llama_index.core.tools import BaseTool
 from llama_index.retrievers.uec.base import UECRetriever
-from llama_index.retrievers.uec.retriever_options import RetrieverOptions
+from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options
 
 from uec_retriever import AddReport, Location, Recipe
 from uec_retriever.engine.closing import Closes
@@ -77,6 +78,8 @@ class ToolRetriever(Closes, ObjectRetriever[BaseTool]):
                 asked.
             ModelMismatchError: if the index that is there was made with other experts.
         """
+        own = [name for name in inspect.signature(cls.from_tools).parameters if name != "options"]
+        check_options("from_tools", options, own)
         tools = list(tools)
         nodes: list[BaseNode] = list(SimpleToolNodeMapping(tools).to_nodes(tools))
         _check_names(tools)
