@@ -101,7 +101,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=integrations/llama-index-retrievers-uec $(BIN)/mypy -p llama_index.retrievers.uec -p llama_index.embeddings.uae \
-		-p llama_index.postprocessor.uec --namespace-packages --explicit-package-bases
+		-p llama_index.postprocessor.uec -p llama_index.vector_stores.uec --namespace-packages --explicit-package-bases
 	$(BIN)/python -m devtools.constraints check
 	$(BIN)/python -m devtools.check_versions
 	$(BIN)/python -m devtools.check_wheel

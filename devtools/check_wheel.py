@@ -21,6 +21,7 @@ NAMESPACES = (
     "llama_index/retrievers",
     "llama_index/embeddings",
     "llama_index/postprocessor",
+    "llama_index/vector_stores",
 )
 
 

@@ -66,10 +66,9 @@ def load_tools(limit: int = TOOLS) -> tuple[str, list[StructuredTool]]:
 
 
 def make_retriever(tools: Sequence[BaseTool], folder: Path, k: int = 5) -> UECRetriever:
-    """An index of the tools' descriptions; a tool's name is its id, the same in every process."""
-    documents = [Document(id=t.name, page_content=f"{t.name}: {t.description}") for t in tools]
+    """An index of the tools' names and descriptions; the id of a document is the name of a tool."""
     experts = [real_model(MINILM), real_model(WORDLLAMA)]
-    return UECRetriever.from_documents(documents, experts, folder / "index", k=k, include=["score"])
+    return UECRetriever.from_tools(tools, experts, folder / "index", k=k, show_progress=True)
 
 
 class PickTools(AgentMiddleware):

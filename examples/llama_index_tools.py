@@ -17,11 +17,10 @@ from pathlib import Path
 
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.tools import FunctionTool
-from llama_index.retrievers.uec import ToolRetriever, UECRetriever
+from llama_index.retrievers.uec import ToolRetriever
 
 from devtools.models import MINILM, WORDLLAMA, real_model
 from examples.scripted_llama_index_llm import ScriptedLLM
-from uec_retriever import Engine
 from uec_retriever.data.stdlib_docs import standard_library_docstrings
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "llama_index_tools"
@@ -60,11 +59,8 @@ async def main(folder: Path = FOLDER, limit: int = TOOLS) -> None:
     start = time.monotonic()
     origin, tools = load_tools(limit)
     experts = [real_model(MINILM), real_model(WORDLLAMA)]
-    texts = [f"{t.metadata.name}. {t.metadata.description}" for t in tools]
-    engine = Engine.open_or_create(folder, experts, texts=texts, device="cpu")
-    retriever = ToolRetriever(UECRetriever(engine=engine, similarity_top_k=5), tools)
-    report = retriever.add_tools()
-    print(f"{len(tools)} tools of {origin}: {report.added} added, {report.unchanged} there already")
+    retriever = ToolRetriever.from_tools(tools, experts, folder, similarity_top_k=5, device="cpu")
+    print(f"{len(tools)} tools of {origin}, indexed after {time.monotonic() - start:.0f} s")
     llm = ScriptedLLM()
     agent = FunctionAgent(tool_retriever=retriever, llm=llm)
     for request in REQUESTS[origin]:

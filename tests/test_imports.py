@@ -70,6 +70,7 @@ ONLY_IN = {
     "langchain": (),
     "llama_index": (),
     "typer": ("cli",),
+    "tqdm": ("data",),
     "rich": ("cli",),
     "accelerate": ("training",),
     "datasets": ("training", "evaluation"),

@@ -169,8 +169,7 @@ def open_or_create(
         trust_remote_code: run code that comes with the models.
         batch_size: texts in one forward pass.
     """
-    from uec_retriever.engine.agreement import match_posteriors
-    from uec_retriever.engine.create import sampled_pairs
+    from uec_retriever.engine.create import fitting_work, sampled_pairs
     from uec_retriever.engine.engine import Engine
 
     loading: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
@@ -180,13 +179,9 @@ def open_or_create(
     if not experts:
         raise InvalidInputError("a new index needs at least one --expert")
     pairs = recipe.pairs or sampled_pairs(sampler())
-    given, held = match_posteriors(experts, recipe.posteriors), len(pairs.split()[1])
-    work = sum(2 * (held if e.label in given else len(pairs)) for e in experts)
-    with bar("Fitting and calibrating", work) as progress:
-        engine = Engine.create(
-            location, experts, replace(recipe, pairs=pairs), batch_size=batch_size, progress=progress
-        )
-    return engine
+    recipe = replace(recipe, pairs=pairs)
+    with bar("Fitting and calibrating", fitting_work(experts, recipe)) as progress:
+        return Engine.create(location, experts, recipe, batch_size=batch_size, progress=progress)
 
 
 def report_cost(

@@ -16,6 +16,7 @@ from uec_retriever.errors import IdConflictError, InvalidInputError, show
 
 Metadata = dict[str, Any]
 RESERVED_PREFIXES = ("uec:", "chroma:")
+ID_KEY = "uec:id"  # of filters alone: {ID_KEY: {"$in": ["id of a record"]}}
 SOURCE_KEY = "uec:s"  # filters may name it: {SOURCE_KEY: "id of a document"}
 _REFUSED_PREFIXES = ("#", "$")  # by Chroma, when a whole batch has been encoded
 _INT64 = 2**63

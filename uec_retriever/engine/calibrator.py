@@ -9,7 +9,7 @@ from uec_retriever.confidence.conformal import NONCONFORMITY
 from uec_retriever.confidence.fit import ConfidenceReport
 from uec_retriever.confidence.queries import pair_queries
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.engine.add import Progress
+from uec_retriever.data.progress import Watch, watching
 from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence, known_queries
 from uec_retriever.engine.coverage import CANDIDATES, CoverageReport, calibrate_coverage
 from uec_retriever.engine.lexical import UnreadableWordsError
@@ -26,7 +26,7 @@ class Calibrator(Writer):
     """A writer whose experts can be calibrated anew, without embedding its texts anew."""
 
     def recalibrate(
-        self, pairs: CalibrationPairs, *, temperature: float | None = None, progress: Progress | None = None
+        self, pairs: CalibrationPairs, *, temperature: float | None = None, progress: Watch = None
     ) -> Manifest:
         """Set zeros, priors, variance scales and temperature anew, without embedding anything again.
 
@@ -41,7 +41,7 @@ class Calibrator(Writer):
         Args:
             pairs: common calibration pairs, broad.
             temperature: T; chosen on the pairs if None.
-            progress: called with texts done; `2 len(pairs)` per expert.
+            progress: True for a bar, if it takes over two seconds; or called with texts done; `2 len(pairs)` per expert.
 
         Returns:
             The new manifest; its `notes` say what is poor about it.
@@ -51,18 +51,18 @@ class Calibrator(Writer):
             IndexBusyError: if another process writes, or calibrated meanwhile.
         """
         with self._writing() as ensemble:
-            return self._save(recalibrate(ensemble, pairs, temperature, progress), ensemble)
+            total = 2 * len(pairs) * len(ensemble.experts)
+            with watching(progress, "Calibrating experts", total) as tell:
+                return self._save(recalibrate(ensemble, pairs, temperature, tell), ensemble)
 
-    def use_words(
-        self, lexical: LexicalOptions | bool = True, *, progress: Progress | None = None
-    ) -> Manifest:
+    def use_words(self, lexical: LexicalOptions | bool = True, *, progress: Watch = None) -> Manifest:
         """Have words be an expert of this index, in another way than now, or not: nothing is embedded anew.
 
         Scores change, so a calibrated confidence and coverage are dropped: calibrate them again.
 
         Args:
             lexical: how; True for as they are, or by default if there are none; False for no words.
-            progress: called with the number of texts whose words were indexed since.
+            progress: True for a bar, if it takes over two seconds; or called with the number of texts whose words were indexed since.
 
         Returns:
             The new manifest.
@@ -77,7 +77,8 @@ class Calibrator(Writer):
                 options = ensemble.manifest.lexical
             manifest = self.words.change(ensemble.manifest, options)
             self._ensemble = ensemble.with_manifest(manifest)
-            self.words.follow(options, progress)
+            with watching(progress, "Indexing words") as tell:
+                self.words.follow(options, tell)
         return manifest
 
     def recalibrate_share(
@@ -85,7 +86,7 @@ class Calibrator(Writer):
         labelled: Mapping[str, Collection[str]] | None = None,
         *,
         pairs: CalibrationPairs | None = None,
-        progress: Progress | None = None,
+        progress: Watch = None,
     ) -> ShareReport:
         """Set how much words are trusted, from queries of users whose right answers are known.
 
@@ -96,7 +97,7 @@ class Calibrator(Writer):
         Args:
             labelled: query -> ids of its right records, as many as there are.
             pairs: instead of these, queries of users and texts that answer them, which need not be in the index.
-            progress: called with the number of queries done.
+            progress: True for a bar, if it takes over two seconds; or called with the number of queries done.
 
         Returns:
             The share, and what it is good for on these queries, on which it was chosen.
@@ -122,7 +123,8 @@ class Calibrator(Writer):
                 )
             queries = known_queries(labelled or {}, self.store) if pairs is None else pair_queries(pairs)
             try:
-                report = choose_share(ensemble, self.store, self.words, queries, progress)
+                with watching(progress, "Searching", len(queries), unit="queries") as tell:
+                    report = choose_share(ensemble, self.store, self.words, queries, tell)
             except UnreadableWordsError as error:
                 raise StorageError(f"the lexical index cannot be read: {error}") from error
             options = replace(manifest.lexical, share=report.share)
@@ -139,7 +141,7 @@ class Calibrator(Writer):
         limit: int = 400,
         seed: int = 0,
         batch_size: int = 32,
-        progress: Progress | None = None,
+        progress: Watch = None,
     ) -> ConfidenceReport:
         """Have searches tell `SearchResult.confidence`, P(a right answer is among the first k).
 
@@ -162,7 +164,7 @@ class Calibrator(Writer):
             limit: at most this many queries from the index.
             seed: of their sample.
             batch_size: texts in one forward pass.
-            progress: called with the number of queries done.
+            progress: True for a bar, if it takes over two seconds; or called with the number of queries done.
 
         Returns:
             How good it is on queries that it was not fitted on.
@@ -174,9 +176,10 @@ class Calibrator(Writer):
         """
         options = ConfidenceOptions(k, unanswerable, limit, seed, batch_size)
         with self._writing() as ensemble:  # the texts stay as they are meanwhile
-            model, report = calibrate_confidence(
-                ensemble, self.store, self.words, options, pairs, labelled, progress
-            )
+            with watching(progress, "Searching", unit="queries") as tell:
+                model, report = calibrate_confidence(
+                    ensemble, self.store, self.words, options, pairs, labelled, tell
+                )
             self._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
         return report
 
@@ -186,7 +189,7 @@ class Calibrator(Writer):
         *,
         candidates: int = CANDIDATES,
         nonconformity: str = NONCONFORMITY,
-        progress: Progress | None = None,
+        progress: Watch = None,
     ) -> CoverageReport:
         """Have searches take `coverage=`: as many hits as a right one needs to be among them as often as asked.
 
@@ -201,7 +204,7 @@ class Calibrator(Writer):
             candidates: how many to fetch and rescore, >= 1: the more, the higher a coverage can be promised.
             nonconformity: what hits are counted by, out of `confidence.conformal.NONCONFORMITIES`; it decides how many
                 there are, and not whether the promise holds. Choose it on other queries than these.
-            progress: called with the number of queries done.
+            progress: True for a bar, if it takes over two seconds; or called with the number of queries done.
 
         Returns:
             What the promise rests on, and the highest that can be made.
@@ -213,9 +216,10 @@ class Calibrator(Writer):
         """
         with self._writing() as ensemble:  # the texts stay as they are meanwhile
             try:
-                model, report = calibrate_coverage(
-                    ensemble, self.store, self.words, labelled, candidates, nonconformity, progress
-                )
+                with watching(progress, "Searching", len(labelled), unit="queries") as tell:
+                    model, report = calibrate_coverage(
+                        ensemble, self.store, self.words, labelled, candidates, nonconformity, tell
+                    )
             except UnreadableWordsError as error:
                 raise StorageError(f"the lexical index cannot be read: {error}") from error
             self._save(replace(ensemble.manifest, coverage=model.to_string()), ensemble)

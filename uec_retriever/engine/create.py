@@ -45,7 +45,7 @@ from uec_retriever.store.manifest import ExpertEntry, Manifest
 _COLLECTION = re.compile(rf"[a-zA-Z0-9][a-zA-Z0-9._-]{{1,{LONGEST_NAME - 2}}}[a-zA-Z0-9]")
 _LIMIT = 640  # pairs made from a corpus
 _logger = logging.getLogger(__name__)
-Progress = Callable[[int], None]
+Progress = Callable[[float], None]
 
 
 def build_ensemble(
@@ -90,6 +90,21 @@ def build_ensemble(
     for note in manifest.notes:
         _logger.warning("%s", note)
     return Ensemble([m.expert for m in members], manifest)
+
+
+def fitting_work(experts: Sequence[Expert], recipe: Recipe) -> int:
+    """How many texts `build_ensemble` encodes, if nothing was fitted before.
+
+    Args:
+        experts: of the index to be.
+        recipe: its pairs must be there.
+
+    Raises:
+        InvalidInputError: for posteriors that are none of these experts'.
+    """
+    assert recipe.pairs is not None
+    given, held = match_posteriors(experts, recipe.posteriors), len(recipe.pairs.split()[1])
+    return sum(2 * (held if e.label in given else len(recipe.pairs)) for e in experts)
 
 
 def load_experts(

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.progress import Watch, watching
 from uec_retriever.data.records import make_records
-from uec_retriever.engine.add import Execute, Progress
+from uec_retriever.engine.add import Execute
 from uec_retriever.engine.agreement import check_agreement, check_same_experts
 from uec_retriever.engine.calibrator import Calibrator
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import pickled, reopen
-from uec_retriever.engine.create import build_ensemble, load_experts, pairs_of_texts
+from uec_retriever.engine.create import build_ensemble, fitting_work, load_experts, pairs_of_texts
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.kept import keep_embeddings, without
@@ -51,7 +52,7 @@ class Engine(Closes, Calibrator):
         recipe: Recipe | CalibrationPairs,
         *,
         batch_size: int = 32,
-        progress: Progress | None = None,
+        progress: Watch = None,
     ) -> Engine:
         """Make an empty index: fit what has no posterior, calibrate the experts on common pairs.
 
@@ -60,7 +61,8 @@ class Engine(Closes, Calibrator):
             experts: one or more, with distinct labels, or whatever `Expert.of` takes; they stay as they are.
             recipe: with calibration pairs, or these alone; `pseudo_pairs` makes them from a corpus.
             batch_size: texts in one forward pass.
-            progress: called with texts done; `2 len(pairs)` per expert to fit.
+            progress: True for a bar, if it takes over two seconds; or called with texts done, `2 len(pairs)` per expert
+                to fit.
 
         Returns:
             The index; `engine.manifest.notes` says what is poor about its calibration.
@@ -77,7 +79,9 @@ class Engine(Closes, Calibrator):
         folder = IndexFolder(Location.of(location))
         with folder.closing_on_errors():
             kept = keep_embeddings(given, folder.embeddings)
-            ensemble = build_ensemble(folder, kept, recipe, batch_size=batch_size, progress=progress)
+            work = fitting_work(kept, recipe) if progress is True else None
+            with watching(progress, "Fitting experts", work) as tell:
+                ensemble = build_ensemble(folder, kept, recipe, batch_size=batch_size, progress=tell)
             ensemble = without(ensemble)
             with folder.write_lock():
                 store = ChromaStore.create(
@@ -127,7 +131,7 @@ class Engine(Closes, Calibrator):
         device: str | None = None,
         trust_remote_code: bool = False,
         batch_size: int = 32,
-        progress: Progress | None = None,
+        progress: Watch = None,
     ) -> Engine:
         """Open the index if it is there, else make it empty.
 
@@ -141,7 +145,8 @@ class Engine(Closes, Calibrator):
             device: torch device for the experts; sentence-transformers' choice if None.
             trust_remote_code: run code that comes with the models. Off unless you say so.
             batch_size: texts in one forward pass.
-            progress: called with texts done; `2 len(pairs)` per expert to fit.
+            progress: True for a bar, if it takes over two seconds; or called with texts done, `2 len(pairs)` per expert
+                to fit.
 
         Raises:
             InvalidInputError: if there is no index and no expert, or it was made otherwise than asked.
@@ -179,7 +184,7 @@ class Engine(Closes, Calibrator):
         update: bool = False,
         device: str | None = None,
         batch_size: int = 32,
-        progress: Progress | None = None,
+        progress: Watch = None,
         execute: Execute | None = None,
     ) -> Engine:
         """Make an index of texts, or add them to the one that is there.
@@ -197,7 +202,8 @@ class Engine(Closes, Calibrator):
             update: replace texts whose id is there with other content, instead of refusing.
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            progress: called with texts done; twice the pairs per expert to fit, then each text once.
+            progress: True for a bar, if it takes over two seconds; or called with texts done, twice the pairs per expert
+                to fit, then each text once.
             execute: encodes the texts elsewhere, as for `add`; pairs are encoded here.
 
         Returns:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from uec_retriever.errors import InvalidInputError, show
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
+
+_KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+P = ParamSpec("P")
+T = TypeVar("T")
+_SAME = (  # names of one thing, in this package, the frameworks and their other retrievers
+    ("k", "top_k", "similarity_top_k", "n_results", "limit"),
+    ("filter", "filters", "where"),
+    ("index", "location", "path", "persist_dir", "persist_directory"),
+    ("score_threshold", "similarity_cutoff", "min_score"),
+    ("experts", "embedding", "embed_model", "embedding_function"),
+    ("lambda_mult", "mmr_threshold"),
+    ("progress", "show_progress"),
+)
 
 
 def check_names(name: str, values: object, possible: Collection[str]) -> tuple[Any, ...]:
@@ -64,20 +80,75 @@ def check_no_evidence(sentence: object, min_confidence: float | None, abstain: s
         )
 
 
-def refuse_validation(owner: str, error: ValidationError) -> InvalidInputError:
+def refuse_unknown(given: Iterable[str], known: Iterable[str], function: str) -> None:
+    """Refuse keywords that a function does not have, and say which it has.
+
+    Args:
+        given: to the function.
+        known: those that it has.
+        function: its name.
+
+    Raises:
+        TypeError: as Python raises it.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            belongs = function.startswith("from_") and name in _recipe_options()
+            remedy = (
+                f"give it in the recipe, Recipe({name}=...)"
+                if belongs
+                else f"it takes {say_names(name, known)}"
+            )
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}: {remedy}")
+
+
+def tells_keywords(function: Callable[P, T]) -> Callable[P, T]:
+    """Have a function refuse keywords that it does not have as `refuse_unknown` does."""
+    parameters = inspect.signature(function).parameters.values()
+    known = [p.name for p in parameters if p.name not in ("self", "cls") and p.kind in _KEYWORDS]
+    shown = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        refuse_unknown(kwargs, known, shown)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def say_names(name: str, known: Sequence[str]) -> str:
+    """The names that there are, and which of them may be meant.
+
+    Args:
+        name: that is none of them.
+        known: those that there are.
+    """
+    same = [each for names in _SAME if name in names for each in names if each in known]
+    near = same or difflib.get_close_matches(name, known, n=1)
+    return f"{', '.join(known) or 'none'}{f' (did you mean {near[0]!r}?)' if near else ''}"
+
+
+def _recipe_options() -> Collection[str]:
+    from uec_retriever.engine.recipe import Recipe
+
+    return Recipe.__dataclass_fields__
+
+
+def refuse_validation(owner: type[BaseModel], error: ValidationError) -> InvalidInputError:
     """Our error for what pydantic found wrong with fields; it holds no values, which may be secrets.
 
     Args:
         owner: class whose fields they are.
         error: pydantic's.
     """
-    problems = []
+    problems, known = [], list(owner.model_fields)
     for each in error.errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(str(part) for part in each["loc"]) or "its options"
         if each["type"] == "extra_forbidden":
-            problems.append(f"{name} is no option of it: leave it out")
+            problems.append(f"{name} is no option of it, which takes {say_names(name, known)}")
         elif each["type"] == "missing":
             problems.append(f"{name} is missing: give it")
         else:
             problems.append(f"{name}: {each['msg'][:1].lower()}{each['msg'][1:]}")
-    return InvalidInputError(f"{owner} cannot be made: {'; '.join(problems)}")
+    return InvalidInputError(f"{owner.__name__} cannot be made: {'; '.join(problems)}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.confidence.model import staleness
+from uec_retriever.data.progress import Watch, watching
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import Ensemble
@@ -20,7 +21,6 @@ from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
-from uec_retriever.store.lexical.following import Progress
 from uec_retriever.store.manifest import Manifest
 
 _logger = logging.getLogger(__name__)
@@ -92,13 +92,14 @@ class Reader:
             return np.empty((0, ensemble.manifest.dimension), dtype=np.float32)
         return ensemble.encode_documents(texts).gaussian.mean
 
-    def index_words(self, progress: Progress | None = None) -> None:
+    def index_words(self, progress: Watch = None) -> None:
         """Bring the lexical index up to the texts, as searching and adding do by themselves.
 
         Args:
-            progress: called with the number of texts indexed since.
+            progress: True for a bar, if it takes over two seconds; or called with the number of texts indexed since.
         """
-        self.words.follow(self._current().manifest.lexical, progress)
+        with watching(progress, "Indexing words") as tell:
+            self.words.follow(self._current().manifest.lexical, tell)
 
     def record_judgement(self, query: str, id: str, value: float = 1.0) -> None:
         """Keep in the index's folder that a record answers a query of a user, or that it does not.

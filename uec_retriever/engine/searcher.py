@@ -154,9 +154,24 @@ class Searcher(Reader):
             InvalidInputError: as `search` raises it; before anything is embedded for what is no matter of the query.
             TypeError: for another option.
         """
+        return (await self.asearch_batch([query], k, **options))[0]
+
+    async def asearch_batch(self, queries: Sequence[str], k: int = 10, **options: Any) -> list[SearchResult]:
+        """Search for many queries in a thread, as `asearch` does for one.
+
+        Args:
+            queries: n non-empty texts; none gives no results.
+            k: at least 1.
+            **options: those of `search_batch`.
+
+        Raises:
+            LowConfidenceError: for the first query where it abstains, with `abstain="raise"`.
+            InvalidInputError: as `search_batch` raises it; before anything is embedded for what is no matter of the queries.
+            TypeError: for another option.
+        """
         await asyncio.to_thread(functools.partial(self.check_options, k, **options))
-        async with embedded_ahead(self.experts, check_texts([query], "query")):
-            return await asyncio.to_thread(functools.partial(self.search, query, k, **options))
+        async with embedded_ahead(self.experts, check_texts(queries, "query")):
+            return await asyncio.to_thread(functools.partial(self.search_batch, queries, k, **options))
 
     def search_together(
         self,

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
+from uec_retriever.data.progress import Watch, watching
 from uec_retriever.data.records import Record, check_ids, make_records
-from uec_retriever.engine.add import Execute, Progress, add_records, reads
+from uec_retriever.engine.add import Execute, add_records, reads
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.judgements import Judgements
@@ -91,7 +92,7 @@ class Writer(Searcher):
         *,
         update: bool = False,
         batch_size: int = 32,
-        progress: Progress | None = None,
+        progress: Watch = None,
         execute: Execute | None = None,
     ) -> AddReport:
         """Add texts. Adding what is there changes nothing, so an interrupted call is just repeated.
@@ -102,8 +103,8 @@ class Writer(Searcher):
             metadatas: one each, flat.
             update: replace texts whose id is there with other content, instead of refusing.
             batch_size: texts in one forward pass.
-            progress: called with the number of texts done since; a text under one of K experts
-                counts 1 / K.
+            progress: True for a bar, if it takes over two seconds; or called with the number of texts done since, where
+                a text under one of K experts counts 1 / K.
             execute: encodes elsewhere, e.g. `ray_encoder.RayEncoder(...)`; here if None.
 
         Raises:
@@ -128,7 +129,7 @@ class Writer(Searcher):
         *,
         update: bool = False,
         batch_size: int = 32,
-        progress: Progress | None = None,
+        progress: Watch = None,
         execute: Execute | None = None,
     ) -> AddReport:
         """Add a stream of checked records, of any length, in constant memory.
@@ -137,8 +138,8 @@ class Writer(Searcher):
             records: as `make_records` gives them.
             update: replace records whose id is there with other content, instead of refusing.
             batch_size: texts in one forward pass.
-            progress: called with the number of texts done since; a text under one of K experts
-                counts 1 / K.
+            progress: True for a bar, if it takes over two seconds; or called with the number of texts done since, where
+                a text under one of K experts counts 1 / K.
             execute: encodes elsewhere, e.g. `ray_encoder.RayEncoder(...)`; here if None.
 
         Raises:
@@ -148,14 +149,15 @@ class Writer(Searcher):
             IndexBusyError: if another process writes.
             StorageError: if the disk is full or the folder cannot be written.
         """
-        with self._writing() as ensemble:
+        total = len(records) if isinstance(records, Sized) else None
+        with self._writing() as ensemble, watching(progress, "Embedding texts", total) as tell:
             report = add_records(
                 keeping(ensemble, self._folder.embeddings) if execute is None else ensemble,
                 self.store,
                 records,
                 update=update,
                 batch_size=batch_size,
-                progress=progress,
+                progress=tell,
                 execute=execute,
                 stored=functools.partial(self.words.stored, ensemble.manifest.lexical),
             )
@@ -184,7 +186,7 @@ class Writer(Searcher):
         target: Writer,
         *,
         batch_size: int = 32,
-        progress: Progress | None = None,
+        progress: Watch = None,
         execute: Execute | None = None,
     ) -> AddReport:
         """Put all texts of this index into another one: what `uec reindex` does.
@@ -195,7 +197,7 @@ class Writer(Searcher):
         Args:
             target: an index made with other experts, posteriors or layout.
             batch_size: texts in one forward pass.
-            progress: called with the number of texts done.
+            progress: True for a bar, if it takes over two seconds; or called with the number of texts done.
             execute: encodes elsewhere, as for `add`.
         """
         ours, theirs = self._current(), keeping(target._current(), target._folder.embeddings)
@@ -208,9 +210,11 @@ class Writer(Searcher):
                     hand_over(ours, theirs, page, self.vectors_by_id(lacking) if lacking else {})
                 yield from page
 
-        report = target.add_records(
-            records(), update=True, batch_size=batch_size, progress=progress, execute=execute
-        )
+        total = self.count() if progress is True else None
+        with watching(progress, "Embedding texts", total) as tell:
+            report = target.add_records(
+                records(), update=True, batch_size=batch_size, progress=tell, execute=execute
+            )
         if Judgements.lasts(self._folder) and Judgements.lasts(target._folder):
             self._judgements.copy_to(target._judgements)
         return report

@@ -10,7 +10,7 @@ What Chroma 1.5 does otherwise is made up for here, by writing a condition as se
   (both must hold), `$and` and `$or` of one filter, an empty filter among others (it asks for nothing), `$in` of an empty
   list (no record matches) and `$nin` of one (each does), values of NumPy.
 
-Booleans stay apart from numbers, as in Chroma. What is no filter is refused here, since Chroma says little of it.
+`ID_KEY` stands for the id of a record (see `reads`). Booleans stay apart from numbers, as in Chroma. What is no filter is refused here, since Chroma says little of it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from uec_retriever.data.records import ID_KEY
 from uec_retriever.data.texts import surrogate_at
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.store.connection import Where
@@ -102,7 +103,13 @@ def _rewrite_operator(key: str, operator: object, value: Any) -> Condition | boo
         value = _plain(value, where)
         if operator in _RANGES and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise InvalidInputError(f"{where} takes a number, got {show(value, 40)}")
+    if key == ID_KEY and not (operator in ("$eq", "$in") and _all_strings(value)):
+        raise InvalidInputError(f"{ID_KEY}, the id of a record, takes $eq and $in with strings")
     return _OPERATORS[operator](key, operator, value)
+
+
+def _all_strings(value: Any) -> bool:
+    return all(isinstance(each, str) for each in (value if isinstance(value, list) else [value]))
 
 
 def _plain(value: Any, where: str) -> str | int | float | bool:

@@ -1,7 +1,8 @@
 """Reads of a Chroma collection under a filter of any size, and while others write to it.
 
 Chroma puts a filter into one SQL statement, and SQLite refuses more than 32,766 values in one, and more than 1,000
-conditions. A larger filter is asked in parts, whose ids are joined as the filter says.
+conditions. A larger filter is asked in parts, whose ids are joined as the filter says. So is one by ids (`ID_KEY`),
+which Chroma's filters do not know.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from chromadb.api.models.Collection import Collection
 
+from uec_retriever.data.records import ID_KEY
 from uec_retriever.errors import StorageError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.filters import JOINS, Condition
@@ -91,7 +93,7 @@ def query_matching(collection: Collection, vectors: Array, limit: int, condition
         return collection.query(query_embeddings=vectors, n_results=limit, where=condition, include=include)
     parts = [
         collection.query(query_embeddings=vectors, ids=part, n_results=limit, include=include)
-        for part in slices(matching_ids(collection, condition), _IDS)
+        for part in slices(sorted(_match(collection, condition, None)), _IDS)
     ]
     return _nearest(parts, len(vectors), limit)
 
@@ -113,6 +115,8 @@ def _match(collection: Collection, condition: Condition, ids: list[str] | None) 
         return set(collection.get(ids=ids, where=condition, include=[])["ids"])
     [(key, value)] = condition.items()
     parts: Iterable[Condition]
+    if key == ID_KEY:
+        return _among(collection, value, ids)
     if key in JOINS:
         word, parts = key, _packets(key, value)
     else:
@@ -126,6 +130,15 @@ def _match(collection: Collection, condition: Condition, ids: list[str] | None) 
         if word == "$and" and not found:
             break
     return found or set()
+
+
+def _among(collection: Collection, value: Condition, ids: list[str] | None) -> set[str]:
+    """Those of the ids of a condition that are there, and among `ids`, if these are given."""
+    [named] = value.values()
+    wanted = {named} if isinstance(named, str) else set(named)
+    wanted = wanted if ids is None else wanted & set(ids)
+    parts = slices(sorted(wanted), _VALUES)
+    return {i for part in parts for i in collection.get(ids=part, include=[])["ids"]}
 
 
 def _packets(word: str, conditions: Sequence[Condition]) -> Iterator[Condition]:
@@ -153,6 +166,8 @@ def _is_small(condition: Condition) -> bool:
         [(key, value)] = part.items()
         if key in JOINS:
             stack += [(inner, depth + 1) for inner in value]
+        elif key == ID_KEY:
+            return False
         else:
             [operand] = value.values()
             values += len(operand) if isinstance(operand, list) else 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from uec_retriever.checks.numbers import check_number, check_whole
-from uec_retriever.engine.options import check_search_options
+from langchain_uec.diversity import check_diversity
+from langchain_uec.store_retriever import UECStoreRetriever
+from uec_retriever.engine.options import check_search_options, refuse_unknown
 from uec_retriever.engine.results import check_min_score
 
 
@@ -26,13 +28,22 @@ class ChecksOptions(VectorStore):
         Raises:
             InvalidInputError: for `search_kwargs` out of range.
         """
-        given = options.get("search_kwargs") or {}
+        refuse_unknown(
+            options,
+            [name for name in UECStoreRetriever.model_fields if name != "vectorstore"],
+            "as_retriever",
+        )
+        given, diverse = options.get("search_kwargs") or {}, options.get("search_type") == "mmr"
+        search = self.max_marginal_relevance_search if diverse else self.similarity_search_with_score
+        known = [name for name in inspect.signature(search).parameters if name not in ("query", "unknown")]
+        refuse_unknown(given, known, search.__name__)
         check_min_score(given.get("score_threshold"))
-        if options.get("search_type") == "mmr":
+        if diverse:
             check_diversity(given)
         else:
             check_search_options(given.get("k", 4), given.get("fetch_k"), given.get("temperature"))
-        return super().as_retriever(**options)
+        made = super().as_retriever(**options)
+        return UECStoreRetriever(**{name: getattr(made, name) for name in made.model_fields_set})
 
     def similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any
@@ -50,13 +61,3 @@ class ChecksOptions(VectorStore):
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda score: score
-
-
-def check_diversity(options: Mapping[str, Any]) -> None:
-    """Refuse options of maximal marginal relevance that are out of range: `k`, `fetch_k` and `lambda_mult`."""
-    for name in ("k", "fetch_k"):
-        if name in options:
-            check_whole(name, options[name], 1)
-    check_number(
-        "lambda_mult", options.get("lambda_mult", 0.5), "in [0, 1], from most different to best match", 0, 1
-    )

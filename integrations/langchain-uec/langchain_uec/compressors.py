@@ -77,6 +77,7 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
         *,
         texts: Iterable[str] = (),
         device: str | None = None,
+        show_progress: bool = False,
         **options: Any,
     ) -> Self:
         """Calibrate experts on texts like those to be rescored; nothing is indexed.
@@ -90,6 +91,7 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
             recipe: calibration pairs and posteriors of your own, structure, layout, temperature, lexical (words).
             texts: what calibration pairs are made from if the recipe has none, a few hundred are enough.
             device: torch device of the experts; sentence-transformers' choice if None.
+            show_progress: show a bar for fitting that takes over two seconds.
             **options: `top_n`, `score_threshold`, `include`, `batch_size`.
 
         Raises:
@@ -97,7 +99,7 @@ class UECRescorer(UsesEngine, BaseDocumentCompressor):
             ModelMismatchError: if what is there was made with other experts.
         """
         cls._check_options(options, "from_experts")
-        _, fields = make_engine(experts, texts, location, recipe, device=device)
+        _, fields = make_engine(experts, texts, location, recipe, device=device, show_progress=show_progress)
         rescorer = cls(**fields, **options)
         rescorer._owns_engine = True
         return rescorer

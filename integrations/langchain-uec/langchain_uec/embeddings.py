@@ -76,7 +76,7 @@ class UAEEmbedding(BaseModel, Embeddings):
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise refuse_validation("UAEEmbedding", error) from None
+            raise refuse_validation(UAEEmbedding, error) from None
         # not in model_post_init: there pydantic would hide our errors, if they are ValueErrors, in its own
         from uec_retriever import Embedder as LoadedEmbedder
 

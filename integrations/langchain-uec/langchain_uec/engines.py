@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.options import refuse_validation
+from uec_retriever.engine.options import refuse_unknown, refuse_validation
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class UsesEngine(Closes, BaseModel):
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise refuse_validation(type(self).__name__, error) from None
+            raise refuse_validation(type(self), error) from None
         # not in model_post_init: there pydantic would hide our errors, most of them ValueErrors, in its own
         location = None if self.index is None else Location.of(self.index)
         opening, given = Opening(location, self.experts, self.device), self.engine
@@ -111,13 +112,14 @@ class UsesEngine(Closes, BaseModel):
     @classmethod
     def _check_options(cls, options: Mapping[str, Any], function: str) -> None:
         """Refuse, before anything is made, what is no option beside those that say where the engine comes from."""
-        known = set(cls.model_fields) - set(UsesEngine.model_fields)
-        refuse_unknown([name for name in options if name not in known], function)
+        own = [name for name in inspect.signature(getattr(cls, function)).parameters if name != "options"]
+        options_of_it = [name for name in cls.model_fields if name not in UsesEngine.model_fields]
+        refuse_unknown(options, [*own, *options_of_it], function)
         cls._check_values(options)
         try:
             cls.__pydantic_validator__.validate_python(dict(options), self_instance=cls.__new__(cls))
         except ValidationError as error:
-            raise refuse_validation(cls.__name__, error) from None
+            raise refuse_validation(cls, error) from None
 
     @classmethod
     def _check_values(cls, options: Mapping[str, Any]) -> None:
@@ -162,6 +164,7 @@ def make_engine(
     *,
     device: str | None,
     batch_size: int = 32,
+    show_progress: bool = False,
 ) -> tuple[Engine, dict[str, Any]]:
     """Open the index, or make an empty one.
 
@@ -172,6 +175,7 @@ def make_engine(
         recipe: how to make it.
         device: torch device of the experts.
         batch_size: texts in one forward pass.
+        show_progress: show a bar, if it takes over two seconds.
 
     Returns:
         The engine, and the fields of a `UsesEngine` that has it.
@@ -186,7 +190,13 @@ def make_engine(
         both: Any = {**posteriors, **own} if isinstance(own, Mapping) else [*posteriors.values(), *own]
         recipe = replace(recipe, posteriors=both)
     engine = OpenEngine.open_or_create(
-        location, given, recipe, texts=texts, device=device, batch_size=batch_size
+        location,
+        given,
+        recipe,
+        texts=texts,
+        device=device,
+        batch_size=batch_size,
+        progress=show_progress,
     )
     if location is None or Location.of(location).path is None:
         return engine, {"engine": engine}
@@ -194,9 +204,11 @@ def make_engine(
     return engine, {"engine": engine, "index": location, "device": device}
 
 
-def add_records(engine: Engine, records: Sequence[Record], batch_size: int) -> None:
+def add_records(
+    engine: Engine, records: Sequence[Record], batch_size: int, show_progress: bool = False
+) -> None:
     """Add records, which replace those of the same id; one warning tells of texts that were cut."""
-    report = engine.add_records(records, update=True, batch_size=batch_size)
+    report = engine.add_records(records, update=True, batch_size=batch_size, progress=show_progress)
     warn_of_truncation(report.truncated, report.truncated_ids)
 
 
@@ -243,16 +255,6 @@ def check_objects_are_given(engine: Engine, experts: Mapping[str, Any]) -> None:
     for entry, expert in zip(engine.manifest.experts, engine.experts, strict=True):
         if entry.model.startswith(OBJECT) and entry.label not in experts:
             expert.check_reloads()
-
-
-def refuse_unknown(names: Iterable[str], function: str) -> None:
-    """Raise the TypeError that Python raises for a keyword that a function does not have."""
-    from uec_retriever import Recipe as PlainRecipe
-
-    for name in names:
-        belongs = function.startswith("from_") and name in PlainRecipe.__dataclass_fields__
-        hint = f": give it in the recipe, Recipe({name}=...)" if belongs else ""
-        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def _load_embeddings(opening: Opening) -> dict[str, Any] | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
+from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import ConfigDict
 
 from langchain_uec.documents import make_records, split_documents, to_documents
 from langchain_uec.engines import UsesEngine, add_records, make_engine
 from langchain_uec.search_fields import SearchFields, check_search_fields, engine_options
+from langchain_uec.together import SearchesTogether, take_together
+from langchain_uec.tools import FindsTools
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.results import Extra, check_include
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from uec_retriever import Recipe, SearchResult
 
 
-class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
+class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
     """Searches with words and several embedding models at once, weighted per query by how sure each one is.
 
     From `k` to `no_evidence`, everything below can be given for one call too:
@@ -113,6 +116,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
         device: str | None = None,
         batch_size: int = 32,
+        show_progress: bool = False,
         **options: Any,
     ) -> Self:
         """Make an index of texts, or add them to the one that is there; the same id replaces.
@@ -126,6 +130,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             metadatas: one for each text, flat.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
+            show_progress: show a bar for fitting and adding that takes over two seconds.
             **options: of the retriever, from `k` to `include`, and LangChain's `name`, `tags`, `metadata`;
                 `temperature` is that of its queries.
 
@@ -137,11 +142,17 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
         cls._check_options(options, "from_texts")
         records, _ = make_records(texts, ids, metadatas)
         engine, fields = make_engine(
-            experts, (r.text for r in records), location, recipe, device=device, batch_size=batch_size
+            experts,
+            (r.text for r in records),
+            location,
+            recipe,
+            device=device,
+            batch_size=batch_size,
+            show_progress=show_progress,
         )
         retriever = cls(**fields, **options)
         retriever._owns_engine = True
-        add_records(engine, records, batch_size)
+        add_records(engine, records, batch_size, show_progress)
         return retriever
 
     @classmethod
@@ -155,6 +166,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
         ids: Sequence[str | None] | None = None,
         device: str | None = None,
         batch_size: int = 32,
+        show_progress: bool = False,
         **options: Any,
     ) -> Self:
         """Make an index of documents, or add them to the one that is there; the same id replaces.
@@ -167,6 +179,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             ids: instead of the documents' own.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
+            show_progress: show a bar for fitting and adding that takes over two seconds.
             **options: of the retriever, from `k` to `include`, and LangChain's `name`, `tags`, `metadata`;
                 `temperature` is that of its queries.
 
@@ -175,6 +188,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
                 made otherwise than asked.
             ModelMismatchError: if the index that is there was made with other experts.
         """
+        cls._check_options(options, "from_documents")
         texts, named, metadatas = split_documents(documents, ids)
         return cls.from_texts(
             texts,
@@ -185,11 +199,17 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             metadatas=metadatas,
             device=device,
             batch_size=batch_size,
+            show_progress=show_progress,
             **options,
         )
 
     def add_documents(
-        self, documents: Sequence[Document], *, ids: Sequence[str | None] | None = None, batch_size: int = 32
+        self,
+        documents: Sequence[Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int = 32,
+        show_progress: bool = False,
     ) -> list[str]:
         """Add documents; one whose id is there replaces it, and adding twice changes nothing.
 
@@ -197,6 +217,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             documents: with or without ids; without, one is made from text and metadata.
             ids: instead of the documents' own.
             batch_size: texts in one forward pass.
+            show_progress: show a bar, if it takes over two seconds.
 
         Returns:
             The id of each.
@@ -205,7 +226,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
         """
         records, named = make_records(*split_documents(documents, ids))
-        add_records(self.engine, records, batch_size)
+        add_records(self.engine, records, batch_size, show_progress)
         return named
 
     async def aadd_documents(
@@ -241,22 +262,30 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
         """
         return await asyncio.to_thread(self.delete, ids, filter=filter)
 
-    def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **given: Any
+    # the query by position alone: another one, by keyword, is then an unknown option like others
+    def _get_relevant_documents(  # type: ignore[override]
+        self, query: str, /, *, run_manager: CallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
-        options = self._for_call(given)
-        return self._to_documents(self.engine.search(query, **self._engine_options(options)), options)
+        together, options = take_together(given), self._for_call(given)
+        search = functools.partial(self.engine.search_batch, **self._engine_options(options))
+        return self._to_documents(together.find(query, search), options)
 
-    async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
+    async def _aget_relevant_documents(  # type: ignore[override]
+        self, query: str, /, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
-        options = self._for_call(given)
-        return self._to_documents(await self.engine.asearch(query, **self._engine_options(options)), options)
+        together, options = take_together(given), self._for_call(given)
+        search = functools.partial(self.engine.asearch_batch, **self._engine_options(options))
+        return self._to_documents(await together.afind(query, search), options)
 
     def _engine_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {**engine_options(options), "expert_scores": "expert_scores" in self.include}
+        asked = {**engine_options(options), "expert_scores": "expert_scores" in self.include}
+        # of several queries that are searched together, each raises its own
+        return {**asked, "abstain": "flag"} if asked["abstain"] == "raise" else asked
 
     def _to_documents(self, result: SearchResult, options: Mapping[str, Any]) -> list[Document]:
+        from uec_retriever.engine.abstention import abstaining  # imports chromadb
+
+        result = abstaining(result, options["min_confidence"], options["abstain"])
         warn_of_cut_query(result.truncated)
         return to_documents(result, self.include, options["score_threshold"], options["no_evidence"])
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from langchain_uec.engines import refuse_unknown
-from uec_retriever.engine.options import check_no_evidence, check_search_options
+from uec_retriever.engine.options import check_no_evidence, check_search_options, refuse_unknown
 from uec_retriever.engine.results import Abstain, check_min_score
 
 _ENGINE_NAMES = {"filter": "where", "fetch_k": "candidates"}  # where ours are others than the engine's
@@ -41,7 +40,7 @@ class SearchFields(BaseModel):
             InvalidInputError: for a value that cannot be used.
         """
         names = SearchFields.model_fields
-        refuse_unknown([name for name in given if name not in names], "invoke")
+        refuse_unknown(given, names, "invoke")
         options = {name: getattr(self, name) if given.get(name) is None else given[name] for name in names}
         if given.get("k") is not None and given.get("coverage") is None:  # so many, whatever coverage needs
             options |= {"coverage": None, "max_k": None}

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.documents import Document
 
-from langchain_uec.checks import ChecksOptions, check_diversity
-from langchain_uec.diversity import choose_diverse
+from langchain_uec.checks import ChecksOptions
+from langchain_uec.diversity import DiverseSearches
 from langchain_uec.documents import make_records, to_document
 from langchain_uec.embeddings import IndexEmbeddings
-from langchain_uec.engines import add_records, make_engine, refuse_unknown
+from langchain_uec.engines import add_records, make_engine
+from langchain_uec.together import search_one
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.options import refuse_unknown, tells_keywords
 from uec_retriever.engine.results import check_min_score
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from uec_retriever import Engine, Recipe
 
 
-class UECVectorStore(Closes, ChecksOptions):
+class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
     """Texts that are searched with words and several embedding models at once.
 
     Opens the index, or makes an empty one if there is none. Texts come back with their own metadata only.
@@ -47,12 +49,14 @@ class UECVectorStore(Closes, ChecksOptions):
         texts: what calibration pairs are made from if the recipe has none; without texts too, documentation of the
             Python standard library serves, with a warning in the log.
         device: torch device of the experts; sentence-transformers' choice if None.
+        show_progress: show a bar for fitting that takes over two seconds.
 
     Raises:
         InvalidInputError: if there is no index and no expert, or the index was made otherwise than asked.
         ModelMismatchError: if the index was made with other experts.
     """
 
+    @tells_keywords
     def __init__(
         self,
         index: str | Path | Location | None = None,
@@ -62,10 +66,13 @@ class UECVectorStore(Closes, ChecksOptions):
         recipe: Recipe | None = None,
         texts: Iterable[str] = (),
         device: str | None = None,
+        show_progress: bool = False,
     ) -> None:
         self._owns_engine = engine is None
         if engine is None:
-            self.engine, _ = make_engine(embedding, texts, index, recipe, device=device)
+            self.engine, _ = make_engine(
+                embedding, texts, index, recipe, device=device, show_progress=show_progress
+            )
         else:
             from uec_retriever.engine.choice import choose_engine
 
@@ -80,6 +87,7 @@ class UECVectorStore(Closes, ChecksOptions):
         return f"UECVectorStore(experts={self.engine.ensemble.labels})"
 
     @classmethod
+    @tells_keywords
     def from_texts(
         cls,
         texts: Iterable[str],
@@ -92,6 +100,7 @@ class UECVectorStore(Closes, ChecksOptions):
         recipe: Recipe | None = None,
         device: str | None = None,
         batch_size: int = 32,
+        show_progress: bool = False,
         **unknown: Any,
     ) -> Self:
         """Make an index of texts, or add them to the one that is there; the same id replaces.
@@ -107,6 +116,7 @@ class UECVectorStore(Closes, ChecksOptions):
             recipe: how to make an index; one that is there must agree.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
+            show_progress: show a bar for what takes over two seconds.
             **unknown: refused.
 
         Raises:
@@ -114,11 +124,11 @@ class UECVectorStore(Closes, ChecksOptions):
                 expert, or it was made otherwise than asked.
             ModelMismatchError: if the index was made with other experts.
         """
-        refuse_unknown(unknown, "from_texts")
         records, _ = make_records(texts, ids, metadatas)
         known = (record.text for record in records)
-        store = cls(index, embedding, engine=engine, recipe=recipe, texts=known, device=device)
-        add_records(store.engine, records, batch_size)
+        making: Any = {"recipe": recipe, "device": device, "show_progress": show_progress}
+        store = cls(index, embedding, engine=engine, texts=known, **making)
+        add_records(store.engine, records, batch_size, show_progress)
         return store
 
     @property
@@ -126,6 +136,7 @@ class UECVectorStore(Closes, ChecksOptions):
         """How this index embeds texts; other embeddings mean nothing to it."""
         return IndexEmbeddings(self.engine)
 
+    @tells_keywords
     def add_texts(
         self,
         texts: Iterable[str],
@@ -133,6 +144,7 @@ class UECVectorStore(Closes, ChecksOptions):
         *,
         ids: Sequence[str | None] | None = None,
         batch_size: int = 32,
+        show_progress: bool = False,
         **unknown: Any,
     ) -> list[str]:
         """Add texts; one whose id is there replaces it, and adding twice changes nothing.
@@ -142,6 +154,7 @@ class UECVectorStore(Closes, ChecksOptions):
             metadatas: one for each, flat.
             ids: one for each; where None, made from text and metadata.
             batch_size: texts in one forward pass.
+            show_progress: show a bar for what takes over two seconds.
             **unknown: refused.
 
         Returns:
@@ -151,11 +164,11 @@ class UECVectorStore(Closes, ChecksOptions):
             InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
             IdConflictError: if one id stands for two different texts of the call.
         """
-        refuse_unknown(unknown, "add_texts")
         records, named = make_records(texts, ids, metadatas)
-        add_records(self.engine, records, batch_size)
+        add_records(self.engine, records, batch_size, show_progress)
         return named
 
+    @tells_keywords
     def delete(
         self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None, **unknown: Any
     ) -> bool:
@@ -164,7 +177,6 @@ class UECVectorStore(Closes, ChecksOptions):
         Raises:
             InvalidInputError: if neither or both are given: nothing deletes everything.
         """
-        refuse_unknown(unknown, "delete")
         self.engine.delete(ids, filter)
         return True
 
@@ -184,8 +196,12 @@ class UECVectorStore(Closes, ChecksOptions):
             **options: `score_threshold`, lowest score in [0, 1]; `fetch_k`, candidates to fetch from Chroma and
                 rescore; `temperature`, T of the coefficients instead of the index's own.
         """
+        refuse_unknown(
+            options, ["k", "filter", "score_threshold", "fetch_k", "temperature"], "similarity_search"
+        )
         return [document for document, _ in self.similarity_search_with_score(query, k, filter, **options)]
 
+    @tells_keywords
     def similarity_search_with_score(
         self,
         query: str,
@@ -213,10 +229,13 @@ class UECVectorStore(Closes, ChecksOptions):
             InvalidInputError: for an empty query, an option out of range, or a filter Chroma cannot apply.
         """
         check_min_score(score_threshold)
-        result = self.engine.search(query, k, where=filter, candidates=fetch_k, temperature=temperature)
+        result = search_one(
+            self.engine, query, k=k, where=filter, candidates=fetch_k, temperature=temperature
+        )
         warn_of_cut_query(result.truncated)
         return [(to_document(hit), hit.score) for hit in result.best(score_threshold)]
 
+    @tells_keywords
     def similarity_search_by_vector(
         self,
         embedding: list[float],
@@ -240,61 +259,5 @@ class UECVectorStore(Closes, ChecksOptions):
         Raises:
             InvalidInputError: for another dimension than the index's.
         """
-        refuse_unknown(unknown, "similarity_search_by_vector")
         result = self.engine.search_embedding(embedding, k, where=filter, candidates=fetch_k)
         return [to_document(hit) for hit in result]
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Mapping[str, Any] | None = None,
-        **unknown: Any,
-    ) -> list[Document]:
-        """K documents that match the query and differ from each other.
-
-        Args:
-            query: non-empty.
-            k: at least 1.
-            fetch_k: best documents to choose from.
-            lambda_mult: from 0, most different, to 1, best match.
-            filter: Chroma's metadata filter.
-            **unknown: refused.
-
-        Raises:
-            InvalidInputError: for an empty query, or an option that cannot be used.
-        """
-        refuse_unknown(unknown, "max_marginal_relevance_search")
-        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
-        result = self.engine.search(query, max(k, fetch_k), where=filter)
-        warn_of_cut_query(result.truncated)
-        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]
-
-    def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Mapping[str, Any] | None = None,
-        **unknown: Any,
-    ) -> list[Document]:
-        """K documents that match a query embedding that `embeddings.embed_query` made, and differ from each other.
-
-        Args:
-            embedding: D floats.
-            k: at least 1.
-            fetch_k: best documents to choose from.
-            lambda_mult: from 0, most different, to 1, best match.
-            filter: Chroma's metadata filter.
-            **unknown: refused.
-
-        Raises:
-            InvalidInputError: for an embedding or option that cannot be used.
-        """
-        refuse_unknown(unknown, "max_marginal_relevance_search_by_vector")
-        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
-        result = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter)
-        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]

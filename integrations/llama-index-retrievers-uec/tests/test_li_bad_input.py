@@ -90,7 +90,7 @@ def test_options_are_refused_at_construction_and_before_anything_is_made(
         ({"top_n": 0}, "top_n must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"top_n": "2"}, "top_n must be"),
-        ({"top_k": 3}, "top_k is no option of it: leave it out"),
+        ({"top_k": 3}, "top_k is no option of it, which takes .*top_n"),
     ],
 )
 def test_a_rescorer_is_refused_before_it_fits(engine, experts, tmp_path, fields, says):

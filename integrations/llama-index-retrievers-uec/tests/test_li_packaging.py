@@ -14,12 +14,20 @@ ROOT = Path(__file__).resolve().parents[1] / "llama_index"
 
 
 def test_namespace_folders_are_no_packages_of_ours():
-    for folder in (ROOT, ROOT / "retrievers", ROOT / "embeddings", ROOT / "postprocessor"):
+    for folder in (
+        ROOT,
+        ROOT / "retrievers",
+        ROOT / "embeddings",
+        ROOT / "postprocessor",
+        ROOT / "vector_stores",
+    ):
         assert folder.is_dir()
         assert not (folder / "__init__.py").exists()
 
 
-@pytest.mark.parametrize("folder", ["retrievers/uec", "embeddings/uae", "postprocessor/uec"])
+@pytest.mark.parametrize(
+    "folder", ["retrievers/uec", "embeddings/uae", "postprocessor/uec", "vector_stores/uec"]
+)
 def test_packages_are_typed(folder):
     assert (ROOT / folder / "__init__.py").is_file()
     assert (ROOT / folder / "py.typed").is_file()

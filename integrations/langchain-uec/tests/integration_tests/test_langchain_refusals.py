@@ -89,14 +89,14 @@ def test_diversity_leaves_out_what_was_deleted_meanwhile(models, tmp_path, monke
     texts = [d.page_content for d in documents(12)]
     store = UECVectorStore.from_texts(texts, models, index=tmp_path / "i", recipe=Recipe(pairs()))
     ranked = store.similarity_search(QUERY, k=4)
-    search = Engine.search
+    search = Engine.search_batch
 
     def and_then_deleted(self, *args, **options):
         found = search(self, *args, **options)
         self.delete([ranked[1].id])
         return found
 
-    monkeypatch.setattr(Engine, "search", and_then_deleted)
+    monkeypatch.setattr(Engine, "search_batch", and_then_deleted)
     found = store.max_marginal_relevance_search(QUERY, k=3, fetch_k=4, lambda_mult=1.0)
     assert [d.id for d in found] == [ranked[i].id for i in (0, 2, 3)]
 

@@ -65,7 +65,7 @@ class UAEEmbedding(BaseEmbedding):
         try:
             super().__init__(model_name=model_name, **options)
         except ValidationError as error:
-            raise refuse_validation("UAEEmbedding", error) from None
+            raise refuse_validation(UAEEmbedding, error) from None
         self._loading = _Loading(
             name=self.model_name,
             posterior=self.posterior,

@@ -73,7 +73,7 @@ class UECRescorer(Closes, BaseNodePostprocessor):
         try:
             super().__init__(**{"index": str(index) if isinstance(index, Path) else index, **fields})
         except ValidationError as error:
-            raise refuse_validation("UECRescorer", error) from None
+            raise refuse_validation(UECRescorer, error) from None
         self._owns_engine = engine is None
         self._engine = choose_engine(engine, self.index, device=self.device)
 
@@ -86,6 +86,7 @@ class UECRescorer(Closes, BaseNodePostprocessor):
         *,
         texts: Iterable[str] = (),
         device: str | None = None,
+        show_progress: bool = False,
         **fields: Any,
     ) -> UECRescorer:
         """A rescorer without an index: fits the experts, or takes those that were fitted before.
@@ -100,6 +101,7 @@ class UECRescorer(Closes, BaseNodePostprocessor):
             texts: of your corpus, to calibrate on if the recipe has no pairs; documentation of the Python standard
                 library if too few.
             device: torch device for the experts; sentence-transformers' choice if None.
+            show_progress: show a bar for fitting that takes over two seconds.
             **fields: `top_n`, `similarity_cutoff`, `include`, `batch_size`.
 
         Raises:
@@ -110,8 +112,10 @@ class UECRescorer(Closes, BaseNodePostprocessor):
         try:
             cls.__pydantic_validator__.validate_python(fields, self_instance=cls.__new__(cls))
         except ValidationError as error:
-            raise refuse_validation("UECRescorer", error) from None
-        engine = Engine.open_or_create(location, experts, recipe, texts=texts, device=device)
+            raise refuse_validation(UECRescorer, error) from None
+        engine = Engine.open_or_create(
+            location, experts, recipe, texts=texts, device=device, progress=show_progress
+        )
         rescorer = cls(engine=engine, **fields)
         rescorer._owns_engine = True
         return rescorer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,7 +14,6 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import (
     BaseNode,
     Document,
-    IndexNode,
     NodeWithScore,
     QueryBundle,
     TransformComponent,
@@ -22,7 +21,7 @@ from llama_index.core.schema import (
 from llama_index.retrievers.uec.annotate import annotate
 from llama_index.retrievers.uec.content_ids import with_content_ids
 from llama_index.retrievers.uec.node_index import NodeIndex, split_documents
-from llama_index.retrievers.uec.nodes import check_nodes, node_of, records_of
+from llama_index.retrievers.uec.nodes import check_nodes, node_of, records_of, score_of
 from llama_index.retrievers.uec.query_embedding import search_bundle
 from llama_index.retrievers.uec.retriever_options import (
     RetrieverOptions,
@@ -34,9 +33,12 @@ from uec_retriever import Engine, Location, Recipe
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
+from uec_retriever.engine.diversity import choose_diverse
 from uec_retriever.engine.results import check_include
 from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.experts.expert import ExpertLike
+
+_MAKING = ("experts", "location", "recipe", "update", "content_ids", "device", "batch_size", "show_progress")
 
 
 class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
@@ -67,6 +69,8 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         no_evidence: a sentence for the language model where there are no nodes, such as with `abstain="empty"`: the text
             of the one node that is given then, of the score 0 and the id `NO_EVIDENCE_ID`. For the last retriever before the
             prompt: one that fuses several, or drops low scores, takes it for a node like others.
+        mmr_threshold: nodes that also differ from each other (maximal marginal relevance), from 0, most different, to 1, best
+            match, chosen from the `candidates` best; None for the best.
         include: any of `score`, `raw_score`, `deviation`, `coefficients`, `expert_scores` (each expert's own similarity,
             see `Hit.expert_scores`), `matched` (`[start, end]` of each place in the node's text that has words of the
             query, for citations), `confidence` (None where it is not calibrated, as under filters),
@@ -97,7 +101,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         device: str | None = None,
         **options: Unpack[RetrieverOptions],
     ) -> None:
-        check_options("UECRetriever", options)
+        check_options("UECRetriever", options, ("index", "engine", "device"))
         given: dict[str, Any] = {**options, "include": check_include(options.get("include", ()))}
         for name in SearchFields.__annotations__:
             setattr(self, name, given.pop(name, getattr(SearchFields, name)))
@@ -126,6 +130,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         content_ids: bool = False,
         device: str | None = None,
         batch_size: int = 32,
+        show_progress: bool = False,
         **options: Unpack[RetrieverOptions],
     ) -> UECRetriever:
         """Make an index of nodes, or add them to the one that is there.
@@ -140,6 +145,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
                 process, such as tool nodes. Relationships among the nodes follow.
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
+            show_progress: show a bar for fitting and adding that takes over two seconds.
             **options: of the retriever, from `similarity_top_k` on; `temperature` is that of its queries.
 
         Raises:
@@ -148,7 +154,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             ModelMismatchError: if the index that is there was made with other experts.
             IdConflictError: if an id is there with other content and not `update`.
         """
-        check_options("from_nodes", options)
+        check_options("from_nodes", options, ("nodes", *_MAKING))
         nodes = with_content_ids(nodes) if content_ids else check_nodes(nodes)
         records = records_of(nodes)
         engine = Engine.open_or_create(
@@ -158,10 +164,11 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             texts=(r.text for r in records),
             device=device,
             batch_size=batch_size,
+            progress=show_progress,
         )
         retriever = cls(engine=engine, **options)
         retriever._owns_engine = True
-        retriever._add(nodes, records, update=update, batch_size=batch_size)
+        retriever._add(nodes, records, update=update, batch_size=batch_size, progress=show_progress)
         return retriever
 
     @classmethod
@@ -177,6 +184,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         content_ids: bool = True,
         device: str | None = None,
         batch_size: int = 32,
+        show_progress: bool = False,
         **options: Unpack[RetrieverOptions],
     ) -> UECRetriever:
         """Split documents into nodes and make an index of these, or add them to the one that is there.
@@ -192,6 +200,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
                 with a random id get one from their content as well.
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
+            show_progress: show a bar for fitting and adding that takes over two seconds.
             **options: of the retriever, from `similarity_top_k` on; `temperature` is that of its queries.
 
         Raises:
@@ -200,7 +209,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             ModelMismatchError: if the index that is there was made with other experts.
             IdConflictError: if an id is there with other content and not `update`.
         """
-        check_options("from_documents", options)
+        check_options("from_documents", options, ("documents", "transformations", *_MAKING))
         nodes = split_documents(documents, transformations, content_ids)
         retriever = cls.from_nodes(
             nodes,
@@ -210,6 +219,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             update=update,
             device=device,
             batch_size=batch_size,
+            show_progress=show_progress,
             **options,
         )
         if update:
@@ -243,13 +253,15 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         options, trust = self._engine_options(), self.trust_query_embedding
         result = search_bundle(self.engine, query_bundle, options, trust=trust, said=self._said)
         warn_of_cut_query(result.truncated)
+        if self.mmr_threshold is not None:
+            good = result.best(self.similarity_cutoff)
+            hits = choose_diverse(self.engine, good, self.similarity_top_k, self.mmr_threshold)
+            result = replace(result, hits=hits)
         found = []
         for hit in result.best(self.similarity_cutoff, self.no_evidence):
             node = node_of(hit.id, hit.text, hit.metadata, hit.payload)
             node = annotate(node, result.extras(hit, self.include), self.include)
-            # LlamaIndex takes 0.0 for no score at all, and that for 1.0, where an IndexNode leads on
-            score = max(hit.score, sys.float_info.min) if isinstance(node, IndexNode) else hit.score
-            found.append(NodeWithScore(node=node, score=score))
+            found.append(NodeWithScore(node=node, score=score_of(node, hit.score)))
         return found
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

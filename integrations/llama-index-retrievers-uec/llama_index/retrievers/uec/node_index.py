@@ -39,6 +39,7 @@ class NodeIndex:
         update: bool = False,
         content_ids: bool = False,
         batch_size: int = 32,
+        show_progress: bool = False,
     ) -> AddReport:
         """Add nodes; those that are there already, word for word, cost nothing.
 
@@ -50,13 +51,15 @@ class NodeIndex:
             content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
                 process, such as tool nodes. Relationships among the nodes follow.
             batch_size: texts in one forward pass.
+            show_progress: show a bar, if it takes over two seconds.
 
         Raises:
             InvalidInputError: for a node that cannot be stored; none is, then.
             IdConflictError: if an id is there with other content and not `update`.
         """
         nodes = with_content_ids(nodes) if content_ids else check_nodes(nodes)
-        return self._add(nodes, records_of(nodes), update=update, batch_size=batch_size)
+        records = records_of(nodes)
+        return self._add(nodes, records, update=update, batch_size=batch_size, progress=show_progress)
 
     def add_documents(
         self,
@@ -66,6 +69,7 @@ class NodeIndex:
         update: bool = False,
         content_ids: bool = True,
         batch_size: int = 32,
+        show_progress: bool = False,
     ) -> AddReport:
         """Split documents into nodes and add these.
 
@@ -76,13 +80,14 @@ class NodeIndex:
             content_ids: node ids from the content, so that adding a document again changes nothing; documents
                 with a random id get one from their content as well.
             batch_size: texts in one forward pass.
+            show_progress: show a bar, if it takes over two seconds.
 
         Raises:
             InvalidInputError: for a node that cannot be stored; none is, then.
             IdConflictError: if an id is there with other content and not `update`.
         """
         nodes = split_documents(documents, transformations, content_ids)
-        report = self.add_nodes(nodes, update=update, batch_size=batch_size)
+        report = self.add_nodes(nodes, update=update, batch_size=batch_size, show_progress=show_progress)
         if update:
             self._delete_stale(nodes)
         return report
@@ -103,9 +108,15 @@ class NodeIndex:
         return self.engine.delete(where={SOURCE_KEY: ref_doc_id})
 
     def _add(
-        self, nodes: Sequence[BaseNode], records: Sequence[Record], *, update: bool, batch_size: int
+        self,
+        nodes: Sequence[BaseNode],
+        records: Sequence[Record],
+        *,
+        update: bool,
+        batch_size: int,
+        progress: bool,
     ) -> AddReport:
-        report = self.engine.add_records(records, update=update, batch_size=batch_size)
+        report = self.engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
         warn_of_truncation(report.truncated, report.truncated_ids)
         held = {n.index_id: n.obj for n in nodes if isinstance(n, IndexNode) and n.obj is not None}
         self.object_map.update(held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -141,6 +142,11 @@ def _of_llama_index(payload: str | None) -> dict[str, Any] | None:
 def _is_stored(value: object) -> bool:
     """Whether a metadata value goes to Chroma: it can hold neither of these."""
     return value is not None and not (isinstance(value, list) and not value)
+
+
+def score_of(node: BaseNode, score: float) -> float:
+    """A score as LlamaIndex is to get it: 0.0 it takes for none at all, and that for 1.0, where an `IndexNode` leads on."""
+    return max(score, sys.float_info.min) if isinstance(node, IndexNode) else score
 
 
 def _payload(node: BaseNode, text: str) -> str:

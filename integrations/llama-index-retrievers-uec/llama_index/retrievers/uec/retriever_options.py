@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 from llama_index.core.callbacks import CallbackManager
@@ -10,15 +10,23 @@ from llama_index.core.schema import IndexNode
 from llama_index.core.vector_stores.types import MetadataFilters
 from llama_index.retrievers.uec.filters import chroma_filter
 
-from uec_retriever import Recipe
+from uec_retriever.checks.numbers import check_number
 from uec_retriever.engine.abstention import check_abstention
 from uec_retriever.engine.coverage import check_coverage
-from uec_retriever.engine.options import check_no_evidence, check_search_options
+from uec_retriever.engine.diversity import among
+from uec_retriever.engine.options import check_no_evidence, check_search_options, refuse_unknown
 from uec_retriever.engine.results import Abstain, Extra, check_include, check_min_score
 
-_ENGINE_NAMES = {"similarity_top_k": "k"}  # where ours are others than the engine's
 # the engine knows none of these
-_OWN = {"filters", "similarity_cutoff", "include", "trust_query_embedding", "no_evidence"}
+_OWN = {
+    "filters",
+    "similarity_cutoff",
+    "include",
+    "trust_query_embedding",
+    "no_evidence",
+    "mmr_threshold",
+    "similarity_top_k",
+}
 
 
 class SearchFields:
@@ -35,15 +43,20 @@ class SearchFields:
     coverage: float | None = None
     max_k: int | None = None
     no_evidence: str | None = None
+    mmr_threshold: float | None = None
     include: Sequence[Extra] = ()
     trust_query_embedding: bool = False
 
     def _engine_options(self) -> dict[str, Any]:
         """Keywords of `Engine.search`."""
-        names = SearchFields.__annotations__.keys() - _OWN
-        named = {_ENGINE_NAMES.get(name, name): getattr(self, name) for name in names}
+        named = {name: getattr(self, name) for name in SearchFields.__annotations__.keys() - _OWN}
         where, scores = chroma_filter(self.filters), "expert_scores" in self.include
-        return {**named, "where": where, "expert_scores": scores}
+        k = (
+            self.similarity_top_k
+            if self.mmr_threshold is None
+            else among(self.similarity_top_k, self.candidates)
+        )
+        return {**named, "k": k, "where": where, "expert_scores": scores}
 
 
 class RetrieverOptions(TypedDict, total=False):
@@ -60,6 +73,7 @@ class RetrieverOptions(TypedDict, total=False):
     coverage: float | None
     max_k: int | None
     no_evidence: str | None
+    mmr_threshold: float | None
     include: Sequence[str]
     trust_query_embedding: bool
     callback_manager: CallbackManager | None
@@ -68,23 +82,25 @@ class RetrieverOptions(TypedDict, total=False):
     verbose: bool
 
 
-def check_options(function: str, options: RetrieverOptions) -> None:
+def check_options(function: str, options: RetrieverOptions, own: Iterable[str] = ()) -> None:
     """Refuse options that cannot be used, before anything is made.
 
     Args:
         function: that got them, for the message.
         options: by name.
+        own: parameters of the function beside them.
 
     Raises:
         TypeError: for a name that does not exist, as Python would.
         InvalidInputError: for a value that cannot be used.
     """
-    for name in options:
-        if name not in RetrieverOptions.__annotations__:
-            belongs = function.startswith("from_") and name in Recipe.__dataclass_fields__
-            hint = f": give it in the recipe, Recipe({name}=...)" if belongs else ""
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+    refuse_unknown(options, [*own, *RetrieverOptions.__annotations__], function)
     check_values(options)
+
+
+def check_diversity(threshold: object) -> float:
+    """A threshold of maximal marginal relevance, out of [0, 1]."""
+    return check_number("mmr_threshold", threshold, "in [0, 1], from most different to best match", 0, 1)
 
 
 def check_values(options: RetrieverOptions) -> None:
@@ -106,5 +122,8 @@ def check_values(options: RetrieverOptions) -> None:
         options.get("max_k"),
         min_relevance=options.get("min_relevance"),
         similarity_cutoff=options.get("similarity_cutoff"),
+        mmr_threshold=options.get("mmr_threshold") is not None,
     )
+    if options.get("mmr_threshold") is not None:
+        check_diversity(options["mmr_threshold"])
     check_no_evidence(options.get("no_evidence"), least, abstain)

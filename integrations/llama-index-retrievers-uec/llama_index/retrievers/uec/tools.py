@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
 
 from llama_index.core.objects import ObjectRetriever, SimpleToolNodeMapping
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import QueryBundle
+from llama_index.core.schema import BaseNode, QueryBundle
 from llama_index.core.tools import BaseTool
 from llama_index.retrievers.uec.base import UECRetriever
+from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options
 
-from uec_retriever import AddReport
+from uec_retriever import AddReport, Location, Recipe
 from uec_retriever.engine.closing import Closes
+from uec_retriever.errors import InvalidInputError, show
+from uec_retriever.experts.expert import ExpertLike
 
 
 class ToolRetriever(Closes, ObjectRetriever[BaseTool]):
@@ -39,6 +46,56 @@ class ToolRetriever(Closes, ObjectRetriever[BaseTool]):
         self._named = {tool.metadata.get_name(): tool for tool in tools}
         self._index = retriever
 
+    @classmethod
+    def from_tools(
+        cls,
+        tools: Sequence[BaseTool],
+        experts: Sequence[ExpertLike] | None = None,
+        location: str | Path | Location | None = None,
+        recipe: Recipe | None = None,
+        *,
+        node_postprocessors: list[BaseNodePostprocessor] | None = None,
+        device: str | None = None,
+        batch_size: int = 32,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
+    ) -> ToolRetriever:
+        """Make an index of tools, or add those that are new to the one that is there.
+
+        Args:
+            tools: with distinct names.
+            experts: names, experts, `BaseEmbedding`s, functions (see `Expert.of`). An index that is there needs no names.
+            location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
+            recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
+            node_postprocessors: of LlamaIndex.
+            device: torch device for the experts; sentence-transformers' choice if None.
+            batch_size: texts in one forward pass.
+            show_progress: show a bar for fitting and adding that takes over two seconds.
+            **options: of `UECRetriever`, such as `similarity_top_k`.
+
+        Raises:
+            InvalidInputError: for two tools of one name; if there is no index and no expert, or it was made otherwise than
+                asked.
+            ModelMismatchError: if the index that is there was made with other experts.
+        """
+        own = [name for name in inspect.signature(cls.from_tools).parameters if name != "options"]
+        check_options("from_tools", options, own)
+        tools = list(tools)
+        nodes: list[BaseNode] = list(SimpleToolNodeMapping(tools).to_nodes(tools))
+        _check_names(tools)
+        retriever = UECRetriever.from_nodes(
+            nodes,
+            experts,
+            location,
+            recipe,
+            content_ids=True,
+            device=device,
+            batch_size=batch_size,
+            show_progress=show_progress,
+            **options,
+        )
+        return cls(retriever, tools, node_postprocessors)
+
     def close(self) -> None:
         """Close the retriever."""
         self._index.close()
@@ -62,3 +119,9 @@ class ToolRetriever(Closes, ObjectRetriever[BaseTool]):
     async def aretrieve(self, str_or_query_bundle: str | QueryBundle) -> list[BaseTool]:
         """The tools for a request, or the one of that name; in a thread, so that the event loop goes on."""
         return await asyncio.to_thread(self.retrieve, str_or_query_bundle)
+
+
+def _check_names(tools: Sequence[BaseTool]) -> None:
+    names = Counter(tool.metadata.get_name() for tool in tools)
+    if twice := [name for name, number in names.items() if number > 1]:
+        raise InvalidInputError(f"two tools are called {show(twice[0])}: give each a name of its own")
