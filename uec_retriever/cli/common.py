@@ -29,6 +29,7 @@ from rich.text import Text
 
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.cli.safe import SafeConsole
+from uec_retriever.cli.startup import without_collecting
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ HEADER = Annotated[
         metavar="NAME: VALUE",
     ),
 ]
+TENANT = Annotated[str | None, typer.Option(help="Tenant of that server; its default one if absent.")]
+DATABASE = Annotated[str | None, typer.Option(help="Database of the tenant; its default one if absent.")]
 COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
 DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e.g. cpu or cuda.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
@@ -96,24 +99,32 @@ def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
         raise WrongUsageError(f"{options} would change nothing with {because}: leave one of them out")
 
 
-def locate(index: Path, server: str | None, header: Sequence[str] | None, collection: str) -> Location:
+def locate(
+    index: Path,
+    server: str | None,
+    header: Sequence[str] | None,
+    collection: str,
+    tenant: str | None = None,
+    database: str | None = None,
+) -> Location:
     """Where an index is, with the headers of the command line and of the environment; messages show no value.
 
     Raises:
-        WrongUsageError: for an address or a header that cannot be used, or --header without --server.
+        WrongUsageError: for an address, header or name that cannot be used, or one of the others without --server.
     """
     from uec_retriever.engine.location import Location
 
     if server is None:
-        if header:
-            raise WrongUsageError("--header goes with --server")
+        for option, value in (("header", header), ("tenant", tenant), ("database", database)):
+            if value:
+                raise WrongUsageError(f"--{option} goes with --server")
         return Location(index, collection=collection)
     headers = {
         **_read_headers(os.environ.get(HEADERS_VARIABLE, "").splitlines(), HEADERS_VARIABLE),
         **_read_headers(header or (), "--header"),
     }
     try:
-        return Location(index, server, headers or None, collection=collection)
+        return Location(index, server, headers or None, None, collection, tenant, database)
     except InvalidInputError as error:
         raise WrongUsageError(f"--server: {error}") from None
 
@@ -144,7 +155,7 @@ def quiet_libraries() -> None:
 
 def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bool) -> list[Expert]:
     """Load the experts named on the command line."""
-    with status("Loading the experts"):
+    with status("Loading the experts"), without_collecting():
         quiet_libraries()
         from uec_retriever.experts.expert import Expert
 
@@ -178,7 +189,7 @@ def open_engine(
     location: Location, moved: Sequence[str] | None, device: str | None, trust_remote_code: bool
 ) -> Engine:
     """An index that is there, with its models."""
-    with status("Opening the index"):
+    with status("Opening the index"), without_collecting():
         quiet_libraries()
         from uec_retriever.engine.engine import Engine
 

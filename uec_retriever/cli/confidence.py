@@ -11,12 +11,14 @@ import typer
 from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
+    DATABASE,
     DEVICE,
     HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
+    TENANT,
     TRUST,
     WrongUsageError,
     bar,
@@ -73,6 +75,8 @@ def calibrate_confidence(
     expert: MOVED = None,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -103,7 +107,7 @@ def calibrate_confidence(
 
         labelled = read_relevant(queries, qrels)
 
-    location = locate(index, server, header, collection)
+    location = locate(index, server, header, collection, tenant, database)
     engine = open_engine(location, expert, device, trust_remote_code)
     if judgements:
         labelled = read_judgements(engine, max_queries)

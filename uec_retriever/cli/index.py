@@ -11,6 +11,7 @@ import typer
 from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
+    DATABASE,
     DEVICE,
     ENGINE,
     EXPERT_HELP,
@@ -19,6 +20,7 @@ from uec_retriever.cli.common import (
     INDEX,
     JSON,
     SERVER,
+    TENANT,
     TRUST,
     WORKERS,
     WrongUsageError,
@@ -86,6 +88,8 @@ def index(
     format: FORMAT = None,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -119,7 +123,7 @@ def index(
             max_pairs,
             lambda read: spinner.update(f"Reading the corpus: {read} documents") if spinner else None,
         )
-    location = locate(index, server, header, collection)
+    location = locate(index, server, header, collection, tenant, database)
     if dry_run:
         recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
         report_cost(location, documents, recipe, sampler, json)
@@ -161,6 +165,8 @@ def reindex(
     max_pairs: LIMIT = DEFAULT_PAIRS,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -187,7 +193,9 @@ def reindex(
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.location import Location
 
-    old = open_engine(locate(index, server, header, collection), None, device, trust_remote_code)
+    old = open_engine(
+        locate(index, server, header, collection, tenant, database), None, device, trust_remote_code
+    )
     target = Location(to, collection=collection)
     kept = old.manifest.lexical
     lexical = read_lexical(context, no_lexical, language, kept)

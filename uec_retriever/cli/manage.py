@@ -11,10 +11,12 @@ from rich.table import Table
 
 from uec_retriever.cli.common import (
     COLLECTION,
+    DATABASE,
     HEADER,
     INDEX,
     JSON,
     SERVER,
+    TENANT,
     WrongUsageError,
     locate,
     output,
@@ -24,6 +26,7 @@ from uec_retriever.cli.common import (
     status,
 )
 from uec_retriever.cli.lexical import count_behind, describe_behind, language_name, priors
+from uec_retriever.cli.startup import without_collecting
 from uec_retriever.confidence.conformal import CoverageModel, read_coverage
 from uec_retriever.confidence.model import ConfidenceModel, read_confidence, staleness
 from uec_retriever.data.sources import open_source
@@ -34,14 +37,16 @@ def info(
     index: INDEX,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
     """What made an index, how many texts it holds, and its size on disk. Loads no model."""
-    with status("Opening the index"):
+    with status("Opening the index"), without_collecting():
         from uec_retriever.engine.open import open_store
 
-        folder, store, manifest = open_store(locate(index, server, header, collection))
+        folder, store, manifest = open_store(locate(index, server, header, collection, tenant, database))
     count, size = store.count(), folder.size()
     confidence, lexical = read_confidence(manifest.confidence), manifest.lexical
     behind = count_behind(store, folder, lexical) if lexical else None
@@ -95,6 +100,8 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
@@ -112,10 +119,11 @@ def delete(
         raise WrongUsageError("deleting by filter without asking needs --yes")
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
-    from uec_retriever.engine.open import open_store
-    from uec_retriever.engine.words import Words
+    with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.open import open_store
+        from uec_retriever.engine.words import Words
 
-    folder, store, manifest = open_store(locate(index, server, header, collection))
+        folder, store, manifest = open_store(locate(index, server, header, collection, tenant, database))
     matching = store.ids(condition) if condition else store.present(ids)
     if condition and matching and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)

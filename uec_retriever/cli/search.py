@@ -14,12 +14,14 @@ from rich.text import Text
 
 from uec_retriever.cli.common import (
     COLLECTION,
+    DATABASE,
     DEVICE,
     HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
+    TENANT,
     TRUST,
     WrongUsageError,
     bar,
@@ -88,6 +90,8 @@ def search(
     expert: MOVED = None,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     trust_remote_code: TRUST = False,
@@ -111,7 +115,7 @@ def search(
         "candidates": candidates,
         "temperature": temperature,
     }
-    location = locate(index, server, header, collection)
+    location = locate(index, server, header, collection, tenant, database)
     engine = open_engine(location, expert, device, trust_remote_code)
     index_words(engine, location)
     if queries is not None and run is not None:
