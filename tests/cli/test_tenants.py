@@ -60,7 +60,9 @@ def test_an_engine_that_travels_stays_with_its_tenant(server, models, tmp_path):
     from uec_retriever.errors import NotAnIndexError
 
     place = Location(tmp_path / "idx", server, collection="travels", tenant="acme", database="docs")
-    texts = [f"the {WORDS[i % 14]} of {WORDS[3 * i % 14]}. what is {WORDS[i * i % 14]} {i}" for i in range(40)]
+    texts = [
+        f"the {WORDS[i % 14]} of {WORDS[3 * i % 14]}. what is {WORDS[i * i % 14]} {i}" for i in range(40)
+    ]
     engine = Engine.from_texts(texts, [models["bert"]], place, device="cpu")
     assert pickle.loads(pickle.dumps(engine)).count() == 40
     with pytest.raises(NotAnIndexError):

@@ -45,15 +45,14 @@ INDEX = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.
 SERVER = Annotated[
     str | None,
     typer.Option(
-        help="Address of a Chroma server, e.g. http://localhost:8000, instead of the folder's own database."
+        help="A Chroma server, such as http://localhost:8000, instead of the folder's own database."
     ),
 ]
 HEADER = Annotated[
     list[str] | None,
     typer.Option(
-        help="Header for that server, as 'Authorization: Bearer TOKEN'. Repeatable. Others can see it in the list of "
-        f"processes: the environment variable {HEADERS_VARIABLE} takes the same, one header a line.",
-        metavar="NAME: VALUE",
+        help=f"For that server, such as a token. Repeatable. {HEADERS_VARIABLE} takes the same, unseen.",
+        metavar="'NAME: VALUE'",
     ),
 ]
 TENANT = Annotated[str | None, typer.Option(help="Tenant of that server; its default one if absent.")]
@@ -70,11 +69,8 @@ MOVED = Annotated[
     list[str] | None,
     typer.Option("--expert", help="Where the model of an expert is now, as LABEL=MODEL. Repeatable."),
 ]
-EXPERT_HELP_ONE = (
-    "A sentence-transformers model, by hub id or folder; openai:MODEL[@URL] for a server that speaks OpenAI's "
-    "/v1/embeddings, whose key is in OPENAI_API_KEY; onnx:FOLDER, model2vec:MODEL, fastembed:MODEL. LABEL=MODEL names it."
-)
-EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat for more experts."
+EXPERT_HELP_ONE = "A model: hub id, folder, openai:ID, onnx:FOLDER, model2vec:ID, fastembed:ID."
+EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat."
 
 
 class WrongUsageError(InvalidInputError):

@@ -58,7 +58,7 @@ def calibrate_confidence(
     data: DATA = None,
     split: SPLIT = None,
     judgements: JUDGEMENTS = False,
-    k: Annotated[int, typer.Option("-k", help="Hits among which a right answer is to be.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Hits among which a right answer is to be.")] = 10,
     unanswerable: Annotated[
         float,
         typer.Option(help="Share of queries without an answer in the index that you expect, in [0, 1)."),
@@ -67,8 +67,7 @@ def calibrate_confidence(
         int | None,
         typer.Option(
             min=32,
-            help=f"At most this many queries: made from the index, {DEFAULT_QUERIES} if absent; with --data or --judgements a random sample, "
-            f"{DEFAULT_LIMIT} if absent.",
+            help=f"At most this many; if absent {DEFAULT_QUERIES} made from the index, or {DEFAULT_LIMIT} of --data or --judgements.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of their sample.")] = 0,

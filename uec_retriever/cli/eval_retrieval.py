@@ -25,8 +25,7 @@ def retrieval(
     posterior: Annotated[
         list[str] | None,
         typer.Option(
-            help="A posterior of 'uec fit' as LABEL=FILE, for every expert; repeat for both structures. "
-            "Fitted on each corpus if absent."
+            help="A posterior of 'uec fit' as LABEL=FILE, repeated for all; fitted on each corpus if absent."
         ),
     ] = None,
     merged: Annotated[
@@ -35,15 +34,12 @@ def retrieval(
     ] = None,
     methods: Annotated[
         str,
-        typer.Option(help="What to compare, separated by commas; sum and ablation go with diag and kron."),
+        typer.Option(help=f"{_METHODS.replace(',', ', ')}: all if absent.", show_default=False),
     ] = _METHODS,
     split: SPLIT = "test",
     temperature: Annotated[
         str,
-        typer.Option(
-            help="T of UEC: a number, 'references' (likelihood of held-out pairs) or 'train' (nDCG@10 on train "
-            "queries, where there are any)."
-        ),
+        typer.Option(help="T: a number, 'references' (held-out pairs) or 'train' (its nDCG@10)."),
     ] = "references",
     scope: Annotated[
         list[str] | None,

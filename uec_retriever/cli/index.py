@@ -60,9 +60,7 @@ def index(
     context: typer.Context,
     index: INDEX,
     corpus: CORPUS,
-    expert: Annotated[
-        list[str] | None, typer.Option(help=EXPERT_HELP + " May be left out when the index exists.")
-    ] = None,
+    expert: Annotated[list[str] | None, typer.Option(help=EXPERT_HELP)] = None,
     structure: STRUCTURE = None,
     layout: LAYOUT = None,
     temperature: TEMPERATURE = None,
@@ -104,6 +102,10 @@ def index(
     The first time, this fits the posterior of each expert (what makes it say how sure it is) and
     then embeds the corpus. Run it again with a longer corpus, or after an interruption: it only does what is
     missing.
+
+    An expert is a sentence-transformers model, by hub id or folder; `openai:MODEL@URL` on a server that speaks OpenAI's
+    /v1/embeddings, its key in OPENAI_API_KEY; or one of ONNX, model2vec or FastEmbed. `LABEL=MODEL` names it. An index that
+    is there needs none.
 
     Words are an expert beside the models: `--language` says whose stems they are matched by, `--no-lexical` leaves them out.
 
@@ -152,9 +154,7 @@ def reindex(
     context: typer.Context,
     index: INDEX,
     to: Annotated[Path, typer.Option(help="Folder of the new index.", show_default=False)],
-    expert: Annotated[
-        list[str] | None, typer.Option(help=EXPERT_HELP + " Those of the old index if absent.")
-    ] = None,
+    expert: Annotated[list[str] | None, typer.Option(help=EXPERT_HELP)] = None,
     structure: STRUCTURE = None,
     layout: LAYOUT = None,
     temperature: TEMPERATURE = None,
@@ -178,7 +178,7 @@ def reindex(
 ) -> None:
     """Embed the texts of an index anew into another folder: other experts, structure or layout.
 
-    Texts that a server embedded for the old index are not sent to it again.
+    Without `--expert`, those of the old index. Texts that a server embedded for it are not sent to it again.
 
     The old index stays as it is. Run it again after an interruption: it goes on. Words stay the expert that they are, with
     language and trust; an old index without words gets them in the new one, unless `--no-lexical` says otherwise.

@@ -84,15 +84,14 @@ def label(
     gguf_file: Annotated[str | None, typer.Option(help="GGUF file in that folder or repository.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the hub repository.")] = None,
     dtype: Annotated[
-        Dtype, typer.Option(help="Precision; auto is float32 on the CPU, bfloat16 elsewhere.")
+        Dtype, typer.Option(help="Precision; auto: float32 on the CPU, else bfloat16.")
     ] = "auto",
     device: Annotated[str | None, typer.Option(help="Torch device, e.g. cpu or cuda.")] = None,
     quantize: Annotated[Quantize, typer.Option(help="int8: faster on a CPU, but labels change.")] = "none",
     server: Annotated[
         str | None,
         typer.Option(
-            help="OpenAI-compatible server that returns log-probabilities of prompts, e.g. "
-            "http://localhost:8000/v1. A key is taken from the environment variable OPENAI_API_KEY."
+            help="OpenAI-compatible server with log-probabilities of prompts, ending in /v1; its key in OPENAI_API_KEY."
         ),
     ] = None,
     tokenizer: Annotated[
