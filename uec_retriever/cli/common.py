@@ -27,9 +27,11 @@ from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
-from uec_retriever.checks.json_text import parse_object
 from uec_retriever.cli.safe import SafeConsole
 from uec_retriever.cli.startup import without_collecting
+from uec_retriever.cli.usage import WrongUsageError as WrongUsageError
+from uec_retriever.cli.usage import must_exist as must_exist
+from uec_retriever.cli.usage import refuse_unused as refuse_unused
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -71,28 +73,6 @@ MOVED = Annotated[
 ]
 EXPERT_HELP_ONE = "A model: hub id, folder, openai:ID, onnx:FOLDER, model2vec:ID, fastembed:ID."
 EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat."
-
-
-class WrongUsageError(InvalidInputError):
-    """Options that contradict each other or cannot be read, whatever the index and the files hold: exit code 2."""
-
-
-def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
-    """Refuse options that somebody gave and that would be passed over in silence.
-
-    Args:
-        context: of the command.
-        because: the option that makes them useless, as it is typed.
-        *names: their parameters.
-
-    Raises:
-        WrongUsageError: naming those that were given.
-    """
-    sources = {name: context.get_parameter_source(name) for name in names}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given:
-        options = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise WrongUsageError(f"{options} would change nothing with {because}: leave one of them out")
 
 
 def locate(
@@ -238,22 +218,6 @@ def bar(text: str, total: float) -> Iterator[Callable[[float], None]]:
             progress.update(task, completed=round(done))
 
         yield advance
-
-
-def parse_where(where: str | None) -> dict[str, Any] | None:
-    """A metadata filter given as JSON.
-
-    Raises:
-        WrongUsageError: if it is not a JSON object.
-    """
-    if where is None:
-        return None
-    try:
-        return parse_object(where)
-    except InvalidInputError as error:
-        raise WrongUsageError(
-            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\', but that is {error}'
-        ) from error
 
 
 def print_json(value: Any) -> None:

@@ -24,6 +24,7 @@ from uec_retriever.cli.common import (
     bar,
     errors,
     locate,
+    must_exist,
     open_engine,
     output,
     print_json,
@@ -50,10 +51,15 @@ def calibrate_confidence(
     context: typer.Context,
     index: INDEX,
     queries: Annotated[
-        Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.")
+        Path | None,
+        typer.Option(
+            callback=must_exist,
+            help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.",
+        ),
     ] = None,
     qrels: Annotated[
-        Path | None, typer.Option(help="Judgements, BEIR or TREC: the right texts of each query.")
+        Path | None,
+        typer.Option(callback=must_exist, help="Judgements, BEIR or TREC: the right texts of each query."),
     ] = None,
     data: DATA = None,
     split: SPLIT = None,

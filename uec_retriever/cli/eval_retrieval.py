@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uec_retriever.cli.common import DEVICE, JSON, TRUST, load_experts, quiet_libraries, status
+from uec_retriever.cli.common import DEVICE, JSON, TRUST, load_experts, must_exist, quiet_libraries, status
 from uec_retriever.cli.eval_options import EXPERT, OUT, QUERIES, SEED, SPLIT, finish, split_labels
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ _METHODS = "single,uniform,weighted,rrf,merged,diag,kron,sum,words,hybrid,ablati
 
 
 def retrieval(
-    data: Annotated[list[Path], typer.Option(help="BEIR folder. Repeat for more.", show_default=False)],
+    data: Annotated[
+        list[Path],
+        typer.Option(callback=must_exist, help="BEIR folder. Repeat for more.", show_default=False),
+    ],
     expert: EXPERT,
     posterior: Annotated[
         list[str] | None,

@@ -23,10 +23,10 @@ from uec_retriever.cli.common import (
     TENANT,
     TRUST,
     WORKERS,
-    WrongUsageError,
     bar,
     load_experts,
     locate,
+    must_exist,
     open_engine,
     refuse_unused,
     status,
@@ -51,6 +51,7 @@ from uec_retriever.cli.recipe import (
     sample_documents,
     sample_texts,
 )
+from uec_retriever.cli.usage import check_other_folder
 
 if TYPE_CHECKING:
     from uec_retriever.engine.add import Execute
@@ -67,7 +68,10 @@ def index(
     language: LANGUAGE = None,
     no_lexical: NO_LEXICAL = False,
     posterior: Annotated[
-        list[Path] | None, typer.Option(help="Fitted posterior file; finds its expert by itself. Repeatable.")
+        list[Path] | None,
+        typer.Option(
+            callback=must_exist, help="Fitted posterior file; finds its expert by itself. Repeatable."
+        ),
     ] = None,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
@@ -160,7 +164,9 @@ def reindex(
     temperature: TEMPERATURE = None,
     language: LANGUAGE = None,
     no_lexical: NO_LEXICAL = False,
-    posterior: Annotated[list[Path] | None, typer.Option(help="Fitted posterior file. Repeatable.")] = None,
+    posterior: Annotated[
+        list[Path] | None, typer.Option(callback=must_exist, help="Fitted posterior file. Repeatable.")
+    ] = None,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     server: SERVER = None,
@@ -186,8 +192,7 @@ def reindex(
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
-    if index.resolve() == to.resolve():
-        raise WrongUsageError(f"--to {to} is the index itself, which stays as it is: name a new folder")
+    check_other_folder("--to", to, index)
     read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.engine.engine import Engine

@@ -16,6 +16,7 @@ from uec_retriever.cli.common import (
     WORKERS,
     WrongUsageError,
     bar,
+    must_exist,
     output,
     print_json,
     quiet_libraries,
@@ -37,13 +38,15 @@ def label(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="BEIR folder (corpus.jsonl, queries.jsonl with answers, qrels); only its corpus with --generate."
+            callback=must_exist,
+            help="BEIR folder (corpus.jsonl, queries.jsonl with answers, qrels); only its corpus with --generate.",
         ),
     ] = None,
     questions: Annotated[
         Path | None,
         typer.Option(
-            help="JSONL file of questions with answers, and candidates unless --data has the corpus."
+            callback=must_exist,
+            help="JSONL file of questions with answers, and candidates unless --data has the corpus.",
         ),
     ] = None,
     llm: Annotated[
@@ -103,7 +106,8 @@ def label(
     prompt: Annotated[
         list[Path] | None,
         typer.Option(
-            help="JSON file with a prompt of yours (with_passage, without_passage, ...). Repeatable."
+            callback=must_exist,
+            help="JSON file with a prompt of yours (with_passage, without_passage, ...). Repeatable.",
         ),
     ] = None,
     paraphrases: Annotated[
@@ -210,7 +214,7 @@ def _check_pairings(context: typer.Context) -> None:
 
 @app.command("inspect")
 def inspect(
-    labels: Annotated[Path, typer.Argument(help="Label file.", show_default=False)],
+    labels: Annotated[Path, typer.Argument(callback=must_exist, help="Label file.", show_default=False)],
     questions: Annotated[int, typer.Option(min=0, help="Questions to show.")] = 3,
     bins: Annotated[int, typer.Option(min=2, help="Bars of the histogram.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the choice of questions.")] = 0,

@@ -19,14 +19,15 @@ from uec_retriever.cli.common import (
     TENANT,
     WrongUsageError,
     locate,
+    must_exist,
     output,
-    parse_where,
     print_json,
     short,
     status,
 )
 from uec_retriever.cli.lexical import count_behind, describe_behind, language_name, priors
 from uec_retriever.cli.startup import without_collecting
+from uec_retriever.cli.usage import parse_where
 from uec_retriever.confidence.conformal import CoverageModel, read_coverage
 from uec_retriever.confidence.model import ConfidenceModel, read_confidence, staleness
 from uec_retriever.data.sources import open_source
@@ -95,7 +96,8 @@ def delete(
         str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')
     ] = None,
     ids_from: Annotated[
-        Path | None, typer.Option(help="File with one id on each line; - for standard input.")
+        Path | None,
+        typer.Option(callback=must_exist, help="File with one id on each line; - for standard input."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
     server: SERVER = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from uec_retriever.cli.common import bar, errors, output, print_json, status
+from uec_retriever.cli.common import bar, errors, must_exist, output, print_json, status
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Format(StrEnum):
 CORPUS = Annotated[
     Path,
     typer.Option(
+        callback=must_exist,
         help=".jsonl, .csv, .tsv, .parquet (.gz, too), a folder of BEIR or of .txt and .md; - for stdin.",
         show_default=False,
     ),
@@ -63,7 +64,8 @@ FORMAT = Annotated[
 PAIRS = Annotated[
     Path | None,
     typer.Option(
-        help="Calibration pairs, JSONL with 'query' and 'positive'; made from the corpus if absent."
+        callback=must_exist,
+        help="Calibration pairs, JSONL with 'query' and 'positive'; made from the corpus if absent.",
     ),
 ]
 LIMIT = Annotated[

@@ -17,6 +17,7 @@ from uec_retriever.cli.common import (
     WrongUsageError,
     bar,
     errors,
+    must_exist,
     output,
     print_json,
     quiet_libraries,
@@ -40,9 +41,12 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the trained model.", show_default=False)],
-    labels: Annotated[Path | None, typer.Option(help="Label file of 'uec label'.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(callback=must_exist, help="Label file of 'uec label'.")
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="BEIR folder instead: train on the judgements in its qrels.")
+        Path | None,
+        typer.Option(callback=must_exist, help="BEIR folder instead: train on the judgements in its qrels."),
     ] = None,
     split: Annotated[str, typer.Option(help="Which qrels, with --data.")] = "train",
     loss: Annotated[
