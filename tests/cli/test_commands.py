@@ -41,7 +41,7 @@ def test_search_for_machines(uec, index):
     outcome = uec("search", "--index", index, "-k", "3", "--json", "wing heat")
     answer = json.loads(outcome.out)
     assert set(answer) == {
-        "query", "coefficients", "confidence", "confidence_reason", "verdict", "abstained", "promise", "truncated", "hits",
+        "query", "coefficients", "confidence", "confidence_k", "confidence_reason", "verdict", "abstained", "promise", "truncated", "hits",
     }  # fmt: skip
     assert answer["confidence"] is None and "uec calibrate-confidence" in answer["confidence_reason"]
     assert answer["truncated"] == []

@@ -99,6 +99,8 @@ def calibrate_confidence(
     ECE: how far it is from the share that succeeds.
     """
     check_split(data, split)
+    if not 0 <= unanswerable < 1:
+        raise WrongUsageError("--unanswerable must be in [0, 1)")
     if (queries is None) != (qrels is None):
         raise WrongUsageError("give --queries and --qrels, or neither")
     if sum((queries is not None, data is not None, judgements)) > 1:

@@ -88,8 +88,17 @@ def show_result(result: SearchResult, style: Style) -> None:
     for number, hit in enumerate(result, start=1):
         # the deviation is in units of the raw score; on the [0, 1] scale it is half
         numbers = f"{number:>{rank}}  {hit.score:.3f}  {hit.deviation / 2:.3f}  "
-        output.print(Text.assemble(numbers, (hit.id, "bold cyan")), soft_wrap=True)  # ids are copied: whole
+        _show_id(numbers, Text(printable(hit.id), style="bold cyan"))
         _show_text(hit, result.matched(hit), style.lines)
+
+
+def _show_id(numbers: str, identifier: Text) -> None:
+    """An id beside the numbers of its hit, or below them: it is copied, so it is never cut nor broken."""
+    if len(numbers) + identifier.cell_len <= output.width:
+        output.print(Text(numbers) + identifier)
+        return
+    output.print(Text(numbers.rstrip()))
+    output.print(identifier, soft_wrap=True)
 
 
 def _show_promise(promise: CoveragePromise) -> None:

@@ -161,6 +161,8 @@ def _check(context: typer.Context, json: bool) -> None:
         refuse_unused(context, "--full", "snippet")
     if given["coverage"] is not None:
         refuse_unused(context, "--coverage", "k")
+        if not 0 < given["coverage"] < 1:
+            raise WrongUsageError("--coverage must be in (0, 1)")
     elif given["max_k"] is not None:
         raise WrongUsageError("--max-k goes with --coverage: give -k instead")
     elif candidates is not None and candidates < given["k"]:
