@@ -75,7 +75,8 @@ def help_rows(command: Any, context: Any, kind: str) -> list[Row]:
 
 
 def _usage(command: Any, context: Any) -> str:
-    return re.sub("[{}]", "", " ".join(command.collect_usage_pieces(context))).upper()
+    usage = re.sub("[{}]", "", " ".join(command.collect_usage_pieces(context))).upper()
+    return usage.replace("......", "...")
 
 
 def _row(parameter: Any, context: Any) -> Row | None:

@@ -77,15 +77,16 @@ def info(
         state = describe_behind(behind, count)
         output.print(f"words: {language_name(lexical)}, share {lexical.share:.0%}; their index {state}")
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("expert", "dimensions", "posterior", "prior", "model"):
+    for column in ("expert", "dimensions", "posterior", "prior"):
         table.add_column(column, overflow="fold")
     shares = {label: f"{prior:.0%}" for label, prior in priors(manifest).items()}
     for entry in manifest.experts:
-        row = (str(entry.dimension), entry.structure, shares.pop(entry.label), entry.model)
-        table.add_row(entry.label, *row)
+        table.add_row(entry.label, str(entry.dimension), entry.structure, shares.pop(entry.label))
     for label, share in shares.items():
-        table.add_row(label, "", "", share, "BM25")
+        table.add_row(label, "", "BM25", share)
     output.print(table)
+    for entry in manifest.experts:
+        output.print(f"model of {entry.label}: {entry.model}", soft_wrap=True)  # it is copied: whole
     output.print("made with " + ", ".join(f"{n} {v}" for n, v in manifest.versions.items()))
 
 
@@ -138,7 +139,9 @@ def delete(
     if json:
         print_json({"deleted": deleted, "count": store.count()})
     else:
-        output.print(f"{deleted} deleted; {store.count()} texts in the index")
+        absent = len(set(ids) - set(matching)) if ids else 0
+        told = f"; {absent} of the ids {'was' if absent == 1 else 'were'} not there" if absent else ""
+        output.print(f"{deleted} deleted; {store.count()} texts in the index{told}")
 
 
 def _megabytes(size: int) -> str:

@@ -28,7 +28,8 @@ def must_exist(parameter: typer.CallbackParam, value: Any) -> Any:
     """
     for path in value if isinstance(value, list | tuple) else (value,):
         if path is not None and str(path) != "-" and not Path(path).exists():
-            raise WrongUsageError(f"{parameter.opts[0]}: there is no {path}")
+            option = parameter.opts[0]
+            raise WrongUsageError(f"{f'{option}: ' * option.startswith('-')}there is no {path}")
     return value
 
 
