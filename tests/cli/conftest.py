@@ -64,6 +64,20 @@ def write_corpus(path, number, *, word="text"):
 
 
 @pytest.fixture
+def placeholders(tmp_path, monkeypatch):
+    """`placeholders("a", "b")` has files of those names where the program runs."""
+    folder = tmp_path / "placeholders"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def make(*names):
+        for name in names:
+            (folder / name).touch()
+
+    return make
+
+
+@pytest.fixture
 def corpus(tmp_path):
     """`corpus(n)` writes a BEIR corpus of n documents and gives its path."""
     return lambda number, name="corpus.jsonl", **options: write_corpus(tmp_path / name, number, **options)

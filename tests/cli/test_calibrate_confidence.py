@@ -99,7 +99,8 @@ def test_a_split_to_report_on_is_told(uec, index, judged, tmp_path):
         assert "on the test split: do not report results on it" in " ".join(outcome.err.split())
 
 
-def test_questions_come_from_one_place(uec, tmp_path):
+def test_questions_come_from_one_place(uec, tmp_path, placeholders):
+    placeholders("d", "q", "r")
     command = ("calibrate-confidence", "--index", tmp_path / "i")
     file = ("--queries", "q", "--qrels", "r")
     refused(uec(*command, "--split", "train"), "--split goes with --data", code=2)
@@ -113,13 +114,13 @@ def test_refusals(uec, index, labels, tmp_path):
     command = ("calibrate-confidence", "--index", index)
     refused(uec(*command, *labels[:2]), "--queries and --qrels, or neither", code=2)
     refused(uec(*command, "-k", "60"), "smaller k")
-    refused(uec(*command, "--unanswerable", "1"), "unanswerable must be in [0, 1)")
+    refused(uec(*command, "--unanswerable", "1"), "--unanswerable must be in [0, 1)", code=2)
     strangers = tmp_path / "strangers.tsv"
     strangers.write_text("query-id\tcorpus-id\tscore\nnobody\td1\t1\n")
     refused(uec(*command, *labels[:3], strangers), "do their ids agree?")
     strangers.write_text("query-id\tcorpus-id\tscore\nq1\td1\tgood\n")
     refused(uec(*command, *labels[:3], strangers), "strangers.tsv, line 2")
-    refused(uec(*command, *labels[:3], tmp_path / "absent.tsv"), "cannot read", "absent.tsv")
+    refused(uec(*command, *labels[:3], tmp_path / "absent.tsv"), "--qrels: there is no", "absent.tsv", code=2)
     assert "confidence not calibrated" in uec("info", "--index", index).out
 
 
@@ -130,7 +131,10 @@ def test_abstaining(uec, index):
     told = f"{answer['confidence']:.0%}, {answer['verdict']}"
     assert told in " ".join(uec(*command).out.split())
     low = uec(*command, "--min-confidence", "1")
-    assert low.code == 3 and "abstained: the confidence is too low" in low.out
+    assert (
+        low.code == 3
+        and "abstained: the confidence that the first 25 hold a right answer is too low" in low.out
+    )
     asked = uec(*command, "--min-confidence", "1", "--json")
     answer = json.loads(asked.out)
     assert (asked.code, answer["abstained"], answer["hits"]) == (3, True, [])

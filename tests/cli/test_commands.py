@@ -41,7 +41,7 @@ def test_search_for_machines(uec, index):
     outcome = uec("search", "--index", index, "-k", "3", "--json", "wing heat")
     answer = json.loads(outcome.out)
     assert set(answer) == {
-        "query", "coefficients", "confidence", "confidence_reason", "verdict", "abstained", "promise", "truncated", "hits",
+        "query", "coefficients", "confidence", "confidence_k", "confidence_reason", "verdict", "abstained", "promise", "truncated", "hits",
     }  # fmt: skip
     assert answer["confidence"] is None and "uec calibrate-confidence" in answer["confidence_reason"]
     assert answer["truncated"] == []
@@ -96,12 +96,15 @@ def test_info_loads_no_model(uec, index, models, monkeypatch):
     assert [e["model"] for e in told["experts"]] == [models["bert"], models["qwen"]]
     shown = uec("info", "--index", index).out
     assert "60 texts" in shown and "kron" in shown
+    assert f"model of one: {models['bert']}" in shown.splitlines()  # whole, however long
 
 
 def test_delete(uec, index, tmp_path):
     assert (
         "2 deleted; 58 texts" in uec("delete", "--index", index, "--id", "d1", "--id", "d2", "--id", "x").out
     )
+    again = uec("delete", "--index", index, "--id", "d1", "--id", "x").out
+    assert "0 deleted; 58 texts in the index; 2 of the ids were not there" in " ".join(again.split())
     listed = tmp_path / "ids.txt"
     listed.write_text("d3\n\nd5\n")
     assert json.loads(uec("delete", "--index", index, "--ids-from", listed, "--json").out) == {

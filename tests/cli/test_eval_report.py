@@ -30,4 +30,4 @@ def test_foreign_files_are_named(uec, file, tmp_path):
     foreign.write_text('{"rows": []}')
     refused(uec("eval", "report", file, foreign, "--out", tmp_path / "out"), "foreign.json", "lacks 'kind'")
     assert not (tmp_path / "out").exists()
-    refused(uec("eval", "report", tmp_path / "none.json", "--out", tmp_path / "out"), "cannot read")
+    refused(uec("eval", "report", tmp_path / "none.json", "--out", tmp_path / "out"), "there is no", code=2)

@@ -47,5 +47,5 @@ def test_what_is_wrong_is_said(uec, models, data, tmp_path):
     refused(uec("eval", "uae", "--data", data, "--model", model, "--model", model), "same label", code=2)
     refused(uec("eval", "uae", "--data", data, "--model", model, "--answers", 2), "give --llm", code=2)
     refused(uec("eval", "uae", "--data", data, "--model", model, "--split", "dev"), "no split 'dev'")
-    refused(uec("eval", "uae", "--data", tmp_path / "none", "--model", model), "none")
+    refused(uec("eval", "uae", "--data", tmp_path / "none", "--model", model), "--data: there is no", code=2)
     refused(uec("eval", "uae", "--data", data, "--model", "a=nobody/none"), "cannot load the embedding model")

@@ -1,5 +1,6 @@
 """Commands that need no model do not load what models need."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -49,6 +50,23 @@ def test_no_model_is_imported_without_need(index):
     *without, with_model = loaded(*light, ["search", *place, "wing"])
     assert without == [[]] * len(light)
     assert "torch" in with_model  # a heavy import is seen
+
+
+def test_nothing_looks_for_garbage_while_models_are_loaded(uec, index, monkeypatch):
+    """It took a fifth of the time until the first search; afterwards it goes on."""
+    from uec_retriever.engine.engine import Engine
+
+    real, seen = Engine.open, []
+
+    def opening(*arguments, **options):
+        seen.append(gc.isenabled())
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(Engine, "open", opening)
+    assert gc.isenabled() and uec("search", "--index", index, "wing").code == 0
+    assert seen == [False] and gc.isenabled()
+    monkeypatch.setattr(Engine, "open", lambda *arguments, **options: 1 / 0)
+    assert uec("search", "--index", index, "wing").code == 1 and gc.isenabled()
 
 
 def test_help_imports_nothing_heavy():

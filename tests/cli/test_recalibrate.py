@@ -88,7 +88,8 @@ def test_recorded_judgements_set_it_too(uec, index, judged):
     assert json.loads(outcome.out)["queries"] == 40
 
 
-def test_wrong_usage(uec, tmp_path):
+def test_wrong_usage(uec, tmp_path, placeholders):
+    placeholders("d", "p")
     command = ("recalibrate", "--index", tmp_path / "i")
     refused(uec(*command, "--split", "train"), "--split goes with --data", code=2)
     refused(uec(*command, "--max-queries", "3"), "--max-queries goes with --data or --judgements", code=2)
@@ -108,7 +109,7 @@ def test_data_that_does_not_fit(uec, index, judged, tmp_path):
     judged = shutil.copytree(judged, tmp_path / "data")
     command = ("recalibrate", "--index", index, "--data", judged)
     refused(uec(*command, "--split", "dev"), "no split 'dev'", "['test', 'train']")
-    refused(uec("recalibrate", "--index", index, "--data", judged / "none"), "no split 'train'")
+    refused(uec("recalibrate", "--index", index, "--data", judged / "qrels"), "no split 'train'")
     (judged / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tstranger\t1\n")
     refused(uec(*command), "'stranger', is in the index")
     (judged / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nnobody\td1\t1\n")

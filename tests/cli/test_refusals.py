@@ -1,8 +1,11 @@
 import json
+from typing import get_args, get_type_hints
 
 import pytest
 
 from tests.cli.conftest import WORDS, refused
+from uec_retriever.cli.app import app
+from uec_retriever.cli.usage import must_exist
 
 
 def test_new_index_without_experts(uec, corpus, tmp_path):
@@ -32,12 +35,12 @@ def test_a_blank_corpus_on_an_index_that_is_there(uec, index, tmp_path, content)
 
 
 @pytest.mark.parametrize(
-    "where", ["1" * 5000, '{"n": ' + "1" * 5000 + "}", "[" * 5000, "[]", "{", '{"a": {"$x": 1}}']
+    "where",
+    ["1" * 5000, '{"n": ' + "1" * 5000 + "}", "[" * 5000, "[]", "{", '{"a": {"$x": 1}}', '{"$or": 1}'],
 )
 def test_a_filter_that_is_none(uec, index, where):
-    is_filter = "$x" in where  # well formed, and refused by the index
-    outcome = uec("search", "--index", index, "--where", where, "wing")
-    refused(outcome, "$x" if is_filter else "--where", code=1 if is_filter else 2)
+    refused(uec("search", "--index", index, "--where", where, "wing"), "--where", code=2)
+    refused(uec("delete", "--index", index, "--where", where, "--yes"), "--where", code=2)
 
 
 def test_another_model_of_equal_dimension(uec, index, corpus, models):
@@ -115,18 +118,21 @@ def test_long_documents_are_cut_and_told(uec, index, corpus):
     [
         (["  "], ["the query is empty"]),
         ([], ["give a query"]),
-        (["--queries", "q.jsonl"], ["--run"]),
+        (["--queries", "q.jsonl", "wing"], ["one of them"]),
+        (["--queries", "absent.jsonl"], ["--queries: there is no absent.jsonl"]),
+        (["--run", "out.trec", "wing"], ["--run goes with --queries"]),
+        (["--queries", "q.jsonl", "--run", "o", "--full"], ["--full would change nothing with --run"]),
+        (["--json", "--snippet", "3", "wing"], ["--snippet would change nothing with --json"]),
+        (["--full", "--snippet", "3", "wing"], ["--snippet would change nothing with --full"]),
+        (["--coverage", "1", "wing"], ["--coverage must be in (0, 1)"]),
         (["--candidates", "2", "wing"], ["--candidates must be at least k"]),
         (["--where", "[1]", "wing"], ["--where takes JSON"]),
         (["--expert", "one", "wing"], ["LABEL=MODEL"]),
     ],
 )
-def test_searches_that_are_wrong_whatever_the_index(uec, tmp_path, arguments, words):
+def test_searches_that_are_wrong_whatever_the_index(uec, tmp_path, placeholders, arguments, words):
+    placeholders("q.jsonl")
     refused(uec("search", "--index", tmp_path / "none", *arguments), *words, code=2)
-
-
-def test_a_filter_that_chroma_cannot_apply(uec, index):
-    refused(uec("search", "--index", index, "--where", '{"$or": 1}', "wing"), "$or")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,8 @@ def test_a_filter_that_chroma_cannot_apply(uec, index):
         (["train", "--base", "b", "--out", "o", "--labels", "l"], ["--split", "dev"], "--labels"),
     ],
 )
-def test_options_that_would_be_passed_over(uec, arguments, unused, because):
+def test_options_that_would_be_passed_over(uec, placeholders, arguments, unused, because):
+    placeholders(*"cdlpqr")
     refused(uec(*arguments, *unused), f"{unused[0]} would change nothing with {because}", code=2)
 
 
@@ -187,7 +194,62 @@ def test_ctrl_c_says_how_to_go_on(uec, index, corpus, monkeypatch):
     assert outcome.code == 130 and "run the same command again" in outcome.err
 
 
-def test_reindexing_into_the_index_itself(uec, index):
-    refused(
-        uec("reindex", "--index", index, "--to", index / ".." / index.name), "is the index itself", code=2
+def test_reindexing_into_the_index_itself(uec, index, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(index)
+    monkeypatch.chdir(index)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    others = (
+        index / ".." / index.name,
+        f"{index}/",
+        tmp_path / "link",
+        f"{tmp_path}//link/",
+        ".",
+        f"~/{index.name}",
     )
+    for name in others:
+        refused(uec("reindex", "--index", index, "--to", name), "is the index itself", code=2)
+
+
+def test_numbers_out_of_range_are_wrong_usage(uec, index):
+    for arguments in (
+        ("search", "-k", "0", "wing"), ("search", "--snippet", "-1", "wing"), ("calibrate-confidence", "-k", "0"),
+        ("search", "--min-confidence", "2", "wing"), ("recalibrate", "--temperature", "-1"),
+        ("calibrate-confidence", "--unanswerable", "1"),
+    ):  # fmt: skip
+        assert uec(arguments[0], "--index", index, *arguments[1:]).code == 2, arguments
+
+
+WRITTEN = {"index", "to", "out", "run", "cache"}
+
+
+def file_options():
+    """Every command with each of its options and arguments that is a file to be read."""
+
+    def walk(part, path):
+        for command in part.registered_commands:
+            yield (*path, command.name), command.callback
+        for group in part.registered_groups:
+            name = group.name or group.typer_instance.info.name
+            if group.typer_instance.registered_callback:
+                yield (*path, name), group.typer_instance.registered_callback.callback
+            yield from walk(group.typer_instance, (*path, name))
+
+    for path, function in walk(app, ()):
+        for name, hint in get_type_hints(function, include_extras=True).items():
+            if "Path" in str(get_args(hint)[:1]) and name not in WRITTEN:
+                yield path, name, hint.__metadata__[0]
+
+
+@pytest.mark.parametrize(("path", "name", "option"), list(file_options()))
+def test_files_that_are_not_there_are_wrong_usage(path, name, option):
+    assert option.callback is must_exist
+
+
+def test_they_are_named_before_any_work(uec, tmp_path):
+    for arguments in (
+        ("index", "--index", "i", "--corpus", "absent", "--expert", "nobody"),
+        ("index", "--index", "i", "--corpus", tmp_path, "--expert", "nobody", "--posterior", "absent"),
+        ("delete", "--index", "i", "--ids-from", "absent"), ("label", "inspect", "absent"),
+        ("eval", "report", tmp_path, "absent", "--out", "o"),
+    ):  # fmt: skip
+        refused(uec(*arguments), "there is no absent", code=2)

@@ -61,7 +61,7 @@ def test_qrels_can_be_trained_on(uec, models, tmp_path):
 def test_what_is_wrong_is_said_before_work_begins(uec, models, labels, tmp_path):
     common = ("--base", models["bert"], "--out", tmp_path / "m")
     refused(uec("train", *common), "--labels or --data", code=2)
-    refused(uec("train", *common, "--labels", tmp_path / "none.jsonl"), "cannot read the labels")
+    refused(uec("train", *common, "--labels", tmp_path / "none.jsonl"), "--labels: there is no", code=2)
     refused(uec("train", *common, "--labels", labels, "--tau", 0), "tau must be a positive number")
     refused(uec("train", *common, "--labels", labels, "--heldout", 1), "heldout must be in [0, 1)")
     labels.write_text(labels.read_text() + json.dumps(label_line() | {"utility": "high"}) + "\n")

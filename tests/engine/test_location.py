@@ -48,7 +48,9 @@ def test_what_is_no_location_is_refused(tmp_path):
             Model(place=wrong)
     with pytest.raises(ValidationError):
         TypeAdapter(Location).validate_python(str(tmp_path))
-    assert set(TypeAdapter(Location).json_schema()["properties"]) == {"path", "url", "collection"}
+    assert set(TypeAdapter(Location).json_schema()["properties"]) == {
+        "path", "url", "collection", "tenant", "database",
+    }  # fmt: skip
 
 
 def test_to_dict_and_back(tmp_path):
@@ -56,6 +58,27 @@ def test_to_dict_and_back(tmp_path):
     assert location.to_dict() == {"path": str(tmp_path), "url": None, "collection": "mine"}
     assert Location.of(location.to_dict()) == location == Location.of(location)
     assert Location().to_dict()["path"] is None
+
+
+def test_tenant_and_database_go_along(tmp_path):
+    location = Location(tmp_path, "http://localhost:8000", tenant="acme", database="docs-1")
+    written = Model(place=location).model_dump_json()
+    assert Model.model_validate_json(written).place == location == pickle.loads(pickle.dumps(location))
+    assert location != Location(tmp_path, "http://localhost:8000") and location.parts == {
+        "tenant": "acme", "database": "docs-1",
+    }  # fmt: skip
+    assert str(location) == "http://localhost:8000, tenant acme, database docs-1"
+
+
+@pytest.mark.parametrize("part", ["tenant", "database"])
+def test_tenants_and_databases_are_names_on_a_server(part):
+    for url, name, said in (
+        (None, "a", "of a Chroma server"),
+        ("http://h", "a/b", "a name"),
+        ("http://h", 3, "a name"),
+    ):
+        with pytest.raises(InvalidInputError, match=said):
+            Location("i", url, **{part: name})
 
 
 def test_headers_are_a_dictionary():

@@ -27,6 +27,7 @@ from uec_retriever.cli import (
     words,
 )
 from uec_retriever.cli.common import WrongUsageError, errors, output
+from uec_retriever.cli.help import fit_help
 from uec_retriever.cli.safe import set_up, stop_on_sigterm
 from uec_retriever.errors import UECError
 
@@ -82,7 +83,11 @@ def _before_any_command(
     verbose: Annotated[
         int,
         typer.Option(
-            "--verbose", "-v", count=True, help="Say more of what is done; -vv, what libraries say too."
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Say more of what is done; -vv, what libraries say too.",
         ),
     ] = 0,
 ) -> None:
@@ -90,6 +95,9 @@ def _before_any_command(
         logger = logging.getLogger(None if verbose > 1 else uec_retriever.__name__)
         context.call_on_close(functools.partial(logger.setLevel, logger.level))
         logger.setLevel(logging.INFO)
+
+
+fit_help(app)
 
 
 def main() -> None:

@@ -9,12 +9,14 @@ import typer
 from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
+    DATABASE,
     DEVICE,
     HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
+    TENANT,
     TRUST,
     bar,
     errors,
@@ -24,21 +26,24 @@ from uec_retriever.cli.common import (
     print_json,
     status,
 )
+from uec_retriever.cli.startup import without_collecting
 
 
 def check(
     index: INDEX,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
     """Search for every text by its own vector, and look at the files. Loads no model; exit code 1 if something is wrong."""
-    with status("Opening the index"):
+    with status("Opening the index"), without_collecting():
         from uec_retriever.engine.check import check_index
         from uec_retriever.engine.open import open_store
 
-        location = locate(index, server, header, collection)
+        location = locate(index, server, header, collection, tenant, database)
         _, store, _ = open_store(location)
         count = store.count()
         store.close()
@@ -69,7 +74,7 @@ def repair(
     Once done, no kill and no full disk can lose a vector. Texts are embedded anew only if an older version stored them
     and their vectors are lost. To repair what a server serves, stop it and give the folder that it served.
     """
-    with status("Opening the index"):
+    with status("Opening the index"), without_collecting():
         from uec_retriever.engine.check import count_unprotected, repair_index
 
         location = locate(index, None, None, collection)

@@ -27,8 +27,11 @@ from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
-from uec_retriever.checks.json_text import parse_object
 from uec_retriever.cli.safe import SafeConsole
+from uec_retriever.cli.startup import without_collecting
+from uec_retriever.cli.usage import WrongUsageError as WrongUsageError
+from uec_retriever.cli.usage import must_exist as must_exist
+from uec_retriever.cli.usage import refuse_unused as refuse_unused
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -44,17 +47,18 @@ INDEX = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.
 SERVER = Annotated[
     str | None,
     typer.Option(
-        help="Address of a Chroma server, e.g. http://localhost:8000, instead of the folder's own database."
+        help="A Chroma server, such as http://localhost:8000, instead of the folder's own database."
     ),
 ]
 HEADER = Annotated[
     list[str] | None,
     typer.Option(
-        help="Header for that server, as 'Authorization: Bearer TOKEN'. Repeatable. Others can see it in the list of "
-        f"processes: the environment variable {HEADERS_VARIABLE} takes the same, one header a line.",
-        metavar="NAME: VALUE",
+        help=f"For that server, such as a token. Repeatable. {HEADERS_VARIABLE} takes the same, unseen.",
+        metavar="'NAME: VALUE'",
     ),
 ]
+TENANT = Annotated[str | None, typer.Option(help="Tenant of that server; its default one if absent.")]
+DATABASE = Annotated[str | None, typer.Option(help="Database of the tenant; its default one if absent.")]
 COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
 DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e.g. cpu or cuda.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
@@ -67,53 +71,36 @@ MOVED = Annotated[
     list[str] | None,
     typer.Option("--expert", help="Where the model of an expert is now, as LABEL=MODEL. Repeatable."),
 ]
-EXPERT_HELP_ONE = (
-    "A sentence-transformers model, by hub id or folder; openai:MODEL[@URL] for a server that speaks OpenAI's "
-    "/v1/embeddings, whose key is in OPENAI_API_KEY; onnx:FOLDER, model2vec:MODEL, fastembed:MODEL. LABEL=MODEL names it."
-)
-EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat for more experts."
+EXPERT_HELP_ONE = "A model: hub id, folder, openai:ID, onnx:FOLDER, model2vec:ID, fastembed:ID."
+EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat."
 
 
-class WrongUsageError(InvalidInputError):
-    """Options that contradict each other or cannot be read, whatever the index and the files hold: exit code 2."""
-
-
-def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
-    """Refuse options that somebody gave and that would be passed over in silence.
-
-    Args:
-        context: of the command.
-        because: the option that makes them useless, as it is typed.
-        *names: their parameters.
-
-    Raises:
-        WrongUsageError: naming those that were given.
-    """
-    sources = {name: context.get_parameter_source(name) for name in names}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given:
-        options = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise WrongUsageError(f"{options} would change nothing with {because}: leave one of them out")
-
-
-def locate(index: Path, server: str | None, header: Sequence[str] | None, collection: str) -> Location:
+def locate(
+    index: Path,
+    server: str | None,
+    header: Sequence[str] | None,
+    collection: str,
+    tenant: str | None = None,
+    database: str | None = None,
+) -> Location:
     """Where an index is, with the headers of the command line and of the environment; messages show no value.
 
     Raises:
-        WrongUsageError: for an address or a header that cannot be used, or --header without --server.
+        WrongUsageError: for an address, header or name that cannot be used, or one of the others without --server.
     """
     from uec_retriever.engine.location import Location
 
     if server is None:
-        if header:
-            raise WrongUsageError("--header goes with --server")
+        for option, value in (("header", header), ("tenant", tenant), ("database", database)):
+            if value:
+                raise WrongUsageError(f"--{option} goes with --server")
         return Location(index, collection=collection)
     headers = {
         **_read_headers(os.environ.get(HEADERS_VARIABLE, "").splitlines(), HEADERS_VARIABLE),
         **_read_headers(header or (), "--header"),
     }
     try:
-        return Location(index, server, headers or None, collection=collection)
+        return Location(index, server, headers or None, None, collection, tenant, database)
     except InvalidInputError as error:
         raise WrongUsageError(f"--server: {error}") from None
 
@@ -144,7 +131,7 @@ def quiet_libraries() -> None:
 
 def load_experts(specs: Sequence[str], device: str | None, trust_remote_code: bool) -> list[Expert]:
     """Load the experts named on the command line."""
-    with status("Loading the experts"):
+    with status("Loading the experts"), without_collecting():
         quiet_libraries()
         from uec_retriever.experts.expert import Expert
 
@@ -178,7 +165,7 @@ def open_engine(
     location: Location, moved: Sequence[str] | None, device: str | None, trust_remote_code: bool
 ) -> Engine:
     """An index that is there, with its models."""
-    with status("Opening the index"):
+    with status("Opening the index"), without_collecting():
         quiet_libraries()
         from uec_retriever.engine.engine import Engine
 
@@ -231,22 +218,6 @@ def bar(text: str, total: float) -> Iterator[Callable[[float], None]]:
             progress.update(task, completed=round(done))
 
         yield advance
-
-
-def parse_where(where: str | None) -> dict[str, Any] | None:
-    """A metadata filter given as JSON.
-
-    Raises:
-        WrongUsageError: if it is not a JSON object.
-    """
-    if where is None:
-        return None
-    try:
-        return parse_object(where)
-    except InvalidInputError as error:
-        raise WrongUsageError(
-            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\', but that is {error}'
-        ) from error
 
 
 def print_json(value: Any) -> None:

@@ -11,17 +11,20 @@ import typer
 from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
+    DATABASE,
     DEVICE,
     HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
+    TENANT,
     TRUST,
     WrongUsageError,
     bar,
     errors,
     locate,
+    must_exist,
     open_engine,
     output,
     print_json,
@@ -48,15 +51,20 @@ def calibrate_confidence(
     context: typer.Context,
     index: INDEX,
     queries: Annotated[
-        Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.")
+        Path | None,
+        typer.Option(
+            callback=must_exist,
+            help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.",
+        ),
     ] = None,
     qrels: Annotated[
-        Path | None, typer.Option(help="Judgements, BEIR or TREC: the right texts of each query.")
+        Path | None,
+        typer.Option(callback=must_exist, help="Judgements, BEIR or TREC: the right texts of each query."),
     ] = None,
     data: DATA = None,
     split: SPLIT = None,
     judgements: JUDGEMENTS = False,
-    k: Annotated[int, typer.Option("-k", help="Hits among which a right answer is to be.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Hits among which a right answer is to be.")] = 10,
     unanswerable: Annotated[
         float,
         typer.Option(help="Share of queries without an answer in the index that you expect, in [0, 1)."),
@@ -65,14 +73,15 @@ def calibrate_confidence(
         int | None,
         typer.Option(
             min=32,
-            help=f"At most this many queries: made from the index, {DEFAULT_QUERIES} if absent; with --data or --judgements a random sample, "
-            f"{DEFAULT_LIMIT} if absent.",
+            help=f"At most this many; if absent {DEFAULT_QUERIES} made from the index, or {DEFAULT_LIMIT} of --data or --judgements.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of their sample.")] = 0,
     expert: MOVED = None,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -90,6 +99,8 @@ def calibrate_confidence(
     ECE: how far it is from the share that succeeds.
     """
     check_split(data, split)
+    if not 0 <= unanswerable < 1:
+        raise WrongUsageError("--unanswerable must be in [0, 1)")
     if (queries is None) != (qrels is None):
         raise WrongUsageError("give --queries and --qrels, or neither")
     if sum((queries is not None, data is not None, judgements)) > 1:
@@ -103,7 +114,7 @@ def calibrate_confidence(
 
         labelled = read_relevant(queries, qrels)
 
-    location = locate(index, server, header, collection)
+    location = locate(index, server, header, collection, tenant, database)
     engine = open_engine(location, expert, device, trust_remote_code)
     if judgements:
         labelled = read_judgements(engine, max_queries)

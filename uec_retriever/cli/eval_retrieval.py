@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uec_retriever.cli.common import DEVICE, JSON, TRUST, load_experts, quiet_libraries, status
+from uec_retriever.cli.common import DEVICE, JSON, TRUST, load_experts, must_exist, quiet_libraries, status
 from uec_retriever.cli.eval_options import EXPERT, OUT, QUERIES, SEED, SPLIT, finish, split_labels
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ _METHODS = "single,uniform,weighted,rrf,merged,diag,kron,sum,words,hybrid,ablati
 
 
 def retrieval(
-    data: Annotated[list[Path], typer.Option(help="BEIR folder. Repeat for more.", show_default=False)],
+    data: Annotated[
+        list[Path],
+        typer.Option(callback=must_exist, help="BEIR folder. Repeat for more.", show_default=False),
+    ],
     expert: EXPERT,
     posterior: Annotated[
         list[str] | None,
         typer.Option(
-            help="A posterior of 'uec fit' as LABEL=FILE, for every expert; repeat for both structures. "
-            "Fitted on each corpus if absent."
+            help="A posterior of 'uec fit' as LABEL=FILE, repeated for all; fitted on each corpus if absent."
         ),
     ] = None,
     merged: Annotated[
@@ -35,15 +37,12 @@ def retrieval(
     ] = None,
     methods: Annotated[
         str,
-        typer.Option(help="What to compare, separated by commas; sum and ablation go with diag and kron."),
+        typer.Option(help=f"{_METHODS.replace(',', ', ')}: all if absent.", show_default=False),
     ] = _METHODS,
     split: SPLIT = "test",
     temperature: Annotated[
         str,
-        typer.Option(
-            help="T of UEC: a number, 'references' (likelihood of held-out pairs) or 'train' (nDCG@10 on train "
-            "queries, where there are any)."
-        ),
+        typer.Option(help="T: a number, 'references' (held-out pairs) or 'train' (its nDCG@10)."),
     ] = "references",
     scope: Annotated[
         list[str] | None,

@@ -15,6 +15,7 @@ from uec_retriever.cli.common import (
     JSON,
     TRUST,
     WrongUsageError,
+    must_exist,
     output,
     print_json,
     quiet_libraries,
@@ -28,7 +29,7 @@ app.command("retrieval")(eval_retrieval.retrieval)
 
 @app.command("uae")
 def uae(
-    data: Annotated[Path, typer.Option(help="BEIR folder.", show_default=False)],
+    data: Annotated[Path, typer.Option(callback=must_exist, help="BEIR folder.", show_default=False)],
     model: Annotated[
         list[str],
         typer.Option(
@@ -117,6 +118,7 @@ def report(
     results: Annotated[
         list[Path],
         typer.Argument(
+            callback=must_exist,
             help="JSON files that `uec eval` or the benchmarks wrote.",
             metavar="RESULT.json...",
             show_default=False,

@@ -18,6 +18,7 @@ from uec_retriever.cli.common import (
     bar,
     errors,
     load_experts,
+    must_exist,
     output,
     print_json,
     refuse_unused,
@@ -40,7 +41,9 @@ def fit(
     context: typer.Context,
     expert: Annotated[str, typer.Option(help=EXPERT_HELP_ONE, show_default=False)],
     out: Annotated[Path, typer.Option(help="Posterior file to write, .safetensors.", show_default=False)],
-    corpus: Annotated[Path | None, typer.Option(help="Corpus to make calibration pairs from.")] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(callback=must_exist, help="Corpus to make calibration pairs from.")
+    ] = None,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     structure: STRUCTURE = None,

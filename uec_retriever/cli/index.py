@@ -11,6 +11,7 @@ import typer
 from uec_retriever.cli.common import (
     BATCH,
     COLLECTION,
+    DATABASE,
     DEVICE,
     ENGINE,
     EXPERT_HELP,
@@ -19,12 +20,13 @@ from uec_retriever.cli.common import (
     INDEX,
     JSON,
     SERVER,
+    TENANT,
     TRUST,
     WORKERS,
-    WrongUsageError,
     bar,
     load_experts,
     locate,
+    must_exist,
     open_engine,
     refuse_unused,
     status,
@@ -49,6 +51,7 @@ from uec_retriever.cli.recipe import (
     sample_documents,
     sample_texts,
 )
+from uec_retriever.cli.usage import check_other_folder
 
 if TYPE_CHECKING:
     from uec_retriever.engine.add import Execute
@@ -58,16 +61,17 @@ def index(
     context: typer.Context,
     index: INDEX,
     corpus: CORPUS,
-    expert: Annotated[
-        list[str] | None, typer.Option(help=EXPERT_HELP + " May be left out when the index exists.")
-    ] = None,
+    expert: Annotated[list[str] | None, typer.Option(help=EXPERT_HELP)] = None,
     structure: STRUCTURE = None,
     layout: LAYOUT = None,
     temperature: TEMPERATURE = None,
     language: LANGUAGE = None,
     no_lexical: NO_LEXICAL = False,
     posterior: Annotated[
-        list[Path] | None, typer.Option(help="Fitted posterior file; finds its expert by itself. Repeatable.")
+        list[Path] | None,
+        typer.Option(
+            callback=must_exist, help="Fitted posterior file; finds its expert by itself. Repeatable."
+        ),
     ] = None,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
@@ -86,6 +90,8 @@ def index(
     format: FORMAT = None,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -100,6 +106,10 @@ def index(
     The first time, this fits the posterior of each expert (what makes it say how sure it is) and
     then embeds the corpus. Run it again with a longer corpus, or after an interruption: it only does what is
     missing.
+
+    An expert is a sentence-transformers model, by hub id or folder; `openai:MODEL@URL` on a server that speaks OpenAI's
+    /v1/embeddings, its key in OPENAI_API_KEY; or one of ONNX, model2vec or FastEmbed. `LABEL=MODEL` names it. An index that
+    is there needs none.
 
     Words are an expert beside the models: `--language` says whose stems they are matched by, `--no-lexical` leaves them out.
 
@@ -119,7 +129,7 @@ def index(
             max_pairs,
             lambda read: spinner.update(f"Reading the corpus: {read} documents") if spinner else None,
         )
-    location = locate(index, server, header, collection)
+    location = locate(index, server, header, collection, tenant, database)
     if dry_run:
         recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
         report_cost(location, documents, recipe, sampler, json)
@@ -148,19 +158,21 @@ def reindex(
     context: typer.Context,
     index: INDEX,
     to: Annotated[Path, typer.Option(help="Folder of the new index.", show_default=False)],
-    expert: Annotated[
-        list[str] | None, typer.Option(help=EXPERT_HELP + " Those of the old index if absent.")
-    ] = None,
+    expert: Annotated[list[str] | None, typer.Option(help=EXPERT_HELP)] = None,
     structure: STRUCTURE = None,
     layout: LAYOUT = None,
     temperature: TEMPERATURE = None,
     language: LANGUAGE = None,
     no_lexical: NO_LEXICAL = False,
-    posterior: Annotated[list[Path] | None, typer.Option(help="Fitted posterior file. Repeatable.")] = None,
+    posterior: Annotated[
+        list[Path] | None, typer.Option(callback=must_exist, help="Fitted posterior file. Repeatable.")
+    ] = None,
     pairs: PAIRS = None,
     max_pairs: LIMIT = DEFAULT_PAIRS,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     batch_size: BATCH = 32,
@@ -172,7 +184,7 @@ def reindex(
 ) -> None:
     """Embed the texts of an index anew into another folder: other experts, structure or layout.
 
-    Texts that a server embedded for the old index are not sent to it again.
+    Without `--expert`, those of the old index. Texts that a server embedded for it are not sent to it again.
 
     The old index stays as it is. Run it again after an interruption: it goes on. Words stay the expert that they are, with
     language and trust; an old index without words gets them in the new one, unless `--no-lexical` says otherwise.
@@ -180,14 +192,15 @@ def reindex(
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
-    if index.resolve() == to.resolve():
-        raise WrongUsageError(f"--to {to} is the index itself, which stays as it is: name a new folder")
+    check_other_folder("--to", to, index)
     read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.location import Location
 
-    old = open_engine(locate(index, server, header, collection), None, device, trust_remote_code)
+    old = open_engine(
+        locate(index, server, header, collection, tenant, database), None, device, trust_remote_code
+    )
     target = Location(to, collection=collection)
     kept = old.manifest.lexical
     lexical = read_lexical(context, no_lexical, language, kept)

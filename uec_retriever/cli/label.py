@@ -16,6 +16,7 @@ from uec_retriever.cli.common import (
     WORKERS,
     WrongUsageError,
     bar,
+    must_exist,
     output,
     print_json,
     quiet_libraries,
@@ -37,13 +38,15 @@ def label(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="BEIR folder (corpus.jsonl, queries.jsonl with answers, qrels); only its corpus with --generate."
+            callback=must_exist,
+            help="BEIR folder (corpus.jsonl, queries.jsonl with answers, qrels); only its corpus with --generate.",
         ),
     ] = None,
     questions: Annotated[
         Path | None,
         typer.Option(
-            help="JSONL file of questions with answers, and candidates unless --data has the corpus."
+            callback=must_exist,
+            help="JSONL file of questions with answers, and candidates unless --data has the corpus.",
         ),
     ] = None,
     llm: Annotated[
@@ -84,15 +87,14 @@ def label(
     gguf_file: Annotated[str | None, typer.Option(help="GGUF file in that folder or repository.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the hub repository.")] = None,
     dtype: Annotated[
-        Dtype, typer.Option(help="Precision; auto is float32 on the CPU, bfloat16 elsewhere.")
+        Dtype, typer.Option(help="Precision; auto: float32 on the CPU, else bfloat16.")
     ] = "auto",
     device: Annotated[str | None, typer.Option(help="Torch device, e.g. cpu or cuda.")] = None,
     quantize: Annotated[Quantize, typer.Option(help="int8: faster on a CPU, but labels change.")] = "none",
     server: Annotated[
         str | None,
         typer.Option(
-            help="OpenAI-compatible server that returns log-probabilities of prompts, e.g. "
-            "http://localhost:8000/v1. A key is taken from the environment variable OPENAI_API_KEY."
+            help="OpenAI-compatible server with log-probabilities of prompts, ending in /v1; its key in OPENAI_API_KEY."
         ),
     ] = None,
     tokenizer: Annotated[
@@ -104,7 +106,8 @@ def label(
     prompt: Annotated[
         list[Path] | None,
         typer.Option(
-            help="JSON file with a prompt of yours (with_passage, without_passage, ...). Repeatable."
+            callback=must_exist,
+            help="JSON file with a prompt of yours (with_passage, without_passage, ...). Repeatable.",
         ),
     ] = None,
     paraphrases: Annotated[
@@ -211,7 +214,7 @@ def _check_pairings(context: typer.Context) -> None:
 
 @app.command("inspect")
 def inspect(
-    labels: Annotated[Path, typer.Argument(help="Label file.", show_default=False)],
+    labels: Annotated[Path, typer.Argument(callback=must_exist, help="Label file.", show_default=False)],
     questions: Annotated[int, typer.Option(min=0, help="Questions to show.")] = 3,
     bins: Annotated[int, typer.Option(min=2, help="Bars of the histogram.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the choice of questions.")] = 0,

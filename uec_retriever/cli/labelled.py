@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uec_retriever.cli.common import WrongUsageError, errors
+from uec_retriever.cli.common import WrongUsageError, errors, must_exist
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ DEFAULT_LIMIT = 1000
 _REPORTED = "test"
 
 DATA = Annotated[
-    Path | None, typer.Option(help="BEIR folder of judged queries; its ids are those of the index.")
+    Path | None,
+    typer.Option(callback=must_exist, help="BEIR folder of judged queries; its ids are those of the index."),
 ]
 SPLIT = Annotated[
     str | None,

@@ -26,7 +26,7 @@ NO_LEXICAL = Annotated[
 LANGUAGE = Annotated[
     str | None,
     typer.Option(
-        help="Language of words: of their stemmer and stop words, such as german; none for no stemming. English if absent.",
+        help="Of the stemmer and stop words, such as german; none for no stemming. English if absent.",
         metavar="LANG",
     ),
 ]

@@ -11,19 +11,23 @@ from rich.table import Table
 
 from uec_retriever.cli.common import (
     COLLECTION,
+    DATABASE,
     HEADER,
     INDEX,
     JSON,
     SERVER,
+    TENANT,
     WrongUsageError,
     locate,
+    must_exist,
     output,
-    parse_where,
     print_json,
     short,
     status,
 )
 from uec_retriever.cli.lexical import count_behind, describe_behind, language_name, priors
+from uec_retriever.cli.startup import without_collecting
+from uec_retriever.cli.usage import parse_where
 from uec_retriever.confidence.conformal import CoverageModel, read_coverage
 from uec_retriever.confidence.model import ConfidenceModel, read_confidence, staleness
 from uec_retriever.data.sources import open_source
@@ -34,14 +38,16 @@ def info(
     index: INDEX,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
     """What made an index, how many texts it holds, and its size on disk. Loads no model."""
-    with status("Opening the index"):
+    with status("Opening the index"), without_collecting():
         from uec_retriever.engine.open import open_store
 
-        folder, store, manifest = open_store(locate(index, server, header, collection))
+        folder, store, manifest = open_store(locate(index, server, header, collection, tenant, database))
     count, size = store.count(), folder.size()
     confidence, lexical = read_confidence(manifest.confidence), manifest.lexical
     behind = count_behind(store, folder, lexical) if lexical else None
@@ -71,15 +77,16 @@ def info(
         state = describe_behind(behind, count)
         output.print(f"words: {language_name(lexical)}, share {lexical.share:.0%}; their index {state}")
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("expert", "dimensions", "posterior", "prior", "model"):
+    for column in ("expert", "dimensions", "posterior", "prior"):
         table.add_column(column, overflow="fold")
     shares = {label: f"{prior:.0%}" for label, prior in priors(manifest).items()}
     for entry in manifest.experts:
-        row = (str(entry.dimension), entry.structure, shares.pop(entry.label), entry.model)
-        table.add_row(entry.label, *row)
+        table.add_row(entry.label, str(entry.dimension), entry.structure, shares.pop(entry.label))
     for label, share in shares.items():
-        table.add_row(label, "", "", share, "BM25")
+        table.add_row(label, "", "BM25", share)
     output.print(table)
+    for entry in manifest.experts:
+        output.print(f"model of {entry.label}: {entry.model}", soft_wrap=True)  # it is copied: whole
     output.print("made with " + ", ".join(f"{n} {v}" for n, v in manifest.versions.items()))
 
 
@@ -90,11 +97,14 @@ def delete(
         str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')
     ] = None,
     ids_from: Annotated[
-        Path | None, typer.Option(help="File with one id on each line; - for standard input.")
+        Path | None,
+        typer.Option(callback=must_exist, help="File with one id on each line; - for standard input."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
@@ -112,10 +122,11 @@ def delete(
         raise WrongUsageError("deleting by filter without asking needs --yes")
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
-    from uec_retriever.engine.open import open_store
-    from uec_retriever.engine.words import Words
+    with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.open import open_store
+        from uec_retriever.engine.words import Words
 
-    folder, store, manifest = open_store(locate(index, server, header, collection))
+        folder, store, manifest = open_store(locate(index, server, header, collection, tenant, database))
     matching = store.ids(condition) if condition else store.present(ids)
     if condition and matching and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
@@ -128,7 +139,9 @@ def delete(
     if json:
         print_json({"deleted": deleted, "count": store.count()})
     else:
-        output.print(f"{deleted} deleted; {store.count()} texts in the index")
+        absent = len(set(ids) - set(matching)) if ids else 0
+        told = f"; {absent} of the ids {'was' if absent == 1 else 'were'} not there" if absent else ""
+        output.print(f"{deleted} deleted; {store.count()} texts in the index{told}")
 
 
 def _megabytes(size: int) -> str:

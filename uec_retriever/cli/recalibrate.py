@@ -10,12 +10,14 @@ import typer
 
 from uec_retriever.cli.common import (
     COLLECTION,
+    DATABASE,
     DEVICE,
     HEADER,
     INDEX,
     JSON,
     MOVED,
     SERVER,
+    TENANT,
     TRUST,
     WrongUsageError,
     bar,
@@ -69,6 +71,8 @@ def recalibrate(
     expert: MOVED = None,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     device: DEVICE = None,
     trust_remote_code: TRUST = False,
@@ -99,7 +103,7 @@ def recalibrate(
         refuse_unused(context, "--pairs", "max_pairs")
     labelled = None if data is None else read_labelled(data, split, max_queries)
     given = read_pairs(pairs) if pairs else None
-    location = locate(index, server, header, collection)
+    location = locate(index, server, header, collection, tenant, database)
     engine = open_engine(location, expert, device, trust_remote_code)
     if judgements:
         labelled = read_judgements(engine, max_queries)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from uec_retriever.cli.common import bar, errors, output, print_json, status
+from uec_retriever.cli.common import bar, errors, must_exist, output, print_json, status
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Format(StrEnum):
 CORPUS = Annotated[
     Path,
     typer.Option(
-        help="BEIR corpus.jsonl or its folder, .csv, .tsv, .parquet, each also as .gz, or a folder of .txt and .md files; "
-        "- for standard input.",
+        callback=must_exist,
+        help=".jsonl, .csv, .tsv, .parquet (.gz, too), a folder of BEIR or of .txt and .md; - for stdin.",
         show_default=False,
     ),
 ]
@@ -64,8 +64,8 @@ FORMAT = Annotated[
 PAIRS = Annotated[
     Path | None,
     typer.Option(
-        help="Calibration pairs: JSONL with 'query' and 'positive'. Without it, pairs are made from the corpus "
-        "(title and text, first sentence and rest)."
+        callback=must_exist,
+        help="Calibration pairs, JSONL with 'query' and 'positive'; made from the corpus if absent.",
     ),
 ]
 LIMIT = Annotated[
@@ -80,14 +80,14 @@ STRUCTURE = Annotated[
 LAYOUT = Annotated[
     Layout | None,
     typer.Option(
-        help="block: each expert keeps its coordinates (default). sum: the paper's, for experts fine-tuned from one model."
+        help="block (default): each expert keeps its coordinates; sum: the paper's, for experts of one base model."
     ),
 ]
 TEMPERATURE = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="T of the coefficients: low trusts the surest expert, high all alike. Chosen on held-out pairs if absent.",
+        help="T of the coefficients: low trusts the surest expert, high all alike. Fitted if absent.",
     ),
 ]
 

@@ -17,6 +17,7 @@ from uec_retriever.cli.common import (
     WrongUsageError,
     bar,
     errors,
+    must_exist,
     output,
     print_json,
     quiet_libraries,
@@ -40,16 +41,17 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the trained model.", show_default=False)],
-    labels: Annotated[Path | None, typer.Option(help="Label file of 'uec label'.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(callback=must_exist, help="Label file of 'uec label'.")
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="BEIR folder instead: train on the judgements in its qrels.")
+        Path | None,
+        typer.Option(callback=must_exist, help="BEIR folder instead: train on the judgements in its qrels."),
     ] = None,
     split: Annotated[str, typer.Option(help="Which qrels, with --data.")] = "train",
     loss: Annotated[
         Loss,
-        typer.Option(
-            help="uae: graded utilities; infonce: the best passage only; distill: KL over the candidates."
-        ),
+        typer.Option(help="uae: graded utilities; infonce: the best passage; distill: KL over candidates."),
     ] = "uae",
     epochs: Annotated[float, typer.Option(help="Passes over the questions, at most.")] = 2.0,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-5,
@@ -59,9 +61,7 @@ def train(
     tau_u: Annotated[float, typer.Option(help="Temperature of the teacher, in nats.")] = 0.5,
     margin: Annotated[
         float,
-        typer.Option(
-            help="Candidates this close in utility (nats) do not push each other away. Below 0: all do."
-        ),
+        typer.Option(help="Candidates this close in utility (nats) push no other away; below 0 all do."),
     ] = 0.05,
     min_utility: Annotated[
         float | None, typer.Option(help="Leave out questions that no passage helps by this many nats.")
@@ -80,7 +80,7 @@ def train(
     bf16: Annotated[bool, typer.Option(help="Mixed precision, on hardware that has it.")] = False,
     seed: Annotated[int, typer.Option(help="Of everything drawn at random.")] = 0,
     fit_posterior: Annotated[
-        bool, typer.Option(help=f"Fit its posterior too, into OUT/{_POSTERIOR}, for 'uec index --posterior'.")
+        bool, typer.Option(help=f"Fit its posterior, too: OUT/{_POSTERIOR}, for 'uec index --posterior'.")
     ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run of the same options.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Remove an earlier run in OUT.")] = False,

@@ -9,10 +9,12 @@ import typer
 
 from uec_retriever.cli.common import (
     COLLECTION,
+    DATABASE,
     HEADER,
     INDEX,
     JSON,
     SERVER,
+    TENANT,
     bar,
     locate,
     output,
@@ -28,6 +30,7 @@ from uec_retriever.cli.lexical import (
     read_language,
     tell_dropped_confidence,
 )
+from uec_retriever.cli.startup import without_collecting
 from uec_retriever.store.lexical_options import LexicalOptions
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ def words(
     ] = False,
     server: SERVER = None,
     header: HEADER = None,
+    tenant: TENANT = None,
+    database: DATABASE = None,
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
@@ -56,11 +61,11 @@ def words(
     if off:
         refuse_unused(context, "--off", "language")
     chosen = None if language is None else read_language(language)
-    with status("Opening the index"):
+    with status("Opening the index"), without_collecting():
         from uec_retriever.engine.open import open_store
         from uec_retriever.engine.words import Words
 
-        folder, store, _ = open_store(locate(index, server, header, collection))
+        folder, store, _ = open_store(locate(index, server, header, collection, tenant, database))
         count = store.count()
     with folder.write_lock():
         before = store.read_manifest()

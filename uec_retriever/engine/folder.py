@@ -171,8 +171,9 @@ class IndexFolder:
                 if self.location.url is None:
                     refuse_beside_server(self.database)
                     self._make()
+                place = self.location
                 self._client = connect(
-                    self._copy or self.database, self.location.url, self.location.plain_headers
+                    self._copy or self.database, place.url, place.plain_headers, place.parts
                 )
             return self._client
 

@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 from uec_retriever.errors import InvalidInputError, show
 
 DEFAULT_COLLECTION = "uec"
+_PART = re.compile(r"[A-Za-z0-9._-]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -41,13 +42,15 @@ class Location:
         headers: for the server, such as a token; strings, or pydantic's `SecretStr`. Never shown.
         client: a synchronous Chroma client of your own, instead of `url`. Never shown.
         collection: name of the Chroma collection.
+        tenant: of the server, such as a customer's; its default one if None.
+        database: of the tenant; its default one if None.
 
     In a pydantic model it is serialised as `to_dict` says, and validated from that. Pickled, it leaves its headers
     behind, and one with a client is refused.
 
     Raises:
         InvalidInputError: for `url` and `client` together, a url that is none of a Chroma server or has credentials,
-            which would be shown, or headers that HTTP cannot carry.
+            which would be shown, headers that HTTP cannot carry, or a tenant or a database without a url.
     """
 
     path: Path | None = None
@@ -55,6 +58,8 @@ class Location:
     headers: Mapping[str, Any] | None = field(default=None, repr=False)
     client: Any = field(default=None, repr=False)
     collection: str = DEFAULT_COLLECTION
+    tenant: str | None = None
+    database: str | None = None
     headers_left_behind: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __init__(
@@ -64,6 +69,8 @@ class Location:
         headers: Mapping[str, Any] | None = None,
         client: Any = None,
         collection: str = DEFAULT_COLLECTION,
+        tenant: str | None = None,
+        database: str | None = None,
     ) -> None:
         if url is not None and client is not None:
             raise InvalidInputError("give the url of a Chroma server or a client, one of them")
@@ -71,13 +78,15 @@ class Location:
             _check_url(url)
         if headers is not None:
             _check_headers(headers)
+        _check_part("tenant", tenant, url)
+        _check_part("database", database, url)
         if not isinstance(path, str | PathLike | None):
             raise InvalidInputError(
                 f"an index is in a folder, such as 'idx', or at a Location, got {show(path)}"
             )
         folder = None if path is None else Path(path).expanduser().resolve()
         values = {"path": folder, "url": url, "headers": headers, "client": client, "collection": collection}
-        for name, value in values.items():
+        for name, value in {**values, "tenant": tenant, "database": database}.items():
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -104,19 +113,20 @@ class Location:
         return place if isinstance(place, Location) else cls(place)
 
     def to_dict(self) -> dict[str, str | None]:
-        """What may be shown and written: `path`, `url` and `collection`, neither headers nor client."""
+        """What may be shown and written: `path`, `url`, `collection`, tenant and database if any; no headers, no client."""
         path = None if self.path is None else str(self.path)
-        return {"path": path, "url": self.url, "collection": self.collection}
+        return {"path": path, "url": self.url, "collection": self.collection, **self.parts}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
         from pydantic_core import core_schema as schema
 
+        string = schema.str_schema()
+        optional = dict.fromkeys(("path", "url", "tenant", "database"), schema.nullable_schema(string))
         keys = schema.typed_dict_schema(
             {
-                "path": schema.typed_dict_field(schema.nullable_schema(schema.str_schema()), required=False),
-                "url": schema.typed_dict_field(schema.nullable_schema(schema.str_schema()), required=False),
-                "collection": schema.typed_dict_field(schema.str_schema(), required=False),
+                name: schema.typed_dict_field(kind, required=False)
+                for name, kind in {**optional, "collection": string}.items()
             },
             extra_behavior="forbid",
         )
@@ -132,9 +142,15 @@ class Location:
         """Headers as the server wants them, secrets revealed."""
         return {key: _reveal(value) for key, value in (self.headers or {}).items()}
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """`tenant` and `database` of the server, those that were given."""
+        return {k: v for k, v in (("tenant", self.tenant), ("database", self.database)) if v is not None}
+
     def __str__(self) -> str:
         own = None if self.client is None else "a client of your own"
-        return self.url or own or str(self.path or "a temporary folder")
+        place = self.url or own or str(self.path or "a temporary folder")
+        return ", ".join((place, *(f"{name} {value}" for name, value in self.parts.items())))
 
 
 def _unpickle(written: Mapping[str, Any], headers_left_behind: bool) -> Location:
@@ -164,6 +180,20 @@ def _check_url(url: object) -> None:
         raise InvalidInputError(
             f"the url of the Chroma server at {parts.hostname} has more than scheme, host and port: leave that out, and "
             "give a token as headers={'Authorization': 'Bearer TOKEN'} (on the command line --header)"
+        )
+
+
+def _check_part(what: str, name: object, url: str | None) -> None:
+    """A tenant or a database, which servers alone have; Chroma's names end up in paths of its addresses."""
+    if name is None:
+        return
+    if url is None:
+        raise InvalidInputError(
+            f"a {what} is of a Chroma server: give its url, too (on the command line --server)"
+        )
+    if not isinstance(name, str) or not _PART.fullmatch(name):
+        raise InvalidInputError(
+            f"the {what} is a name of letters, digits, '.', '_' and '-', got {show(name)}"
         )
 
 

@@ -30,7 +30,10 @@ _databases: WeakKeyDictionary[System, int | None] = WeakKeyDictionary()  # which
 
 
 def connect(
-    path: Path | None = None, url: str | None = None, headers: Mapping[str, str] | None = None
+    path: Path | None = None,
+    url: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> ClientAPI:
     """A Chroma client: embedded in a folder, or of a server.
 
@@ -38,24 +41,32 @@ def connect(
         path: folder of the embedded database.
         url: e.g. `http://localhost:8000`; wins over `path`.
         headers: sent to the server, e.g. a token.
+        parts: `tenant` and `database` of the server; its default ones where absent.
 
     Raises:
-        StorageError: if the folder cannot be used, or the server does not answer or wants a token.
+        StorageError: if the folder cannot be used, the server does not answer or wants a token, or it has no such tenant
+            or database.
     """
     settings = Settings(anonymized_telemetry=False)  # clients change it: never share one
     try:
         if url is None:
             return _embedded(Path(path or "."), settings)
-        parts = urlparse(url if "//" in url else f"http://{url}")
-        secure = parts.scheme == "https"
+        address = urlparse(url if "//" in url else f"http://{url}")
+        secure = address.scheme == "https"
         with _answers("connect"):
             return chromadb.HttpClient(
-                host=parts.hostname or "localhost",
-                port=parts.port or (443 if secure else 8000),
+                host=address.hostname or "localhost",
+                port=address.port or (443 if secure else 8000),
                 ssl=secure,
                 headers=dict(headers or {}),
                 settings=settings,
+                **(parts or {}),
             )
+    except NotFoundError as error:
+        raise StorageError(
+            f"the Chroma server at {url} has no such tenant or database ({error}): make it there first, as with "
+            "create_tenant and create_database of chromadb.AdminClient"
+        ) from error
     except (ChromaError, ValueError, OSError) as error:
         if url is not None:
             raise StorageError(

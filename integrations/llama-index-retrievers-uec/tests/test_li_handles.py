@@ -122,7 +122,7 @@ def test_a_server_that_wants_the_headers_says_that_they_were_left_behind(place, 
     things = [UECRetriever(headed, device="cpu"), UECRescorer(headed, device="cpu")]
     pickled = [pickle.dumps(thing) for thing in things]
 
-    def refuse(path, url, headers):
+    def refuse(path, url, headers, parts):
         raise StorageError("401")
 
     monkeypatch.setattr("uec_retriever.engine.folder.connect", refuse)

@@ -49,7 +49,7 @@ def test_no_secret_comes_out(thing):
 def test_the_secret_reaches_chroma(index, monkeypatch, token):
     seen = []
 
-    def connect(path, url, headers):
+    def connect(path, url, headers, parts):
         seen.append((url, headers))
         raise StorageError("no server")
 
@@ -171,7 +171,7 @@ def test_whatever_has_an_engine_is_pickled_and_copied(engine, index, models):
 def test_a_server_that_wants_the_headers_says_that_they_were_left_behind(index, monkeypatch):
     pickled = pickle.dumps(UECRetriever(index=Location(index, headers=HEADERS), device="cpu"))
 
-    def refuse(path, url, headers):
+    def refuse(path, url, headers, parts):
         raise StorageError("401")
 
     monkeypatch.setattr("uec_retriever.engine.folder.connect", refuse)

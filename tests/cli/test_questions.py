@@ -1,0 +1,125 @@
+"""Many questions to one process: from a file, and one after another on standard input."""
+
+import io
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.cli.conftest import refused
+from uec_retriever.cli.questions import Question, Unreadable, parse_question
+
+PROGRAM = "import sys; sys.argv[0] = 'uec'; from uec_retriever.cli import main; main()"
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    """`standard_input(content)` is what the program gets to read."""
+
+    def give(content):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False))
+
+    return give
+
+
+def lines(outcome):
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+def test_each_is_answered_before_the_next_is_asked(index):
+    """With pipes on both sides, as a script has them: each answer is there although the input goes on."""
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "search",
+        "--index",
+        str(index),
+        "-k",
+        "2",
+        "--json",
+        "--queries",
+        "-",
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        for asked, identifier, text in (
+            (b"wing heat\n", "1", "wing heat"),
+            (b'{"_id": "mine", "text": "flow"}\n', "mine", "flow"),
+            (b"{broken\n", None, None),
+            (b"layer\r\n", "4", "layer"),
+        ):
+            program.stdin.write(asked)
+            program.stdin.flush()
+            answer = json.loads(program.stdout.readline())
+            assert answer["_id"] == identifier and answer.get("query") == text
+            assert (
+                len(answer["hits"]) == 2 if identifier else answer["line"] == 3 and "JSON" in answer["error"]
+            )
+        program.stdin.close()
+        assert program.wait(30) == 1 and b"1 of the lines held no question" in program.stderr.read()
+        assert program.stdout.read() == b""
+
+
+def test_answers_are_those_of_single_searches(uec, index, standard_input, tmp_path):
+    asked = ["wing heat", "flow of the layer", "pressure"]
+    single = [json.loads(uec("search", "--index", index, "--json", text).out) for text in asked]
+    standard_input("\n\n".join(asked).encode())
+    streamed = lines(uec("search", "--index", index, "--json", "--queries", "-"))
+    (tmp_path / "q.txt").write_text("\n".join(asked))
+    from_file = lines(uec("search", "--index", index, "--json", "--queries", tmp_path / "q.txt"))
+    for found, ids in ((streamed, ["1", "3", "5"]), (from_file, ["1", "2", "3"])):
+        assert [answer.pop("_id") for answer in found] == ids
+        for answer, expected in zip(found, single, strict=True):
+            assert answer.keys() == expected.keys() and answer["query"] == expected["query"]
+            assert [h["id"] for h in answer["hits"]] == [h["id"] for h in expected["hits"]]
+
+
+def test_for_people(uec, index, standard_input):
+    standard_input(b'wing\n\n{"_id": "q7", "text": "heat"}\n\xff\n')
+    told = uec("search", "--index", index, "-k", "1", "--queries", "-")
+    assert told.code == 1 and "line 4 is not UTF-8" in told.err
+    assert [line for line in told.out.splitlines() if line in ("1: wing", "q7: heat")] == [
+        "1: wing",
+        "q7: heat",
+    ]
+    assert told.out.count("trust in the experts") == 2
+
+
+def test_a_beir_folder_and_options_of_searches(uec, index, tmp_path):
+    rows = [{"_id": f"q{i}", "text": f"wing {i}"} for i in range(70)]  # more than one batch
+    (tmp_path / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert uec("calibrate-confidence", "--index", index).code == 0
+    found = lines(
+        uec("search", "--index", index, "-k", "3", "--json", "--queries", tmp_path, "--min-confidence", "1")
+    )
+    assert [answer["_id"] for answer in found] == [row["_id"] for row in rows]
+    assert all(answer["abstained"] and answer["confidence_k"] == 10 for answer in found)
+
+
+def test_a_file_is_read_before_any_work(uec, tmp_path):
+    path = tmp_path / "q.txt"
+    for content, words in (
+        ('wing\n{"text": 3}\n', ["line 2", "'text'"]),
+        ("\n \n", ["holds no question"]),
+        ('{"text": "wing", "_id": [1]}\n', ["line 1", "'_id' is list"]),
+    ):
+        path.write_text(content)
+        refused(uec("search", "--index", tmp_path / "none", "--queries", path), *words)
+
+
+def test_a_mark_and_spaces_are_no_part_of_a_question():
+    assert parse_question(b"\xef\xbb\xbf  a wing \r\n", 1) == Question("1", "a wing")
+    assert parse_question('{"id": 7, "text": "größe"}'.encode(), 2) == Question("7", "größe")
+    assert parse_question(b" \t\n", 3) is None
+
+
+@given(st.binary(max_size=40))
+def test_no_line_breaks_it(line):
+    read = parse_question(line, 5)
+    assert read is None or isinstance(read, Unreadable) or read.text.strip()

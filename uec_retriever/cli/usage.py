@@ -1,0 +1,90 @@
+"""What is wrong with a command line, whatever the index and the files hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from uec_retriever.checks.json_text import parse_object
+from uec_retriever.cli.startup import without_collecting
+from uec_retriever.errors import InvalidInputError
+
+
+class WrongUsageError(InvalidInputError):
+    """Options that contradict each other or cannot be read, whatever the index and the files hold: exit code 2."""
+
+
+def must_exist(parameter: typer.CallbackParam, value: Any) -> Any:
+    """Refuse files and folders to be read that are not there, before any work; a typer callback.
+
+    Args:
+        parameter: of the command.
+        value: a path, several or none; `-` is standard input.
+
+    Raises:
+        WrongUsageError: naming the first that is missing.
+    """
+    for path in value if isinstance(value, list | tuple) else (value,):
+        if path is not None and str(path) != "-" and not Path(path).exists():
+            option = parameter.opts[0]
+            raise WrongUsageError(f"{f'{option}: ' * option.startswith('-')}there is no {path}")
+    return value
+
+
+def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
+    """Refuse options that somebody gave and that would be passed over in silence.
+
+    Args:
+        context: of the command.
+        because: the option that makes them useless, as it is typed.
+        *names: their parameters.
+
+    Raises:
+        WrongUsageError: naming those that were given.
+    """
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise WrongUsageError(f"{options} would change nothing with {because}: leave one of them out")
+
+
+def parse_where(where: str | None) -> dict[str, Any] | None:
+    """A metadata filter given as JSON.
+
+    Raises:
+        WrongUsageError: if it is not a JSON object, or no filter.
+    """
+    if where is None:
+        return None
+    try:
+        condition = parse_object(where)
+    except InvalidInputError as error:
+        raise WrongUsageError(
+            f'--where takes JSON such as \'{{"year": {{"$gte": 2020}}}}\', but that is {error}'
+        ) from error
+    with without_collecting():
+        from uec_retriever.store.filters import chroma_where
+    try:
+        chroma_where(condition)
+    except InvalidInputError as error:
+        raise WrongUsageError(f"--where: {error}") from error
+    return condition
+
+
+def check_other_folder(option: str, path: Path, taken: Path) -> None:
+    """Refuse to write into the folder that is read, whatever it is called.
+
+    Args:
+        option: with the folder to write, as it is typed.
+        path: what was given with it.
+        taken: the folder that is read.
+
+    Raises:
+        WrongUsageError: if both are one folder.
+    """
+    one, other = path.expanduser().resolve(), taken.expanduser().resolve()
+    if one == other or (one.exists() and other.exists() and one.samefile(other)):
+        raise WrongUsageError(f"{option} {path} is the index itself, which stays as it is: name a new folder")
