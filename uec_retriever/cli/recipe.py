@@ -52,8 +52,8 @@ class Format(StrEnum):
 CORPUS = Annotated[
     Path,
     typer.Option(
-        help="BEIR corpus.jsonl or its folder, .csv, .tsv, .parquet, each also as .gz, or a folder of .txt and .md files; "
-        "- for standard input.",
+        help="BEIR corpus.jsonl or its folder, .csv, .tsv, .parquet, each also as .gz, or a folder of text, Markdown, HTML, PDF, "
+        "DOCX and such files; - for standard input.",
         show_default=False,
     ),
 ]
@@ -225,8 +225,4 @@ def report_added(engine: Engine, report: AddReport, documents: Corpus | None, js
     if skipped:
         errors.print(
             f"skipped {len(skipped)} documents without text: {', '.join(skipped[:5])}{' …' * (len(skipped) > 5)}"
-        )
-    for label, number in report.truncated.items():
-        errors.print(
-            f"{label} cut {number} texts to its maximal length: split long documents to have all of them found"
         )
