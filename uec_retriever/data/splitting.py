@@ -151,7 +151,9 @@ class Splitter:
         headings = headings_of(text, markup)
         starts = {heading.start for heading in headings}
         return [
-            Piece(start, text[start:end], path_at(headings, min(_after_headings(text, start, starts), end - 1)))
+            Piece(
+                start, text[start:end], path_at(headings, min(_after_headings(text, start, starts), end - 1))
+            )
             for start, end in zip(spans[::2], spans[1::2], strict=True)
         ]
 

@@ -16,6 +16,7 @@ Booleans stay apart from numbers, as in Chroma. What is no filter is refused her
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -28,6 +29,8 @@ from uec_retriever.store.connection import Where
 
 Condition = dict[str, Any]
 JOINS = ("$and", "$or")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?")
 _DEEPEST = 100  # filters within each other
 _NOTHING: Condition = {"uec:nothing": {"$eq": True}}  # a key that no record can have
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
@@ -101,8 +104,17 @@ def _rewrite_operator(key: str, operator: object, value: Any) -> Condition | boo
     else:
         value = _plain(value, where)
         if operator in _RANGES and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InvalidInputError(f"{where} takes a number, got {show(value, 40)}")
+            raise InvalidInputError(f"{where} takes a number, got {show(value, 40)}{_no_number(value, key)}")
     return _OPERATORS[operator](key, operator, value)
+
+
+def _no_number(value: Any, key: str) -> str:
+    """What to do about a value that is no number, if that is known."""
+    if not isinstance(value, str):
+        return ""
+    if _DATE.match(value):
+        return f": dates are text, which has no order here; index them as --types {key}=day and give {value[:10].replace('-', '')}"
+    return ": leave out the quotes" if _NUMBER.fullmatch(value) else ""
 
 
 def _plain(value: Any, where: str) -> str | int | float | bool:

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from uec_retriever.data.sources import open_source
 
@@ -89,15 +90,19 @@ def encoding_of_file(path: Path) -> str:
         decoder = codecs.getincrementaldecoder("utf-8")()
         for block in _blocks(file, first):
             try:
-                decoder.decode(block)
+                decoder.decode(block, final=len(block) < _BLOCK)
             except UnicodeDecodeError as error:
                 return _likely(block[max(0, error.start - _SAMPLE // 2) : error.start + _SAMPLE // 2])
     return "utf-8"
 
 
-def _blocks(file: object, first: bytes) -> Iterator[bytes]:
-    yield first
-    yield from iter(lambda: file.read(_BLOCK), b"")  # type: ignore[attr-defined]
+def _blocks(file: BinaryIO, first: bytes) -> Iterator[bytes]:
+    """All of a file whose first block has been read; the last one is shorter than the others, or empty."""
+    block = first
+    while len(block) == _BLOCK:
+        yield block
+        block = file.read(_BLOCK)
+    yield block
 
 
 def _wide(data: bytes) -> str:
@@ -122,20 +127,24 @@ def _likely(data: bytes) -> str:
     """The encoding of bytes that are not UTF-8; that of western Windows unless another fits clearly better."""
     from charset_normalizer import from_bytes
 
+    western = _reads_western(data)
+    if western and sum(byte >= 0x80 for byte in data) < _FEW:
+        return _WESTERN
     found = from_bytes(data, cp_isolation=_USUAL, threshold=0.3)
     best = found.best()
     if best is None:
         raise UnknownEncodingError("its encoding cannot be told: save it as UTF-8")
-    western = next((match for match in found if _WESTERN in match.could_be_from_charset), None)
-    if western is not None and _reads_western(data):
-        few = sum(byte >= 0x80 for byte in data) < _FEW
-        if few or western.chaos <= min(best.chaos, _UNLIKELY):
-            return _WESTERN
+    same = next((match for match in found if _WESTERN in match.could_be_from_charset), None)
+    if western and same is not None and same.chaos <= min(best.chaos, _UNLIKELY):
+        return _WESTERN
     return best.encoding
 
 
 def _reads_western(data: bytes) -> bool:
     """Whether accented letters stand among plain ones, as in western languages, and are not whole words of their own."""
-    words = re.findall(r"[^\W\d_]+", data.decode(_WESTERN, "replace"))
+    try:
+        words = re.findall(r"[^\W\d_]+", data.decode(_WESTERN))
+    except UnicodeDecodeError:
+        return False
     plain = sum(character.isascii() for word in words for character in word)
     return plain * 3 >= 2 * sum(map(len, words))
