@@ -107,7 +107,7 @@ def test_long_documents_are_cut_and_told(uec, index, corpus):
     path = corpus(60)
     path.write_text(path.read_text() + json.dumps({"_id": "long", "text": "wing " * 200_000}) + "\n")
     outcome = uec("index", "--index", index, "--corpus", path, "--no-split")
-    assert outcome.code == 0 and "one cut 1 text to its maximal length" in outcome.err
+    assert outcome.code == 0 and "one cut 1 text, two cut 1 text to its maximal length" in outcome.err
     assert "(e.g. 'long')" in outcome.err
 
 

@@ -55,7 +55,10 @@ def test_ids_are_optional_and_numbers_become_strings(tmp_path):
         ("[1, 2]", "line 2.*list, not a JSON object"),
         ('{"_id": "b", "text": 5}', "line 2.*'text' is int"),
         ('{"_id": "b", "text": "x", "metadata": [1]}', "line 2.*'metadata' is list"),
-        ('{"_id": "b", "text": "x", "metadata": {"k": [{"deep": 1}]}}', "line 2.*document 'b', key 'k'.*json.dumps"),
+        (
+            '{"_id": "b", "text": "x", "metadata": {"k": [{"deep": 1}]}}',
+            "line 2.*document 'b', key 'k'.*json.dumps",
+        ),
         ('{"_id": "b", "text": "x", "a": {"b": [[1]]}}', "line 2.*document 'b', key 'a.b'.*lists"),
         ('{"_id": "b", "text": "x", "metadata": {"uec:v": "y"}}', "line 2.*reserved"),
         ('{"_id": "b", "text": "\\ud800 x"}', "line 2.*lone surrogate"),
@@ -204,7 +207,9 @@ def test_unknown_kinds_of_corpus(tmp_path):
     with pytest.raises(CorpusError, match=r"c.odt: give a .jsonl"):
         list(Corpus(tmp_path / "c.odt"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CorpusError, match="empty is empty: it holds no text in text, Markdown.*and no corpus.jsonl"):
+    with pytest.raises(
+        CorpusError, match="empty is empty: it holds no text in text, Markdown.*and no corpus.jsonl"
+    ):
         list(Corpus(tmp_path / "empty"))
 
 

@@ -50,7 +50,11 @@ def test_texts_of_many_kinds_and_encodings_with_where_they_are_from(tmp_path):
     assert told == {
         "title": "Of wings", "tags": ["x", "y"], "date": "2024-03-01", "by.name": "Ann", "path": "b.markdown",
     }  # fmt: skip
-    assert [found[name].metadata.get("title") for name in ("c.md", "d.rst", "e.md")] == ["First", "Title", None]
+    assert [found[name].metadata.get("title") for name in ("c.md", "d.rst", "e.md")] == [
+        "First",
+        "Title",
+        None,
+    ]
     assert found["c.md"].metadata["weight"] == 3
 
 
@@ -127,7 +131,9 @@ def test_a_file_that_may_not_be_read_is_bad(tmp_path):
 
 def test_a_file_that_vanishes_or_fails_is_bad(tmp_path, monkeypatch):
     write(tmp_path, a_txt="x", b_txt="y")
-    monkeypatch.setattr(folder, "decode", lambda data, **_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    monkeypatch.setattr(
+        folder, "decode", lambda data, **_: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+    )
     with pytest.raises(CorpusError, match=r"(?s)a.txt: Input/output error.*b.txt: Input/output"):
         texts(Corpus(tmp_path))
 
@@ -173,7 +179,9 @@ def test_one_file_is_a_corpus_too(tmp_path, name):
 
 def test_a_folder_without_texts_says_what_it_has(tmp_path):
     write(tmp_path, a_png="x", b_png="x", _hidden="x")
-    with pytest.raises(CorpusError, match=r"is empty.*passed over: 2 of no kind that is read \(.png\), 1 hidden"):
+    with pytest.raises(
+        CorpusError, match=r"is empty.*passed over: 2 of no kind that is read \(.png\), 1 hidden"
+    ):
         texts(Corpus(tmp_path))
 
 

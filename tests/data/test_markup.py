@@ -69,7 +69,8 @@ def test_restructured_text_as_markdown_keeps_every_place():
 
 
 @pytest.mark.parametrize(
-    ("word", "path"), [("Intro", ""), ("text", "A bold link"), ("no heading", "A bold link > B"), ("item", "D")]
+    ("word", "path"),
+    [("Intro", ""), ("text", "A bold link"), ("no heading", "A bold link > B"), ("item", "D")],
 )
 def test_where_a_place_stands(word, path):
     assert path_at(headings_of(MARKDOWN, "markdown"), MARKDOWN.index(word)) == path

@@ -147,7 +147,9 @@ def test_a_corpus_is_split_as_it_is_read(tmp_path):
 
 
 def test_a_title_goes_with_the_first_piece(tmp_path):
-    (tmp_path / "c.jsonl").write_text(f'{{"_id": "1", "title": "Of pumps", "text": "{sentences(20, "pump")}"}}\n')
+    (tmp_path / "c.jsonl").write_text(
+        f'{{"_id": "1", "title": "Of pumps", "text": "{sentences(20, "pump")}"}}\n'
+    )
     first, second, *_ = Corpus(tmp_path / "c.jsonl", splitter=SMALL)
     assert first.title == "Of pumps" and first.body.startswith("The pump number 0")
     assert first.record.text.startswith("Of pumps The pump")

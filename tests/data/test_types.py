@@ -117,7 +117,9 @@ def test_values_of_given_types(value, kind, expected):
     assert typed("k", value, kind) == expected
 
 
-@pytest.mark.parametrize(("value", "kind"), [("3.5", "int"), ("maybe", "bool"), ("soon", "date"), ("1e999", "int")])
+@pytest.mark.parametrize(
+    ("value", "kind"), [("3.5", "int"), ("maybe", "bool"), ("soon", "date"), ("1e999", "int")]
+)
 def test_values_of_another_type_are_refused(value, kind):
     with pytest.raises(ValueError, match=f"'k' is '{value}', which is no {kind}"):
         typed("k", value, kind)

@@ -25,7 +25,9 @@ def of_bert(bert, tmp_path):
 
 
 def with_a_prompt(bert, tmp_path):
-    return Expert.load(bert, device="cpu", prompts={"document": "which text is this one: ", "query": "what: "})
+    return Expert.load(
+        bert, device="cpu", prompts={"document": "which text is this one: ", "query": "what: "}
+    )
 
 
 def as_it_is(bert, tmp_path):
@@ -85,7 +87,9 @@ def test_no_piece_is_cut(kind, bert, tmp_path):
     pieces = list(split_records(records, [expert]))
     assert cuts(expert, [whole.text]) == [True] and len(pieces) > 5
     assert not any(cuts(expert, [piece.text for piece in pieces]))
-    assert sum(len(p.text) for p in pieces) / len(pieces) > 0.3 * len(TEXT) * 48 / expert.head.window.count(TEXT)
+    assert sum(len(p.text) for p in pieces) / len(pieces) > 0.3 * len(TEXT) * 48 / expert.head.window.count(
+        TEXT
+    )
 
 
 def test_experts_that_do_not_tell_leave_it_to_the_others(bert, tmp_path):

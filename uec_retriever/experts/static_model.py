@@ -59,7 +59,7 @@ class StaticModelEmbedding(TextEmbedding):
     def _count(self, text: str) -> int:
         with self._lock:
             tokens = self.model.tokenizer.encode(text, add_special_tokens=False)
-        seen = len(tokens) + sum(len(rest) for rest in tokens.overflowing)
+        seen: int = len(tokens) + sum(len(rest) for rest in tokens.overflowing)
         return max(seen, math.ceil(len(text) / self.model.median_token_length))
 
     def embed(

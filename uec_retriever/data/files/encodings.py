@@ -147,4 +147,4 @@ def _reads_western(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     plain = sum(character.isascii() for word in words for character in word)
-    return plain * 3 >= 2 * sum(map(len, words))
+    return bool(plain * 3 >= 2 * sum(map(len, words)))
