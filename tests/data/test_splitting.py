@@ -57,6 +57,20 @@ def test_restructured_text_is_cut_at_its_structure():
     assert all(SMALL.fits(p.text) for p in pieces)
 
 
+def by_lines(text):
+    """As tokenizers count for which a line's end, or a mark of a line below a title, is a token of its own."""
+    return 2 + len(text.split()) + 3 * text.count("\n") + text.count("~")
+
+
+@pytest.mark.parametrize(("text", "markup"), [(GUIDE, "markdown"), (MANUAL, "rst")])
+@pytest.mark.parametrize("limit", [24, 30, 40, 55])
+def test_pieces_fit_as_they_are_not_as_they_were_measured(text, markup, limit):
+    splitter = Splitter([Window(limit, by_lines)])
+    pieces = splitter.split(text, markup)
+    check_pieces(splitter, text[pieces[0].start :], splitter.split(text[pieces[0].start :], markup))
+    assert max(by_lines(p.text) for p in pieces) <= limit
+
+
 def test_plain_texts_are_cut_at_paragraphs_and_sentences():
     text = f"{sentences(4, 'a')}\n\n{sentences(4, 'b')}\n\n{sentences(9, 'c')}\n\n# no heading"
     pieces = SMALL.split(text)
@@ -81,6 +95,23 @@ def test_nothing_is_lost_and_all_fits_whatever_the_text(text, markup):
     assert all(splitter.fits(p.text) and text[p.start : p.start + len(p.text)] == p.text for p in pieces)
     if markup != "rst":  # there lines above titles go
         assert "".join("".join(p.text for p in pieces).split()) == "".join(text.split())
+
+
+def test_a_large_text_takes_no_more_time_for_each_piece_than_a_small_one():
+    """Splitting takes the square of the length: 3 MB took over ten minutes."""
+    read = 0
+
+    def counted(text):
+        nonlocal read
+        read += len(text)
+        return 2 + len(text.split())
+
+    text = "\n\n".join(f"## Part {i}\n\n{sentences(9, 'pump')}" for i in range(1500))
+    splitter = Splitter([Window(40, counted)])
+    pieces = splitter.split(text, "markdown")
+    check_pieces(SMALL, text, pieces)
+    assert len(text) > 500_000 and read < 60 * len(text)
+    assert pieces[-1].headings == "Part 1499"
 
 
 def test_the_smallest_window_decides_whatever_the_tokens_are():

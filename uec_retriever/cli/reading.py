@@ -21,8 +21,7 @@ _logger = logging.getLogger(__name__)
 TYPES = Annotated[
     str | None,
     typer.Option(
-        help="Types of metadata, as year=int,published=date: str, int, float, bool, date (ISO) or day (20240131, to compare "
-        "with). Those of CSV are found.",
+        help="Types of metadata, where those found are wrong: str, int, float, bool, date, or day (20240131, to compare).",
         metavar="KEY=TYPE,...",
     ),
 ]
@@ -34,7 +33,7 @@ SPLIT_TOKENS = Annotated[
     int | None,
     typer.Option(
         min=16,
-        help="Tokens of a piece of a long text, at most; 512, or fewer where an expert sees fewer, unless you say so.",
+        help="Tokens of a piece at most: 512, or the smallest of the experts' windows.",
     ),
 ]
 

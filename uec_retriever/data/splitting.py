@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ TOKENS = 512
 """A piece has no more, however much the models see: long texts make vectors that say little."""
 DOCUMENT_KEY, POSITION_KEY, START_KEY, HEADINGS_KEY = "document_id", "position", "start", "headings"
 Span = tuple[int, int]
+_BLOCK = 64  # characters for each token of a piece, of what is split at a time
+_SLACK = 16  # a piece that is measured by another text than its own has that share of its tokens to spare
 _BYTES = 4  # in a token, where nothing can count them
 _REMEMBERED = 100_000  # documents whose pieces are known when they are read again
 
@@ -76,13 +79,15 @@ class Splitter:
                     f"an expert sees {window.limit} tokens of a text and its prompt takes {frame} of them, so that texts "
                     "cannot be split for it: shorten the prompt, or do not split (--no-split)"
                 )
+        self._block = _BLOCK * self.tokens  # characters
         self._remembered: dict[str, tuple[int, array[int]]] = {}
 
     def fits(self, text: str) -> bool:
         """Whether every model sees a text whole."""
         size = len(text.encode("utf-8", "replace"))
-        sure = all(size + frame <= limit for _, limit, frame in self._windows)
-        return sure or self._size(text) <= self.tokens
+        if all(size + frame <= limit for _, limit, frame in self._windows):
+            return True
+        return size < self._block and self._size(text) <= self.tokens
 
     def split(self, text: str, markup: Markup = "plain") -> list[Piece]:
         """The pieces of a text, in order; one, the text itself, if it fits.
@@ -141,11 +146,23 @@ class Splitter:
 
         plain = TextSplitter.from_callback(self._size, self.tokens)
         structured = MarkdownSplitter.from_callback(self._size, self.tokens)
+        roomy = TextSplitter.from_callback(self._size, self.tokens - self.tokens // _SLACK)
         read = with_markdown_headings(text) if markup == "rst" else text
-        pieces = (plain if markup == "plain" else structured).chunk_indices(read)
-        spans = [(start, start + len(piece)) for start, piece in pieces]
         starts = {heading.start for heading in headings_of(text, markup)}
-        return array("q", [edge for span in _joined(text, spans, starts, plain) for edge in span])
+        splitter = plain if markup == "plain" else structured
+        spans = [
+            (begin + at, begin + at + len(piece))
+            for begin, end in _blocks(text, sorted(starts), self._block)
+            for at, piece in splitter.chunk_indices(read[begin:end])
+        ]
+        edges = array("q")
+        for start, end in _joined(text, spans, starts, roomy):
+            # what was measured with other blanks or lines under its headings may be longer as it is
+            parts = [(0, text[start:end])]
+            if not self.fits(parts[0][1]):
+                parts = plain.chunk_indices(parts[0][1])
+            edges.extend(edge for at, part in parts for edge in (start + at, start + at + len(part)))
+        return edges
 
     def _pieces(self, text: str, markup: Markup, spans: array[int]) -> list[Piece]:
         headings = headings_of(text, markup)
@@ -156,6 +173,24 @@ class Splitter:
             )
             for start, end in zip(spans[::2], spans[1::2], strict=True)
         ]
+
+
+def _blocks(text: str, headings: Sequence[int], size: int) -> Iterator[Span]:
+    """Parts of a text to split one by one, since splitting takes the square of the length.
+
+    They end at a heading, a paragraph, a line or a word.
+    """
+    start = 0
+    while len(text) - start > size:
+        least, most = start + size // 2, start + size
+        i = bisect_right(headings, most) - 1
+        end = headings[i] if i >= 0 and headings[i] > least else 0
+        for mark in ("\n\n", "\n", " "):
+            end = end or text.rfind(mark, least, most) + 1
+        end = end or most
+        yield start, end
+        start = end
+    yield start, len(text)
 
 
 def _joined(text: str, spans: list[Span], headings: set[int], splitter: TextSplitter) -> Iterator[Span]:
@@ -170,6 +205,10 @@ def _joined(text: str, spans: list[Span], headings: set[int], splitter: TextSpli
     i = 0
     while i < len(spans):
         start, end = spans[i]
+        if start not in headings:
+            yield start, end
+            i += 1
+            continue
         body = _after_headings(text, start, headings)
         until = i + 1
         while until < len(spans) and (spans[until][0] < body or spans[until][0] not in headings):

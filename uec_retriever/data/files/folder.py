@@ -100,15 +100,16 @@ class Folder:
             except BinaryFileError:
                 self._pass_over("binary", name)
             except (UnknownEncodingError, ConversionError, CorpusError) as error:
-                self._note(str(error).removeprefix(f"{path}: "), name)
+                told = str(error)
+                self._note(told.removeprefix(str(path)), name, ": " * (not told.startswith(str(path))))
             except OSError as error:
                 self._note(error.strerror or str(error), name)
 
     def _pass_over(self, reason: str, name: str) -> None:
         self.passed_over.setdefault(reason, []).append(name)
 
-    def _note(self, problem: str, name: str) -> None:
-        self.bad.append(f"{name}: {problem}")
+    def _note(self, problem: str, name: str, between: str = ": ") -> None:
+        self.bad.append(f"{name}{between}{problem}")
 
     def _reason(self, path: Path, suffix: str) -> str | None:
         """Why a file is left out without a look into it; None if it is not."""
