@@ -2,7 +2,7 @@
 
 import pytest
 
-from uec_retriever.data.files.markup import headings_of, path_at, title_of, with_markdown_headings
+from uec_retriever.data.files.markup import Outline, headings_of, title_of, with_markdown_headings
 
 MARKDOWN = """Intro
 
@@ -73,7 +73,7 @@ def test_restructured_text_as_markdown_keeps_every_place():
     [("Intro", ""), ("text", "A bold link"), ("no heading", "A bold link > B"), ("item", "D")],
 )
 def test_where_a_place_stands(word, path):
-    assert path_at(headings_of(MARKDOWN, "markdown"), MARKDOWN.index(word)) == path
+    assert Outline(headings_of(MARKDOWN, "markdown")).at(MARKDOWN.index(word)) == path
 
 
 def test_the_title_is_the_first_of_the_highest():

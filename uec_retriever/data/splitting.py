@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uec_retriever.checks.numbers import check_whole
-from uec_retriever.data.files.markup import Markup, headings_of, path_at, with_markdown_headings
+from uec_retriever.data.files.markup import Markup, Outline, headings_of, with_markdown_headings
 from uec_retriever.data.records import Metadata, Record
 from uec_retriever.errors import InvalidInputError, show
 
@@ -165,12 +165,10 @@ class Splitter:
         return edges
 
     def _pieces(self, text: str, markup: Markup, spans: array[int]) -> list[Piece]:
-        headings = headings_of(text, markup)
-        starts = {heading.start for heading in headings}
+        outline = Outline(headings_of(text, markup))
+        starts = set(outline.starts)
         return [
-            Piece(
-                start, text[start:end], path_at(headings, min(_after_headings(text, start, starts), end - 1))
-            )
+            Piece(start, text[start:end], outline.at(min(_after_headings(text, start, starts), end - 1)))
             for start, end in zip(spans[::2], spans[1::2], strict=True)
         ]
 

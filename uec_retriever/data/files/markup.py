@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -69,14 +70,25 @@ def title_of(headings: list[Heading]) -> str:
     return next((heading.title for heading in headings if heading.level == highest), "")
 
 
-def path_at(headings: list[Heading], start: int) -> str:
-    """The headings that the character at `start` stands under, highest first, as "A > B"."""
-    above: list[Heading] = []
-    for heading in headings:
-        if heading.start > start:
-            break
-        above = [other for other in above if other.level < heading.level] + [heading]
-    return " > ".join(heading.title for heading in above if heading.title)
+class Outline:
+    """The headings of a text as paths.
+
+    Args:
+        headings: in order.
+    """
+
+    def __init__(self, headings: list[Heading]) -> None:
+        self.starts = [heading.start for heading in headings]
+        self._paths: list[str] = []
+        above: list[Heading] = []
+        for heading in headings:
+            above = [other for other in above if other.level < heading.level] + [heading]
+            self._paths.append(" > ".join(each.title for each in above if each.title))
+
+    def at(self, start: int) -> str:
+        """The headings that the character at `start` stands under, highest first, as "A > B"."""
+        i = bisect_right(self.starts, start)
+        return self._paths[i - 1] if i else ""
 
 
 def as_text(value: Any) -> Any:
