@@ -104,7 +104,7 @@ def test_all_that_is_bad_is_told_at_once_or_passed_over(tmp_path):
         texts(Corpus(tmp_path))
     first, *lines = str(raised.value).splitlines()
     assert first.startswith("3 problems in") and "--skip-bad" in first
-    assert [line.split(":")[0] for line in lines] == ["  b.txt", "  c.csv", "  d.csv"]
+    assert [line.split(":")[0] for line in lines] == ["  b.txt", "  c.csv, line 2", "  d.csv, line 1"]
     assert "encoding cannot be told" in lines[0] and "quote that is not closed" in lines[1]
     corpus = Corpus(tmp_path, skip_bad=True)
     assert sorted(texts(corpus)) == ["a.txt", "e.md"] and len(corpus.bad) == 3
