@@ -59,8 +59,8 @@ class StaticModelEmbedding(TextEmbedding):
     def _count(self, text: str) -> int:
         with self._lock:
             tokens = self.model.tokenizer.encode(text, add_special_tokens=False)
-        seen: int = len(tokens) + sum(len(rest) for rest in tokens.overflowing)
-        return max(seen, math.ceil(len(text) / self.model.median_token_length))
+        seen = len(tokens) + sum(len(rest) for rest in tokens.overflowing)
+        return int(max(seen, math.ceil(len(text) / self.model.median_token_length)))
 
     def embed(
         self, texts: Sequence[str], role: Role, *, batch_size: int, prompts: Sequence[str] = ()
