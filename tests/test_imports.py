@@ -21,6 +21,8 @@ HEAVY = (
     "bm25s",
     "matplotlib",
     "mteb",
+    "markitdown",
+    "semantic_text_splitter",
 )
 # The arrows of the design: each part with what it may use, from the bottom up. The three steps do not know each other.
 FOUNDATION = ("errors", "atomic", "checks", "gaussian")
@@ -59,6 +61,11 @@ ONLY_IN = {
     "sentence_transformers": ("experts", "training"),
     "chromadb": ("store",),
     "Stemmer": ("data",),
+    "charset_normalizer": ("data",),
+    "markitdown": ("data",),
+    "pathspec": ("data",),
+    "semantic_text_splitter": ("data",),
+    "yaml": ("data",),
     "fastembed": ("experts",),
     "onnx": ("experts",),
     "onnxruntime": ("experts",),
@@ -105,6 +112,7 @@ PUBLIC = {
     "label_utilities",
     "languages",
     "pseudo_pairs",
+    "split_records",
 }
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from uec_retriever.experts.embedder import Embedder
     from uec_retriever.experts.expert import Expert
     from uec_retriever.experts.fitting import fit_posterior
+    from uec_retriever.experts.splitting import split_records
     from uec_retriever.gaussian import GaussianEmbedding
     from uec_retriever.store.lexical_options import LexicalOptions
     from uec_retriever.utility_labeler.labels import Label
@@ -49,6 +50,7 @@ _HOMES = {
     "label_utilities": "uec_retriever.utility_labeler.run",
     "languages": "uec_retriever.data.words",
     "pseudo_pairs": "uec_retriever.data.pairs",
+    "split_records": "uec_retriever.experts.splitting",
 }
 __version__ = version("uec-retriever")
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "label_utilities",
     "languages",
     "pseudo_pairs",
+    "split_records",
 ]
 
 

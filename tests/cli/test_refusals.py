@@ -109,8 +109,9 @@ def test_documents_without_text_are_skipped_and_told(uec, index, corpus):
 def test_long_documents_are_cut_and_told(uec, index, corpus):
     path = corpus(60)
     path.write_text(path.read_text() + json.dumps({"_id": "long", "text": "wing " * 200_000}) + "\n")
-    outcome = uec("index", "--index", index, "--corpus", path)
-    assert outcome.code == 0 and "one cut 1 texts to its maximal length" in outcome.err
+    outcome = uec("index", "--index", index, "--corpus", path, "--no-split")
+    assert outcome.code == 0 and "one cut 1 text, two cut 1 text to its maximal length" in outcome.err
+    assert "(e.g. 'long')" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_every_command_that_shows_what_others_wrote(uec, nasty, nasty_corpus, tm
     updated = uec("index", "--index", nasty, "--corpus", nasty_corpus, "--update")
     assert updated.code == 0 and "empty␛" in updated.err
     clean(updated)
-    nasty_corpus.write_text(json.dumps({"_id": "x", "text": "t", NASTY: {}}))
+    nasty_corpus.write_text(json.dumps({"_id": "x", "text": "t", NASTY: [[1]]}))
     wrong = uec("index", "--index", nasty, "--corpus", nasty_corpus)
     refused(wrong)
     clean(wrong)

@@ -254,7 +254,7 @@ def test_long_texts_are_shown_by_what_matches(uec, index, corpus, monkeypatch, w
     path = corpus(60)
     text = "nothing of note " * 60 + "the aileron" + " and so on" * 60
     path.write_text(path.read_text() + json.dumps({"_id": "long", "text": text}) + "\n")
-    assert uec("index", "--index", index, "--corpus", path).code == 0
+    assert uec("index", "--index", index, "--corpus", path, "--no-split").code == 0
     file = io.StringIO()
     monkeypatch.setattr(hits, "output", SafeConsole(file=file, width=width))
     assert uec("search", "--index", index, "-k", "61", "ailerons").code == 0

@@ -60,7 +60,8 @@ def fit(
 
     Best on pairs of the domain that the expert was trained for.
     """
-    from uec_retriever.data.corpus import Columns, Corpus, read_pairs
+    from uec_retriever.data.corpus import Corpus, read_pairs
+    from uec_retriever.data.documents import Columns
 
     if (corpus is None) == (pairs is None):
         raise WrongUsageError("give --corpus or --pairs, one of them")

@@ -29,9 +29,17 @@ from uec_retriever.cli.common import (
     must_exist,
     open_engine,
     refuse_unused,
-    status,
 )
 from uec_retriever.cli.lexical import LANGUAGE, NO_LEXICAL, read_lexical
+from uec_retriever.cli.reading import (
+    NO_SPLIT,
+    SKIP_BAD,
+    SPLIT_TOKENS,
+    TYPES,
+    read_corpus,
+    read_types,
+    report_reading,
+)
 from uec_retriever.cli.recipe import (
     CORPUS,
     DEFAULT_PAIRS,
@@ -48,7 +56,6 @@ from uec_retriever.cli.recipe import (
     open_or_create,
     report_added,
     report_cost,
-    sample_documents,
     sample_texts,
 )
 from uec_retriever.cli.usage import check_other_folder
@@ -88,6 +95,10 @@ def index(
     title_column: TITLE = "title",
     id_column: ID = "_id",
     format: FORMAT = None,
+    types: TYPES = None,
+    skip_bad: SKIP_BAD = False,
+    no_split: NO_SPLIT = False,
+    split_tokens: SPLIT_TOKENS = None,
     server: SERVER = None,
     header: HEADER = None,
     tenant: TENANT = None,
@@ -111,6 +122,8 @@ def index(
     /v1/embeddings, its key in OPENAI_API_KEY; or one of ONNX, model2vec or FastEmbed. `LABEL=MODEL` names it. An index that
     is there needs none.
 
+    Long texts are split where they are structured, into pieces that every expert sees whole; `--no-split` leaves them.
+
     Words are an expert beside the models: `--language` says whose stems they are matched by, `--no-lexical` leaves them out.
 
     Example: `uec index --index idx --corpus corpus.jsonl --expert sentence-transformers/all-MiniLM-L6-v2
@@ -118,31 +131,42 @@ def index(
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
+    if no_split:
+        refuse_unused(context, "--no-split", "split_tokens")
     lexical = read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
-    from uec_retriever.data.corpus import Columns, Corpus
+    from uec_retriever.data.corpus import Corpus
+    from uec_retriever.data.documents import Columns
 
-    documents = Corpus(corpus, Columns(text_column, title_column, id_column), format and f".{format.value}")
-    with status("Reading the corpus") as spinner:
-        total, sampler = sample_documents(
-            documents,
-            max_pairs,
-            lambda read: spinner.update(f"Reading the corpus: {read} documents") if spinner else None,
-        )
+    columns = Columns(text_column, title_column, id_column)
+    documents = Corpus(corpus, columns, format and f".{format.value}", read_types(types), skip_bad)
+    total, sampler = read_corpus(documents, max_pairs)  # every line is checked before work begins
+    report_reading(documents)
     location = locate(index, server, header, collection, tenant, database)
+    recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
+    experts = load_experts(expert or [], device, trust_remote_code)
+    from uec_retriever.engine.engine import Engine
+    from uec_retriever.experts.splitting import make_splitter
+
+    def open_index() -> Engine:
+        return open_or_create(
+            location,
+            experts,
+            recipe,
+            lambda: sampler,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            batch_size=batch_size,
+        )
+
+    opened = open_index() if Engine.exists(location) and not (dry_run and no_split) else None
+    if not no_split:
+        documents.splitter = make_splitter(opened.experts if opened else experts, split_tokens)
+        total, sampler = read_corpus(documents, max_pairs, "Splitting long texts")
     if dry_run:
-        recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
         report_cost(location, documents, recipe, sampler, json)
         return
-    opened = open_or_create(
-        location,
-        load_experts(expert or [], device, trust_remote_code),
-        make_recipe(pairs, posterior, structure, layout, temperature, lexical),
-        lambda: sampler,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        batch_size=batch_size,
-    )
+    opened = opened or open_index()
     with bar("Indexing", total) as progress:
         report = opened.add_records(
             (d.record for d in documents),

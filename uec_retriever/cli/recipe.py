@@ -53,7 +53,7 @@ CORPUS = Annotated[
     Path,
     typer.Option(
         callback=must_exist,
-        help=".jsonl, .csv, .tsv, .parquet (.gz, too), a folder of BEIR or of .txt and .md; - for stdin.",
+        help="BEIR, .jsonl, .csv, .tsv, .parquet (.gz, too), a file or folder of texts; - for stdin.",
         show_default=False,
     ),
 ]
@@ -220,8 +220,4 @@ def report_added(engine: Engine, report: AddReport, documents: Corpus | None, js
     if skipped:
         errors.print(
             f"skipped {len(skipped)} documents without text: {', '.join(skipped[:5])}{' …' * (len(skipped) > 5)}"
-        )
-    for label, number in report.truncated.items():
-        errors.print(
-            f"{label} cut {number} texts to its maximal length: split long documents to have all of them found"
         )

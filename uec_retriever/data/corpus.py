@@ -1,48 +1,31 @@
-"""Read corpora, queries and calibration pairs from files: BEIR, text folders, CSV, Parquet."""
+"""Read corpora, queries and calibration pairs from files: BEIR, folders of files, CSV, Parquet."""
 
 from __future__ import annotations
 
-import csv
-import io
+import codecs
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from uec_retriever.checks.json_text import parse_object
+from uec_retriever.data.documents import Blank, Columns, Document, as_string, file_document, row_document
+from uec_retriever.data.files.folder import KINDS, Folder, is_text_file
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.printable import run_problem
-from uec_retriever.data.records import Record, check_id, check_metadata, content_id
-from uec_retriever.data.sources import STANDARD_INPUT, open_seekable, open_source, source_name, suffix_of
+from uec_retriever.data.sources import STANDARD_INPUT, open_source, source_name, suffix_of
+from uec_retriever.data.splitting import Splitter
+from uec_retriever.data.tables import Row, read_csv, read_parquet
 from uec_retriever.data.texts import text_problem
+from uec_retriever.data.types import ColumnTypes, check_types
 from uec_retriever.errors import CorpusError, InvalidInputError, show
 
-TEXT_SUFFIXES = (".txt", ".md")
+_FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 _NAMES = 300  # characters of the names that there are, in a message
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns, or JSON keys, that hold a document.
-
-    Attributes:
-        text: the text, required.
-        title: put before the text where there is one.
-        id: the id, or else a column called `id`; made from the content if both are absent.
-    """
-
-    text: str = "text"
-    title: str = "title"
-    id: str = "_id"
-
-
-@dataclass(frozen=True)
-class Document:
-    """A document of a corpus: its record, and its parts before they were joined."""
-
-    record: Record
-    title: str
-    body: str
+_SHOWN = 20  # problems in a message
+_MOST = 1_000  # problems, after which reading ends
+Bad = Callable[[str], None]
+"""Called with what is wrong, and where."""
 
 
 @dataclass
@@ -51,197 +34,219 @@ class Corpus:
 
     Attributes:
         path: `.jsonl` (BEIR: `_id`, `title`, `text`, `metadata`), `.csv`, `.tsv`, `.parquet`, each also as `.gz`, a BEIR
-            folder, or a folder of `.txt` and `.md` files; `-` for standard input.
-        columns: where texts, titles and ids are.
+            folder, or a folder of files, or one of those (see `files.folder`); `-` for standard input.
+        columns: where texts, titles and ids are, in rows.
         suffix: of the format, such as `.csv`; that of the path, or `.jsonl` on standard input, if None.
+        types: key of metadata -> its type, one of `types.TYPES`; those of CSV are found where they are not given.
+        skip_bad: pass over what cannot be read, instead of refusing the corpus.
+        splitter: makes several documents of one that is too long; None to leave them whole.
         skipped: places of documents without any text, after an iteration.
+        bad: what cannot be read, and why, after an iteration.
+        found_types: column -> type, of a CSV, where they are not strings; after an iteration.
     """
 
     path: Path
     columns: Columns = field(default_factory=Columns)
     suffix: str | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+    skip_bad: bool = False
+    splitter: Splitter | None = None
     skipped: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    found_types: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
+        check_types(self.types)
         for name in ("corpus.jsonl", "corpus.jsonl.gz"):
             if (self.path / name).is_file():
                 self.path = self.path / name
                 break
+        self._folder = Folder(self.path)
 
-    def __iter__(self) -> Iterator[Document]:
-        """The documents, in order; those without any text are passed over and noted.
+    @property
+    def passed_over(self) -> Mapping[str, list[str]]:
+        """Reason -> files of a folder that were left out for it, after an iteration."""
+        return self._folder.passed_over
+
+    def check(self) -> None:
+        """Refuse, without reading it, what is no corpus.
 
         Raises:
-            CorpusError: naming the line, for a file that cannot be read; after the last, if there is no text at all, or
-                a column was named that no document has.
+            CorpusError: if it is not there, or of no format that is read.
         """
+        if self.path == STANDARD_INPUT or self._has_files:
+            return
+        if not self.path.exists():
+            raise CorpusError(f"there is no corpus at {self.path}")
+        if self._format not in _FORMATS:
+            raise CorpusError(
+                f"{self.path.name}: give a .jsonl, .csv, .tsv or .parquet file (or one of them as .gz), or {KINDS} files, "
+                "or a folder of such"
+            )
+
+    def __iter__(self) -> Iterator[Document]:
+        """The documents, in order, long ones as their pieces; those without any text are passed over and noted.
+
+        Raises:
+            CorpusError: for a file that cannot be read; after the last document, with all that is wrong, each with its
+                place, unless `skip_bad`; then also if there is no text at all, or a column was named that no document has.
+        """
+        self.check()
         self.skipped.clear()
+        self.bad.clear()
         empty, seen = True, dict[str, None]()
+        for document in self._documents(seen):
+            empty = False
+            yield from self._pieces(document)
+        self.bad += self._folder.bad
+        self._check_bad()
+        if empty:
+            raise CorpusError(self._why_empty())
+        self._check_columns(seen)
+
+    def _documents(self, seen: dict[str, None]) -> Iterator[Document]:
+        """The documents whole; the names of what they have are added to those `seen`."""
+        for place, make in self._makers(seen):
+            try:
+                document = make()
+            except ValueError as error:
+                self._note(f"{place}: {error}")
+                continue
+            if isinstance(document, Blank):
+                self.skipped.append(document.id or place)
+                continue
+            seen.update(dict.fromkeys(document.record.metadata))
+            yield document
+
+    def _makers(self, seen: dict[str, None]) -> Iterator[tuple[str, Callable[[], Document | Blank]]]:
+        """Place of each document, and what makes it, at once."""
+        if self._has_files:
+            for file in self._folder:
+                yield file.name, functools.partial(file_document, file, self.types)
+            return
         for place, row in self._rows():
             seen.update(dict.fromkeys(row))
-            body = _string(row.pop(self.columns.text, None), place, self.columns.text)
-            title = _string(row.pop(self.columns.title, None), place, self.columns.title)
-            identifier = _string(
-                row.pop(self.columns.id if self.columns.id in row else "id", None), place, "id", numbers=True
-            )
-            text = f"{title} {body}".strip()
-            if not text:
-                self.skipped.append(identifier or place)
-                continue
-            if problem := text_problem(text):
-                raise CorpusError(f"{place}: the text {problem}")
-            metadata = self._metadata(place, title, row)
+            types = {**(self.found_types or {}), **self.types}
+            yield place, functools.partial(row_document, row, self.columns, types)
+
+    def _pieces(self, document: Document) -> Iterator[Document]:
+        records = [document.record]
+        if self.splitter is not None:
             try:
-                if identifier:
-                    check_id(identifier, 0)
-                checked = check_metadata(metadata, 0)
-            except ValueError as error:
-                raise CorpusError(f"{place}: {error}") from error
-            empty = False
-            yield Document(Record(identifier or content_id(text, checked), text, checked), title, body)
-        if empty:
-            raise CorpusError(f"the corpus {source_name(self.path)} is empty: it holds no text")
-        self._check_columns(seen)
+                records = self.splitter.records(document.record, document.markup)
+            except InvalidInputError as error:
+                self._note(str(error))
+                return
+        if len(records) == 1:
+            yield document
+            return
+        for position, record in enumerate(records):
+            title = "" if position else document.title
+            yield Document(record, title, record.text.removeprefix(title).strip(), document.markup)
+
+    @property
+    def _has_files(self) -> bool:
+        return self.path != STANDARD_INPUT and (self.path.is_dir() or is_text_file(self.path))
+
+    @property
+    def _format(self) -> str:
+        return self.suffix or (".jsonl" if self.path == STANDARD_INPUT else suffix_of(self.path))
+
+    def _rows(self) -> Iterator[Row]:
+        if self._format == ".jsonl":
+            return read_jsonl(self.path, self._note)
+        if self._format == ".parquet":
+            return read_parquet(self.path, column=self.columns.text)
+        if self.found_types is None:
+            self.found_types = self._find_types()
+        return self._csv()
+
+    def _csv(self) -> Iterator[Row]:
+        separator = "\t" if self._format == ".tsv" else ","
+        return read_csv(self.path, separator=separator, column=self.columns.text)
+
+    def _find_types(self) -> dict[str, str]:
+        """Types of a CSV's columns, but for texts, titles and ids."""
+        found, own = ColumnTypes(self.types), {*vars(self.columns).values(), "id"}
+        for _, row in self._csv():
+            found.see({name: value for name, value in row.items() if name not in own})
+        return found.found
+
+    def _note(self, problem: str) -> None:
+        self.bad.append(problem)
+        if len(self.bad) >= _MOST:
+            self._check_bad()
+
+    def _check_bad(self) -> None:
+        if not self.bad or self.skip_bad:
+            return
+        if len(self.bad) == 1:
+            raise CorpusError(f"{self.bad[0]} (--skip-bad passes over what cannot be read)")
+        number = f"{len(self.bad):,}{' or more' * (len(self.bad) >= _MOST)}"
+        more = len(self.bad) - _SHOWN
+        lines = [
+            f"{number} problems in {source_name(self.path)}: repair them, or pass over what cannot be read (--skip-bad)",
+            *(f"  {problem}" for problem in self.bad[:_SHOWN]),
+            *[f"  ... and {more} more"] * (more > 0),
+        ]
+        raise CorpusError("\n".join(lines))
+
+    def _why_empty(self) -> str:
+        where = f"the corpus {source_name(self.path)} is empty: it holds no text"
+        if not self._has_files:
+            return where
+        told = describe(self.passed_over)
+        return f"{where} in {KINDS} files, and no corpus.jsonl" + f"; passed over: {told}" * bool(told)
 
     def _check_columns(self, seen: Iterable[str]) -> None:
         """Refuse what is mistyped, though a document may well lack any of its parts."""
         usual = Columns()
-        for option, name, default in (
+        columns = (
             ("--text-column", self.columns.text, None),
             ("--title-column", self.columns.title, usual.title),
             ("--id-column", self.columns.id, usual.id),
-        ):
-            if name != default and name not in seen:
+        )
+        named = [] if self._has_files else [(o, name) for o, name, default in columns if name != default]
+        for option, name in [*named, *(("--types", name) for name in self.types)]:
+            if name not in seen:
                 raise CorpusError(
                     f"no document of {source_name(self.path)} has {show(name)}, only {show(sorted(seen), _NAMES)}: name what is there "
                     f"({option})"
                 )
 
-    def _metadata(self, place: str, title: str, row: dict[str, Any]) -> dict[str, Any]:
-        nested = row.pop("metadata", None) or {}
-        if not isinstance(nested, Mapping):
-            raise CorpusError(f"{place}: 'metadata' is {type(nested).__name__}, not an object")
-        metadata = {**row, **nested}
-        if title:
-            metadata["title"] = title
-        return {key: value for key, value in metadata.items() if value is not None and value != []}
 
-    def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        if self.path.is_dir():
-            return self._folder()
-        suffix = self.suffix or (".jsonl" if self.path == STANDARD_INPUT else suffix_of(self.path))
-        readers: dict[str, Callable[[], Iterator[tuple[str, dict[str, Any]]]]] = {
-            ".jsonl": lambda: read_jsonl(self.path),
-            ".csv": lambda: self._csv(","),
-            ".tsv": lambda: self._csv("\t"),
-            ".parquet": self._parquet,
-        }
-        if self.path != STANDARD_INPUT and not self.path.exists():
-            raise CorpusError(f"there is no corpus at {self.path}")
-        if suffix not in readers:
-            raise CorpusError(
-                f"{self.path.name}: give a .jsonl, .csv, .tsv or .parquet file (or one of them as .gz), or a folder of "
-                ".txt and .md files"
-            )
-        return readers[suffix]()
-
-    def _folder(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        files = sorted(p for p in self.path.rglob("*") if p.suffix.lower() in TEXT_SUFFIXES and p.is_file())
-        if not files:
-            raise CorpusError(f"{self.path} holds no .txt or .md files, and no corpus.jsonl")
-        for file in files:
-            name = file.relative_to(self.path).as_posix()
-            try:
-                text = file.read_text(encoding="utf-8")
-            except (UnicodeDecodeError, OSError) as error:
-                raise CorpusError(
-                    f"{file}: {error}. Save it as UTF-8, or take it out of the folder"
-                ) from error
-            yield str(file), {self.columns.id: name, self.columns.text: text, "path": name}
-
-    def _csv(self, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        csv.field_size_limit(2**31 - 1)
-        try:
-            with (
-                open_source(self.path) as source,
-                io.TextIOWrapper(source, newline="", encoding="utf-8-sig") as file,
-            ):
-                reader = csv.reader(file, delimiter=delimiter, strict=True)
-                line = 1
-                names = next(reader, [])
-                self._require_column(names)
-                _check_names(names, f"{source_name(self.path)}, line 1")
-                line = reader.line_num + 1
-                for cells in reader:
-                    place = f"{source_name(self.path)}, line {reader.line_num}"
-                    if len(cells) > len(names):
-                        raise CorpusError(
-                            f"{place}: more values than columns: quote texts with '{delimiter}' in them"
-                        )
-                    if cells:
-                        yield place, {k: v for k, v in zip(names, cells, strict=False) if v}
-                    line = reader.line_num + 1
-        except csv.Error as error:
-            raise CorpusError(
-                f"{source_name(self.path)}, line {line}: the row that begins there has a quote that is not closed, or text "
-                f"after one ({error}): put the whole value into quotes, those within doubled"
-            ) from error
-        except (UnicodeDecodeError, OSError) as error:
-            raise CorpusError(f"{source_name(self.path)}: {error}. Save it as CSV in UTF-8") from error
-
-    def _parquet(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        try:
-            import pyarrow.parquet as parquet
-        except ImportError as error:
-            raise CorpusError("Parquet needs pyarrow: pip install 'uec-retriever[parquet]'") from error
-        try:
-            with open_seekable(self.path) as source, parquet.ParquetFile(source) as file:
-                self._require_column(file.schema_arrow.names)
-                _check_names(file.schema_arrow.names, source_name(self.path))
-                number = 0
-                for batch in file.iter_batches(batch_size=1024):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield f"{source_name(self.path)}, row {number}", row
-        except CorpusError:
-            raise
-        except (OSError, ValueError) as error:
-            raise CorpusError(f"{source_name(self.path)} is no readable Parquet file: {error}") from error
-
-    def _require_column(self, names: list[str] | Any) -> None:
-        if self.columns.text not in names:
-            raise CorpusError(
-                f"{source_name(self.path)} has no column {show(self.columns.text)}, only {show(list(names), _NAMES)}: name the one with the "
-                "texts (--text-column)"
-            )
+def describe(passed_over: Mapping[str, list[str]]) -> str:
+    """How many files were left out, for each reason, the most first."""
+    reasons = sorted(passed_over.items(), key=lambda item: -len(item[1]))
+    return ", ".join(f"{len(names)} {reason}" for reason, names in reasons)
 
 
-def _check_names(names: list[str], place: str) -> None:
-    """Refuse columns that cannot be told apart."""
-    if "" in names:
-        raise CorpusError(
-            f"{place}: column {names.index('') + 1} has no name: give it one, or leave it out (pandas: index=False)"
-        )
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise CorpusError(f"{place}: several columns are called {twice}: give each a name of its own")
-
-
-def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_jsonl(path: Path, bad: Bad | None = None) -> Iterator[Row]:
     """Place and object of each non-empty line.
 
+    Args:
+        path: of the file, plain or gzip; a byte order mark is no part of it.
+        bad: told of each line that is not a JSON object in UTF-8, which is then passed over; refused if None.
+
     Raises:
-        CorpusError: naming the line that is not a JSON object in UTF-8.
+        CorpusError: naming the line that is not a JSON object in UTF-8, without `bad`.
     """
     name = source_name(path)
     with open_source(path) as file:
         for number, line in enumerate(file, start=1):
             place = f"{name}, line {number}"
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if not line.strip():
                 continue
             try:
-                yield place, parse_object(line)
+                row = parse_object(line)
             except InvalidInputError as error:
-                raise CorpusError(f"{place}: {error}. Repair or remove the line") from error
+                told = f"{place}: {error}. Repair or remove the line"
+                if bad is None:
+                    raise CorpusError(told) from error
+                bad(told)
+                continue
+            yield place, row
 
 
 def read_queries(path: Path) -> Iterator[tuple[str, str]]:
@@ -251,8 +256,11 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
         CorpusError: naming the line.
     """
     for place, row in read_jsonl(path / "queries.jsonl" if path.is_dir() else path):
-        identifier = _string(row.get("_id", row.get("id")), place, "_id", numbers=True)
-        text = _string(row.get("text"), place, "text")
+        try:
+            identifier = as_string(row.get("_id", row.get("id")), "_id", numbers=True)
+            text = as_string(row.get("text"), "text")
+        except InvalidInputError as error:
+            raise CorpusError(f"{place}: {error}") from error
         if problem := run_problem(identifier) if identifier else "is missing":
             raise CorpusError(f"{place}: '_id' {problem}, which a TREC run cannot hold")
         if problem := text_problem(text):
@@ -275,13 +283,3 @@ def read_pairs(path: Path) -> CalibrationPairs:
                 raise CorpusError(f"{place}: {key!r} {problem}")
             side.append(row[key])
     return CalibrationPairs(queries, positives, "user")
-
-
-def _string(value: object, place: str, key: str, *, numbers: bool = False) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if numbers and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise CorpusError(f"{place}: {key!r} is {type(value).__name__}, not a string")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from uec_retriever.store.lexical_options import WORDS
 
 DEFAULT_CANDIDATES = 30
 _MANY = 1000
+_logger = logging.getLogger(__name__)
 
 
 def default_candidates(k: int) -> int:
@@ -186,6 +188,8 @@ def search_encoded(
     start = time.perf_counter()
     candidates = find_candidates(store, encoded.gaussian.mean, limit, options.where, lexical)
     query_seconds = (time.perf_counter() - start) / max(1, len(queries))
+    if options.where and not any(map(len, candidates)) and (why := store.explain_nothing(options.where)):
+        _logger.warning("the filter matches nothing: %s", why)
     results = []
     for row, (query, words, found) in enumerate(zip(queries, lexical, candidates, strict=True)):
         start = time.perf_counter()

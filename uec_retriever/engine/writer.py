@@ -11,6 +11,7 @@ from typing import Any
 
 from uec_retriever.data.progress import Watch, watching
 from uec_retriever.data.records import Record, check_ids, make_records
+from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.engine.add import Execute, add_records, reads
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
@@ -132,7 +133,7 @@ class Writer(Searcher):
         progress: Watch = None,
         execute: Execute | None = None,
     ) -> AddReport:
-        """Add a stream of checked records, of any length, in constant memory.
+        """Add a stream of checked records, of any length, in constant memory; warn of texts that experts cut.
 
         Args:
             records: as `make_records` gives them.
@@ -163,6 +164,7 @@ class Writer(Searcher):
             )
             self.store.compact()
             self.words.follow(ensemble.manifest.lexical)
+        warn_of_truncation(report.truncated, report.truncated_ids)
         return report
 
     @property

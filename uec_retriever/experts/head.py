@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.errors import TextError
 
 Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
@@ -90,6 +91,11 @@ class Head(Protocol):
     @property
     def fingerprint(self) -> str:
         """What makes two embeddings the same, see `fingerprint.same_model`."""
+        ...
+
+    @property
+    def window(self) -> Window | None:
+        """What is seen of a document; None if all of it is, or nobody tells."""
         ...
 
     def linearise(

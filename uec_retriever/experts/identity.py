@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.errors import EmbeddingError, NumericalError, TextError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.fingerprint import PROBES, probe_fingerprint, same_model
@@ -88,6 +89,11 @@ class IdentityHead:
                 "document: give an embedding of one dimension"
             )
         return np.concatenate(parts)
+
+    @property
+    def window(self) -> Window | None:
+        """What the embedding sees of a document; None if it sees all of it, or does not tell."""
+        return self.embedding.window
 
     def linearise(
         self,

@@ -11,12 +11,14 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.experts.discovery import find_last_layer
 from uec_retriever.experts.fingerprint import model_fingerprint
 from uec_retriever.experts.head import Linearised, Progress, Role
 from uec_retriever.experts.last_layer import Recorder
 from uec_retriever.experts.loading import tokenizer_lock
 from uec_retriever.experts.prompts import choose_prompt
+from uec_retriever.experts.truncation import document_window
 
 
 class LinearisedModel:
@@ -59,6 +61,11 @@ class LinearisedModel:
     def squared_norm(self) -> float:
         """|W|^2 of the last layer."""
         return float(self.last_layer.weight.detach().cpu().double().pow(2).sum())
+
+    @property
+    def window(self) -> Window | None:
+        """What the model sees of a document; None if it sees all of it."""
+        return document_window(self.model, choose_prompt(self.model, "document"))
 
     def linearise(
         self,

@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.experts.fingerprint import model_fingerprint
 from uec_retriever.experts.head import Role
 from uec_retriever.experts.loading import tokenizer_lock
 from uec_retriever.experts.prompts import choose_prompt
 from uec_retriever.experts.text_embedding import Batch, TextEmbedding
-from uec_retriever.experts.truncation import truncation_flags
+from uec_retriever.experts.truncation import document_window, truncation_flags
 
 _BATCHES = 4  # that the model sorts by length together
 
@@ -44,6 +45,11 @@ class SentenceTransformerEmbedding(TextEmbedding):
     def dimension(self) -> int | None:
         """D."""
         return self.model.get_embedding_dimension()
+
+    @property
+    def window(self) -> Window | None:
+        """What the model sees of a document; None if it sees all of it."""
+        return document_window(self.model, choose_prompt(self.model, "document"))
 
     def embed(
         self, texts: Sequence[str], role: Role, *, batch_size: int, prompts: Sequence[str] = ()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from tokenizers import Encoding
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.errors import (
     EmbeddingError,
     InvalidInputError,
@@ -107,6 +108,16 @@ class OnnxEmbedding(TextEmbedding):
     def dimension(self) -> int | None:
         """D; None where only an embedding tells."""
         return self._dimension
+
+    @property
+    def window(self) -> Window | None:
+        """What the model sees of a document; None if it sees all of it."""
+        limit, prompt = self._folder.max_length, choose_prompt(self, "document") or ""
+        return None if limit is None else Window(limit, lambda text: self._count(prompt + text))
+
+    def _count(self, text: str) -> int:
+        tokens = self._tokenizer.encode(text)
+        return len(tokens) + sum(len(rest) for rest in tokens.overflowing)
 
     def embed(
         self, texts: Sequence[str], role: Role, *, batch_size: int, prompts: Sequence[str] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.experts.head import Role
 from uec_retriever.experts.text_embedding import Batch, TextEmbedding
 from uec_retriever.experts.truncation import may_be_cut
@@ -47,6 +49,18 @@ class StaticModelEmbedding(TextEmbedding):
     def dimension(self) -> int:
         """D."""
         return int(self.model.dim)
+
+    @property
+    def window(self) -> Window | None:
+        """What the model sees of a document, in tokens and, as it cuts by these first, in characters."""
+        limit = self.model.max_length
+        return None if limit is None else Window(int(limit), self._count)
+
+    def _count(self, text: str) -> int:
+        with self._lock:
+            tokens = self.model.tokenizer.encode(text, add_special_tokens=False)
+        seen = len(tokens) + sum(len(rest) for rest in tokens.overflowing)
+        return int(max(seen, math.ceil(len(text) / self.model.median_token_length)))
 
     def embed(
         self, texts: Sequence[str], role: Role, *, batch_size: int, prompts: Sequence[str] = ()

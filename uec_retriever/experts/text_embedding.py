@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.experts.head import Role
 from uec_retriever.gaussian import Array
 
@@ -41,6 +42,11 @@ class TextEmbedding(ABC):
     @property
     def dimension(self) -> int | None:
         """D; None where only an embedding tells."""
+        return None
+
+    @property
+    def window(self) -> Window | None:
+        """What the model sees of a document; None if it sees all of it, or does not tell."""
         return None
 
     @abstractmethod

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sentence_transformers import SentenceTransformer
 
+from uec_retriever.data.splitting import Window
 from uec_retriever.experts.loading import tokenizer_lock
 
 _ENDLESS = 10**9
@@ -16,6 +17,22 @@ def window(model: SentenceTransformer) -> int | None:
     """Tokens that a model sees of a text; None if it sees them all, or does not tell."""
     limit = model.max_seq_length
     return int(limit) if limit and limit < _ENDLESS and callable(model.tokenizer) else None
+
+
+def document_window(model: SentenceTransformer, prompt: str | None) -> Window | None:
+    """What a model sees of a document; None if it sees all of it, or does not tell.
+
+    Args:
+        model: a loaded sentence-transformers model.
+        prompt: goes before each document.
+    """
+    limit = window(model)
+
+    def count(text: str) -> int:
+        with tokenizer_lock(model):
+            return len(model.tokenizer((prompt or "") + text, truncation=False, verbose=False)["input_ids"])
+
+    return None if limit is None else Window(limit, count)
 
 
 def may_be_cut(texts: Sequence[str], prompt: str, limit: int | None) -> list[int]:

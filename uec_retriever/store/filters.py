@@ -16,6 +16,7 @@ What Chroma 1.5 does otherwise is made up for here, by writing a condition as se
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -29,6 +30,8 @@ from uec_retriever.store.connection import Where
 
 Condition = dict[str, Any]
 JOINS = ("$and", "$or")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?")
 _DEEPEST = 100  # filters within each other
 _NOTHING: Condition = {"uec:nothing": {"$eq": True}}  # a key that no record can have
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
@@ -102,7 +105,7 @@ def _rewrite_operator(key: str, operator: object, value: Any) -> Condition | boo
     else:
         value = _plain(value, where)
         if operator in _RANGES and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InvalidInputError(f"{where} takes a number, got {show(value, 40)}")
+            raise InvalidInputError(f"{where} takes a number, got {show(value, 40)}{_no_number(value, key)}")
     if key == ID_KEY and not (operator in ("$eq", "$in") and _all_strings(value)):
         raise InvalidInputError(f"{ID_KEY}, the id of a record, takes $eq and $in with strings")
     return _OPERATORS[operator](key, operator, value)
@@ -110,6 +113,15 @@ def _rewrite_operator(key: str, operator: object, value: Any) -> Condition | boo
 
 def _all_strings(value: Any) -> bool:
     return all(isinstance(each, str) for each in (value if isinstance(value, list) else [value]))
+
+
+def _no_number(value: Any, key: str) -> str:
+    """What to do about a value that is no number, if that is known."""
+    if not isinstance(value, str):
+        return ""
+    if _DATE.match(value):
+        return f": dates are text, which has no order here; index them as --types {key}=day and give {value[:10].replace('-', '')}"
+    return ": leave out the quotes" if _NUMBER.fullmatch(value) else ""
 
 
 def _plain(value: Any, where: str) -> str | int | float | bool:

@@ -12,7 +12,7 @@ from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.errors import NotFoundError
 
-from uec_retriever.data.records import Record
+from uec_retriever.data.records import RESERVED_PREFIXES, Record
 from uec_retriever.errors import NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
 from uec_retriever.store import reads
@@ -20,10 +20,12 @@ from uec_retriever.store.access import Access
 from uec_retriever.store.changes import Changes
 from uec_retriever.store.connection import Where, guard
 from uec_retriever.store.entries import Candidates, Stored, to_candidates, to_record, to_stored
+from uec_retriever.store.filter_advice import advice
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.rows import COLUMNS, Columns
 
 _Call = Callable[[Collection], Any]
+_SAMPLE = 300  # records that tell which metadata there are
 _QUERIES = 64  # in one call to Chroma
 _FOUND = 32_000  # by them together, since Chroma names all that in one statement, which takes 32,766
 
@@ -150,6 +152,16 @@ class CollectionReader:
                 return call(collection)
 
         return reads.read_patiently(read)
+
+    def explain_nothing(self, where: Where) -> str | None:
+        """Why a filter may have found nothing, told from some records; None if they do not tell."""
+        with self._call_chroma("read") as collection:
+            found = collection.get(limit=_SAMPLE, include=["metadatas"])
+        own = [
+            {key: value for key, value in (metadata or {}).items() if not key.startswith(RESERVED_PREFIXES)}
+            for metadata in found["metadatas"] or []
+        ]
+        return advice(where, own, len(own) < _SAMPLE)
 
     def stored(self, ids: Sequence[str]) -> dict[str, Stored]:
         """Id -> all that is stored of the records among `ids` that are there.

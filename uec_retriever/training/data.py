@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uec_retriever.checks.numbers import check_whole
-from uec_retriever.data.corpus import Corpus, Document, read_queries
+from uec_retriever.data.corpus import Corpus, read_queries
+from uec_retriever.data.documents import Document
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.qrels import read_split
 from uec_retriever.errors import CorpusError, InvalidInputError

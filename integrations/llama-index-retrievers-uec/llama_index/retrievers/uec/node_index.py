@@ -15,7 +15,6 @@ from llama_index.retrievers.uec.nodes import check_documents, check_nodes, node_
 
 from uec_retriever import AddReport, Engine
 from uec_retriever.data.records import SOURCE_KEY, Record
-from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.errors import InvalidInputError
 
 _SOURCES = 500  # in one filter
@@ -117,7 +116,6 @@ class NodeIndex:
         progress: bool,
     ) -> AddReport:
         report = self.engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
-        warn_of_truncation(report.truncated, report.truncated_ids)
         held = {n.index_id: n.obj for n in nodes if isinstance(n, IndexNode) and n.obj is not None}
         self.object_map.update(held)
         return report

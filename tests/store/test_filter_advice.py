@@ -1,0 +1,80 @@
+"""A filter that finds nothing because of a key or a type says so; one that just finds nothing does not."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from tests.engine.small import load, numbered, pairs, static_model
+from uec_retriever import Engine, Record
+from uec_retriever.errors import InvalidInputError
+from uec_retriever.store.filter_advice import advice
+from uec_retriever.store.filters import chroma_where
+
+STORED = [
+    {"year": "2015", "n": 3, "open": True, "tags": ["a", "b"], "price": 1.5},
+    {"year": "2016", "n": 4, "lang": "en"},
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"year": {"$gte": 2015}}, ["'year' with 2015, a number", "it is text, such as '2015'", "--types year=int"]),
+        ({"year": 2015.5}, ["--types year=float"]),
+        ({"year": True}, ["--types year=bool"]),
+        ({"n": "3"}, ["'n' with '3', text", "it is a number, such as 3", "give a value of that kind"]),
+        ({"n": {"$in": ["3", "4"]}}, ["it is a number"]),
+        ({"n": True}, ["a boolean, and in the index it is a number"]),
+        ({"open": 1}, ["it is a boolean"]),
+        ({"tags": {"$contains": 1}}, ["it is text, such as 'a'"]),
+        ({"yaer": 2015}, ["no text has metadata 'yaer', only ['lang', 'n', 'open', 'price', 'tags', 'year']"]),
+        ({"$and": [{"n": 3}, {"$or": [{"year": 1}, {"n": 2}]}]}, ["'year' with 1"]),
+    ],
+)  # fmt: skip
+def test_what_is_odd_about_a_filter(where, words):
+    told = advice(where, STORED, True)
+    assert told is not None
+    for word in words:
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"year": "1999"}, {"n": 9}, {"n": 3.0}, {"price": {"$gt": 9}}, {"n": {"$ne": "x"}}, {"yaer": {"$nin": [1]}},
+        {"tags": {"$contains": "c"}}, {"n": np.int64(9)}, {"open": np.bool_(False)}, {"uec:s": "doc"}, {},
+    ],
+)  # fmt: skip
+def test_a_filter_that_only_finds_nothing(where):
+    assert advice(where, STORED, True) is None
+
+
+def test_a_sample_speaks_for_itself_only():
+    assert advice({"yaer": 1}, STORED, False).startswith("none of the first 2 texts has metadata 'yaer'")
+    assert advice({"year": 1}, [], True) is None
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"year": {"$gte": "2015"}}, "takes a number, got '2015': leave out the quotes"),
+        ({"since": {"$lt": "2015-01-31"}}, "--types since=day and give 20150131"),
+        ({"name": {"$lt": "x"}}, "takes a number, got 'x'"),
+    ],
+)
+def test_text_has_no_order(where, words):
+    with pytest.raises(InvalidInputError, match=words):
+        chroma_where(where)
+
+
+def test_a_search_that_finds_nothing_says_why(tmp_path, caplog):
+    expert = static_model(tmp_path / "model", 0)
+    with Engine.create(tmp_path / "index", load({"a": expert}), pairs()) as engine:
+        engine.add_records([Record(r.id, r.text, {"year": str(2000 + i)}) for i, r in enumerate(numbered(5))])
+        with caplog.at_level(logging.WARNING):
+            assert engine.search("wing", where={"year": {"$gte": 2000}}).hits == []
+            assert engine.search("wing", where={"year": "1990"}).hits == []
+            assert len(engine.search("wing", where={"year": "2001"}).hits) == 1
+        [record] = caplog.records
+    assert "the filter matches nothing: the filter compares 'year' with 2000, a number" in record.getMessage()

@@ -1,0 +1,77 @@
+"""Which files of a folder are read: no hidden ones, none that `.gitignore` names, no links out of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+_IGNORE = ".gitignore"
+Note = Callable[[str, str], None]
+"""Called with a reason and the name of what is passed over for it."""
+
+
+def walk(folder: Path, pass_over: Note, bad: Note) -> Iterator[tuple[str, Path]]:
+    """Name within the folder, and path, of each regular file, in the order of their names.
+
+    Folders are not followed through links, so that there are no loops; a file may be a link.
+
+    Args:
+        folder: to walk.
+        pass_over: told of what is left out on purpose; of a folder once, its name ending in `/`.
+        bad: told of what cannot be read, and why.
+    """
+    yield from _walk(folder, "", [], pass_over, bad)
+
+
+def _walk(
+    folder: Path, prefix: str, rules: list[tuple[str, GitIgnoreSpec]], pass_over: Note, bad: Note
+) -> Iterator[tuple[str, Path]]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if any(entry.name == _IGNORE and entry.is_file() for entry in entries):
+            lines = (folder / _IGNORE).read_text(encoding="utf-8", errors="replace").splitlines()
+            rules = [*rules, (prefix, GitIgnoreSpec.from_lines(lines))]
+    except OSError as error:
+        bad(error.strerror or str(error), prefix or str(folder))
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        try:
+            directory = entry.is_dir(follow_symlinks=False)
+            shown = name + "/" * directory
+            if reason := _reason(entry, shown, rules):
+                pass_over(reason, shown)
+            elif directory:
+                yield from _walk(folder / entry.name, shown, rules, pass_over, bad)
+            else:
+                yield name, folder / entry.name
+        except FileNotFoundError:
+            pass_over("link to nothing", name)
+        except OSError as error:
+            bad(error.strerror or str(error), name)
+
+
+def _reason(entry: os.DirEntry[str], shown: str, rules: list[tuple[str, GitIgnoreSpec]]) -> str | None:
+    """Why an entry is left out; None if it is not."""
+    if entry.name.startswith("."):
+        return "hidden"
+    if _is_ignored(shown, rules):
+        return "named in .gitignore"
+    if shown.endswith("/"):
+        return None
+    if entry.is_dir():
+        return "link to a folder"
+    return None if stat.S_ISREG(entry.stat().st_mode) else "of no regular kind"
+
+
+def _is_ignored(name: str, rules: list[tuple[str, GitIgnoreSpec]]) -> bool:
+    """The last file of rules that says something of it counts, as with git."""
+    for prefix, spec in reversed(rules):
+        found = spec.check_file(name.removeprefix(prefix)).include
+        if found is not None:
+            return found
+    return False

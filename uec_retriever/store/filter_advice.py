@@ -1,0 +1,72 @@
+"""Why a filter finds nothing: keys that no text has, values of another type than those that are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from uec_retriever.data.records import RESERVED_PREFIXES
+from uec_retriever.errors import show
+from uec_retriever.store.filters import JOINS
+
+_NEGATIVE = ("$ne", "$nin", "$not_contains")
+_NAMES = 200  # characters of the keys that there are, in a message
+
+
+def advice(where: Mapping[str, Any], metadatas: Sequence[Mapping[str, Any]], complete: bool) -> str | None:
+    """What is odd about a filter that no record matches; None if nothing is.
+
+    Args:
+        where: of Chroma, checked.
+        metadatas: of some records of the index, without keys of our own.
+        complete: whether they are all that there are.
+    """
+    if not metadatas:
+        return None
+    among = "no text" if complete else f"none of the first {len(metadatas)} texts"
+    for key, value in _compared(where):
+        stored = [metadata[key] for metadata in metadatas if key in metadata]
+        if not stored:
+            keys = sorted({name for metadata in metadatas for name in metadata})
+            return f"{among} has metadata {show(key)}" + f", only {show(keys, _NAMES)}" * bool(keys)
+        items = [item for each in stored for item in (each if isinstance(each, list) else [each])]
+        kinds = sorted({_kind(item) for item in items})
+        if _kind(value) not in kinds:
+            return (
+                f"the filter compares {show(key)} with {show(value, 40)}, {_kind(value)}, and in the index it is "
+                f"{' or '.join(kinds)}, such as {show(items[0], 40)}: {_remedy(key, value, items[0])}"
+            )
+    return None
+
+
+def _compared(where: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys, and the values that are to be found under them."""
+    for key, condition in where.items():
+        if key in JOINS:
+            for part in condition:
+                yield from _compared(part)
+        elif key.startswith(RESERVED_PREFIXES):
+            continue
+        elif not isinstance(condition, Mapping):
+            yield key, condition
+        else:
+            for operator, value in condition.items():
+                if operator in _NEGATIVE:
+                    continue
+                for each in value if operator == "$in" else [value]:
+                    yield key, each
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "a boolean"
+    return "text" if isinstance(value, str) else "a number"
+
+
+def _remedy(key: str, value: Any, stored: Any) -> str:
+    if isinstance(stored, str) and not isinstance(value, str):
+        kind = "bool" if isinstance(value, bool) else "float" if isinstance(value, float) else "int"
+        return f"give it in quotes, or index with --types {key}={kind}"
+    return "give a value of that kind"
