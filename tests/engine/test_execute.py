@@ -52,8 +52,8 @@ LATER = [Record(r.id, r.text, {"m": 2}) for r in FIRST[:SIZE]]
 def test_repeated_ids_are_those_of_chunks_on_the_way(make, records):
     engine, plain = make("static"), make("static", folder="plain")
     told = {True: [], False: []}
-    report = engine.add_records(records, update=True, execute=ahead, progress=told[True].append)
-    assert report == plain.add_records(records, update=True, progress=told[False].append)
+    report = engine.add_records(records, execute=ahead, progress=told[True].append)
+    assert report == plain.add_records(records, progress=told[False].append)
     assert sum(told[True]) == pytest.approx(sum(told[False])) == len(records)
     equal(engine, plain)
 

@@ -14,7 +14,7 @@ from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.printable import run_problem
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
 from uec_retriever.data.sources import STANDARD_INPUT, open_seekable, open_source, source_name, suffix_of
-from uec_retriever.data.texts import text_problem
+from uec_retriever.data.texts import join_title, text_problem
 from uec_retriever.errors import CorpusError, InvalidInputError, show
 
 TEXT_SUFFIXES = (".txt", ".md")
@@ -84,7 +84,7 @@ class Corpus:
             identifier = _string(
                 row.pop(self.columns.id if self.columns.id in row else "id", None), place, "id", numbers=True
             )
-            text = f"{title} {body}".strip()
+            text = join_title(title, body)
             if not text:
                 self.skipped.append(identifier or place)
                 continue
@@ -94,7 +94,7 @@ class Corpus:
             try:
                 if identifier:
                     check_id(identifier, 0)
-                checked = check_metadata(metadata, 0)
+                checked = check_metadata(metadata, show(identifier) if identifier else "it")
             except ValueError as error:
                 raise CorpusError(f"{place}: {error}") from error
             empty = False
@@ -124,7 +124,7 @@ class Corpus:
         metadata = {**row, **nested}
         if title:
             metadata["title"] = title
-        return {key: value for key, value in metadata.items() if value is not None and value != []}
+        return metadata
 
     def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.path.is_dir():
