@@ -7,7 +7,7 @@ import pytest
 
 from uec_retriever.data.records import (
     Record,
-    RepeatedIds,
+    SeenIds,
     check_ids,
     check_metadata,
     content_id,
@@ -202,17 +202,13 @@ def test_records_given_twice_count_once_and_order_is_kept():
     assert records == [Record("2", "b", {}), Record("1", "a", {})]
 
 
-def test_ids_that_come_twice_in_a_stream():
-    stream = RepeatedIds()
-    stream.check([Record("x", "a", {"n": 1, "m": 2})])
-    stream.check([Record("y", "a"), Record("x", "a", {"m": 2, "n": 1})])
-    for other in (
-        Record("x", "b", {"n": 1, "m": 2}),
-        Record("x", "a", {"n": 1}),
-        Record("y", "a", embedded="b"),
-    ):
+def test_records_that_come_again_in_a_stream():
+    stream, first = SeenIds(), Record("x", "a", {"n": 1, "m": 2})
+    assert stream.new([first, first]) == [first]
+    assert stream.new([Record("y", "a"), Record("x", "a", {"m": 2, "n": 1})]) == [Record("y", "a")]
+    for other in (Record("x", "b", first.metadata), Record("x", "a", {"n": 1}), Record("y", "a", embedded="b")):
         with pytest.raises(IdConflictError, match=f"'{other.id}'.*make ids unique"):
-            stream.check([other])
+            stream.new([other])
 
 
 @pytest.mark.parametrize(

@@ -163,23 +163,29 @@ def _given_twice(identifier: str) -> IdConflictError:
     )
 
 
-class RepeatedIds:
-    """Finds ids that come again in a stream of records; of each it holds the id and a number."""
+class SeenIds:
+    """Takes from a stream of records what comes twice; of each it holds the id and a number."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
 
-    def check(self, records: Iterable[Record]) -> None:
-        """Look at the next records.
+    def new(self, records: Iterable[Record]) -> list[Record]:
+        """Those of the next records that did not come before, in order.
 
         Raises:
             IdConflictError: if one id stands for two different records.
         """
-        for record in records:
+        found = []
+        for record in unique(records):
             told = repr(sorted(record.metadata.items()))
             content = hash((record.text, record.embedded, record.payload, record.source, told))
-            if self._seen.setdefault(record.id, content) != content:
+            before = self._seen.get(record.id)
+            if before is None:
+                self._seen[record.id] = content
+                found.append(record)
+            elif before != content:
                 raise _given_twice(record.id)
+        return found
 
 
 def same_content(one: Record, other: Record) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from uec_retriever.data.records import Record, RepeatedIds, same_content, unique
+from uec_retriever.data.records import Record, SeenIds, same_content
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.existing import Existing, check_existing
@@ -17,7 +17,6 @@ from uec_retriever.engine.kept import forget
 from uec_retriever.engine.results import AddReport
 from uec_retriever.errors import IdConflictError, InvalidInputError, TextError, show
 from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.entries import with_predecessor
 
 CHUNK = 256
 _logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ def add_records(
 ) -> AddReport:
     """Add a stream of checked records, a chunk at a time.
 
-    Of the stream only ids are held, to find those that come twice.
+    A record that comes twice counts once; of those that are stored only ids are held, to know it.
 
     Args:
         ensemble: the experts.
@@ -61,17 +60,16 @@ def add_records(
         TextError: naming the record that cannot be embedded.
     """
     check_existing(existing)
-    report, stream, tell, repeated = AddReport(), iter(records), progress or _ignore, RepeatedIds()
+    report, stream, tell, seen = AddReport(), iter(records), progress or _ignore, SeenIds()
     exhausted = False
     waiting: deque[_Change] = deque()  # for their encodings
 
     def texts() -> Iterator[Texts]:
         nonlocal report, exhausted
         for chunk in iter(lambda: list(islice(stream, CHUNK)), []):
-            repeated.check(chunk)
-            change = _compare(store, unique(chunk), waiting, existing)
+            change = _compare(store, seen.new(chunk), existing)
             report += AddReport(unchanged=change.unchanged, skipped=change.skipped)
-            tell(change.unchanged + change.skipped + len(change.retold))
+            tell(len(chunk) - len(change.fresh))
             if change.fresh or change.retold:
                 waiting.append(change)
                 yield [r.embedding_text for r in change.fresh]
@@ -112,7 +110,7 @@ class _Change:
     """What a chunk of records changes.
 
     Attributes:
-        there: records of the same ids that are in the index when this is stored, by id.
+        there: records of the same ids that are in the index, by id.
         fresh: records to encode.
         retold: records of which only the metadata are new.
         unchanged: how many are there as they are.
@@ -125,19 +123,10 @@ class _Change:
     unchanged: int
     skipped: int = 0
 
-    def leaves(self) -> Iterator[tuple[str, Record]]:
-        """What it stores, by id."""
-        yield from ((r.id, r) for r in self.fresh)
-        yield from ((r.id, with_predecessor(r, self.there[r.id])) for r in self.retold)
 
-
-def _compare(
-    store: ChromaStore, chunk: Sequence[Record], before: Iterable[_Change], existing: Existing
-) -> _Change:
-    """What is new in a chunk, once the changes `before` it are stored."""
+def _compare(store: ChromaStore, chunk: Sequence[Record], existing: Existing) -> _Change:
+    """What is new in a chunk, no id of which is in another one."""
     there = {r.id: r for r in store.get([r.id for r in chunk])}
-    coming = {identifier: record for change in before for identifier, record in change.leaves()}
-    there |= {r.id: coming[r.id] for r in chunk if r.id in coming}
     changed = [r for r in chunk if r.id in there and not same_content(there[r.id], r)]
     if changed and existing == "refuse":
         named = ", ".join(show(r.id) for r in changed[:SHOWN]) + ", ..." * (len(changed) > SHOWN)
