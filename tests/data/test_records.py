@@ -206,7 +206,11 @@ def test_records_that_come_again_in_a_stream():
     stream, first = SeenIds(), Record("x", "a", {"n": 1, "m": 2})
     assert stream.new([first, first]) == [first]
     assert stream.new([Record("y", "a"), Record("x", "a", {"m": 2, "n": 1})]) == [Record("y", "a")]
-    for other in (Record("x", "b", first.metadata), Record("x", "a", {"n": 1}), Record("y", "a", embedded="b")):
+    for other in (
+        Record("x", "b", first.metadata),
+        Record("x", "a", {"n": 1}),
+        Record("y", "a", embedded="b"),
+    ):
         with pytest.raises(IdConflictError, match=f"'{other.id}'.*make ids unique"):
             stream.new([other])
 

@@ -24,9 +24,9 @@ from uec_retriever.cli.common import (
     short,
 )
 from uec_retriever.cli.recipe import (
+    ALL_PAIRS,
     DEFAULT_PAIRS,
     FORMAT,
-    LIMIT,
     PAIRS,
     STRUCTURE,
     TEXT,
@@ -42,7 +42,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="Posterior file to write, .safetensors.", show_default=False)],
     corpus: Annotated[Path | None, typer.Option(help="Corpus to make calibration pairs from.")] = None,
     pairs: PAIRS = None,
-    max_pairs: LIMIT = DEFAULT_PAIRS,
+    max_pairs: ALL_PAIRS = DEFAULT_PAIRS,
     structure: STRUCTURE = None,
     tau: Annotated[float, typer.Option(min=1e-6, help="Temperature of the in-batch softmax.")] = 0.05,
     text_column: TEXT = "text",

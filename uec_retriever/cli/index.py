@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -23,16 +25,17 @@ from uec_retriever.cli.common import (
     WORKERS,
     WrongUsageError,
     bar,
+    errors,
     load_experts,
     locate,
     open_engine,
     refuse_unused,
     status,
 )
+from uec_retriever.cli.indexed import Run, add_corpus, report_added
 from uec_retriever.cli.lexical import LANGUAGE, NO_LEXICAL, read_lexical
 from uec_retriever.cli.recipe import (
     CORPUS,
-    DEFAULT_PAIRS,
     FORMAT,
     ID,
     LAYOUT,
@@ -44,14 +47,21 @@ from uec_retriever.cli.recipe import (
     TITLE,
     make_recipe,
     open_or_create,
-    report_added,
     report_cost,
     sample_documents,
-    sample_texts,
+    sample_records,
 )
 
 if TYPE_CHECKING:
     from uec_retriever.engine.add import Execute
+
+
+class ExistingRule(StrEnum):
+    """What becomes of a text whose id is in the index with other content."""
+
+    replace = "replace"
+    refuse = "refuse"
+    skip = "skip"
 
 
 def index(
@@ -70,15 +80,21 @@ def index(
         list[Path] | None, typer.Option(help="Fitted posterior file; finds its expert by itself. Repeatable.")
     ] = None,
     pairs: PAIRS = None,
-    max_pairs: LIMIT = DEFAULT_PAIRS,
-    update: Annotated[
-        bool, typer.Option(help="Replace texts whose id is in the index with other content.")
-    ] = False,
-    dry_run: Annotated[
+    max_pairs: LIMIT = None,
+    sync: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Say what would be embedded, and how many tokens that is; do nothing."
+            "--sync",
+            help="Make the index equal to the corpus: at the end, delete what is no longer in it.",
         ),
+    ] = False,
+    existing: Annotated[
+        ExistingRule, typer.Option(help="What becomes of a text whose id is in the index with other content.")
+    ] = ExistingRule.replace,
+    update: Annotated[bool, typer.Option("--update", hidden=True)] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be done, and how many tokens that is; do nothing."),
     ] = False,
     text_column: TEXT = "text",
     title_column: TITLE = "title",
@@ -99,7 +115,8 @@ def index(
 
     The first time, this fits the posterior of each expert (what makes it say how sure it is) and
     then embeds the corpus. Run it again with a longer corpus, or after an interruption: it only does what is
-    missing.
+    missing. A text whose id is there with other content takes its place; what is in the index and not in the corpus stays
+    and is told, unless `--sync` has it deleted.
 
     Words are an expert beside the models: `--language` says whose stems they are matched by, `--no-lexical` leaves them out.
 
@@ -108,6 +125,12 @@ def index(
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
+    if sync:
+        refuse_unused(context, "--sync", "existing")
+    if update:
+        errors.print(
+            "note: --update is deprecated, as texts of the same id are replaced anyway: leave it out"
+        )
     lexical = read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.data.corpus import Columns, Corpus
@@ -122,9 +145,9 @@ def index(
     location = locate(index, server, header, collection)
     if dry_run:
         recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
-        report_cost(location, documents, recipe, sampler, json)
+        report_cost(location, documents, recipe, sampler, sync=sync, existing=existing.value, json=json)
         return
-    opened = open_or_create(
+    opened, fitting = open_or_create(
         location,
         load_experts(expert or [], device, trust_remote_code),
         make_recipe(pairs, posterior, structure, layout, temperature, lexical),
@@ -133,15 +156,16 @@ def index(
         trust_remote_code=trust_remote_code,
         batch_size=batch_size,
     )
-    with bar("Indexing", total) as progress:
-        report = opened.add_records(
-            (d.record for d in documents),
-            update=update,
-            batch_size=batch_size,
-            progress=progress,
-            execute=execute,
-        )
-    report_added(opened, report, documents, json)
+    run = add_corpus(
+        opened,
+        (d.record for d in documents),
+        total,
+        sync=sync,
+        existing=existing.value,
+        batch_size=batch_size,
+        execute=execute,
+    )
+    report_added(opened, run, documents, json, fitting)
 
 
 def reindex(
@@ -158,7 +182,7 @@ def reindex(
     no_lexical: NO_LEXICAL = False,
     posterior: Annotated[list[Path] | None, typer.Option(help="Fitted posterior file. Repeatable.")] = None,
     pairs: PAIRS = None,
-    max_pairs: LIMIT = DEFAULT_PAIRS,
+    max_pairs: LIMIT = None,
     server: SERVER = None,
     header: HEADER = None,
     collection: COLLECTION = "uec",
@@ -197,18 +221,19 @@ def reindex(
         recipe = replace(recipe, layout=recipe.layout or cast(Any, old.manifest.layout))
         recipe = replace(recipe, lexical=kept if lexical is None else lexical)
         experts = experts or old.keeping_experts
-    new = open_or_create(
+    new, fitting = open_or_create(
         target,
         experts,
         recipe,
-        lambda: sample_texts((r.text for page in old.pages() for r in page), max_pairs),
+        lambda: sample_records(old, max_pairs),
         device=device,
         trust_remote_code=trust_remote_code,
         batch_size=batch_size,
     )
+    before, begun = new.count(), monotonic()
     with bar("Indexing", old.count()) as progress:
         report = old.copy_to(new, batch_size=batch_size, progress=progress, execute=execute)
-    report_added(new, report, None, json)
+    report_added(new, Run(report, before, monotonic() - begun), None, json, fitting)
 
 
 def _choose_execute(context: typer.Context, engine: str, workers: int, gpus: float) -> Execute | None:

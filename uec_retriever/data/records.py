@@ -45,6 +45,12 @@ class Record:
         """What the experts get to see."""
         return self.text if self.embedded is None else self.embedded
 
+    @property
+    def title(self) -> str:
+        """The title in its metadata; empty if there is none."""
+        title = self.metadata.get("title")
+        return title if isinstance(title, str) else ""
+
 
 def make_records(
     texts: Iterable[str],
