@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -51,17 +50,10 @@ from uec_retriever.cli.recipe import (
     sample_documents,
     sample_records,
 )
+from uec_retriever.engine.existing import Existing
 
 if TYPE_CHECKING:
     from uec_retriever.engine.add import Execute
-
-
-class ExistingRule(StrEnum):
-    """What becomes of a text whose id is in the index with other content."""
-
-    replace = "replace"
-    refuse = "refuse"
-    skip = "skip"
 
 
 def index(
@@ -89,8 +81,8 @@ def index(
         ),
     ] = False,
     existing: Annotated[
-        ExistingRule, typer.Option(help="What becomes of a text whose id is in the index with other content.")
-    ] = ExistingRule.replace,
+        Existing, typer.Option(help="What becomes of a text whose id is in the index with other content.")
+    ] = "replace",
     update: Annotated[bool, typer.Option("--update", hidden=True)] = False,
     dry_run: Annotated[
         bool,
@@ -145,7 +137,7 @@ def index(
     location = locate(index, server, header, collection)
     if dry_run:
         recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
-        report_cost(location, documents, recipe, sampler, sync=sync, existing=existing.value, json=json)
+        report_cost(location, documents, recipe, sampler, sync=sync, existing=existing, json=json)
         return
     opened, fitting = open_or_create(
         location,
@@ -161,7 +153,7 @@ def index(
         (d.record for d in documents),
         total,
         sync=sync,
-        existing=existing.value,
+        existing=existing,
         batch_size=batch_size,
         execute=execute,
     )

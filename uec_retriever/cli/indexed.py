@@ -196,8 +196,8 @@ def report_added(
         output.print(
             f"calibrated on {manifest.reference}; fitting took {short(fitting)} s, indexing {short(run.seconds)} s"
         )
-    for told in stale:
-        errors.print(f"note: {told}", soft_wrap=True)
+    for sentence in stale:
+        errors.print(f"note: {sentence}", soft_wrap=True)
     if skipped:
         errors.print(f"skipped {len(skipped)} documents without text: {name_some(skipped, len(skipped))}")
     for label, number in run.change.truncated.items():

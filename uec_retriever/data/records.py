@@ -169,6 +169,18 @@ def _given_twice(identifier: str) -> IdConflictError:
     )
 
 
+def check_not_empty(records: Sequence[Record]) -> None:
+    """Refuse to make an index of nothing.
+
+    Raises:
+        InvalidInputError: without any record.
+    """
+    if not records:
+        raise InvalidInputError(
+            "the corpus is empty: it holds no text to make an index of. Look at what was to give the texts"
+        )
+
+
 class SeenIds:
     """Takes from a stream of records what comes twice; of each it holds the id and a number."""
 

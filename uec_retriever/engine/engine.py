@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.data.records import make_records
+from uec_retriever.data.records import check_not_empty, make_records
 from uec_retriever.engine.add import Execute, Progress
 from uec_retriever.engine.agreement import check_agreement, check_same_experts
 from uec_retriever.engine.calibrator import Calibrator
@@ -216,8 +216,7 @@ class Engine(Closes, Calibrator):
         """
         check_existing(existing)
         records = make_records(texts, ids, metadatas)
-        if not records:
-            raise InvalidInputError("the corpus is empty: there is no text to make an index of")
+        check_not_empty(records)
         engine = cls.open_or_create(
             location,
             experts,

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from uec_retriever.checks.numbers import check_number, check_whole
-from uec_retriever.engine.options import check_search_options
+from uec_retriever.engine.options import check_search_options, with_candidates
 from uec_retriever.engine.results import check_min_score
 
 
@@ -26,12 +26,12 @@ class ChecksOptions(VectorStore):
         Raises:
             InvalidInputError: for `search_kwargs` out of range.
         """
-        given = options.get("search_kwargs") or {}
+        given = with_candidates(options.get("search_kwargs") or {})
         check_min_score(given.get("score_threshold"))
         if options.get("search_type") == "mmr":
             check_diversity(given)
         else:
-            check_search_options(given.get("k", 4), given.get("fetch_k"), given.get("temperature"))
+            check_search_options(given.get("k", 4), given.get("candidates"), given.get("temperature"))
         return super().as_retriever(**options)
 
     def similarity_search_with_relevance_scores(
@@ -53,8 +53,8 @@ class ChecksOptions(VectorStore):
 
 
 def check_diversity(options: Mapping[str, Any]) -> None:
-    """Refuse options of maximal marginal relevance that are out of range: `k`, `fetch_k` and `lambda_mult`."""
-    for name in ("k", "fetch_k"):
+    """Refuse options of maximal marginal relevance that are out of range: `k`, `fetch_k` or `candidates`, and `lambda_mult`."""
+    for name in ("k", "fetch_k", "candidates"):
         if name in options:
             check_whole(name, options[name], 1)
     check_number(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from langchain_core.documents import Document
+
+from langchain_uec.checks import ChecksOptions, check_diversity
+from langchain_uec.documents import to_document
+from langchain_uec.engines import refuse_unknown
+from uec_retriever.data.truncation import warn_of_cut_query
 
 if TYPE_CHECKING:
     from uec_retriever import Engine, Hit
@@ -38,3 +44,70 @@ def choose_diverse(engine: Engine, hits: Sequence[Hit], k: int, lambda_mult: flo
         value[chosen] = -np.inf
         chosen.append(int(np.argmax(value)))
     return [hits[i] for i in chosen]
+
+
+class DiverseSearch(ChecksOptions):
+    """A vector store that finds documents which differ from each other.
+
+    Attributes:
+        engine: the index.
+    """
+
+    engine: Engine
+
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Mapping[str, Any] | None = None,
+        **unknown: Any,
+    ) -> list[Document]:
+        """K documents that match the query and differ from each other.
+
+        Args:
+            query: non-empty.
+            k: at least 1.
+            fetch_k: best documents to choose from; `candidates` is taken for it.
+            lambda_mult: from 0, most different, to 1, best match.
+            filter: Chroma's metadata filter.
+            **unknown: refused, but for `candidates`.
+
+        Raises:
+            InvalidInputError: for an empty query, or an option that cannot be used.
+        """
+        fetch_k = unknown.pop("candidates", fetch_k)
+        refuse_unknown(unknown, "max_marginal_relevance_search")
+        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
+        result = self.engine.search(query, max(k, fetch_k), where=filter)
+        warn_of_cut_query(result.truncated)
+        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Mapping[str, Any] | None = None,
+        **unknown: Any,
+    ) -> list[Document]:
+        """K documents that match a query embedding that `embeddings.embed_query` made, and differ from each other.
+
+        Args:
+            embedding: D floats.
+            k: at least 1.
+            fetch_k: best documents to choose from; `candidates` is taken for it.
+            lambda_mult: from 0, most different, to 1, best match.
+            filter: Chroma's metadata filter.
+            **unknown: refused, but for `candidates`.
+
+        Raises:
+            InvalidInputError: for an embedding or option that cannot be used.
+        """
+        fetch_k = unknown.pop("candidates", fetch_k)
+        refuse_unknown(unknown, "max_marginal_relevance_search_by_vector")
+        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
+        result = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter)
+        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]

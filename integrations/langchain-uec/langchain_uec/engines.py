@@ -15,6 +15,7 @@ from langchain_uec.embeddings import IndexEmbeddings, UAEEmbedding
 from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
+from uec_retriever.engine.existing import Existing
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.options import refuse_validation
 from uec_retriever.errors import InvalidInputError
@@ -194,9 +195,11 @@ def make_engine(
     return engine, {"engine": engine, "index": location, "device": device}
 
 
-def add_records(engine: Engine, records: Sequence[Record], batch_size: int) -> None:
-    """Add records, which replace those of the same id; one warning tells of texts that were cut."""
-    report = engine.add_records(records, update=True, batch_size=batch_size)
+def add_records(
+    engine: Engine, records: Sequence[Record], batch_size: int, existing: Existing = "replace"
+) -> None:
+    """Add records; one warning tells of texts that were cut."""
+    report = engine.add_records(records, existing=existing, batch_size=batch_size)
     warn_of_truncation(report.truncated, report.truncated_ids)
 
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.documents import Document
 
-from langchain_uec.checks import ChecksOptions, check_diversity
-from langchain_uec.diversity import choose_diverse
+from langchain_uec.diversity import DiverseSearch
 from langchain_uec.documents import make_records, to_document
 from langchain_uec.embeddings import IndexEmbeddings
 from langchain_uec.engines import add_records, make_engine, refuse_unknown
+from uec_retriever.data.records import check_not_empty
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.closing import Closes
+from uec_retriever.engine.existing import Existing, check_existing
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.options import with_candidates
 from uec_retriever.engine.results import check_min_score
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from uec_retriever import Engine, Recipe
 
 
-class UECVectorStore(Closes, ChecksOptions):
+class UECVectorStore(Closes, DiverseSearch):
     """Texts that are searched with words and several embedding models at once.
 
     Opens the index, or makes an empty one if there is none. Texts come back with their own metadata only.
@@ -92,7 +94,7 @@ class UECVectorStore(Closes, ChecksOptions):
         recipe: Recipe | None = None,
         device: str | None = None,
         batch_size: int = 32,
-        **unknown: Any,
+        **options: Any,
     ) -> Self:
         """Make an index of texts, or add them to the one that is there; the same id replaces.
 
@@ -107,18 +109,21 @@ class UECVectorStore(Closes, ChecksOptions):
             recipe: how to make an index; one that is there must agree.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            **unknown: refused.
+            **options: `existing`, as for `add_texts`.
 
         Raises:
             InvalidInputError: for a bad text, id or metadata; nothing is made then. If there is no index and no
                 expert, or it was made otherwise than asked.
             ModelMismatchError: if the index was made with other experts.
         """
-        refuse_unknown(unknown, "from_texts")
+        existing = options.pop("existing", "replace")
+        refuse_unknown(options, "from_texts")
+        check_existing(existing)
         records, _ = make_records(texts, ids, metadatas)
+        check_not_empty(records)
         known = (record.text for record in records)
         store = cls(index, embedding, engine=engine, recipe=recipe, texts=known, device=device)
-        add_records(store.engine, records, batch_size)
+        add_records(store.engine, records, batch_size, existing)
         return store
 
     @property
@@ -132,6 +137,7 @@ class UECVectorStore(Closes, ChecksOptions):
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        existing: Existing = "replace",
         batch_size: int = 32,
         **unknown: Any,
     ) -> list[str]:
@@ -139,8 +145,10 @@ class UECVectorStore(Closes, ChecksOptions):
 
         Args:
             texts: non-empty strings.
-            metadatas: one for each, flat.
+            metadatas: one for each, flat, see `uec_retriever.data.records.check_metadata`.
             ids: one for each; where None, made from text and metadata.
+            existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
+                nothing is added (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
             **unknown: refused.
 
@@ -149,11 +157,12 @@ class UECVectorStore(Closes, ChecksOptions):
 
         Raises:
             InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
-            IdConflictError: if one id stands for two different texts of the call.
+            IdConflictError: if one id stands for two different texts of the call, or is there with other content and
+                `existing` is `refuse`.
         """
         refuse_unknown(unknown, "add_texts")
         records, named = make_records(texts, ids, metadatas)
-        add_records(self.engine, records, batch_size)
+        add_records(self.engine, records, batch_size, existing)
         return named
 
     def delete(
@@ -181,8 +190,8 @@ class UECVectorStore(Closes, ChecksOptions):
             query: non-empty.
             k: at least 1.
             filter: Chroma's metadata filter.
-            **options: `score_threshold`, lowest score in [0, 1]; `fetch_k`, candidates to fetch from Chroma and
-                rescore; `temperature`, T of the coefficients instead of the index's own.
+            **options: `score_threshold`, lowest score in [0, 1]; `candidates`, how many to fetch from Chroma and
+                rescore (`fetch_k` is taken for it); `temperature`, T of the coefficients instead of the index's own.
         """
         return [document for document, _ in self.similarity_search_with_score(query, k, filter, **options)]
 
@@ -193,8 +202,9 @@ class UECVectorStore(Closes, ChecksOptions):
         filter: Mapping[str, Any] | None = None,
         *,
         score_threshold: float | None = None,
-        fetch_k: int | None = None,
+        candidates: int | None = None,
         temperature: float | None = None,
+        fetch_k: int | None = None,
     ) -> list[tuple[Document, float]]:
         """The k best documents with their scores: the uncertainty-aware similarity, not a distance.
 
@@ -203,8 +213,9 @@ class UECVectorStore(Closes, ChecksOptions):
             k: at least 1.
             filter: Chroma's metadata filter.
             score_threshold: leave out documents whose score is lower.
-            fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+            candidates: how many to fetch from Chroma and rescore; `max(30, 2 k)` if None.
             temperature: T of the coefficients instead of the index's own.
+            fetch_k: taken for `candidates`.
 
         Returns:
             Documents and scores in [0, 1], higher is better, best first.
@@ -213,7 +224,8 @@ class UECVectorStore(Closes, ChecksOptions):
             InvalidInputError: for an empty query, an option out of range, or a filter Chroma cannot apply.
         """
         check_min_score(score_threshold)
-        result = self.engine.search(query, k, where=filter, candidates=fetch_k, temperature=temperature)
+        named = with_candidates({"candidates": candidates, "fetch_k": fetch_k})
+        result = self.engine.search(query, k, where=filter, temperature=temperature, **named)
         warn_of_cut_query(result.truncated)
         return [(to_document(hit), hit.score) for hit in result.best(score_threshold)]
 
@@ -223,6 +235,7 @@ class UECVectorStore(Closes, ChecksOptions):
         k: int = 4,
         filter: Mapping[str, Any] | None = None,
         *,
+        candidates: int | None = None,
         fetch_k: int | None = None,
         **unknown: Any,
     ) -> list[Document]:
@@ -234,67 +247,14 @@ class UECVectorStore(Closes, ChecksOptions):
             embedding: D floats.
             k: at least 1.
             filter: Chroma's metadata filter.
-            fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+            candidates: how many to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+            fetch_k: taken for `candidates`.
             **unknown: refused.
 
         Raises:
             InvalidInputError: for another dimension than the index's.
         """
         refuse_unknown(unknown, "similarity_search_by_vector")
-        result = self.engine.search_embedding(embedding, k, where=filter, candidates=fetch_k)
+        named = with_candidates({"candidates": candidates, "fetch_k": fetch_k})
+        result = self.engine.search_embedding(embedding, k, where=filter, **named)
         return [to_document(hit) for hit in result]
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Mapping[str, Any] | None = None,
-        **unknown: Any,
-    ) -> list[Document]:
-        """K documents that match the query and differ from each other.
-
-        Args:
-            query: non-empty.
-            k: at least 1.
-            fetch_k: best documents to choose from.
-            lambda_mult: from 0, most different, to 1, best match.
-            filter: Chroma's metadata filter.
-            **unknown: refused.
-
-        Raises:
-            InvalidInputError: for an empty query, or an option that cannot be used.
-        """
-        refuse_unknown(unknown, "max_marginal_relevance_search")
-        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
-        result = self.engine.search(query, max(k, fetch_k), where=filter)
-        warn_of_cut_query(result.truncated)
-        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]
-
-    def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Mapping[str, Any] | None = None,
-        **unknown: Any,
-    ) -> list[Document]:
-        """K documents that match a query embedding that `embeddings.embed_query` made, and differ from each other.
-
-        Args:
-            embedding: D floats.
-            k: at least 1.
-            fetch_k: best documents to choose from.
-            lambda_mult: from 0, most different, to 1, best match.
-            filter: Chroma's metadata filter.
-            **unknown: refused.
-
-        Raises:
-            InvalidInputError: for an embedding or option that cannot be used.
-        """
-        refuse_unknown(unknown, "max_marginal_relevance_search_by_vector")
-        check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
-        result = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter)
-        return [to_document(hit) for hit in choose_diverse(self.engine, result.hits, k, lambda_mult)]
