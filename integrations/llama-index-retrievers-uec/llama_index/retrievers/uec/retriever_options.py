@@ -13,7 +13,7 @@ from llama_index.retrievers.uec.filters import chroma_filter
 from uec_retriever import Recipe
 from uec_retriever.engine.abstention import check_abstention
 from uec_retriever.engine.coverage import check_coverage
-from uec_retriever.engine.options import check_no_evidence, check_search_options
+from uec_retriever.engine.options import check_no_evidence, check_search_options, with_candidates
 from uec_retriever.engine.results import Abstain, Extra, check_include, check_min_score
 
 _ENGINE_NAMES = {"similarity_top_k": "k"}  # where ours are others than the engine's
@@ -68,23 +68,29 @@ class RetrieverOptions(TypedDict, total=False):
     verbose: bool
 
 
-def check_options(function: str, options: RetrieverOptions) -> None:
+def check_options(function: str, options: RetrieverOptions) -> RetrieverOptions:
     """Refuse options that cannot be used, before anything is made.
 
     Args:
         function: that got them, for the message.
         options: by name.
 
+    Returns:
+        The options, `candidates` in place of `fetch_k` where that was given.
+
     Raises:
         TypeError: for a name that does not exist, as Python would.
         InvalidInputError: for a value that cannot be used.
     """
-    for name in options:
+    named: Any = with_candidates(options)
+    for name in named:
         if name not in RetrieverOptions.__annotations__:
             belongs = function.startswith("from_") and name in Recipe.__dataclass_fields__
             hint = f": give it in the recipe, Recipe({name}=...)" if belongs else ""
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
-    check_values(options)
+    check_values(named)
+    found: RetrieverOptions = named
+    return found
 
 
 def check_values(options: RetrieverOptions) -> None:
