@@ -1,7 +1,6 @@
 """Making an index in one go, rescoring, and searching with embeddings."""
 
 import ast
-import logging
 import shutil
 
 import chromadb
@@ -41,28 +40,6 @@ def test_texts_make_an_index_and_the_next_call_adds_to_it(tmp_path, models):
     )
     assert again.count() == 60
     assert again.manifest == engine.manifest
-
-
-def test_few_texts_are_calibrated_on_general_ones_and_say_so(tmp_path, experts, caplog):
-    with caplog.at_level(logging.WARNING):
-        engine = Engine.from_texts(TEXTS[:3], experts("static"), tmp_path / "index")
-    assert "too few texts" in caplog.text
-    assert "Python standard library" in engine.manifest.reference
-    assert len(engine.search(TEXTS[0], 5)) == 3
-
-
-def test_an_index_without_pairs_is_calibrated_on_general_ones(tmp_path, experts):
-    with Engine.create(tmp_path / "index", experts("static")) as engine:
-        assert "Python standard library" in engine.manifest.reference
-        assert any("too few texts" in note for note in engine.manifest.notes)
-        engine.add(TEXTS[:1])
-        assert engine.search(TEXTS[0], 5).hits[0].text == TEXTS[0]
-
-
-def test_an_empty_corpus_says_so_before_anything_is_made(tmp_path, experts):
-    with pytest.raises(InvalidInputError, match="the corpus is empty"):
-        Engine.from_texts([], experts("static"), tmp_path / "index")
-    assert not (tmp_path / "index").exists()
 
 
 def test_docstring_pairs_are_the_same_each_time_and_survive_the_parser_of_python_3_11(monkeypatch):
