@@ -198,7 +198,7 @@ class Engine(Closes, Calibrator):
             ids: one each; where absent or None, made from text and metadata.
             metadatas: one each, flat, see `data.records.check_metadata`.
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
             progress: called with texts done; twice the pairs per expert to fit, then each text once.

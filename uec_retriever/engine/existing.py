@@ -10,7 +10,7 @@ from typing import Literal, ParamSpec, TypeVar, get_args
 from uec_retriever.errors import InvalidInputError, show
 
 Existing = Literal["replace", "refuse", "skip"]
-"""The new record takes its place; nothing is added and IdConflictError raised; the one that is there stays."""
+"""The new record takes its place; IdConflictError is raised, and what came before it stays added; the old one stays."""
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")
 

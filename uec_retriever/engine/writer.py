@@ -105,7 +105,7 @@ class Writer(Searcher):
             ids: one each; where absent or None, made from text and metadata.
             metadatas: one each, flat, see `data.records.check_metadata`.
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
             progress: called with the number of texts done since; a text under one of K experts
                 counts 1 / K.
@@ -143,7 +143,7 @@ class Writer(Searcher):
         Args:
             records: as `make_records` gives them.
             existing: what becomes of a record whose id is there with other content: the new one takes its place
-                (`replace`), nothing is added (`refuse`), or the one that is there stays (`skip`).
+                (`replace`), the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
             progress: called with the number of texts done since; a text under one of K experts
                 counts 1 / K.

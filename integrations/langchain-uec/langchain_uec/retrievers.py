@@ -129,7 +129,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             ids: one for each text; where None, made from text and metadata.
             metadatas: one for each text, flat, see `uec_retriever.data.records.check_metadata`.
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
             **options: of the retriever, from `k` to `include`, and LangChain's `name`, `tags`, `metadata`;
@@ -176,7 +176,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             ids: instead of the documents' own.
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
             **options: of the retriever, from `k` to `include`, and LangChain's `name`, `tags`, `metadata`;
@@ -215,7 +215,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             documents: with or without ids; without, one is made from text and metadata.
             ids: instead of the documents' own.
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
 
         Returns:
@@ -244,7 +244,7 @@ class UECRetriever(SearchFields, UsesEngine, BaseRetriever):
             documents: with or without ids; without, one is made from text and metadata.
             ids: instead of the documents' own.
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
 
         Returns:

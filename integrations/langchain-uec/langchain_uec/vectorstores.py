@@ -148,7 +148,7 @@ class UECVectorStore(Closes, DiverseSearch):
             metadatas: one for each, flat, see `uec_retriever.data.records.check_metadata`.
             ids: one for each; where None, made from text and metadata.
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
             **unknown: refused.
 

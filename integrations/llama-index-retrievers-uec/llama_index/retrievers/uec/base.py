@@ -140,7 +140,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             existing: what becomes of a node whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
                 process, such as tool nodes. Relationships among the nodes follow.
             device: torch device for the experts; sentence-transformers' choice if None.
@@ -188,7 +188,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             transformations: a node parser and whatever else; those of `Settings` if None.
             existing: what becomes of a document that is there with other content: its new nodes take the place of all its
-                old ones (`replace`), nothing is added (`refuse`), or the one that is there stays (`skip`).
+                old ones (`replace`), the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: node ids from the content, so that adding a document again changes nothing; documents
                 with a random id get one from their content as well.
             device: torch device for the experts; sentence-transformers' choice if None.

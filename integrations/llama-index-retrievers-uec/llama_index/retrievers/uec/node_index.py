@@ -52,7 +52,7 @@ class NodeIndex:
         Args:
             nodes: with text and flat metadata.
             existing: what becomes of a node whose id is there with other content: the new one takes its place (`replace`),
-                nothing is added (`refuse`), or the one that is there stays (`skip`).
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
                 process, such as tool nodes. Relationships among the nodes follow.
             batch_size: texts in one forward pass.
@@ -81,7 +81,7 @@ class NodeIndex:
             documents: give them ids that last to replace or delete them later.
             transformations: a node parser and whatever else; those of `Settings` if None.
             existing: what becomes of a document that is there with other content: its new nodes take the place of all its
-                old ones (`replace`), nothing is added (`refuse`), or the one that is there stays (`skip`).
+                old ones (`replace`), the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: node ids from the content, so that adding a document again changes nothing; documents
                 with a random id get one from their content as well.
             batch_size: texts in one forward pass.
