@@ -139,9 +139,9 @@ def test_an_empty_corpus_says_so(texts):
 
 
 def test_pairs_are_in_proportion_to_the_corpus():
-    assert [proportionate(n) for n in (0, 1000, 3000, 8000, 10**6)] == [160, 160, 187, 500, 640]
-    assert all(proportionate(n) <= n / 16 for n in range(3000, 20_000, 500))
-    assert len(pseudo_pairs(corpus(3200))) == 200
+    assert [proportionate(n) for n in (0, 1000, 3000, 8000, 10**6)] == [160, 160, 160, 400, 640]
+    assert all(proportionate(n) <= 0.055 * n for n in range(3000, 20_000, 500))
+    assert len(pseudo_pairs(corpus(4000))) == 200
     assert len(pseudo_pairs(corpus(150))) == 150 and len(pseudo_pairs(corpus(900))) == 160
     assert len(pseudo_pairs(corpus(900), limit=640)) == 640
 

@@ -75,7 +75,7 @@ LIMIT = Annotated[
     typer.Option(
         "--max-pairs",
         min=32,
-        help="At most this many pairs made from the corpus; if absent one for each 16 texts, 160 to 640.",
+        help="At most this many pairs made from the corpus; if absent one for each 20 texts, 160 to 640.",
     ),
 ]
 ALL_PAIRS = Annotated[

@@ -87,7 +87,7 @@ def proportionate(texts: int) -> int:
         texts: in the corpus, >= 0.
 
     Returns:
-        A pair for each 16 texts, at least 160 and at most 640.
+        A pair for each 20 texts, at least 160 and at most 640.
     """
     return min(max(texts // _TEXTS_A_PAIR, _FEWEST), _MOST)
 
