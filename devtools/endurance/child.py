@@ -174,7 +174,9 @@ class _Worker:
         assert self._engine is not None
         if change.kind in ("add", "update", "retell"):
             records = [revised(n, r) for n, r in change.records.items() if r is not None]
-            return self._engine.add_records(records, update=change.kind != "add").added
+            return self._engine.add_records(
+                records, existing="refuse" if change.kind == "add" else "replace"
+            ).added
         return self._others()[change.kind](self._engine, change)
 
     def _others(self) -> dict[str, Callable[[Engine, Change], Any]]:

@@ -134,7 +134,7 @@ def _write(part: Part, engine: Engine) -> None:
             for n in generator.sample(kept, min(len(kept), _BATCH // 4))
         }
         changed = [revised(n, r) for n, r in changes.items()]
-        part.change(lambda changed=changed: engine.add_records(changed, update=True))
+        part.change(lambda changed=changed: engine.add_records(changed))
         part.revisions.update(changes)
 
 

@@ -84,10 +84,11 @@ def test_search(uec, made_index, query, where, k, as_json):
 @given(
     contents=FILES,
     name=st.sampled_from(("c.jsonl", "c.csv", "c.json", "c.txt", "c.md", "c.parquet", "c.jsonl.gz")),
+    options=st.sampled_from(([], ["--sync"], ["--existing", "refuse"], ["--existing", "skip"])),
 )
-def test_a_corpus_is_indexed_or_refused(uec, place, tmp_path, contents, name):
+def test_a_corpus_is_indexed_or_refused(uec, place, tmp_path, contents, name, options):
     (tmp_path / name).write_bytes(contents)
-    outcome = checked(uec("index", "-i", place, "--corpus", tmp_path / name, "--update"))
+    outcome = checked(uec("index", "-i", place, "--corpus", tmp_path / name, *options))
     if not outcome.code:
         assert re.search(r"\d+ added", outcome.out)
 

@@ -81,12 +81,6 @@ def test_unequal_dimensions_in_the_sum_layout(uec, corpus, models, minilm, tmp_p
     refused(outcome, "sum layout", "[32, 384]", "block")
 
 
-def test_id_reuse_with_new_text(uec, index, corpus):
-    changed = corpus(60, word="document")
-    refused(uec("index", "--index", index, "--corpus", changed), "60 ids", "--update")
-    assert "60 updated" in uec("index", "--index", index, "--corpus", changed, "--update").out
-
-
 def test_a_corpus_too_small_to_calibrate_on_is_indexed_and_said(uec, corpus, models, tmp_path):
     arguments = ("--index", tmp_path / "i", "--corpus", corpus(5), "--expert", models["bert"], "--json")
     outcome = uec("index", *arguments)

@@ -36,7 +36,7 @@ def test_index_search_and_reindex(uec, server, tmp_path):
     lines[3]["text"] += " And more of it."
     other.write_text("".join(json.dumps(line) + "\n" for line in lines))
     cost = uec("index", "-i", tmp_path / "idx", "--corpus", other, "--dry-run")
-    assert "1 texts to embed, 1 of them changed, which --update replaces, 59 unch" in " ".join(
+    assert "1 texts to embed, 1 of them changed, which would replace others, 59 unch" in " ".join(
         cost.out.split()
     )
     found = json.loads(uec("search", "-i", tmp_path / "idx", "the flow of heat", "--json").out)

@@ -57,12 +57,13 @@ def test_every_command_that_shows_what_others_wrote(uec, nasty, nasty_corpus, tm
     assert told.out.isascii() and json.loads(told.out)["experts"][0]["label"].endswith(NASTY)
     rows = nasty_corpus.read_text().replace("the wing", "a wing")
     nasty_corpus.write_text(rows + json.dumps({"_id": f"empty{NASTY}", "text": " "}) + "\n")
-    conflict = uec("index", "--index", nasty, "--corpus", nasty_corpus)
-    refused(conflict, "--update")
+    conflict = uec("index", "--index", nasty, "--corpus", nasty_corpus, "--existing", "refuse")
+    refused(conflict, "--existing replace")
     clean(conflict)
-    updated = uec("index", "--index", nasty, "--corpus", nasty_corpus, "--update")
-    assert updated.code == 0 and "empty␛" in updated.err
-    clean(updated)
+    for options in (["--dry-run"], [], ["--sync"]):
+        updated = uec("index", "--index", nasty, "--corpus", nasty_corpus, *options)
+        assert updated.code == 0 and "--dry-run" in options or "empty␛" in updated.err
+        clean(updated)
     nasty_corpus.write_text(json.dumps({"_id": "x", "text": "t", NASTY: [[1]]}))
     wrong = uec("index", "--index", nasty, "--corpus", nasty_corpus)
     refused(wrong)

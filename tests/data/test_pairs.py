@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uec_retriever.data.pairs import MINIMUM_PAIRS, CalibrationPairs, PairSampler, pseudo_pairs
+from uec_retriever.data.pairs import (
+    MINIMUM_PAIRS,
+    CalibrationPairs,
+    PairSampler,
+    proportionate,
+    pseudo_pairs,
+)
+from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.errors import InvalidInputError
 
 
@@ -70,7 +77,7 @@ def test_too_few_pairs_to_split_serve_twice():
 
 
 def test_title_is_paired_with_the_text_and_cut_from_its_head():
-    titles = [f"A title with number {i}" for i in range(20)]
+    titles = [f"A title with number {i}" for i in range(40)]
     texts = [f"{title}\nThe text of {i}. It goes on." for i, title in enumerate(titles)]
     pairs = pseudo_pairs(texts, titles)
     assert as_set(pairs) == {(t, f"The text of {i}. It goes on.") for i, t in enumerate(titles)}
@@ -78,41 +85,72 @@ def test_title_is_paired_with_the_text_and_cut_from_its_head():
 
 
 def test_first_sentence_is_paired_with_the_rest():
-    pairs = pseudo_pairs(corpus(20))
+    pairs = pseudo_pairs(corpus(40))
     expected = {
-        (f"The opening sentence of text {i}.", f"And here is what follows as number {i}.") for i in range(20)
+        (f"The opening sentence of text {i}.", f"And here is what follows as number {i}.") for i in range(40)
     }
     assert as_set(pairs) == expected
     assert pairs.source == "first sentence"
 
 
 def test_text_of_one_sentence_is_cut_in_the_middle():
-    texts = [f"number{i} one two three four five six seven" for i in range(20)]
+    texts = [f"number{i} one two three four five six seven" for i in range(40)]
     pairs = pseudo_pairs(texts)
-    assert as_set(pairs) == {(f"number{i} one two three", "four five six seven") for i in range(20)}
+    assert as_set(pairs) == {(f"number{i} one two three", "four five six seven") for i in range(40)}
     assert pairs.source == "halves"
 
 
 def test_shared_and_empty_titles_fall_back_to_the_next_way():
-    texts = corpus(30)
-    titles = ["One and the same title"] * 15 + [""] * 15
+    texts = corpus(40)
+    titles = ["One and the same title"] * 20 + [""] * 20
     pairs = pseudo_pairs(texts, titles)
     assert Counter(pairs.queries)["One and the same title"] == 1
-    assert len(set(pairs.queries)) == len(pairs) == 30
+    assert len(set(pairs.queries)) == len(pairs) == 40
     assert pairs.source == "first sentence + title"
 
 
 def test_repeated_and_unusable_texts_give_no_further_pairs():
-    texts = corpus(20)
+    texts = corpus(40)
     pairs = pseudo_pairs([*texts, "", " ", "a\0b", "Hi. Ho.", *["tiny"] * 50])
     assert as_set(pairs) == as_set(pseudo_pairs(texts))
 
 
-def test_too_small_corpus_is_refused_with_its_count():
+def test_a_corpus_too_small_to_hold_any_out_gives_way_to_general_pairs():
+    general = docstring_pairs()
+    for number in (1, MINIMUM_PAIRS, 2 * MINIMUM_PAIRS - 1):
+        pairs = pseudo_pairs(corpus(number))
+        assert pairs == general and pairs.corpus == number
+    assert pseudo_pairs(corpus(2 * MINIMUM_PAIRS)).source == "first sentence"
+    assert len(pseudo_pairs(corpus(500), limit=20)) == 20  # which is no lack of texts
+
+
+def test_a_sampler_that_is_to_give_its_own_pairs_refuses_with_their_count():
+    sampler = PairSampler(20)
+    for text in corpus(15):
+        sampler.offer(text)
     with pytest.raises(InvalidInputError, match=f"only 15 calibration pairs, {MINIMUM_PAIRS} are needed"):
-        pseudo_pairs(corpus(15))
-    with pytest.raises(InvalidInputError, match="only 0"):
-        pseudo_pairs([])
+        sampler.pairs()
+
+
+@pytest.mark.parametrize("texts", [[], ["", " \n"]])
+def test_an_empty_corpus_says_so(texts):
+    with pytest.raises(InvalidInputError, match="the corpus is empty"):
+        pseudo_pairs(texts)
+
+
+def test_pairs_are_in_proportion_to_the_corpus():
+    assert [proportionate(n) for n in (0, 1000, 3000, 8000, 10**6)] == [160, 160, 160, 400, 640]
+    assert all(proportionate(n) <= 0.055 * n for n in range(3000, 20_000, 500))
+    assert len(pseudo_pairs(corpus(4000))) == 200
+    assert len(pseudo_pairs(corpus(150))) == 150 and len(pseudo_pairs(corpus(900))) == 160
+    assert len(pseudo_pairs(corpus(900), limit=640)) == 640
+
+
+@pytest.mark.parametrize("head", ["A Title of Text {}", "# A title of text {}", "a title of text {}:"])
+def test_a_title_is_cut_from_a_text_that_begins_with_it_in_any_form(head):
+    titles = [f"A title of text {i}" for i in range(40)]
+    texts = [f"{head.format(i)}\nWhat the text says. It goes on." for i in range(40)]
+    assert all("title" not in positive.casefold() for positive in pseudo_pairs(texts, titles).positives)
 
 
 def test_titles_must_be_as_many_as_texts():

@@ -21,8 +21,9 @@ def test_adding_twice_changes_nothing_and_encodes_nothing(make, encoded):
     assert engine.add(TEXTS, metadatas=metadatas) == AddReport(added=len(TEXTS))
     before, found = contents(engine), answers(engine, QUERIES)
     texts = encoded(engine)
-    assert engine.add(TEXTS, metadatas=metadatas) == AddReport(unchanged=len(TEXTS))
-    assert engine.add(TEXTS, metadatas=metadatas, update=True) == AddReport(unchanged=len(TEXTS))
+    for existing in ("replace", "refuse", "skip"):
+        report = engine.add(TEXTS, metadatas=metadatas, existing=existing)
+        assert report == AddReport(unchanged=len(TEXTS))
     assert texts == []
     assert contents(engine) == before
     assert answers(engine, QUERIES) == found
@@ -67,31 +68,67 @@ def test_duplicates_in_a_stream(make):
     engine = make("static")
     records = numbered(CHUNK + 10)
     repeated = [*records[:5], *records, *records[:3]]
-    assert engine.add_records(repeated) == AddReport(added=CHUNK + 10, unchanged=3)
+    assert engine.add_records(repeated) == AddReport(added=CHUNK + 10)
     assert engine.count() == CHUNK + 10
 
 
 @pytest.mark.parametrize(
     "text, metadata", [("bird", {"n": 1}), ("cat", {"n": 2}), ("cat", {}), ("cat", {"n": 1, "m": 1})]
 )
-def test_an_id_with_other_content_is_refused(make, encoded, text, metadata):
+def test_an_id_with_other_content_is_refused_or_skipped_on_request(make, encoded, text, metadata):
     engine = make("static")
     engine.add(["cat"], ids=["a"], metadatas=[{"n": 1}])
     texts = encoded(engine)
-    with pytest.raises(IdConflictError, match="'a'.*update=True"):
-        engine.add(["new", text], ids=["b", "a"], metadatas=[None, metadata])
+    given = {"texts": ["new", text], "ids": ["b", "a"], "metadatas": [None, metadata]}
+    with pytest.raises(IdConflictError, match="'a'.*existing='replace'"):
+        engine.add(**given, existing="refuse")
     assert texts == []
     assert contents(engine) == {"a": Record("a", "cat", {"n": 1})}
+    assert engine.add(**given, existing="skip") == AddReport(added=1, skipped=1)
+    assert texts == ["new"]
+    assert contents(engine) == {"a": Record("a", "cat", {"n": 1}), "b": Record("b", "new")}
 
 
-def test_update_replaces_text_and_metadata_whole(make, encoded):
+def test_what_was_replaced_is_named(make, caplog):
+    engine = make("static")
+    engine.add(["cat", "dog", "bird"], ids=["a", "b", "c"])
+    with caplog.at_level("INFO", "uec_retriever"):
+        report = engine.add(["red", "dog"], ids=["a", "b"], metadatas=[None, {"n": 1}])
+    assert (report.updated, report.updated_ids) == (2, ("a", "b"))
+    assert "2 texts replaced others of the same id, e.g. 'a', 'b'" in caplog.text
+
+
+def test_the_former_name_of_the_rule_still_serves(make):
+    engine = make("static")
+    engine.add(["cat"], ids=["a"])
+    with pytest.warns(DeprecationWarning, match="existing='refuse'"), pytest.raises(IdConflictError):
+        engine.add(["dog"], ids=["a"], update=False)
+    with pytest.warns(DeprecationWarning, match="leave it out to replace"):
+        assert engine.add(["dog"], ids=["a"], update=True).updated == 1
+
+
+@pytest.mark.parametrize("rule", ["update", None, True])
+def test_another_rule_is_refused(make, rule):
+    with pytest.raises(InvalidInputError, match="existing must be one of"):
+        make("static").add(["cat"], existing=rule)
+
+
+@pytest.mark.parametrize("existing", ["replace", "refuse", "skip"])
+def test_one_id_for_two_texts_far_apart_in_a_stream_is_refused_by_every_rule(make, existing):
+    records = numbered(CHUNK + 10)
+    stream = [*records, Record(records[3].id, "another text")]
+    with pytest.raises(IdConflictError, match=f"'{records[3].id}' is given twice"):
+        make("static").add_records(stream, existing=existing)
+
+
+def test_a_new_text_replaces_text_and_metadata_whole(make, encoded):
     engine, fresh = make(), make(folder="fresh")
     engine.add(
         TEXTS[:20], ids=[str(i) for i in range(20)], metadatas=[{"old": i, "both": 1} for i in range(20)]
     )
     texts = encoded(engine)
     ids, new = [str(i) for i in range(10, 25)], [{"both": 2, "new": "x"}] * 15
-    report = engine.add(TEXTS[20:35], ids=ids, metadatas=new, update=True)
+    report = engine.add(TEXTS[20:35], ids=ids, metadatas=new)
     assert report == AddReport(added=5, updated=10)
     assert sorted(texts) == sorted(TEXTS[20:35] * 2)
     fresh.add(
@@ -102,12 +139,12 @@ def test_update_replaces_text_and_metadata_whole(make, encoded):
     assert answers(engine, QUERIES) == answers(fresh, QUERIES)
 
 
-def test_an_update_of_metadata_keeps_the_vector_without_encoding(make, encoded):
+def test_new_metadata_keep_the_vector_without_encoding(make, encoded):
     engine = make()
     engine.add(TEXTS, ids=[str(i) for i in range(len(TEXTS))], metadatas=[{"old": 1}] * len(TEXTS))
     found = answers(engine, QUERIES)
     texts = encoded(engine)
-    report = engine.add(TEXTS[:3], ids=["0", "1", "2"], metadatas=[{"new": 1}, None, {"old": 1}], update=True)
+    report = engine.add(TEXTS[:3], ids=["0", "1", "2"], metadatas=[{"new": 1}, None, {"old": 1}])
     assert report == AddReport(updated=2, unchanged=1)
     assert texts == []
     assert [r.metadata for r in engine.get(["0", "1", "2"])] == [{"new": 1}, {}, {"old": 1}]
@@ -190,15 +227,14 @@ BAD = {
     "nul": ({"texts": ["fine", "a\0"]}, "text 1 has a NUL"),
     "one string": ({"texts": "fine"}, "put it into a list"),
     "numpy": ({"texts": ["a", "b"], "metadatas": [{}, {"x": np.ones((1, 2))}]}, "no lists"),
-    "value none": (
-        {"texts": ["a", "b"], "metadatas": [{}, {"x": None}]},
-        "metadata 1, key 'x'.*drop the key",
+    "none in a list": ({"texts": ["a"], "metadatas": [{"x": [None]}]}, "None cannot be stored in a list"),
+    "nested": (
+        {"texts": ["a", "b"], "metadatas": [{}, {"x": {"y": 1}}]},
+        r"metadata of text 1 \('b'\), key 'x'.*json.dumps",
     ),
-    "nested": ({"texts": ["a", "b"], "metadatas": [{}, {"x": {"y": 1}}]}, "json.dumps"),
     "nan": ({"texts": ["a", "b"], "metadatas": [{}, {"x": math.nan}]}, "NaN"),
     "big int": ({"texts": ["a", "b"], "metadatas": [{}, {"x": 2**63}]}, "64 bits"),
     "reserved": ({"texts": ["a", "b"], "metadatas": [{}, {"uec:v": "x"}]}, "reserved"),
-    "id none": ({"texts": ["a", "b"], "ids": ["a", None]}, "id 1 is NoneType"),
     "id int": ({"texts": ["a", "b"], "ids": ["a", 1]}, "id 1 is int"),
     "id empty": ({"texts": ["a", "b"], "ids": ["a", ""]}, "id 1 is empty"),
     "too few ids": ({"texts": ["a", "b"], "ids": ["a"]}, "2 texts but 1 ids"),
@@ -275,7 +311,7 @@ def test_a_failing_model_leaves_the_chunk_as_it_was(tmp_path, models):
     with torch.no_grad():
         expert.model[0].embedding.weight[expert.model.tokenizer.encode("cat").ids[0]] = math.nan
     with pytest.raises(NumericalError):
-        engine.add(["dog", "cat"], ids=["a", "b"], metadatas=[{"n": 2}, {}], update=True)
+        engine.add(["dog", "cat"], ids=["a", "b"], metadatas=[{"n": 2}, {}])
     assert contents(engine) == {"a": Record("a", "dog", {"n": 1})}
 
 

@@ -239,8 +239,6 @@ def test_pairs_alone_are_a_recipe_and_anything_else_is_refused(experts, tmp_path
     assert engine.manifest.pairs_digest == pairs().digest
     with pytest.raises(InvalidInputError, match="recipe is a str"):
         Engine.open_or_create(tmp_path / "index", recipe="kron")
-    with pytest.raises(InvalidInputError, match="needs calibration pairs"):
-        Engine.create(tmp_path / "other", experts("static"), None)
 
 
 def test_only_held_out_pairs_judge_what_the_rest_was_fitted_on(make, encoded):

@@ -190,7 +190,7 @@ def test_a_server_answers_as_an_embedded_index(make, reopen, server, tmp_path):
     assert opened.manifest == served.manifest
     for engine in (embedded, opened):
         assert engine.delete(where={"yes": True}) == len(TEXTS) // 2
-        assert engine.add(["cat dog"], update=True).added == 1
+        assert engine.add(["cat dog"]).added == 1
         engine.recalibrate(far_pairs())
         with pytest.raises(InvalidInputError, match=r"\$near"):
             engine.search("cat", where={"n": {"$near": 1}})

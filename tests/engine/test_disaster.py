@@ -113,9 +113,9 @@ def test_deleting_and_updating_on_a_full_disk(small_disk, make, leave):
     fill(small_disk, leave)
     new = [Record(r.id, r.text, {"new": "x" * 900, "n": r.metadata["n"]}) for r in numbered(1500)]
     with pytest.raises(StorageError, match=FULL):
-        in_time(engine.add_records, new, update=True)
+        in_time(engine.add_records, new)
     (small_disk / "filler").unlink()
-    in_time(engine.add_records, new, update=True)
+    in_time(engine.add_records, new)
     assert contents(engine) == {r.id: r for r in new}
     assert engine.delete(where={"n": {"$lt": 1400}}) == 1400
     assert engine.count() == 100

@@ -1,7 +1,6 @@
 """Making an index in one go, rescoring, and searching with embeddings."""
 
 import ast
-import logging
 import shutil
 
 import chromadb
@@ -41,14 +40,6 @@ def test_texts_make_an_index_and_the_next_call_adds_to_it(tmp_path, models):
     )
     assert again.count() == 60
     assert again.manifest == engine.manifest
-
-
-def test_few_texts_are_calibrated_on_general_ones_and_say_so(tmp_path, experts, caplog):
-    with caplog.at_level(logging.WARNING):
-        engine = Engine.from_texts(TEXTS[:3], experts("static"), tmp_path / "index")
-    assert "too few texts" in caplog.text
-    assert "Python standard library" in engine.manifest.reference
-    assert len(engine.search(TEXTS[0], 5)) == 3
 
 
 def test_docstring_pairs_are_the_same_each_time_and_survive_the_parser_of_python_3_11(monkeypatch):
@@ -216,13 +207,13 @@ def test_what_is_embedded_may_differ_from_the_text(make, encoded):
     assert engine.add_records([record]).unchanged == 1
 
 
-def test_other_embedded_text_is_a_conflict_and_an_update_embeds_anew(make, encoded):
+def test_other_embedded_text_is_other_content_and_embedded_anew(make, encoded):
     engine = make("static")
     engine.add_records([Record("a", "the wing", embedded="flow heat", payload="p")])
     seen = encoded(engine)
     with pytest.raises(IdConflictError):
-        engine.add(["the wing"], ["a"])
-    assert engine.add(["the wing"], ["a"], update=True).updated == 1
+        engine.add(["the wing"], ["a"], existing="refuse")
+    assert engine.add(["the wing"], ["a"]).updated == 1
     assert seen == ["the wing"]
     assert engine.get() == [Record("a", "the wing")]
 
@@ -232,9 +223,9 @@ def test_a_record_without_payload_says_nothing_of_it(make, encoded):
     engine.add_records([Record("a", "the wing", {"n": 1}, payload="p")])
     seen = encoded(engine)
     assert engine.add(["the wing"], ["a"], [{"n": 1}]).unchanged == 1
-    assert engine.add(["the wing"], ["a"], [{"n": 2}], update=True).updated == 1
+    assert engine.add(["the wing"], ["a"], [{"n": 2}]).updated == 1
     assert engine.get() == [Record("a", "the wing", {"n": 2}, payload="p")]
-    assert engine.add_records([Record("a", "the wing", {"n": 2}, payload="q")], update=True).updated == 1
+    assert engine.add_records([Record("a", "the wing", {"n": 2}, payload="q")]).updated == 1
     assert engine.get()[0].payload == "q"
     assert seen == []
 
@@ -269,9 +260,9 @@ def test_the_source_of_a_text_can_be_searched_and_deleted_by(make):
     assert [h.id for h in engine.search("the wing", 3, where={SOURCE_KEY: "two"})] == ["b"]
     assert engine.search("the wing", 1).hits[0].metadata == {"n": 1}
     assert engine.add(["the wing"], ["a"], [{"n": 1}]).unchanged == 1
-    assert engine.add(["the wing"], ["a"], [{"n": 2}], update=True).updated == 1
+    assert engine.add(["the wing"], ["a"], [{"n": 2}]).updated == 1
     assert engine.delete(where={SOURCE_KEY: "one"}) == 1
-    assert engine.add_records([Record("b", "flow heat", {"n": 1}, source="three")], update=True).updated == 1
+    assert engine.add_records([Record("b", "flow heat", {"n": 1}, source="three")]).updated == 1
     assert engine.delete(where={SOURCE_KEY: "two"}) == 0
     with pytest.raises(InvalidInputError, match="source 0"):
         make_records(["text"], sources=[""])

@@ -164,10 +164,10 @@ def test_ids_that_no_record_can_have_are_refused_and_nothing_is_done(index, call
     ids=st.none() | st.lists(SCALARS, max_size=3) | ANYTHING,
     metadatas=st.none() | st.lists(st.dictionaries(KEYS, SCALARS, max_size=2), max_size=3) | ANYTHING,
     where=st.none() | GOOD_WHERE | ANY_WHERE,
-    update=st.booleans(),
+    existing=st.sampled_from(["replace", "refuse", "skip"]) | ANYTHING,
 )
-def test_adding_and_deleting(index, texts, ids, metadatas, where, update):
-    report = ours(index.add, texts, ids, metadatas, update=update)
+def test_adding_and_deleting(index, texts, ids, metadatas, where, existing):
+    report = ours(index.add, texts, ids, metadatas, existing=existing)
     there = {r.id: r.metadata for r in index.get()}
     assert len(there) == index.count() == len(IDS) + (report.added if report else 0)
     matched = ours(index.ids, where) if where is not None else None
@@ -176,7 +176,7 @@ def test_adding_and_deleting(index, texts, ids, metadatas, where, update):
     if gone:
         assert {r.id for r in index.get()} == there.keys() - set(matched)
     index.delete([r.id for r in index.get() if r.id not in STORED])
-    index.add(TEXTS, IDS, METADATAS, update=True)
+    index.add(TEXTS, IDS, METADATAS)
     assert {r.id: r.metadata for r in index.get()} == STORED
 
 

@@ -236,7 +236,7 @@ def test_an_estimate_counts_no_text_whose_metadata_alone_are_new(server, tmp_pat
     told = estimate(
         make_records([*texts, "one more"], [*ids, "x"], [{"year": 2}] * 51), None, Location(tmp_path)
     )
-    assert (told.texts, told.unchanged) == (1, 50)
+    assert (told.texts, told.retold, told.unchanged) == (1, 50, 0)
 
 
 def test_an_index_is_created_of_whatever_can_be_an_expert(server, tmp_path):

@@ -179,7 +179,7 @@ def test_the_log_does_not_grow_with_changes(index):
     with Engine.open(folder, device="cpu") as engine:
         for turn in WORDS[:3]:
             changed = [Record(r.id, f"{r.text} {turn}", r.metadata) for r in numbered(COUNT)]
-            engine.add_records(changed, update=True)
+            engine.add_records(changed)
         engine.delete(where={"n": {"$gte": 1000}})
         everything = contents(engine)
     with sqlite3.connect(folder / "chroma" / "chroma.sqlite3") as database:
@@ -195,12 +195,12 @@ def test_changes_after_the_log_is_compacted_are_kept(index):
     with Engine.open(folder, device="cpu") as engine:
         for turn in WORDS[:2]:
             changed = [Record(r.id, f"{r.text} {turn}", r.metadata) for r in numbered(COUNT)]
-            engine.add_records(changed, update=True)
+            engine.add_records(changed)
         engine.delete(where={"n": {"$gte": 100}})
         with sqlite3.connect(folder / "chroma" / "chroma.sqlite3") as database:
             assert database.execute("SELECT count(*) FROM embeddings_queue").fetchone()[0] <= 101
         everything = {r.id: r for r in [*numbered(80), *numbered(20, COUNT)]}
-        engine.add_records(everything.values(), update=True)
+        engine.add_records(everything.values())
         engine.delete(where={"$and": [{"n": {"$gte": 80}}, {"n": {"$lt": COUNT}}]})
         assert contents(engine) == everything
     all_found(folder, everything)

@@ -41,7 +41,7 @@ def words_file(engine):
 def test_words_find_what_the_dense_experts_do_not(engine):
     query = f"{CODE}?"
     far = engine.store.query(engine.embed_queries([query]), 300)[0].records[200]
-    engine.add([f"{far.text} {CODE}"], ["code"], update=True)
+    engine.add([f"{far.text} {CODE}"], ["code"])
     dense = engine.store.query(engine.embed_queries([query]), 5)[0]
     assert "code" not in {r.id for r in dense.records}
     result = engine.search(query, 5, candidates=5)
@@ -127,7 +127,7 @@ def test_strange_queries_get_an_answer(engine, query):
 def test_adding_changing_and_deleting_are_followed_at_once(engine):
     engine.add(["a brand new zeppelin"], ["new"])
     assert engine.search("zeppelin", 1).hits[0].id == "new"
-    engine.add(["a brand new balloon"], ["new"], update=True)
+    engine.add(["a brand new balloon"], ["new"])
     assert engine.search("balloon", 1).hits[0].id == "new"
     assert engine.words.follower(engine.manifest.lexical).read(lambda i: i.statistics(["zeppelin"]))[2] == [0]
     engine.delete(["new"])

@@ -48,7 +48,7 @@ def test_what_was_indexed_while_texts_were_added_is_as_a_new_index(engine, monke
 def test_texts_can_be_found_after_adding_was_refused_halfway(engine):
     engine.add(["one text"], ["last"])
     with pytest.raises(IdConflictError):
-        engine.add([*TEXTS.values(), "another text"], [*TEXTS, "last"])
+        engine.add([*TEXTS.values(), "another text"], [*TEXTS, "last"], existing="refuse")
     stored = engine.count()
     assert stored > 300
     assert engine.words.follower(engine.manifest.lexical).read(len) == stored

@@ -53,6 +53,25 @@ def test_confidence_has_a_key_of_its_own():
     assert calibrated.fingerprint == plain.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "stale"),
+    [
+        (100, 125, False),
+        (100, 126, True),
+        (100, 74, True),
+        (0, 31, False),
+        (0, 32, True),
+        (None, 9999, False),
+    ],
+)
+def test_a_calibration_is_stale_when_its_index_has_changed_by_a_quarter(then, now, stale):
+    told = manifest(records=then).staleness(now)
+    assert (told is not None) == stale
+    assert not stale or "'uec recalibrate'" in told
+    both = manifest(records=then, layout="sum").staleness(now)
+    assert not stale or "'uec reindex'" in both  # there documents carry coefficients
+
+
 @pytest.mark.parametrize("confidence", [None, '{"format":1}'])
 def test_metadata_is_scalar(confidence):
     metadata = manifest(confidence=confidence).to_metadata()

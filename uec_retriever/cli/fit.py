@@ -25,9 +25,9 @@ from uec_retriever.cli.common import (
     short,
 )
 from uec_retriever.cli.recipe import (
+    ALL_PAIRS,
     DEFAULT_PAIRS,
     FORMAT,
-    LIMIT,
     PAIRS,
     STRUCTURE,
     TEXT,
@@ -45,7 +45,7 @@ def fit(
         Path | None, typer.Option(callback=must_exist, help="Corpus to make calibration pairs from.")
     ] = None,
     pairs: PAIRS = None,
-    max_pairs: LIMIT = DEFAULT_PAIRS,
+    max_pairs: ALL_PAIRS = DEFAULT_PAIRS,
     structure: STRUCTURE = None,
     tau: Annotated[float, typer.Option(min=1e-6, help="Temperature of the in-batch softmax.")] = 0.05,
     text_column: TEXT = "text",

@@ -53,6 +53,7 @@ def info(
     behind = count_behind(store, folder, lexical) if lexical else None
     coverage = read_coverage(manifest.coverage)
     stale = staleness(confidence.records, count) if confidence else None
+    outgrown = manifest.staleness(count)
     if json:
         told = {
             **asdict(manifest),
@@ -60,13 +61,14 @@ def info(
         }
         told["coverage"] = _rests_on(coverage) if coverage else None
         told["lexical"] = {**asdict(lexical), "behind": behind} if lexical else None
-        told |= {"fingerprint": manifest.fingerprint, "notes": manifest.notes}
+        told |= {"fingerprint": manifest.fingerprint, "notes": manifest.notes, "stale": outgrown is not None}
         print_json({**told, "count": count, "bytes": size})
         return
     output.print(f"{count:,} texts, {_megabytes(size)} on disk, {manifest.dimension} dimensions")
     output.print(f"layout {manifest.layout}, temperature {short(manifest.temperature)}")
-    output.print(f"calibrated on {manifest.reference}")
-    for note in manifest.notes:
+    of = f", when there were {manifest.records:,} texts" if manifest.records is not None else ""
+    output.print(f"calibrated on {manifest.reference}{of}")
+    for note in [outgrown] * (outgrown is not None) + manifest.notes:
         output.print(f"note: {note}")
     _show_confidence(confidence, stale)
     if coverage is not None:

@@ -59,12 +59,14 @@ def read_types(types: str | None) -> dict[str, str]:
         raise WrongUsageError(f"--types: {error}") from None
 
 
-def read_corpus(documents: Corpus, limit: int, what: str = "Reading the corpus") -> tuple[int, PairSampler]:
+def read_corpus(
+    documents: Corpus, limit: int | None, what: str = "Reading the corpus"
+) -> tuple[int, PairSampler]:
     """Read a corpus once, under a spinner (see `sample_documents`).
 
     Args:
         documents: the corpus.
-        limit: of the calibration pairs to make.
+        limit: of the calibration pairs to make; in proportion to the texts if None.
         what: is done, for people.
     """
     with status(what) as spinner:

@@ -27,6 +27,7 @@ from uec_retriever.cli.common import (
     output,
     print_json,
     refuse_unused,
+    result_table,
     short,
 )
 from uec_retriever.cli.labelled import (
@@ -40,7 +41,7 @@ from uec_retriever.cli.labelled import (
     warn_of_reported,
 )
 from uec_retriever.cli.lexical import index_words, priors, tell_dropped_confidence
-from uec_retriever.cli.recipe import DEFAULT_PAIRS, LIMIT, PAIRS, TEMPERATURE, sample_texts
+from uec_retriever.cli.recipe import ALL_PAIRS, DEFAULT_PAIRS, PAIRS, TEMPERATURE, sample_records
 
 if TYPE_CHECKING:
     from uec_retriever.data.pairs import CalibrationPairs
@@ -56,7 +57,7 @@ def recalibrate(
     context: typer.Context,
     index: INDEX,
     pairs: PAIRS = None,
-    max_pairs: LIMIT = DEFAULT_PAIRS,
+    max_pairs: ALL_PAIRS = DEFAULT_PAIRS,
     temperature: TEMPERATURE = None,
     data: DATA = None,
     split: SPLIT = None,
@@ -80,7 +81,7 @@ def recalibrate(
 ) -> None:
     """Set trust, deviations and temperature of an index anew, without embedding its texts again.
 
-    Worth it when the corpus has grown a lot, or when real questions with their answers have become known
+    It tells what changed. Worth it when the corpus has grown a lot (`uec info` says so), or when real questions with their answers have become known
     (`--pairs`). Another structure, layout or model needs `uec reindex`. A calibrated confidence is dropped: run
     `uec calibrate-confidence` again.
 
@@ -113,7 +114,7 @@ def recalibrate(
     report = _set_share(engine, location, labelled, given)
     warn_of_reported(split, "trust in words is")
     if json:
-        told = {**asdict(engine.manifest), "notes": engine.manifest.notes}
+        told = {**asdict(engine.manifest), "notes": engine.manifest.notes, "before": asdict(before)}
         print_json({**told, "share": {"before": _share(before), **asdict(report)} if report else None})
         return
     _show(before, engine.manifest, report)
@@ -121,7 +122,7 @@ def recalibrate(
 
 def _calibrate(engine: Engine, given: CalibrationPairs | None, limit: int, temperature: float | None) -> None:
     """Set trust, deviations and temperature of the dense experts on pairs, made from the index if none are given."""
-    pairs = given or sample_texts((r.text for page in engine.pages() for r in page), limit).pairs()
+    pairs = given or sample_records(engine, limit).pairs()
     with bar("Calibrating", 2 * len(pairs) * len(engine.experts)) as progress:
         engine.recalibrate(pairs, temperature=temperature, progress=progress)
 
@@ -146,6 +147,8 @@ def _show(before: Manifest, now: Manifest, report: ShareReport | None) -> None:
     """What became of the trust in the experts, and what that is good for."""
     shares = ", ".join(f"{label} {prior:.0%}" for label, prior in priors(now).items())
     output.print(f"temperature {short(now.temperature)}; prior trust: {shares}; on {now.reference}")
+    if now.reference != before.reference or now.experts != before.experts:
+        _tell_changes(before, now)
     if report is not None:
         output.print(
             f"trust in words: {_share(before):.1%} before, {report.share:.1%} now; {report.queries} queries with a right "
@@ -159,6 +162,27 @@ def _show(before: Manifest, now: Manifest, report: ShareReport | None) -> None:
         tell_dropped_confidence()
     for note in now.notes:
         errors.print(f"note: {note}")
+
+
+def _tell_changes(before: Manifest, now: Manifest) -> None:
+    """What a calibration says, before and now."""
+    for when, manifest in (("before", before), ("now", now)):
+        texts = "" if manifest.records is None else f", of {manifest.records:,} texts"
+        output.print(f"{when}: on {manifest.reference}{texts}", soft_wrap=True)
+    rows = zip(_calibration(before).items(), _calibration(now).values(), strict=True)
+    columns = ("what changed", "before", "now")
+    output.print(result_table("", columns, [(name, old, new) for (name, old), new in rows]))
+
+
+def _calibration(manifest: Manifest) -> dict[str, str]:
+    """What a calibration says, each with its name for people."""
+    told = {"temperature": short(manifest.temperature)}
+    told |= {f"trust in {label}": f"{prior:.1%}" for label, prior in priors(manifest).items()}
+    for entry in manifest.experts:
+        told[f"variances of {entry.label}, times"] = short(entry.variance_factor)
+        told[f"usual log variance of queries, {entry.label}"] = f"{entry.query_zero:.2f}"
+        told[f"usual log variance of texts, {entry.label}"] = f"{entry.document_zero:.2f}"
+    return told
 
 
 def _share(manifest: Manifest) -> float:

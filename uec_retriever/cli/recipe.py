@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from uec_retriever.cli.common import bar, errors, must_exist, output, print_json, status
+from uec_retriever.cli.common import bar, must_exist, print_json, status
+from uec_retriever.cli.indexed import tell_cost, tell_fitting
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
     from uec_retriever.data.pairs import PairSampler
     from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.existing import Existing
     from uec_retriever.engine.location import Location
     from uec_retriever.engine.recipe import Recipe
-    from uec_retriever.engine.results import AddReport
     from uec_retriever.experts.expert import Expert
     from uec_retriever.store.lexical_options import LexicalOptions
 
-DEFAULT_PAIRS = 640
+DEFAULT_PAIRS = 640  # for what is calibrated once and for all
 
 
 class Structure(StrEnum):
@@ -69,7 +71,15 @@ PAIRS = Annotated[
     ),
 ]
 LIMIT = Annotated[
-    int, typer.Option("--max-pairs", min=32, help="At most this many pairs made from the corpus.")
+    int | None,
+    typer.Option(
+        "--max-pairs",
+        min=32,
+        help="At most this many pairs made from the corpus; if absent one for each 20 texts, 160 to 640.",
+    ),
+]
+ALL_PAIRS = Annotated[
+    int, typer.Option("--max-pairs", min=32, help="At most this many pairs made from the texts.")
 ]
 TEXT = Annotated[str, typer.Option(help="Column or JSON key of the text.")]
 TITLE = Annotated[str, typer.Option(help="Column or JSON key of the title, put before the text.")]
@@ -93,13 +103,13 @@ TEMPERATURE = Annotated[
 
 
 def sample_documents(
-    documents: Corpus, limit: int, tell: Callable[[int], None] | None = None
+    documents: Corpus, limit: int | None, tell: Callable[[int], None] | None = None
 ) -> tuple[int, PairSampler]:
     """Read a corpus once: every line is checked before work begins.
 
     Args:
         documents: the corpus.
-        limit: of the pairs to make.
+        limit: of the pairs to make; in proportion to the corpus if None.
         tell: called now and then with the number of documents read.
 
     Returns:
@@ -116,13 +126,19 @@ def sample_documents(
     return total, sampler
 
 
-def sample_texts(texts: Iterable[str], limit: int) -> PairSampler:
-    """A sample of texts to make calibration pairs of."""
+def sample_records(engine: Engine, limit: int | None) -> PairSampler:
+    """A sample of the texts of an index, with their titles, to make calibration pairs of.
+
+    Args:
+        engine: of the index.
+        limit: of the pairs to make; in proportion to the texts if None.
+    """
     from uec_retriever.data.pairs import PairSampler
 
     sampler = PairSampler(limit)
-    for text in texts:
-        sampler.offer(text)
+    for page in engine.pages():
+        for record in page:
+            sampler.offer(record.text, record.title)
     return sampler
 
 
@@ -157,7 +173,7 @@ def open_or_create(
     device: str | None,
     trust_remote_code: bool,
     batch_size: int,
-) -> Engine:
+) -> tuple[Engine, float | None]:
     """The index if it is there and agrees with the recipe, else an empty one, made under a progress bar.
 
     Args:
@@ -168,56 +184,47 @@ def open_or_create(
         device: torch device.
         trust_remote_code: run code that comes with the models.
         batch_size: texts in one forward pass.
+
+    Returns:
+        The index, and the seconds that making it took, None if it was there.
     """
-    from uec_retriever.engine.create import fitting_work, sampled_pairs
+    from uec_retriever.engine.agreement import match_posteriors
+    from uec_retriever.engine.create import fitting_work
     from uec_retriever.engine.engine import Engine
 
     loading: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
     if Engine.exists(location):
         with status("Opening the index"):
-            return Engine.open_or_create(location, experts, recipe, **loading)
+            return Engine.open_or_create(location, experts, recipe, **loading), None
     if not experts:
         raise InvalidInputError("a new index needs at least one --expert")
-    pairs = recipe.pairs or sampled_pairs(sampler())
+    pairs = recipe.pairs or sampler().pairs_or_general()
     recipe = replace(recipe, pairs=pairs)
+    tell_fitting(experts, pairs, len(match_posteriors(experts, recipe.posteriors)))
+    begun = monotonic()
     with bar("Fitting and calibrating", fitting_work(experts, recipe)) as progress:
-        return Engine.create(location, experts, recipe, batch_size=batch_size, progress=progress)
+        engine = Engine.create(location, experts, recipe, batch_size=batch_size, progress=progress)
+    return engine, monotonic() - begun
 
 
 def report_cost(
-    location: Location, documents: Corpus, recipe: Recipe, sampler: PairSampler, json: bool
+    location: Location,
+    documents: Corpus,
+    recipe: Recipe,
+    sampler: PairSampler,
+    *,
+    sync: bool,
+    existing: Existing,
+    json: bool,
 ) -> None:
-    """Say what `uec index` would embed."""
-    from uec_retriever.engine.create import sampled_pairs
+    """Say what `uec index` would do."""
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.estimate import estimate
 
     there = Engine.exists(location)
-    pairs = None if there else recipe.pairs or sampled_pairs(sampler)
+    pairs = None if there else recipe.pairs or sampler.pairs_or_general()
     found = estimate((d.record for d in documents), pairs, location if there else None)
     if json:
         print_json(asdict(found))
-        return
-    calibration = f" and {found.pairs} calibration pairs" * bool(found.pairs)
-    changed = f", {found.changed:,} of them changed, which --update replaces" * bool(found.changed)
-    output.print(
-        f"{found.texts:,} texts to embed{changed}{calibration}, {found.unchanged:,} unchanged: {found.characters:,} characters, "
-        f"about {found.tokens:,} tokens (4 bytes each) for every expert; nothing was done"
-    )
-
-
-def report_added(engine: Engine, report: AddReport, documents: Corpus | None, json: bool) -> None:
-    """Say what became of the documents: counts, those without text, those cut."""
-    skipped = documents.skipped if documents else []
-    if json:
-        told = {**asdict(report), "skipped_empty": skipped, "count": engine.count()}
-        print_json({**told, "notes": engine.manifest.notes})
-        return
-    output.print(
-        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged; "
-        f"{engine.count()} texts in the index"
-    )
-    if skipped:
-        errors.print(
-            f"skipped {len(skipped)} documents without text: {', '.join(skipped[:5])}{' …' * (len(skipped) > 5)}"
-        )
+    else:
+        tell_cost(found, sync, existing)

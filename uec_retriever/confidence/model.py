@@ -26,6 +26,7 @@ from pydantic import Field
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.checks.rows import FINITE_ROW, read_row
 from uec_retriever.confidence.relevance import RelevanceModel
+from uec_retriever.data.staleness import is_stale
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError, UECError, show
 from uec_retriever.gaussian import Array
 
@@ -35,7 +36,6 @@ SIGNALS = {  # higher is better; chosen without the test splits (benchmarks/conf
     "margin_10": "raw score of the best candidate less that of the tenth",
     "lexical": "correlation of the raw scores of the first ten with the share of the query's words they hold",
 }
-STALE_SHARE = 0.25  # of the texts at calibration, by which an index may grow or shrink
 _FORMAT = 1
 _WORD = re.compile(r"\w{3,}")
 _READ = 2000  # characters of a text that are searched for words
@@ -195,7 +195,7 @@ def staleness(calibrated: int, records: int) -> str | None:
         calibrated: texts in the index at calibration, >= 0.
         records: texts in it now, >= 0.
     """
-    if abs(records - calibrated) <= STALE_SHARE * calibrated:
+    if not is_stale(calibrated, records):
         return None
     return (
         f"the confidence is stale: it was calibrated on {calibrated:,} texts, and the index has {records:,} now: "

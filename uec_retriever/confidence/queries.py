@@ -62,8 +62,7 @@ def index_pairs(pages: Iterable[Sequence[Record]], *, limit: int, seed: int = 0)
     sampler = PairSampler(limit, seed)
     for page in pages:
         for record in page:
-            title = record.metadata.get("title")
-            sampler.offer(record.text, title if isinstance(title, str) else "")
+            sampler.offer(record.text, record.title)
     return sampler.pairs()
 
 

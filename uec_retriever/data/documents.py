@@ -9,7 +9,7 @@ from typing import Any
 from uec_retriever.data.files.folder import FileText
 from uec_retriever.data.files.markup import Markup
 from uec_retriever.data.records import Record, check_id, check_metadata, content_id
-from uec_retriever.data.texts import text_problem
+from uec_retriever.data.texts import join_title, text_problem
 from uec_retriever.data.types import flat, typed_metadata
 from uec_retriever.errors import InvalidInputError, show
 
@@ -72,7 +72,7 @@ def row_document(row: dict[str, Any], columns: Columns, types: Mapping[str, str]
     title = as_string(row.pop(columns.title, None), columns.title)
     key = columns.id if columns.id in row else "id"
     identifier = as_string(row.pop(key, None), "id", numbers=True)
-    text = f"{title} {body}".strip()
+    text = join_title(title, body)
     if not text:
         return Blank(identifier)
     nested = row.pop("metadata", None) or {}
@@ -133,9 +133,5 @@ def _document(
         raise InvalidInputError(f"the text {problem}")
     if identifier:
         check_id(identifier, 0)
-    try:
-        checked = check_metadata(typed_metadata(flat(metadata), types), 0)
-    except ValueError as error:
-        told = str(error).removeprefix("metadata 0, ")
-        raise InvalidInputError(f"document {show(identifier)}, {told}" if identifier else told) from error
+    checked = check_metadata(typed_metadata(flat(metadata), types), show(identifier) if identifier else "it")
     return Document(Record(identifier or content_id(text, checked), text, checked), title, body, markup)

@@ -7,16 +7,19 @@ import json
 import random
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from uec_retriever.checks.numbers import check_whole
-from uec_retriever.data.texts import check_texts, text_problem
+from uec_retriever.data.texts import after_title, check_texts, text_problem
 from uec_retriever.errors import InvalidInputError
 
 MINIMUM_PAIRS = 16
 STANDARD_LIBRARY = "documentation of the Python standard library"  # source of pairs where there is no corpus
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _SMALLEST = 12  # characters; shorter sides say nothing
+_FEWEST, _MOST = 160, 640  # pairs made from a corpus unless a limit says otherwise
+# fitting on one costs MiniLM as much as embedding 1.2 to 1.8 texts: so 6 to 9 % of a corpus
+_TEXTS_A_PAIR = 20
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class CalibrationPairs:
         queries: n texts.
         positives: n texts, row by row what answers or continues the query.
         source: `user`, or how they were made: `title`, `first sentence` or `halves`, or `STANDARD_LIBRARY`.
+        corpus: how many texts there were to make them of; None where they were not made of an index's texts.
     """
 
     queries: list[str]
     positives: list[str]
     source: str = field(default="user")
+    corpus: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.queries) != len(self.positives):
@@ -69,56 +74,76 @@ class CalibrationPairs:
             return self, self
         cut = min(max(round(len(self) * (1 - heldout)), MINIMUM_PAIRS), len(self) - MINIMUM_PAIRS)
         return (
-            CalibrationPairs(self.queries[:cut], self.positives[:cut], self.source),
-            CalibrationPairs(self.queries[cut:], self.positives[cut:], self.source),
+            replace(self, queries=self.queries[:cut], positives=self.positives[:cut]),
+            replace(self, queries=self.queries[cut:], positives=self.positives[cut:]),
         )
 
 
+def proportionate(texts: int) -> int:
+    """How many pairs to make of a corpus, so that fitting on them stays cheap beside embedding it.
+
+    Args:
+        texts: in the corpus, >= 0.
+
+    Returns:
+        A pair for each 20 texts, at least 160 and at most 640.
+    """
+    return min(max(texts // _TEXTS_A_PAIR, _FEWEST), _MOST)
+
+
 def pseudo_pairs(
-    texts: Iterable[str], titles: Iterable[str] | None = None, *, limit: int = 640, seed: int = 0
+    texts: Iterable[str], titles: Iterable[str] | None = None, *, limit: int | None = None, seed: int = 0
 ) -> CalibrationPairs:
     """Make calibration pairs from a corpus without labels: title -> text, or first sentence -> rest.
 
-    A text of one sentence is cut in the middle.
+    A text of one sentence is cut in the middle. Where the corpus is too small to make and hold out any, documentation of
+    the Python standard library serves instead, as everywhere (see `PairSampler.pairs_or_general`).
 
     Args:
-        texts: the corpus; only a sample of `limit` texts is kept in memory.
+        texts: the corpus; only a sample is kept in memory.
         titles: as many titles, empty where a text has none.
-        limit: at most this many pairs.
+        limit: at most this many pairs; in proportion to the corpus if None (see `proportionate`).
         seed: of the sample.
 
     Raises:
-        InvalidInputError: if the corpus yields too few pairs.
+        InvalidInputError: if the corpus is empty.
     """
     sampler = PairSampler(limit, seed)
     for text, title in zip(texts, titles, strict=True) if titles is not None else ((t, "") for t in texts):
         sampler.offer(text, title)
-    return sampler.pairs()
+    if not sampler.seen:
+        raise InvalidInputError("the corpus is empty: it holds no text to make calibration pairs of")
+    return sampler.pairs_or_general()
 
 
 class PairSampler:
     """Calibration pairs out of a stream of texts, in constant memory (see `pseudo_pairs`).
 
     Args:
-        limit: at most this many pairs.
+        limit: at most this many pairs; in proportion to the corpus if None (see `proportionate`).
         seed: of the sample.
+
+    Attributes:
+        seen: how many texts were shown.
     """
 
-    def __init__(self, limit: int, seed: int = 0) -> None:
-        self._limit = check_whole("the limit of calibration pairs", limit, MINIMUM_PAIRS)
+    def __init__(self, limit: int | None = None, seed: int = 0) -> None:
+        self._limit = (
+            None if limit is None else check_whole("the limit of calibration pairs", limit, MINIMUM_PAIRS)
+        )
         self._random = random.Random(seed)
         self._kept: list[tuple[str, str]] = []
-        self._seen = 0
+        self.seen = 0
 
     def offer(self, text: str, title: str = "") -> None:
         """Show one text; a uniform sample of all that were shown is kept (reservoir sampling)."""
         if text_problem(text) is not None:
             return
         title = "" if text_problem(title) else title
-        self._seen += 1
-        if len(self._kept) < 2 * self._limit:  # twice, since not every text makes a pair
+        self.seen += 1
+        if len(self._kept) < 2 * (self._limit or _MOST):  # twice, since not every text makes a pair
             self._kept.append((title, text))
-        elif (slot := self._random.randrange(self._seen)) < len(self._kept):
+        elif (slot := self._random.randrange(self.seen)) < len(self._kept):
             self._kept[slot] = (title, text)
 
     def pairs(self) -> CalibrationPairs:
@@ -133,20 +158,37 @@ class PairSampler:
                 if query not in unique:  # a title that many texts share serves once
                     unique[query] = (query, positive, source)
                     break
-        made = list(unique.values())[: self._limit]
+        made = list(unique.values())[: self._limit or proportionate(self.seen)]
         if len(made) < MINIMUM_PAIRS:
             raise InvalidInputError(
                 f"the corpus yields only {len(made)} calibration pairs, {MINIMUM_PAIRS} are needed: "
                 "give pairs of your own"
             )
-        sources = sorted({source for _, _, source in made})
-        return CalibrationPairs([q for q, _, _ in made], [p for _, p, _ in made], " + ".join(sources))
+        sources = " + ".join(sorted({source for _, _, source in made}))
+        return CalibrationPairs([q for q, _, _ in made], [p for _, p, _ in made], sources, self.seen)
+
+    def pairs_or_general(self) -> CalibrationPairs:
+        """The pairs, or those of the Python standard library's documentation where none could be made and held out.
+
+        What makes an index of any texts does it by this rule; the index's notes then say so.
+
+        Raises:
+            InvalidInputError: if they are needed and this Python comes without its library's sources.
+        """
+        from uec_retriever.data.stdlib_docs import docstring_pairs
+
+        try:
+            pairs = self.pairs()
+        except InvalidInputError:
+            return replace(docstring_pairs(), corpus=self.seen)
+        enough = pairs.can_hold_out or len(pairs) == self._limit  # asked for no more
+        return pairs if enough else replace(docstring_pairs(), corpus=self.seen)
 
 
 def _splits(title: str, text: str) -> Iterator[tuple[str, str, str]]:
     """Ways to make a pair of one text, the best first."""
-    repeated = text.startswith(title) and not text[len(title) :][:1].isalnum()
-    body = text[len(title) :].strip() if repeated else text
+    rest_of_title = after_title(text, title)
+    body = text if rest_of_title is None else rest_of_title.strip()
     first, *rest = _SENTENCE.split(body, maxsplit=1)
     words = body.split()
     middle = len(words) // 2

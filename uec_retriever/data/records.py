@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from uec_retriever.data.texts import check_texts, text_problem
+from uec_retriever.data.values import is_nothing, plain_value, value_problem
 from uec_retriever.errors import IdConflictError, InvalidInputError, show
 
 Metadata = dict[str, Any]
@@ -19,7 +18,7 @@ RESERVED_PREFIXES = ("uec:", "chroma:")
 ID_KEY = "uec:id"  # of filters alone: {ID_KEY: {"$in": ["id of a record"]}}
 SOURCE_KEY = "uec:s"  # filters may name it: {SOURCE_KEY: "id of a document"}
 _REFUSED_PREFIXES = ("#", "$")  # by Chroma, when a whole batch has been encoded
-_INT64 = 2**63
+_SHOWN = 40  # characters of a text without an id, in messages
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,16 @@ class Record:
         """What the experts get to see."""
         return self.text if self.embedded is None else self.embedded
 
+    @property
+    def title(self) -> str:
+        """The title in its metadata; empty if there is none."""
+        title = self.metadata.get("title")
+        return title if isinstance(title, str) else ""
+
 
 def make_records(
     texts: Iterable[str],
-    ids: Sequence[str] | None = None,
+    ids: Sequence[str | None] | None = None,
     metadatas: Sequence[Mapping[str, Any] | None] | None = None,
     *,
     embedded: Sequence[str] | None = None,
@@ -63,15 +68,40 @@ def make_records(
 
     Args:
         texts: of the records.
-        ids: theirs; made from text and metadata if absent.
-        metadatas: theirs.
+        ids: theirs; where absent or None, made from text and metadata.
+        metadatas: theirs, see `check_metadata`.
         embedded: what to embed instead of the texts.
         payloads: strings that come back with the records.
         sources: ids of the documents that the texts are parts of.
 
     Raises:
-        InvalidInputError: for a bad text, id or metadata value, naming position and fix.
+        InvalidInputError: for a bad text, id or metadata value, naming the record and the fix.
         IdConflictError: if one id stands for two different records.
+    """
+    return unique(check_records(texts, ids, metadatas, embedded=embedded, payloads=payloads, sources=sources))
+
+
+def check_records(
+    texts: Iterable[str],
+    ids: Sequence[str | None] | None = None,
+    metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+    *,
+    embedded: Sequence[str] | None = None,
+    payloads: Sequence[str] | None = None,
+    sources: Sequence[str | None] | None = None,
+) -> list[Record]:
+    """A record for each text, those given twice too; the rest is as for `make_records`.
+
+    Args:
+        texts: of the records.
+        ids: theirs; where absent or None, made from text and metadata.
+        metadatas: theirs, see `check_metadata`.
+        embedded: what to embed instead of the texts.
+        payloads: strings that come back with the records.
+        sources: ids of the documents that the texts are parts of.
+
+    Raises:
+        InvalidInputError: for a bad text, id or metadata value, naming the record and the fix.
     """
     checked = check_texts(texts)
     columns = (
@@ -87,14 +117,16 @@ def make_records(
     for position, (text, identifier, metadata, seen, payload, source) in enumerate(
         zip(checked, *columns, strict=True)
     ):
-        metadata = check_metadata(metadata, position)
-        identifier = content_id(text, metadata) if ids is None else check_id(identifier, position)
+        known = None if identifier is None else check_id(identifier, position)
+        owner = f"text {position} ({show(text, _SHOWN)})" if known is None else show(known)
+        metadata = check_metadata(metadata, owner)
         if payload and (problem := text_problem(payload)):
-            raise InvalidInputError(f"payload {position} {problem}")
+            raise InvalidInputError(f"the payload of {owner} {problem}")
         if source is not None:
             check_id(source, position, "source")
+        identifier = content_id(text, metadata) if known is None else known
         records.append(Record(identifier, text, metadata, None if seen == text else seen, payload, source))
-    return unique(records)
+    return records
 
 
 def check_column(values: Iterable[Any] | None, what: str, texts: Sequence[str]) -> list[Any]:
@@ -127,11 +159,52 @@ def unique(records: Iterable[Record]) -> list[Record]:
     found: dict[str, Record] = {}
     for record in records:
         if not same_content(found.setdefault(record.id, record), record):
-            raise IdConflictError(
-                f"id {show(record.id)} is given twice for different texts or metadata: "
-                "make ids unique, or leave them out to have them made from the content"
-            )
+            raise _given_twice(record.id)
     return list(found.values())
+
+
+def _given_twice(identifier: str) -> IdConflictError:
+    return IdConflictError(
+        f"id {show(identifier)} is given twice for different texts or metadata: "
+        "make ids unique, or leave them out to have them made from the content"
+    )
+
+
+def check_not_empty(records: Sequence[Record]) -> None:
+    """Refuse to make an index of nothing.
+
+    Raises:
+        InvalidInputError: without any record.
+    """
+    if not records:
+        raise InvalidInputError(
+            "the corpus is empty: it holds no text to make an index of. Look at what was to give the texts"
+        )
+
+
+class SeenIds:
+    """Takes from a stream of records what comes twice; of each it holds the id and a number."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def new(self, records: Iterable[Record]) -> list[Record]:
+        """Those of the next records that did not come before, in order.
+
+        Raises:
+            IdConflictError: if one id stands for two different records.
+        """
+        found = []
+        for record in unique(records):
+            told = repr(sorted(record.metadata.items()))
+            content = hash((record.text, record.embedded, record.payload, record.source, told))
+            before = self._seen.get(record.id)
+            if before is None:
+                self._seen[record.id] = content
+                found.append(record)
+            elif before != content:
+                raise _given_twice(record.id)
+        return found
 
 
 def same_content(one: Record, other: Record) -> bool:
@@ -187,15 +260,26 @@ def check_ids(ids: object) -> list[str]:
     return [check_id(identifier, position) for position, identifier in enumerate(ids)]
 
 
-def check_metadata(metadata: object, position: int) -> Metadata:
-    """Metadata as given, if Chroma can hold it and give it back unchanged; values of NumPy become Python's."""
+def check_metadata(metadata: object, owner: str) -> Metadata:
+    """Metadata as Chroma can hold it and give it back.
+
+    One rule for all who add texts: what says nothing (None, an empty list) is left out; values of NumPy become Python's,
+    dates and times strings in ISO 8601; anything else that Chroma cannot hold is refused.
+
+    Args:
+        metadata: a flat mapping, or None.
+        owner: whose they are, in messages: a quoted id, or a place.
+
+    Raises:
+        InvalidInputError: naming owner, key and fix.
+    """
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
-        raise InvalidInputError(f"metadata {position} is {type(metadata).__name__}, not a dictionary")
-    checked = {key: _of_numpy(value) for key, value in metadata.items()}
-    for key, value in checked.items():
-        where = f"metadata {position}, key {show(key)}"
+        raise InvalidInputError(f"the metadata of {owner} is {type(metadata).__name__}, not a dictionary")
+    checked = {}
+    for key, given in metadata.items():
+        where = f"the metadata of {owner}, key {show(key)}"
         if not isinstance(key, str) or not key:
             raise InvalidInputError(f"{where}: keys must be non-empty strings")
         if key.startswith(RESERVED_PREFIXES):
@@ -206,37 +290,10 @@ def check_metadata(metadata: object, position: int) -> Metadata:
             raise InvalidInputError(f"{where}: Chroma refuses keys that begin with '#' or '$', rename it")
         if key.strip() and (problem := text_problem(key)):
             raise InvalidInputError(f"{where}: the key {problem}")
-        problem = _value_problem(value)
-        if problem:
+        value = plain_value(given)
+        if is_nothing(value):
+            continue
+        if problem := value_problem(value):
             raise InvalidInputError(f"{where}: {problem}")
+        checked[key] = value
     return checked
-
-
-def _of_numpy(value: Any) -> Any:
-    """Scalars and arrays of NumPy, also in a list, as Python's; anything else as it is."""
-    if isinstance(value, list):
-        return [item.item() if isinstance(item, np.generic) else item for item in value]
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-
-
-def _value_problem(value: object) -> str | None:
-    if isinstance(value, list):
-        if not value:
-            return "an empty list cannot be stored: drop the key"
-        if len({type(item) for item in value}) > 1 or isinstance(value[0], list):
-            return "a list must hold values of one type, no lists: store json.dumps(value) instead"
-        return next((problem for item in value if (problem := _value_problem(item))), None)
-    if value is None:
-        return "None cannot be stored: drop the key"
-    if type(value) not in (str, int, float, bool):
-        return (
-            f"{type(value).__name__} cannot be stored: use str, int, float, bool or a list of one of them "
-            "(json.dumps(value) for dictionaries)"
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN and infinity cannot be stored: drop the key"
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return "the integer has more than 64 bits: store str(value) instead"
-    if isinstance(value, str) and value.strip() and (problem := text_problem(value)):
-        return problem
-    return None

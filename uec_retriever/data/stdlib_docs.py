@@ -7,7 +7,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from uec_retriever.data.pairs import CalibrationPairs, PairSampler
+from uec_retriever.data.pairs import STANDARD_LIBRARY, CalibrationPairs, PairSampler
 from uec_retriever.errors import InvalidInputError
 
 _SKIPPED = {
@@ -79,4 +79,4 @@ def docstring_pairs(limit: int = 160) -> CalibrationPairs:
             "there are too few texts to calibrate on, and this Python has no library sources to use instead: "
             "give calibration pairs"
         ) from error
-    return CalibrationPairs(pairs.queries, pairs.positives, "documentation of the Python standard library")
+    return CalibrationPairs(pairs.queries, pairs.positives, STANDARD_LIBRARY)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from uec_retriever.errors import InvalidInputError, show
 
+_HEADING = "#*=_ \t\r\n"  # what marks a heading
+
 
 def check_texts(texts: Iterable[str], what: str = "text") -> list[str]:
     """Check texts before anything is encoded or stored.
@@ -53,3 +55,33 @@ def surrogate_at(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def join_title(title: str, text: str) -> str:
+    """A title before its text, unless the text begins with it."""
+    title, text = title.strip(), text.strip()
+    return text if begins_with(text, title) else f"{title} {text}".strip()
+
+
+def begins_with(text: str, title: str) -> bool:
+    """Whether a text begins with a title, as a heading or in a sentence, in whatever case; no title is in every text.
+
+    Args:
+        text: without blanks before it.
+        title: without blanks around it.
+    """
+    return after_title(text, title) is not None
+
+
+def after_title(text: str, title: str) -> str | None:
+    """What follows the title that a text begins with; None where it begins otherwise.
+
+    Args:
+        text: without blanks before it.
+        title: without blanks around it.
+    """
+    bare = text.lstrip(_HEADING) if title else text
+    beginning, rest = bare[: len(title)], bare[len(title) :]
+    if beginning.casefold() != title.casefold() or (title and rest[:1].isalnum()):
+        return None
+    return rest

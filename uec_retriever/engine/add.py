@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from uec_retriever.data.records import Record, same_content, unique
+from uec_retriever.data.records import Record, SeenIds, same_content
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
+from uec_retriever.engine.existing import Existing, check_existing
 from uec_retriever.engine.kept import forget
 from uec_retriever.engine.results import AddReport
 from uec_retriever.errors import IdConflictError, InvalidInputError, TextError, show
 from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.entries import with_predecessor
 
 CHUNK = 256
+_logger = logging.getLogger(__name__)
 _UNEVEN = "execute must give what each chunk of texts is, no less and no more: not all texts are stored"
 Progress = Callable[[float], None]
 Texts = Sequence[str]
@@ -31,7 +33,7 @@ def add_records(
     store: ChromaStore,
     records: Iterable[Record],
     *,
-    update: bool,
+    existing: Existing = "replace",
     batch_size: int,
     progress: Progress | None,
     execute: Execute | None = None,
@@ -39,31 +41,35 @@ def add_records(
 ) -> AddReport:
     """Add a stream of checked records, a chunk at a time.
 
+    A record that comes twice counts once; of those that are stored only ids are held, to know it.
+
     Args:
         ensemble: the experts.
         store: the index.
         records: of any number.
-        update: replace records whose id is there with other content, instead of refusing.
+        existing: what becomes of those whose id is there with other content: `replace`, `refuse` or `skip`.
         batch_size: texts in one forward pass.
         progress: called with the number of texts done since; a text under one of K experts counts 1 / K.
         execute: encodes chunks elsewhere; here if None.
         stored: called with the number of texts that were stored since.
 
     Raises:
-        IdConflictError: if an id is there with another text or metadata and not `update`.
-        InvalidInputError: if `execute` does not give what each chunk is.
+        IdConflictError: if one id stands for two different records, or is there with other content and `existing` is
+            `refuse`.
+        InvalidInputError: for another `existing`; if `execute` does not give what each chunk is.
         TextError: naming the record that cannot be embedded.
     """
-    report, stream, tell = AddReport(), iter(records), progress or _ignore
+    check_existing(existing)
+    report, stream, tell, seen = AddReport(), iter(records), progress or _ignore, SeenIds()
     exhausted = False
     waiting: deque[_Change] = deque()  # for their encodings
 
     def texts() -> Iterator[Texts]:
         nonlocal report, exhausted
         for chunk in iter(lambda: list(islice(stream, CHUNK)), []):
-            change = _compare(store, unique(chunk), waiting, update)
-            report += AddReport(unchanged=change.unchanged)
-            tell(change.unchanged + len(change.retold))
+            change = _compare(store, seen.new(chunk), existing)
+            report += AddReport(unchanged=change.unchanged, skipped=change.skipped)
+            tell(len(chunk) - len(change.fresh))
             if change.fresh or change.retold:
                 waiting.append(change)
                 yield [r.embedding_text for r in change.fresh]
@@ -86,7 +92,17 @@ def add_records(
             raise type(error)(f"record {show(identifier)}: {error}", error.position) from error
     if waiting or not exhausted:
         raise InvalidInputError(_UNEVEN)
+    _tell_of_replaced(report)
     return report
+
+
+def _tell_of_replaced(report: AddReport) -> None:
+    if report.updated:
+        _logger.info(
+            "%d texts replaced others of the same id, e.g. %s",
+            report.updated,
+            ", ".join(map(show, report.updated_ids)),
+        )
 
 
 @dataclass(frozen=True)
@@ -94,37 +110,37 @@ class _Change:
     """What a chunk of records changes.
 
     Attributes:
-        there: records of the same ids that are in the index when this is stored, by id.
+        there: records of the same ids that are in the index, by id.
         fresh: records to encode.
         retold: records of which only the metadata are new.
-        unchanged: how many others there are.
+        unchanged: how many are there as they are.
+        skipped: how many are there with other content, and stay so.
     """
 
     there: Mapping[str, Record]
     fresh: Sequence[Record]
     retold: Sequence[Record]
     unchanged: int
-
-    def leaves(self) -> Iterator[tuple[str, Record]]:
-        """What it stores, by id."""
-        yield from ((r.id, r) for r in self.fresh)
-        yield from ((r.id, with_predecessor(r, self.there[r.id])) for r in self.retold)
+    skipped: int = 0
 
 
-def _compare(store: ChromaStore, chunk: Sequence[Record], before: Iterable[_Change], update: bool) -> _Change:
-    """What is new in a chunk, once the changes `before` it are stored."""
+def _compare(store: ChromaStore, chunk: Sequence[Record], existing: Existing) -> _Change:
+    """What is new in a chunk, no id of which is in another one."""
     there = {r.id: r for r in store.get([r.id for r in chunk])}
-    coming = {identifier: record for change in before for identifier, record in change.leaves()}
-    there |= {r.id: coming[r.id] for r in chunk if r.id in coming}
     changed = [r for r in chunk if r.id in there and not same_content(there[r.id], r)]
-    if changed and not update:
+    if changed and existing == "refuse":
+        named = ", ".join(show(r.id) for r in changed[:SHOWN]) + ", ..." * (len(changed) > SHOWN)
         raise IdConflictError(
-            f"{len(changed)} ids are in the index with another text or metadata, e.g. {show(changed[0].id)}: "
-            "replace them with update=True (--update on the command line), or use other ids"
+            f"{len(changed)} ids are in the index with another text or metadata ({named}): replace them with "
+            "existing='replace' (--existing replace), keep what is there with existing='skip', or use other ids"
         )
-    fresh = [r for r in chunk if r.id not in there or reads(there[r.id]) != reads(r)]
-    retold = [r for r in changed if reads(there[r.id]) == reads(r)]
-    return _Change(there, fresh, retold, len(chunk) - len(fresh) - len(retold))
+    fresh = [r for r in chunk if r.id not in there]
+    retold: list[Record] = []
+    if existing == "replace":
+        fresh = [r for r in chunk if r.id not in there or reads(there[r.id]) != reads(r)]
+        retold = [r for r in changed if reads(there[r.id]) == reads(r)]
+    skipped = len(changed) if existing == "skip" else 0
+    return _Change(there, fresh, retold, len(chunk) - len(fresh) - len(retold) - skipped, skipped)
 
 
 def _store(
@@ -138,10 +154,11 @@ def _store(
         truncated, rows = count_truncated(ensemble.labels, encoded), truncated_rows(encoded)
     if change.retold:
         store.replace_metadata(change.retold, replaced=change.there)
-    added = sum(r.id not in change.there for r in change.fresh)
+    updated = [r.id for r in change.fresh if r.id in change.there] + [r.id for r in change.retold]
     return AddReport(
-        added=added,
-        updated=len(change.fresh) - added + len(change.retold),
+        added=sum(r.id not in change.there for r in change.fresh),
+        updated=len(updated),
+        updated_ids=tuple(updated[:SHOWN]),
         truncated=truncated,
         truncated_ids=tuple(change.fresh[i].id for i in rows[:SHOWN]),
     )

@@ -16,7 +16,6 @@ from uec_retriever.atomic import write_atomically
 from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.convolution import LAYOUTS
 from uec_retriever.data.pairs import CalibrationPairs, PairSampler
-from uec_retriever.data.stdlib_docs import docstring_pairs
 from uec_retriever.engine.agreement import match_posteriors
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
@@ -43,7 +42,6 @@ from uec_retriever.store.locks import LOCK_SUFFIX, LONGEST_NAME
 from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 _COLLECTION = re.compile(rf"[a-zA-Z0-9][a-zA-Z0-9._-]{{1,{LONGEST_NAME - 2}}}[a-zA-Z0-9]")
-_LIMIT = 640  # pairs made from a corpus
 _logger = logging.getLogger(__name__)
 Progress = Callable[[float], None]
 
@@ -83,6 +81,7 @@ def build_ensemble(
         versions={n: version(n) for n in ("uec-retriever", "chromadb", "sentence-transformers", "torch")},
         pairs_digest=recipe.pairs.digest,
         pairs_source=recipe.pairs.source,
+        records=recipe.pairs.corpus,
         heldout=recipe.pairs.can_hold_out,
         lexical=recipe.words,
     )
@@ -127,20 +126,11 @@ def load_experts(
 
 
 def pairs_of_texts(texts: Iterable[str]) -> CalibrationPairs:
-    """Pseudo-pairs of a corpus, or general ones where it is too small (see `sampled_pairs`)."""
-    sampler = PairSampler(_LIMIT)
+    """Pseudo-pairs of the texts that an index is made for, or general ones where they are too few, or none."""
+    sampler = PairSampler()
     for text in texts:
         sampler.offer(text)
-    return sampled_pairs(sampler)
-
-
-def sampled_pairs(sampler: PairSampler) -> CalibrationPairs:
-    """Pseudo-pairs of a sample, or those of the standard library where it is too small to make and hold out any."""
-    try:
-        pairs = sampler.pairs()
-    except InvalidInputError:
-        return docstring_pairs()
-    return pairs if pairs.can_hold_out else docstring_pairs()
+    return sampler.pairs_or_general()
 
 
 def _check(folder: IndexFolder, experts: Sequence[Expert], recipe: Recipe) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.progress import Watch, watching
-from uec_retriever.data.records import make_records
+from uec_retriever.data.records import check_not_empty, make_records
 from uec_retriever.engine.add import Execute
 from uec_retriever.engine.agreement import check_agreement, check_same_experts
 from uec_retriever.engine.calibrator import Calibrator
@@ -17,6 +17,7 @@ from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import pickled, reopen
 from uec_retriever.engine.create import build_ensemble, fitting_work, load_experts, pairs_of_texts
 from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.existing import Existing, accepts_update, check_existing
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.kept import keep_embeddings, without
 from uec_retriever.engine.load import load_ensemble
@@ -49,7 +50,7 @@ class Engine(Closes, Calibrator):
         cls,
         location: str | Path | Location,
         experts: Sequence[ExpertLike],
-        recipe: Recipe | CalibrationPairs,
+        recipe: Recipe | CalibrationPairs | None = None,
         *,
         batch_size: int = 32,
         progress: Watch = None,
@@ -59,7 +60,8 @@ class Engine(Closes, Calibrator):
         Args:
             location: folder of the index, made if absent, or a `Location`.
             experts: one or more, with distinct labels, or whatever `Expert.of` takes; they stay as they are.
-            recipe: with calibration pairs, or these alone; `pseudo_pairs` makes them from a corpus.
+            recipe: how to make it, or calibration pairs alone; `pseudo_pairs` makes them from a corpus. Without pairs,
+                documentation of the Python standard library serves.
             batch_size: texts in one forward pass.
             progress: True for a bar, if it takes over two seconds; or called with texts done, `2 len(pairs)` per expert
                 to fit.
@@ -68,14 +70,14 @@ class Engine(Closes, Calibrator):
             The index; `engine.manifest.notes` says what is poor about its calibration.
 
         Raises:
-            InvalidInputError: for arguments out of range, or without pairs.
+            InvalidInputError: for arguments out of range.
             ModelMismatchError: if a posterior belongs to another model.
             IndexBusyError: if another process writes to the folder.
             StorageError: if there is an index already, or the folder cannot be written.
         """
         recipe, given = Recipe.of(recipe), load_experts(experts, device=None, trust_remote_code=False)
         if recipe.pairs is None:
-            raise InvalidInputError("a new index needs calibration pairs: Recipe(pairs=pseudo_pairs(texts))")
+            recipe = replace(recipe, pairs=pairs_of_texts(()))
         folder = IndexFolder(Location.of(location))
         with folder.closing_on_errors():
             kept = keep_embeddings(given, folder.embeddings)
@@ -172,6 +174,7 @@ class Engine(Closes, Calibrator):
         return cls.create(location, given, recipe, batch_size=batch_size, progress=progress)
 
     @classmethod
+    @accepts_update
     def from_texts(
         cls,
         texts: Sequence[str],
@@ -181,7 +184,7 @@ class Engine(Closes, Calibrator):
         *,
         ids: Sequence[str] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
-        update: bool = False,
+        existing: Existing = "replace",
         device: str | None = None,
         batch_size: int = 32,
         progress: Watch = None,
@@ -197,9 +200,10 @@ class Engine(Closes, Calibrator):
                 none, except those that cannot be loaded by name.
             location: folder of the index, or a `Location`; a temporary folder, gone with the engine, if None.
             recipe: how to make it, or pairs alone; one that is there must agree.
-            ids: one each; made from text and metadata if absent.
-            metadatas: one each, flat.
-            update: replace texts whose id is there with other content, instead of refusing.
+            ids: one each; where absent or None, made from text and metadata.
+            metadatas: one each, flat, see `data.records.check_metadata`.
+            existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             device: torch device for the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
             progress: True for a bar, if it takes over two seconds; or called with texts done, twice the pairs per expert
@@ -210,12 +214,15 @@ class Engine(Closes, Calibrator):
             The index; `engine.manifest.notes` says what is poor about its calibration.
 
         Raises:
-            InvalidInputError: for a bad text, id or metadata, before anything is made; if there is no index and no
+            InvalidInputError: for a bad text, id or metadata, or no text at all, before anything is made; if there is no index and no
                 expert, or it was made otherwise than asked.
             ModelMismatchError: if the index was made with other experts.
-            IdConflictError: if an id is there with another text or metadata and not `update`.
+            IdConflictError: if one id stands for two different texts of the call, or is there with other content and
+                `existing` is `refuse`.
         """
+        check_existing(existing)
         records = make_records(texts, ids, metadatas)
+        check_not_empty(records)
         engine = cls.open_or_create(
             location,
             experts,
@@ -227,7 +234,7 @@ class Engine(Closes, Calibrator):
         )
         try:
             engine.add_records(
-                records, update=update, batch_size=batch_size, progress=progress, execute=execute
+                records, existing=existing, batch_size=batch_size, progress=progress, execute=execute
             )
         except BaseException:
             if engine._folder.location.url is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from uec_retriever.errors import InvalidInputError, show
@@ -45,6 +45,26 @@ def check_names(name: str, values: object, possible: Collection[str]) -> tuple[A
     if unknown := [value for value in values if value not in list(possible)]:
         raise InvalidInputError(f"{name} can hold {list(possible)}, got {show(unknown[0])}")
     return tuple(dict.fromkeys(values))
+
+
+def with_candidates(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a search, in which `fetch_k`, as LangChain calls `candidates`, has become that.
+
+    Args:
+        options: by name.
+
+    Raises:
+        InvalidInputError: if both are given and differ.
+    """
+    named = dict(options)
+    other = named.pop("fetch_k", None)
+    if other is None:
+        return named
+    if named.get("candidates") not in (None, other):
+        raise InvalidInputError(
+            f"candidates={show(named['candidates'])} and fetch_k={show(other)} are two names of one number: give one"
+        )
+    return {**named, "candidates": other}
 
 
 def check_search_options(k: Any, candidates: Any = None, temperature: Any = None) -> None:

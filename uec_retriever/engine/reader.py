@@ -59,6 +59,12 @@ class Reader:
         """The loaded experts, in the order of the manifest."""
         return list(self._ensemble.experts)
 
+    def staleness(self) -> list[str]:
+        """Which calibrations no longer fit the index, as it has grown or shrunk by a quarter since, each with its remedy."""
+        count, model = self.count(), self._ensemble.confidence
+        found = (self.manifest.staleness(count), model and staleness(model.records, count))
+        return [told for told in found if told]
+
     def count(self) -> int:
         """Number of texts."""
         return self.store.count()

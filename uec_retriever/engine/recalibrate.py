@@ -80,6 +80,7 @@ def recalibrate(
         reference=f"{len(judged)} pairs: {pairs.source} (recalibrated)",
         pairs_digest=pairs.digest,
         pairs_source=pairs.source,
+        records=pairs.corpus,
         heldout=heldout,
     )
     return calibrate(manifest, [r.scale_variance(r.scale) for r in references], temperature)

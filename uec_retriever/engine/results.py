@@ -268,6 +268,9 @@ class AddReport:
         added: new ones.
         updated: replaced ones.
         unchanged: already there, word for word.
+        skipped: there with other content, which stays, since `existing` was `skip`.
+        deleted: others that went, as those of a document that was replaced whole.
+        updated_ids: ids of the first replaced ones.
         truncated: expert label -> texts that it cut to its maximal length.
         truncated_ids: ids of the first of them.
     """
@@ -275,7 +278,10 @@ class AddReport:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    skipped: int = 0
+    deleted: int = 0
     truncated: dict[str, int] = field(default_factory=dict)
+    updated_ids: tuple[str, ...] = field(default=(), compare=False)
     truncated_ids: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: AddReport) -> AddReport:
@@ -284,6 +290,9 @@ class AddReport:
             self.added + other.added,
             self.updated + other.updated,
             self.unchanged + other.unchanged,
+            self.skipped + other.skipped,
+            self.deleted + other.deleted,
             {label: self.truncated.get(label, 0) + other.truncated.get(label, 0) for label in labels},
+            (*self.updated_ids, *other.updated_ids)[:SHOWN],
             (*self.truncated_ids, *other.truncated_ids)[:SHOWN],
         )

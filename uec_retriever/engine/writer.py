@@ -11,14 +11,16 @@ from typing import Any
 
 from uec_retriever.data.progress import Watch, watching
 from uec_retriever.data.records import Record, check_ids, make_records
-from uec_retriever.data.truncation import warn_of_truncation
+from uec_retriever.data.truncation import SHOWN, warn_of_truncation
 from uec_retriever.engine.add import Execute, add_records, reads
 from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.existing import Existing, accepts_update
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.judgements import Judgements
 from uec_retriever.engine.kept import hand_over, keep_embeddings, keeping
 from uec_retriever.engine.results import AddReport
 from uec_retriever.engine.searcher import Searcher
+from uec_retriever.engine.sync import Absent, SyncReport
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.store.chroma import ChromaStore
@@ -85,13 +87,14 @@ class Writer(Searcher):
             self.words.follow(self.manifest.lexical)
         return deleted
 
+    @accepts_update
     def add(
         self,
         texts: Iterable[str],
         ids: Sequence[str] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
         *,
-        update: bool = False,
+        existing: Existing = "replace",
         batch_size: int = 32,
         progress: Watch = None,
         execute: Execute | None = None,
@@ -100,9 +103,10 @@ class Writer(Searcher):
 
         Args:
             texts: non-empty strings.
-            ids: one each; made from text and metadata if absent.
-            metadatas: one each, flat.
-            update: replace texts whose id is there with other content, instead of refusing.
+            ids: one each; where absent or None, made from text and metadata.
+            metadatas: one each, flat, see `data.records.check_metadata`.
+            existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
             progress: True for a bar, if it takes over two seconds; or called with the number of texts done since, where
                 a text under one of K experts counts 1 / K.
@@ -110,7 +114,8 @@ class Writer(Searcher):
 
         Raises:
             InvalidInputError: for a bad text, id or metadata; nothing is stored then.
-            IdConflictError: if an id is there with another text or metadata and not `update`.
+            IdConflictError: if one id stands for two different texts of the call, or is there with other content and
+                `existing` is `refuse`.
             NumericalError: if a model yields NaN or infinite vectors.
             ModelMismatchError: if a worker of `execute` loads another model than the index's.
             IndexBusyError: if another process writes.
@@ -118,54 +123,114 @@ class Writer(Searcher):
         """
         return self.add_records(
             make_records(texts, ids, metadatas),
-            update=update,
+            existing=existing,
             batch_size=batch_size,
             progress=progress,
             execute=execute,
         )
 
+    @accepts_update
     def add_records(
         self,
         records: Iterable[Record],
         *,
-        update: bool = False,
+        existing: Existing = "replace",
         batch_size: int = 32,
         progress: Watch = None,
         execute: Execute | None = None,
     ) -> AddReport:
-        """Add a stream of checked records, of any length, in constant memory; warn of texts that experts cut.
+        """Add a stream of checked records, of any length, of which only ids are held; warn of texts that experts cut.
 
         Args:
             records: as `make_records` gives them.
-            update: replace records whose id is there with other content, instead of refusing.
+            existing: what becomes of a record whose id is there with other content: the new one takes its place
+                (`replace`), the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
             progress: True for a bar, if it takes over two seconds; or called with the number of texts done since, where
                 a text under one of K experts counts 1 / K.
             execute: encodes elsewhere, e.g. `ray_encoder.RayEncoder(...)`; here if None.
 
         Raises:
-            IdConflictError: if an id is there with another text or metadata and not `update`.
+            IdConflictError: if one id stands for two different texts of the call, or is there with other content and
+                `existing` is `refuse`.
             NumericalError: if a model yields NaN or infinite vectors.
             ModelMismatchError: if a worker of `execute` loads another model than the index's.
             IndexBusyError: if another process writes.
             StorageError: if the disk is full or the folder cannot be written.
         """
-        total = len(records) if isinstance(records, Sized) else None
-        with self._writing() as ensemble, watching(progress, "Embedding texts", total) as tell:
+        with self._writing() as ensemble:
+            return self._add(ensemble, records, existing, batch_size, progress, execute, _count(records))
+
+    def sync(
+        self,
+        records: Iterable[Record],
+        *,
+        batch_size: int = 32,
+        progress: Watch = None,
+        execute: Execute | None = None,
+    ) -> SyncReport:
+        """Make the index equal to a corpus: add what is new, replace what changed, delete what is gone.
+
+        Deleted is at the end, when all of the corpus was read and stored: one that fails midway deletes nothing. What
+        others add meanwhile stays.
+
+        Args:
+            records: all of the corpus, a stream of any length; only ids are held.
+            batch_size: texts in one forward pass.
+            progress: True for a bar, if it takes over two seconds; or called with the number of texts done since, where
+                a text under one of K experts counts 1 / K.
+            execute: encodes elsewhere, as for `add`; here if None.
+
+        Raises:
+            InvalidInputError: if the corpus is empty.
+            IdConflictError: if one id stands for two different texts of the corpus.
+            NumericalError: if a model yields NaN or infinite vectors.
+            ModelMismatchError: if a worker of `execute` loads another model than the index's.
+            IndexBusyError: if another process writes.
+            StorageError: if the disk is full or the folder cannot be written.
+        """
+        with self._writing() as ensemble:
+            there = self.store.ids()
+            absent = Absent(there)
+            change = self._add(
+                ensemble, absent.watch(records), "replace", batch_size, progress, execute, _count(records)
+            )
+            absent.refuse_empty()
+            gone = absent.ids()
+            deleted = self.store.delete(gone)
+            if deleted:
+                self._tidy(ensemble)
+            return SyncReport(change, deleted, len(there), self.store.count(), tuple(gone[:SHOWN]))
+
+    def _add(
+        self,
+        ensemble: Ensemble,
+        records: Iterable[Record],
+        existing: Existing,
+        batch_size: int,
+        progress: Watch,
+        execute: Execute | None,
+        total: int | None,
+    ) -> AddReport:
+        with watching(progress, "Embedding texts", total) as tell:
             report = add_records(
                 keeping(ensemble, self._folder.embeddings) if execute is None else ensemble,
                 self.store,
                 records,
-                update=update,
+                existing=existing,
                 batch_size=batch_size,
                 progress=tell,
                 execute=execute,
                 stored=functools.partial(self.words.stored, ensemble.manifest.lexical),
             )
-            self.store.compact()
-            self.words.follow(ensemble.manifest.lexical)
+            self._tidy(ensemble)
         warn_of_truncation(report.truncated, report.truncated_ids)
         return report
+
+    def _tidy(self, ensemble: Ensemble) -> None:
+        """Let go of what a change made needless, and have the words follow it."""
+        self.store.compact()
+        self.words.follow(ensemble.manifest.lexical)
 
     @property
     def keeping_experts(self) -> list[Expert]:
@@ -179,7 +244,7 @@ class Writer(Searcher):
 
         Args:
             texts: non-empty strings.
-            **options: `ids`, `metadatas`, `update`, `batch_size`, `progress` and `execute` of `add`.
+            **options: `ids`, `metadatas`, `existing`, `batch_size`, `progress` and `execute` of `add`.
         """
         return await asyncio.to_thread(functools.partial(self.add, texts, **options))
 
@@ -214,9 +279,12 @@ class Writer(Searcher):
 
         total = self.count() if progress is True else None
         with watching(progress, "Embedding texts", total) as tell:
-            report = target.add_records(
-                records(), update=True, batch_size=batch_size, progress=tell, execute=execute
-            )
+            report = target.add_records(records(), batch_size=batch_size, progress=tell, execute=execute)
         if Judgements.lasts(self._folder) and Judgements.lasts(target._folder):
             self._judgements.copy_to(target._judgements)
         return report
+
+
+def _count(records: Iterable[Record]) -> int | None:
+    """How many records there are; None where that is known at the end alone."""
+    return len(records) if isinstance(records, Sized) else None

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.checks.rows import ROW, RowError, read_row
 from uec_retriever.data.pairs import MINIMUM_PAIRS, STANDARD_LIBRARY
+from uec_retriever.data.staleness import is_stale
 from uec_retriever.errors import (
     CorruptFileError,
     FormatVersionError,
@@ -33,6 +34,7 @@ _LATER = (
     "informative",
     "pairs_digest",
     "pairs_source",
+    "records",
 )  # unknown to 0.1.0, which ignores their key
 _NOT_STORED = {"name", "label", "device", "trust_remote_code"}  # whoever opens the index says these
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -95,6 +97,7 @@ class Manifest:
         coverage: a `CoverageModel` as a string; None if there is none. It has a metadata key of its own, too.
         pairs_digest: SHA-256 of the pairs it is calibrated on; None in an index of version 0.1.0.
         pairs_source: where those came from; None in an index of version 0.1.0.
+        records: texts that there were when its pairs were made of them; None where they were made of none of its texts.
         heldout: whether the pairs that the calibration was judged on are others than those it was fitted on.
         informative: whether its pairs say more than chance about which texts belong together, to every expert; else
             similarities leave the variances out. An index of a version that did not look counts as such.
@@ -115,6 +118,7 @@ class Manifest:
     coverage: str | None = None
     pairs_digest: str | None = None
     pairs_source: str | None = None
+    records: Annotated[int, Field(ge=0)] | None = None
     heldout: bool = True
     informative: bool = True
     generation: Annotated[int, Field(ge=0)] = field(default=0, compare=False)
@@ -166,6 +170,22 @@ class Manifest:
             if e.basis_error is not None
         ]
         return notes
+
+    def staleness(self, records: int) -> str | None:
+        """Why the calibration of the experts no longer fits the index, with the remedy; None while it does.
+
+        Args:
+            records: texts in the index now.
+        """
+        if self.records is None or not is_stale(self.records, records) or records < 2 * MINIMUM_PAIRS:
+            return None
+        remedy = "'uec recalibrate' does it anew, without embedding the texts again"
+        if self.layout == "sum":
+            remedy = "'uec reindex' makes another one, calibrated on them"
+        return (
+            f"the calibration is stale: it was made when there were {self.records:,} texts, and the index has {records:,} "
+            f"now: {remedy}"
+        )
 
     def without_confidence(self) -> Manifest:
         """The same with neither confidence nor coverage: both are of scores that will be others."""

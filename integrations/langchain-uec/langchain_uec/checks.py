@@ -11,7 +11,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from langchain_uec.diversity import check_diversity
 from langchain_uec.store_retriever import UECStoreRetriever
-from uec_retriever.engine.options import check_search_options, refuse_unknown
+from uec_retriever.engine.options import check_search_options, refuse_unknown, with_candidates
 from uec_retriever.engine.results import check_min_score
 
 
@@ -41,7 +41,9 @@ class ChecksOptions(VectorStore):
         if diverse:
             check_diversity(given)
         else:
-            check_search_options(given.get("k", 4), given.get("fetch_k"), given.get("temperature"))
+            check_search_options(
+                given.get("k", 4), with_candidates(given).get("candidates"), given.get("temperature")
+            )
         made = super().as_retriever(**options)
         return UECStoreRetriever(**{name: getattr(made, name) for name in made.model_fields_set})
 

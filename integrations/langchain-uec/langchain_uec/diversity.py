@@ -35,6 +35,8 @@ class DiverseSearches(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         filter: Mapping[str, Any] | None = None,
+        *,
+        candidates: int | None = None,
         **unknown: Any,
     ) -> list[Document]:
         """K documents that match the query and differ from each other.
@@ -45,11 +47,13 @@ class DiverseSearches(VectorStore):
             fetch_k: best documents to choose from.
             lambda_mult: from 0, most different, to 1, best match.
             filter: Chroma's metadata filter.
+            candidates: taken for `fetch_k`.
             **unknown: refused.
 
         Raises:
             InvalidInputError: for an empty query, or an option that cannot be used.
         """
+        fetch_k = fetch_k if candidates is None else candidates
         check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
         result = search_one(self.engine, query, k=max(k, fetch_k), where=filter)
         warn_of_cut_query(result.truncated)
@@ -63,6 +67,8 @@ class DiverseSearches(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         filter: Mapping[str, Any] | None = None,
+        *,
+        candidates: int | None = None,
         **unknown: Any,
     ) -> list[Document]:
         """K documents that match a query embedding that `embeddings.embed_query` made, and differ from each other.
@@ -73,11 +79,13 @@ class DiverseSearches(VectorStore):
             fetch_k: best documents to choose from.
             lambda_mult: from 0, most different, to 1, best match.
             filter: Chroma's metadata filter.
+            candidates: taken for `fetch_k`.
             **unknown: refused.
 
         Raises:
             InvalidInputError: for an embedding or option that cannot be used.
         """
+        fetch_k = fetch_k if candidates is None else candidates
         check_diversity({"k": k, "fetch_k": fetch_k, "lambda_mult": lambda_mult})
         result = self.engine.search_embedding(embedding, max(k, fetch_k), where=filter)
         return self._diverse(result, k, lambda_mult)
@@ -89,9 +97,9 @@ class DiverseSearches(VectorStore):
 
 
 def check_diversity(options: Mapping[str, Any]) -> None:
-    """Refuse options of maximal marginal relevance that are out of range: `k`, `fetch_k` and `lambda_mult`."""
-    for name in ("k", "fetch_k"):
-        if name in options:
+    """Refuse options of maximal marginal relevance that are out of range: `k`, `fetch_k` or `candidates`, `lambda_mult`."""
+    for name in ("k", "fetch_k", "candidates"):
+        if options.get(name) is not None:
             check_whole(name, options[name], 1)
     check_number(
         "lambda_mult", options.get("lambda_mult", 0.5), "in [0, 1], from most different to best match", 0, 1

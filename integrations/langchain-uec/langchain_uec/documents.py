@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
 from uec_retriever.data import records
 from uec_retriever.data.records import Record
-from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.results import EXTRAS, Extra, Hit
 from uec_retriever.errors import InvalidInputError, show
 
@@ -65,14 +63,8 @@ def make_records(
         InvalidInputError: for a bad text, id or metadata value, naming position and fix.
         IdConflictError: if one id stands for two different texts.
     """
-    texts = check_texts(texts)
-    checked = records.make_records(texts, list(map(str, range(len(texts)))), metadatas)
-    given = records.check_column(ids, "ids", texts)
-    named = [
-        records.content_id(r.text, r.metadata) if i is None else records.check_id(i, position)
-        for position, (r, i) in enumerate(zip(checked, given, strict=True))
-    ]
-    return records.unique(replace(r, id=i) for r, i in zip(checked, named, strict=True)), named
+    checked = records.check_records(texts, ids, metadatas)
+    return records.unique(checked), [record.id for record in checked]
 
 
 def split_documents(

@@ -13,9 +13,9 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_serializer
 
 from langchain_uec.embeddings import IndexEmbeddings, UAEEmbedding
-from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
+from uec_retriever.engine.existing import Existing
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.options import refuse_unknown, refuse_validation
 from uec_retriever.errors import InvalidInputError
@@ -205,11 +205,14 @@ def make_engine(
 
 
 def add_records(
-    engine: Engine, records: Sequence[Record], batch_size: int, show_progress: bool = False
+    engine: Engine,
+    records: Sequence[Record],
+    batch_size: int,
+    existing: Existing = "replace",
+    show_progress: bool = False,
 ) -> None:
-    """Add records, which replace those of the same id; one warning tells of texts that were cut."""
-    report = engine.add_records(records, update=True, batch_size=batch_size, progress=show_progress)
-    warn_of_truncation(report.truncated, report.truncated_ids)
+    """Add records; one warning tells of texts that were cut."""
+    engine.add_records(records, existing=existing, batch_size=batch_size, progress=show_progress)
 
 
 def list_experts(experts: Experts | None, device: str | None) -> tuple[list[Any] | None, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,17 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import ConfigDict
 
+from langchain_uec.changing import ChangesDocuments
 from langchain_uec.documents import make_records, split_documents, to_documents
-from langchain_uec.engines import UsesEngine, add_records, make_engine
+from langchain_uec.engines import add_records, make_engine
 from langchain_uec.search_fields import SearchFields, check_search_fields, engine_options
 from langchain_uec.together import SearchesTogether, take_together
 from langchain_uec.tools import FindsTools
+from uec_retriever.data.records import check_not_empty
 from uec_retriever.data.truncation import warn_of_cut_query
+from uec_retriever.engine.existing import Existing, check_existing
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.options import with_candidates
 from uec_retriever.engine.results import Extra, check_include
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from uec_retriever import Recipe, SearchResult
 
 
-class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
+class UECRetriever(SearchFields, ChangesDocuments, FindsTools, SearchesTogether):
     """Searches with words and several embedding models at once, weighted per query by how sure each one is.
 
     From `k` to `no_evidence`, everything below can be given for one call too:
@@ -52,7 +55,7 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
         k: at most this many documents, best first.
         filter: Chroma's metadata filter.
         score_threshold: leave out documents whose score is lower; scores lie in [0, 1], higher is better.
-        fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+        candidates: how many to fetch from Chroma and rescore; `max(30, 2 k)` if None. `fetch_k` is taken for it.
         temperature: T >= 0 of the coefficients instead of the index's own; low trusts the surest expert alone.
         min_confidence: abstain where the confidence that a right answer was found is below it, in [0, 1]. It needs
             `engine.calibrate_confidence()`, and a search without filter.
@@ -96,8 +99,8 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
     include: Sequence[Extra] = ()
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.engine.check_options(self.k, candidates=self.fetch_k, temperature=self.temperature)
+        super().__init__(**with_candidates(options))
+        self.engine.check_options(self.k, candidates=self.candidates, temperature=self.temperature)
 
     @classmethod
     def _check_values(cls, options: Mapping[str, Any]) -> None:
@@ -114,6 +117,7 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
         *,
         ids: Sequence[str | None] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        existing: Existing = "replace",
         device: str | None = None,
         batch_size: int = 32,
         show_progress: bool = False,
@@ -127,7 +131,9 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             ids: one for each text; where None, made from text and metadata.
-            metadatas: one for each text, flat.
+            metadatas: one for each text, flat, see `uec_retriever.data.records.check_metadata`.
+            existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
             show_progress: show a bar for fitting and adding that takes over two seconds.
@@ -139,8 +145,11 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
                 made otherwise than asked.
             ModelMismatchError: if the index that is there was made with other experts.
         """
+        options = with_candidates(options)
         cls._check_options(options, "from_texts")
+        check_existing(existing)
         records, _ = make_records(texts, ids, metadatas)
+        check_not_empty(records)
         engine, fields = make_engine(
             experts,
             (r.text for r in records),
@@ -152,7 +161,7 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
         )
         retriever = cls(**fields, **options)
         retriever._owns_engine = True
-        add_records(engine, records, batch_size, show_progress)
+        add_records(engine, records, batch_size, existing, show_progress)
         return retriever
 
     @classmethod
@@ -164,6 +173,7 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
         recipe: Recipe | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        existing: Existing = "replace",
         device: str | None = None,
         batch_size: int = 32,
         show_progress: bool = False,
@@ -177,6 +187,8 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             ids: instead of the documents' own.
+            existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
             show_progress: show a bar for fitting and adding that takes over two seconds.
@@ -197,70 +209,12 @@ class UECRetriever(SearchFields, UsesEngine, FindsTools, SearchesTogether):
             recipe,
             ids=named,
             metadatas=metadatas,
+            existing=existing,
             device=device,
             batch_size=batch_size,
             show_progress=show_progress,
             **options,
         )
-
-    def add_documents(
-        self,
-        documents: Sequence[Document],
-        *,
-        ids: Sequence[str | None] | None = None,
-        batch_size: int = 32,
-        show_progress: bool = False,
-    ) -> list[str]:
-        """Add documents; one whose id is there replaces it, and adding twice changes nothing.
-
-        Args:
-            documents: with or without ids; without, one is made from text and metadata.
-            ids: instead of the documents' own.
-            batch_size: texts in one forward pass.
-            show_progress: show a bar, if it takes over two seconds.
-
-        Returns:
-            The id of each.
-
-        Raises:
-            InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
-        """
-        records, named = make_records(*split_documents(documents, ids))
-        add_records(self.engine, records, batch_size, show_progress)
-        return named
-
-    async def aadd_documents(
-        self, documents: Sequence[Document], *, ids: Sequence[str | None] | None = None, batch_size: int = 32
-    ) -> list[str]:
-        """Add documents in a thread, so that the event loop goes on.
-
-        Args:
-            documents: with or without ids; without, one is made from text and metadata.
-            ids: instead of the documents' own.
-            batch_size: texts in one forward pass.
-
-        Returns:
-            The id of each.
-        """
-        return await asyncio.to_thread(self.add_documents, documents, ids=ids, batch_size=batch_size)
-
-    def delete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
-        """Delete documents by id or by Chroma's metadata filter, one of them; unknown ids are passed over.
-
-        Returns:
-            How many were deleted.
-        """
-        return self.engine.delete(ids, filter)
-
-    async def adelete(
-        self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None
-    ) -> int:
-        """Delete in a thread, by id or by Chroma's metadata filter, one of them.
-
-        Returns:
-            How many were deleted.
-        """
-        return await asyncio.to_thread(self.delete, ids, filter=filter)
 
     # the query by position alone: another one, by keyword, is then an unknown option like others
     def _get_relevant_documents(  # type: ignore[override]

@@ -7,10 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from uec_retriever.engine.options import check_no_evidence, check_search_options, refuse_unknown
+from uec_retriever.engine.options import (
+    check_no_evidence,
+    check_search_options,
+    refuse_unknown,
+    with_candidates,
+)
 from uec_retriever.engine.results import Abstain, check_min_score
 
-_ENGINE_NAMES = {"filter": "where", "fetch_k": "candidates"}  # where ours are others than the engine's
+_ENGINE_NAMES = {"filter": "where"}  # where ours are others than the engine's
 _OF_THE_ANSWER = ("score_threshold", "no_evidence")  # what the engine is not asked for
 
 
@@ -20,7 +25,7 @@ class SearchFields(BaseModel):
     k: int = 4
     filter: dict[str, Any] | None = None
     score_threshold: float | None = None
-    fetch_k: int | None = None
+    candidates: int | None = None
     temperature: float | None = None
     min_confidence: float | None = None
     abstain: Abstain = "flag"
@@ -39,7 +44,7 @@ class SearchFields(BaseModel):
             TypeError: for a name that does not exist, as Python would.
             InvalidInputError: for a value that cannot be used.
         """
-        names = SearchFields.model_fields
+        names, given = SearchFields.model_fields, with_candidates(given)
         refuse_unknown(given, names, "invoke")
         options = {name: getattr(self, name) if given.get(name) is None else given[name] for name in names}
         if given.get("k") is not None and given.get("coverage") is None:  # so many, whatever coverage needs
@@ -62,7 +67,7 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
     from uec_retriever.engine.coverage import check_coverage
 
     check_min_score(options.get("score_threshold"))
-    check_search_options(options.get("k", 4), options.get("fetch_k"), options.get("temperature"))
+    check_search_options(options.get("k", 4), options.get("candidates"), options.get("temperature"))
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain, options.get("min_relevance"))
     check_coverage(

@@ -14,15 +14,23 @@ from langchain_uec.documents import make_records, to_document
 from langchain_uec.embeddings import IndexEmbeddings
 from langchain_uec.engines import add_records, make_engine
 from langchain_uec.together import search_one
+from uec_retriever.data.records import check_not_empty
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.closing import Closes
+from uec_retriever.engine.existing import Existing, check_existing
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.options import refuse_unknown, tells_keywords
+from uec_retriever.engine.options import refuse_unknown, tells_keywords, with_candidates
 from uec_retriever.engine.results import check_min_score
 
 if TYPE_CHECKING:
     from langchain_uec.engines import Experts
     from uec_retriever import Engine, Recipe
+
+
+_FROM_TEXTS = (
+    *("texts", "embedding", "metadatas", "ids", "index", "engine", "recipe", "device", "batch_size"),
+    *("existing", "show_progress"),
+)
 
 
 class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
@@ -87,7 +95,6 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
         return f"UECVectorStore(experts={self.engine.ensemble.labels})"
 
     @classmethod
-    @tells_keywords
     def from_texts(
         cls,
         texts: Iterable[str],
@@ -100,8 +107,7 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
         recipe: Recipe | None = None,
         device: str | None = None,
         batch_size: int = 32,
-        show_progress: bool = False,
-        **unknown: Any,
+        **options: Any,
     ) -> Self:
         """Make an index of texts, or add them to the one that is there; the same id replaces.
 
@@ -116,19 +122,23 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
             recipe: how to make an index; one that is there must agree.
             device: torch device of the experts; sentence-transformers' choice if None.
             batch_size: texts in one forward pass.
-            show_progress: show a bar for what takes over two seconds.
-            **unknown: refused.
+            **options: `existing` and `show_progress`, as for `add_texts`.
 
         Raises:
             InvalidInputError: for a bad text, id or metadata; nothing is made then. If there is no index and no
                 expert, or it was made otherwise than asked.
             ModelMismatchError: if the index was made with other experts.
         """
+        existing = options.pop("existing", "replace")
+        show_progress = options.pop("show_progress", False)
+        refuse_unknown(options, _FROM_TEXTS, "from_texts")
+        check_existing(existing)
         records, _ = make_records(texts, ids, metadatas)
+        check_not_empty(records)
         known = (record.text for record in records)
         making: Any = {"recipe": recipe, "device": device, "show_progress": show_progress}
         store = cls(index, embedding, engine=engine, texts=known, **making)
-        add_records(store.engine, records, batch_size, show_progress)
+        add_records(store.engine, records, batch_size, existing, show_progress)
         return store
 
     @property
@@ -143,6 +153,7 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        existing: Existing = "replace",
         batch_size: int = 32,
         show_progress: bool = False,
         **unknown: Any,
@@ -151,8 +162,10 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
 
         Args:
             texts: non-empty strings.
-            metadatas: one for each, flat.
+            metadatas: one for each, flat, see `uec_retriever.data.records.check_metadata`.
             ids: one for each; where None, made from text and metadata.
+            existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
             show_progress: show a bar for what takes over two seconds.
             **unknown: refused.
@@ -162,10 +175,11 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
 
         Raises:
             InvalidInputError: for a text, id or metadata that cannot be stored; nothing is stored then.
-            IdConflictError: if one id stands for two different texts of the call.
+            IdConflictError: if one id stands for two different texts of the call, or is there with other content and
+                `existing` is `refuse`.
         """
         records, named = make_records(texts, ids, metadatas)
-        add_records(self.engine, records, batch_size, show_progress)
+        add_records(self.engine, records, batch_size, existing, show_progress)
         return named
 
     @tells_keywords
@@ -193,11 +207,13 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
             query: non-empty.
             k: at least 1.
             filter: Chroma's metadata filter.
-            **options: `score_threshold`, lowest score in [0, 1]; `fetch_k`, candidates to fetch from Chroma and
-                rescore; `temperature`, T of the coefficients instead of the index's own.
+            **options: `score_threshold`, lowest score in [0, 1]; `candidates`, how many to fetch from Chroma and
+                rescore (`fetch_k` is taken for it); `temperature`, T of the coefficients instead of the index's own.
         """
         refuse_unknown(
-            options, ["k", "filter", "score_threshold", "fetch_k", "temperature"], "similarity_search"
+            options,
+            ["k", "filter", "score_threshold", "candidates", "fetch_k", "temperature"],
+            "similarity_search",
         )
         return [document for document, _ in self.similarity_search_with_score(query, k, filter, **options)]
 
@@ -209,8 +225,9 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
         filter: Mapping[str, Any] | None = None,
         *,
         score_threshold: float | None = None,
-        fetch_k: int | None = None,
+        candidates: int | None = None,
         temperature: float | None = None,
+        fetch_k: int | None = None,
     ) -> list[tuple[Document, float]]:
         """The k best documents with their scores: the uncertainty-aware similarity, not a distance.
 
@@ -219,8 +236,9 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
             k: at least 1.
             filter: Chroma's metadata filter.
             score_threshold: leave out documents whose score is lower.
-            fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+            candidates: how many to fetch from Chroma and rescore; `max(30, 2 k)` if None.
             temperature: T of the coefficients instead of the index's own.
+            fetch_k: taken for `candidates`.
 
         Returns:
             Documents and scores in [0, 1], higher is better, best first.
@@ -229,9 +247,8 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
             InvalidInputError: for an empty query, an option out of range, or a filter Chroma cannot apply.
         """
         check_min_score(score_threshold)
-        result = search_one(
-            self.engine, query, k=k, where=filter, candidates=fetch_k, temperature=temperature
-        )
+        named = with_candidates({"candidates": candidates, "fetch_k": fetch_k})
+        result = search_one(self.engine, query, k=k, where=filter, temperature=temperature, **named)
         warn_of_cut_query(result.truncated)
         return [(to_document(hit), hit.score) for hit in result.best(score_threshold)]
 
@@ -242,6 +259,7 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
         k: int = 4,
         filter: Mapping[str, Any] | None = None,
         *,
+        candidates: int | None = None,
         fetch_k: int | None = None,
         **unknown: Any,
     ) -> list[Document]:
@@ -253,11 +271,13 @@ class UECVectorStore(Closes, ChecksOptions, DiverseSearches):
             embedding: D floats.
             k: at least 1.
             filter: Chroma's metadata filter.
-            fetch_k: candidates to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+            candidates: how many to fetch from Chroma and rescore; `max(30, 2 k)` if None.
+            fetch_k: taken for `candidates`.
             **unknown: refused.
 
         Raises:
             InvalidInputError: for another dimension than the index's.
         """
-        result = self.engine.search_embedding(embedding, k, where=filter, candidates=fetch_k)
+        named = with_candidates({"candidates": candidates, "fetch_k": fetch_k})
+        result = self.engine.search_embedding(embedding, k, where=filter, **named)
         return [to_document(hit) for hit in result]

@@ -91,14 +91,16 @@ def test_a_key_of_that_name_is_refused_where_it_is_asked_for(retriever):
     assert made.with_options(include=["deviation"]).retrieve("the wing")[0].metadata["uec_score"] == "mine"
 
 
-def test_adding_again_changes_nothing_and_changed_nodes_need_update(retriever):
+def test_adding_again_changes_nothing_and_changed_nodes_take_the_place_of_old_ones(retriever):
     made = retriever(text_nodes())
     assert made.add_nodes(text_nodes()).unchanged == len(TEXTS)
     changed = text_nodes()[:1]
     changed[0].text = "another wing"
-    with pytest.raises(IdConflictError, match="update"):
-        made.add_nodes(changed)
-    assert made.add_nodes(changed, update=True).updated == 1
+    with pytest.raises(IdConflictError, match="existing='replace'"):
+        made.add_nodes(changed, existing="refuse")
+    assert made.add_nodes(changed, existing="skip").skipped == 1
+    assert made.get_nodes(["node 0"]) == text_nodes()[:1]
+    assert made.add_nodes(changed).updated == 1
     assert made.get_nodes(["node 0"]) == changed
     assert made.delete(["node 0", "unknown"]) == 1
     assert made.get_nodes(["node 0"]) == []
@@ -126,14 +128,14 @@ def test_documents_go_through_the_node_parser_and_again_change_nothing(tmp_path,
     assert made.delete_ref_doc("two") == 0
 
 
-def test_random_document_ids_are_replaced_and_updates_leave_nothing_stale(retriever):
+def test_random_document_ids_are_replaced_and_changes_leave_nothing_stale(retriever):
     made, splitter = retriever(), [TokenTextSplitter(chunk_size=40, chunk_overlap=0)]
     load = lambda: [Document(text=d.text) for d in documents()]  # noqa: E731
     added = made.add_documents(load(), transformations=splitter).added
     assert made.add_documents(load(), transformations=splitter).unchanged == added
     own = made.add_documents(documents(["one"]), transformations=splitter).added
     shorter = [Document(id_="one", text=TEXTS[1])]
-    made.add_documents(shorter, transformations=splitter, update=True)
+    made.add_documents(shorter, transformations=splitter)
     assert made.engine.count() == added + 1
     assert own > 1
     assert made.add_documents([Document(id_="plain", text="the wing")]).added == 1  # Settings' node parser
@@ -165,9 +167,9 @@ def test_finding_what_is_stale_costs_the_same_however_large_the_index(retriever,
     counts = []
     for more in (0, 1100):  # more than Chroma is asked for at a time
         engine.add([f"{TEXTS[0]} {n}" for n in range(more)] or ["the wing"])
-        made.add_documents(documents(["one"]), transformations=splitter, update=True)
+        made.add_documents(documents(["one"]), transformations=splitter)
         del chroma_calls[:]
-        made.add_documents(kept, transformations=splitter, update=True)
+        made.add_documents(kept, transformations=splitter)
         counts.append(chroma_calls.copy())
         assert [n.ref_doc_id for n in made.get_nodes()].count("one") == 1
     assert "delete" in counts[0]

@@ -170,5 +170,5 @@ def test_one_index_serves_engine_and_retriever(retriever, engine, tmp_path):
     assert made.retrieve(QUERY)[0].node_id != "z"
     changed = text_nodes()[:1]
     changed[0].text = "okapi"
-    made.add_nodes(changed, update=True)
+    made.add_nodes(changed)
     assert made.retrieve("okapis")[0].node_id == "node 0"

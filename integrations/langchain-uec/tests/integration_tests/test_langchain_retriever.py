@@ -209,8 +209,13 @@ def test_nothing_is_made_of_bad_input(models, tmp_path):
         UECRetriever.from_texts(["good", "text"], models, folder, ids=["a"])
     with pytest.raises(IdConflictError, match="'a' is given twice"):
         UECRetriever.from_texts(["good", "text"], models, folder, ids=["a", "a"])
-    with pytest.raises(InvalidInputError, match="metadata 0, key 'n'"):
-        UECRetriever.from_documents([Document(page_content="x", metadata={"n": None})], models, folder)
+    with pytest.raises(InvalidInputError, match="metadata of 'd1', key 'n': dict"):
+        bad = Document(id="d1", page_content="x", metadata={"n": {"m": 1}})
+        UECRetriever.from_documents([bad], models, folder)
+    with pytest.raises(InvalidInputError, match=r"metadata of text 0 \('x'\), key 'n': dict"):
+        UECRetriever.from_texts(["x"], models, folder, metadatas=[{"n": {"m": 1}}])
+    with pytest.raises(InvalidInputError, match="the corpus is empty"):
+        UECRetriever.from_documents([], models, folder)
     with pytest.raises(InvalidInputError, match="experts="):
         UECRetriever.from_texts(["good"], location=folder)
     assert not folder.exists()

@@ -47,7 +47,7 @@ def test_filter_and_options(store):
     found = store.similarity_search(QUERY, 10, filter={"even": True})
     assert [d.metadata["even"] for d in found] == [True] * 10
     assert store.as_retriever(search_kwargs={"k": 3, "filter": {"n": 5}}).invoke(QUERY)[0].id == "d5"
-    assert len(store.similarity_search(QUERY, k=2, fetch_k=60, temperature=0.1)) == 2
+    assert len(store.similarity_search(QUERY, k=2, candidates=60, temperature=0.1)) == 2
     with pytest.raises(InvalidInputError, match="k must be"):
         store.similarity_search(QUERY, k=0)
     with pytest.raises(TypeError, match="where_document"):

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import (
@@ -30,15 +30,34 @@ from llama_index.retrievers.uec.retriever_options import (
 )
 
 from uec_retriever import Engine, Location, Recipe
+from uec_retriever.data.records import Record, check_not_empty
 from uec_retriever.data.truncation import warn_of_cut_query
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.diversity import choose_diverse
+from uec_retriever.engine.existing import Existing, accepts_update, check_existing
 from uec_retriever.engine.results import check_include
 from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.experts.expert import ExpertLike
 
-_MAKING = ("experts", "location", "recipe", "update", "content_ids", "device", "batch_size", "show_progress")
+_MAKING = (
+    "experts",
+    "location",
+    "recipe",
+    "existing",
+    "content_ids",
+    "device",
+    "batch_size",
+    "show_progress",
+)
+
+
+class _Making(TypedDict):
+    """How `Engine.open_or_create` is to make an index."""
+
+    device: str | None
+    batch_size: int
+    progress: bool
 
 
 class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
@@ -54,7 +73,8 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         device: torch device for the experts; sentence-transformers' choice if None.
         similarity_top_k: how many nodes to retrieve.
         filters: on metadata, see `chroma_filter`.
-        candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None.
+        candidates: how many to fetch from Chroma and rescore; `max(30, 2 similarity_top_k)` if None. `fetch_k` is
+            taken for it.
         similarity_cutoff: drop nodes of a lower score, in [0, 1].
         temperature: T >= 0 of the coefficients for every query, instead of the index's.
         min_confidence: abstain where the confidence that a right answer was found is below it, in [0, 1]. It needs
@@ -101,7 +121,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         device: str | None = None,
         **options: Unpack[RetrieverOptions],
     ) -> None:
-        check_options("UECRetriever", options, ("index", "engine", "device"))
+        options = check_options("UECRetriever", options, ("index", "engine", "device"))
         given: dict[str, Any] = {**options, "include": check_include(options.get("include", ()))}
         for name in SearchFields.__annotations__:
             setattr(self, name, given.pop(name, getattr(SearchFields, name)))
@@ -119,6 +139,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         return "UECRetriever"
 
     @classmethod
+    @accepts_update
     def from_nodes(
         cls,
         nodes: Sequence[BaseNode],
@@ -126,7 +147,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         location: str | Path | Location | None = None,
         recipe: Recipe | None = None,
         *,
-        update: bool = False,
+        existing: Existing = "replace",
         content_ids: bool = False,
         device: str | None = None,
         batch_size: int = 32,
@@ -140,7 +161,8 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             experts: names, experts, `BaseEmbedding`s, functions (see `Expert.of`). An index that is there needs no names.
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
-            update: replace nodes whose id is there with other content, instead of refusing.
+            existing: what becomes of a node whose id is there with other content: the new one takes its place (`replace`),
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
                 process, such as tool nodes. Relationships among the nodes follow.
             device: torch device for the experts; sentence-transformers' choice if None.
@@ -152,26 +174,19 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             InvalidInputError: for a node that cannot be stored, before anything is made; if there is no index and no
                 expert, or it was made otherwise than asked.
             ModelMismatchError: if the index that is there was made with other experts.
-            IdConflictError: if an id is there with other content and not `update`.
+            IdConflictError: if one id stands for two different nodes, or is there with other content and `existing` is
+                `refuse`.
         """
-        check_options("from_nodes", options, ("nodes", *_MAKING))
+        options = check_options("from_nodes", options, ("nodes", *_MAKING))
+        check_existing(existing)
         nodes = with_content_ids(nodes) if content_ids else check_nodes(nodes)
-        records = records_of(nodes)
-        engine = Engine.open_or_create(
-            location,
-            experts,
-            recipe,
-            texts=(r.text for r in records),
-            device=device,
-            batch_size=batch_size,
-            progress=show_progress,
-        )
-        retriever = cls(engine=engine, **options)
-        retriever._owns_engine = True
-        retriever._add(nodes, records, update=update, batch_size=batch_size, progress=show_progress)
+        making: _Making = {"device": device, "batch_size": batch_size, "progress": show_progress}
+        retriever, records = cls._open(nodes, experts, location, recipe, making, **options)
+        retriever._add(nodes, records, existing=existing, batch_size=batch_size, progress=show_progress)
         return retriever
 
     @classmethod
+    @accepts_update
     def from_documents(
         cls,
         documents: Sequence[Document],
@@ -180,7 +195,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         recipe: Recipe | None = None,
         *,
         transformations: Sequence[TransformComponent] | None = None,
-        update: bool = False,
+        existing: Existing = "replace",
         content_ids: bool = True,
         device: str | None = None,
         batch_size: int = 32,
@@ -195,7 +210,8 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             location: folder of the index, or a `Location`; a temporary folder, gone with the retriever, if None.
             recipe: pairs, posteriors, structure, layout, temperature, lexical (words); one that is there must agree.
             transformations: a node parser and whatever else; those of `Settings` if None.
-            update: replace nodes that changed, and delete those of the same documents that are no more.
+            existing: what becomes of a document that is there with other content: its new nodes take the place of all its
+                old ones (`replace`), the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: node ids from the content, so that adding a document again changes nothing; documents
                 with a random id get one from their content as well.
             device: torch device for the experts; sentence-transformers' choice if None.
@@ -207,24 +223,35 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             InvalidInputError: for a node that cannot be stored, before anything is made; if there is no index and no
                 expert, or it was made otherwise than asked.
             ModelMismatchError: if the index that is there was made with other experts.
-            IdConflictError: if an id is there with other content and not `update`.
+            IdConflictError: if one id stands for two different nodes, or is there with other content and `existing` is
+                `refuse`.
         """
-        check_options("from_documents", options, ("documents", "transformations", *_MAKING))
+        options = check_options("from_documents", options, ("documents", "transformations", *_MAKING))
+        check_existing(existing)
         nodes = split_documents(documents, transformations, content_ids)
-        retriever = cls.from_nodes(
-            nodes,
-            experts,
-            location,
-            recipe,
-            update=update,
-            device=device,
-            batch_size=batch_size,
-            show_progress=show_progress,
-            **options,
-        )
-        if update:
-            retriever._delete_stale(nodes)
+        making: _Making = {"device": device, "batch_size": batch_size, "progress": show_progress}
+        retriever, records = cls._open(nodes, experts, location, recipe, making, **options)
+        retriever._add_parts(nodes, records, existing=existing, batch_size=batch_size, progress=show_progress)
         return retriever
+
+    @classmethod
+    def _open(
+        cls,
+        nodes: Sequence[BaseNode],
+        experts: Sequence[ExpertLike] | None,
+        location: str | Path | Location | None,
+        recipe: Recipe | None,
+        making: _Making,
+        **options: Unpack[RetrieverOptions],
+    ) -> tuple[UECRetriever, list[Record]]:
+        """A retriever over the index that is there, or over one made for nodes, and what that stores of them."""
+        records = records_of(nodes)
+        check_not_empty(records)
+        texts = (r.text for r in records)
+        engine = Engine.open_or_create(location, experts, recipe, texts=texts, **making)
+        retriever = cls(engine=engine, **options)
+        retriever._owns_engine = True
+        return retriever, records
 
     def close(self) -> None:
         """Close the index, for deep copies too; an engine that was given stays open."""
@@ -240,7 +267,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         Raises:
             TypeError: for anything else: what belongs to the index needs another retriever.
         """
-        check_options("with_options", options)
+        options = check_options("with_options", options)
         changed = copy.copy(self)
         current: Any = {
             name: vars(self)[name] for name in RetrieverOptions.__annotations__ if name in vars(self)

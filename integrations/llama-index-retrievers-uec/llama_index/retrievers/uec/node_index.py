@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
 
 from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, Document, IndexNode, TransformComponent
@@ -15,9 +17,19 @@ from llama_index.retrievers.uec.nodes import check_documents, check_nodes, node_
 
 from uec_retriever import AddReport, Engine
 from uec_retriever.data.records import SOURCE_KEY, Record
-from uec_retriever.errors import InvalidInputError
+from uec_retriever.engine.existing import Existing, accepts_update, check_existing
+from uec_retriever.errors import IdConflictError, InvalidInputError, show
 
+_logger = logging.getLogger(__name__)
 _SOURCES = 500  # in one filter
+
+
+class _Adding(TypedDict):
+    """How `Engine.add_records` is to add."""
+
+    existing: Existing
+    batch_size: int
+    progress: bool
 
 
 class NodeIndex:
@@ -31,11 +43,12 @@ class NodeIndex:
     engine: Engine
     object_map: dict[str, Any]
 
+    @accepts_update
     def add_nodes(
         self,
         nodes: Sequence[BaseNode],
         *,
-        update: bool = False,
+        existing: Existing = "replace",
         content_ids: bool = False,
         batch_size: int = 32,
         show_progress: bool = False,
@@ -46,7 +59,8 @@ class NodeIndex:
 
         Args:
             nodes: with text and flat metadata.
-            update: replace nodes whose id is there with other content, instead of refusing.
+            existing: what becomes of a node whose id is there with other content: the new one takes its place (`replace`),
+                the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: ids from the content instead of the nodes' own: for nodes whose ids are others in every
                 process, such as tool nodes. Relationships among the nodes follow.
             batch_size: texts in one forward pass.
@@ -54,18 +68,20 @@ class NodeIndex:
 
         Raises:
             InvalidInputError: for a node that cannot be stored; none is, then.
-            IdConflictError: if an id is there with other content and not `update`.
+            IdConflictError: if one id stands for two different nodes, or is there with other content and `existing` is
+                `refuse`.
         """
         nodes = with_content_ids(nodes) if content_ids else check_nodes(nodes)
-        records = records_of(nodes)
-        return self._add(nodes, records, update=update, batch_size=batch_size, progress=show_progress)
+        adding: _Adding = {"existing": existing, "batch_size": batch_size, "progress": show_progress}
+        return self._add(nodes, records_of(nodes), **adding)
 
+    @accepts_update
     def add_documents(
         self,
         documents: Sequence[Document],
         *,
         transformations: Sequence[TransformComponent] | None = None,
-        update: bool = False,
+        existing: Existing = "replace",
         content_ids: bool = True,
         batch_size: int = 32,
         show_progress: bool = False,
@@ -75,7 +91,8 @@ class NodeIndex:
         Args:
             documents: give them ids that last to replace or delete them later.
             transformations: a node parser and whatever else; those of `Settings` if None.
-            update: replace nodes that changed, and delete those of the same documents that are no more.
+            existing: what becomes of a document that is there with other content: its new nodes take the place of all its
+                old ones (`replace`), the call is refused (`refuse`), or the one that is there stays (`skip`).
             content_ids: node ids from the content, so that adding a document again changes nothing; documents
                 with a random id get one from their content as well.
             batch_size: texts in one forward pass.
@@ -83,13 +100,12 @@ class NodeIndex:
 
         Raises:
             InvalidInputError: for a node that cannot be stored; none is, then.
-            IdConflictError: if an id is there with other content and not `update`.
+            IdConflictError: if one id stands for two different nodes, or is there with other content and `existing` is
+                `refuse`.
         """
         nodes = split_documents(documents, transformations, content_ids)
-        report = self.add_nodes(nodes, update=update, batch_size=batch_size, show_progress=show_progress)
-        if update:
-            self._delete_stale(nodes)
-        return report
+        adding: _Adding = {"existing": existing, "batch_size": batch_size, "progress": show_progress}
+        return self._add_parts(nodes, records_of(nodes), **adding)
 
     def get_nodes(
         self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
@@ -107,27 +123,46 @@ class NodeIndex:
         return self.engine.delete(where={SOURCE_KEY: ref_doc_id})
 
     def _add(
-        self,
-        nodes: Sequence[BaseNode],
-        records: Sequence[Record],
-        *,
-        update: bool,
-        batch_size: int,
-        progress: bool,
+        self, nodes: Sequence[BaseNode], records: Sequence[Record], **adding: Unpack[_Adding]
     ) -> AddReport:
-        report = self.engine.add_records(records, update=update, batch_size=batch_size, progress=progress)
+        report = self.engine.add_records(records, **adding)
         held = {n.index_id: n.obj for n in nodes if isinstance(n, IndexNode) and n.obj is not None}
         self.object_map.update(held)
         return report
 
-    def _delete_stale(self, nodes: Sequence[BaseNode]) -> None:
-        """Delete what is stored of the documents of nodes beside these nodes."""
-        current = {node.node_id for node in nodes}
-        sources = list(dict.fromkeys(node.ref_doc_id for node in nodes if node.ref_doc_id is not None))
-        for start in range(0, len(sources), _SOURCES):
-            there = self.engine.ids({SOURCE_KEY: {"$in": sources[start : start + _SOURCES]}})
-            if stale := [i for i in there if i not in current]:
-                self.engine.delete(stale)
+    def _add_parts(
+        self, nodes: Sequence[BaseNode], records: Sequence[Record], **adding: Unpack[_Adding]
+    ) -> AddReport:
+        """Add all nodes of documents; nodes that the index has of these beside them are of another content of theirs."""
+        existing = adding["existing"]
+        check_existing(existing)
+        stale = self._stale(records)
+        if stale and existing != "replace":
+            changed = {r.source for r in self.engine.get(stale)}
+            if existing == "refuse":
+                raise IdConflictError(
+                    f"{len(changed)} documents are in the index with other content, e.g. {show(min(map(str, changed)))}: "
+                    "replace them with existing='replace', keep what is there with existing='skip', or use other ids"
+                )
+            kept = [r for r in records if r.source not in changed]
+            report = self._add(nodes, kept, **adding)
+            return replace(report, skipped=report.skipped + len(records) - len(kept))
+        report = self._add(nodes, records, **adding)
+        deleted = self.engine.delete(stale) if stale else 0
+        if deleted:
+            _logger.info("%d nodes of documents that have other content now were deleted", deleted)
+        return replace(report, deleted=deleted)
+
+    def _stale(self, records: Sequence[Record]) -> list[str]:
+        """Ids of what is stored of the documents of records beside these records."""
+        current = {r.id for r in records}
+        sources = list(dict.fromkeys(r.source for r in records if r.source is not None))
+        return [
+            i
+            for start in range(0, len(sources), _SOURCES)
+            for i in self.engine.ids({SOURCE_KEY: {"$in": sources[start : start + _SOURCES]}})
+            if i not in current
+        ]
 
 
 def split_documents(

@@ -21,7 +21,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from uec_retriever.data.records import Record, check_metadata, make_records
+from uec_retriever.data.records import Record, make_records
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, StorageError, show
 
@@ -40,23 +40,19 @@ def records_of(nodes: Sequence[BaseNode]) -> list[Record]:
     its embedding and the object of an `IndexNode`.
 
     Args:
-        nodes: with non-empty texts and flat metadata. `None` and empty lists in metadata come back too,
-            but no filter finds them.
+        nodes: with non-empty texts and flat metadata, see `uec_retriever.data.records.check_metadata`. `None` and empty
+            lists in metadata come back too, but no filter finds them.
 
     Raises:
         InvalidInputError: for a bad text, id or metadata value.
         IdConflictError: if one id stands for two different nodes.
     """
     nodes = check_nodes(nodes)
-    metadatas = [
-        check_metadata({k: v for k, v in node.metadata.items() if _is_stored(v)}, position)
-        for position, node in enumerate(nodes)
-    ]
     texts = [node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
     return make_records(
         texts,
         [node.node_id for node in nodes],
-        metadatas,
+        [node.metadata for node in nodes],
         embedded=[node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes],
         payloads=[_payload(node, text) for node, text in zip(nodes, texts, strict=True)],
         sources=[node.ref_doc_id for node in nodes],

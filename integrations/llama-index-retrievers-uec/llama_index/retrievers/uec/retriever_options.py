@@ -14,7 +14,12 @@ from uec_retriever.checks.numbers import check_number
 from uec_retriever.engine.abstention import check_abstention
 from uec_retriever.engine.coverage import check_coverage
 from uec_retriever.engine.diversity import among
-from uec_retriever.engine.options import check_no_evidence, check_search_options, refuse_unknown
+from uec_retriever.engine.options import (
+    check_no_evidence,
+    check_search_options,
+    refuse_unknown,
+    with_candidates,
+)
 from uec_retriever.engine.results import Abstain, Extra, check_include, check_min_score
 
 # the engine knows none of these
@@ -82,7 +87,7 @@ class RetrieverOptions(TypedDict, total=False):
     verbose: bool
 
 
-def check_options(function: str, options: RetrieverOptions, own: Iterable[str] = ()) -> None:
+def check_options(function: str, options: RetrieverOptions, own: Iterable[str] = ()) -> RetrieverOptions:
     """Refuse options that cannot be used, before anything is made.
 
     Args:
@@ -90,12 +95,18 @@ def check_options(function: str, options: RetrieverOptions, own: Iterable[str] =
         options: by name.
         own: parameters of the function beside them.
 
+    Returns:
+        The options, `candidates` in place of `fetch_k` where that was given.
+
     Raises:
         TypeError: for a name that does not exist, as Python would.
         InvalidInputError: for a value that cannot be used.
     """
-    refuse_unknown(options, [*own, *RetrieverOptions.__annotations__], function)
-    check_values(options)
+    named: Any = with_candidates(options)
+    refuse_unknown(named, [*own, *RetrieverOptions.__annotations__], function)
+    check_values(named)
+    found: RetrieverOptions = named
+    return found
 
 
 def check_diversity(threshold: object) -> float:
