@@ -67,7 +67,9 @@ def with_candidates(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, "candidates": other}
 
 
-def check_search_options(k: Any, candidates: Any = None, temperature: Any = None) -> None:
+def check_search_options(
+    k: Any, candidates: Any = None, temperature: Any = None, coverage: Any = None
+) -> None:
     """Refuse what no index could search with; `Searcher.check_options` says what one index cannot.
 
     Raises:
@@ -76,7 +78,7 @@ def check_search_options(k: Any, candidates: Any = None, temperature: Any = None
     from uec_retriever.checks.numbers import check_temperature
     from uec_retriever.engine.search import SearchOptions
 
-    SearchOptions(k, None, candidates)
+    SearchOptions(k, None, candidates, coverage=coverage)
     if temperature is not None:
         check_temperature(temperature)
 

@@ -67,7 +67,9 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
     from uec_retriever.engine.coverage import check_coverage
 
     check_min_score(options.get("score_threshold"))
-    check_search_options(options.get("k", 4), options.get("candidates"), options.get("temperature"))
+    check_search_options(
+        options.get("k", 4), options.get("candidates"), options.get("temperature"), options.get("coverage")
+    )
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain, options.get("min_relevance"))
     check_coverage(

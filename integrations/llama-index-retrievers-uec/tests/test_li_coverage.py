@@ -38,6 +38,12 @@ async def test_as_many_nodes_as_it_takes(sure):
     assert len(few) == 1 and "max_k is 1" in few[0].node.metadata["uec_promise"]["reason"]
 
 
+def test_more_candidates_than_nodes_are_not_needed_where_coverage_says_how_many(sure):
+    query = next(iter(LABELLED))
+    found = UECRetriever(engine=sure, similarity_top_k=40, candidates=30, coverage=0.9).retrieve(query)
+    assert [n.node.node_id for n in found] == [h.id for h in sure.search(query, coverage=0.9, candidates=30)]
+
+
 def test_nodes_that_are_probably_not_right_are_left_out(sure):
     plain = UECRetriever(engine=sure, similarity_top_k=10, include=["relevance"])
     query = next(iter(LABELLED))

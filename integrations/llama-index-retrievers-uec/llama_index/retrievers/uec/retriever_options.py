@@ -124,7 +124,10 @@ def check_values(options: RetrieverOptions) -> None:
     check_min_score(options.get("similarity_cutoff"))
     chroma_filter(options.get("filters"))
     check_search_options(
-        options.get("similarity_top_k", 2), options.get("candidates"), options.get("temperature")
+        options.get("similarity_top_k", 2),
+        options.get("candidates"),
+        options.get("temperature"),
+        options.get("coverage"),
     )
     least, abstain = options.get("min_confidence"), options.get("abstain", "flag")
     check_abstention(least, abstain, options.get("min_relevance"))
