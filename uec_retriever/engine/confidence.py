@@ -39,7 +39,8 @@ from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.entries import Candidates
 
 _BATCH = 64
-_SPARE = 30  # candidates fetched beyond those of a search, to make up for those left out
+SPARE = 30
+"""Candidates fetched beyond those of a search, to make up for those left out."""
 _PLANTED = ""  # an id that no record can have
 
 
@@ -156,7 +157,7 @@ def search_queries(
         encoded = ensemble.encode_queries([q.text for q in batch])
         lexical = words.encode(ensemble.manifest.lexical, [[q.text] for q in batch])
         planted = encode_planted(ensemble, batch, options.batch_size)
-        candidates = find_candidates(store, encoded.gaussian.mean, options.candidates + _SPARE, None, lexical)
+        candidates = find_candidates(store, encoded.gaussian.mean, options.candidates + SPARE, None, lexical)
         for row, (labelled, found) in enumerate(zip(batch, candidates, strict=True)):
             query = encoded.gaussian[row : row + 1]
             for searched, answers in both_ways(labelled, query, found, planted.get(row), options.candidates):
@@ -221,13 +222,9 @@ def both_ways(
     candidates: int,
 ) -> Iterator[tuple[Candidates, frozenset[str]]]:
     """Candidates with the answer, if there is one, and without; each with the ids of right ones."""
-    others = [row for row, r in enumerate(found.records) if not labelled.is_answered_by(r.id, r.text)]
-    if not others:
+    left_out = without_answers(labelled, found, candidates)
+    if not len(left_out):
         return
-    left_out, limit = found[others], candidates
-    for rank in sorted(found.ranks[sorted({*range(len(found))} - {*others})].tolist()):
-        limit += rank < limit  # the next one of that leg takes its place
-    left_out = left_out[left_out.first(limit)]
     if planted is not None:
         similarity = planted.mean.astype(np.float64) @ query.mean[0].astype(np.float64)
         together = Candidates(
@@ -240,6 +237,21 @@ def both_ways(
     elif labelled.ids:
         yield found[found.first(candidates)], labelled.ids
     yield left_out, frozenset()
+
+
+def without_answers(labelled: LabelledQuery, found: Candidates, candidates: int) -> Candidates:
+    """What a search would have found if the query's answers, and what nearly repeats them, were not in the index.
+
+    Args:
+        labelled: the query.
+        found: by either leg, `SPARE` more than a search fetches.
+        candidates: how many it does.
+    """
+    others = [row for row, r in enumerate(found.records) if not labelled.is_answered_by(r.id, r.text)]
+    left_out, limit = found[others], candidates
+    for rank in sorted(found.ranks[sorted({*range(len(found))} - {*others})].tolist()):
+        limit += rank < limit  # the next one of that leg takes its place
+    return left_out[left_out.first(limit)]
 
 
 def encode_planted(
