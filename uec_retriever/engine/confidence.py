@@ -9,7 +9,7 @@ by the rest of the text (the inverse cloze task of Lee et al., ACL 2019).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from uec_retriever.confidence.queries import (
     pair_queries,
 )
 from uec_retriever.confidence.relevance import DEPTH, relevance_features
+from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record
 from uec_retriever.engine.candidates import find_candidates
@@ -113,7 +114,7 @@ def calibrate_confidence(
     if options.unanswerable:
         queries += [LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC]
     outcomes = search_queries(ensemble, store, words, queries, options, progress)
-    return fit_confidence(
+    model, report = fit_confidence(
         without_suspects(outcomes),
         k=options.k,
         candidates=options.candidates,
@@ -122,6 +123,7 @@ def calibrate_confidence(
         unanswerable=options.unanswerable,
         seed=options.seed,
     )
+    return replace(model, asked=query_sketch(labelled or ())), report
 
 
 def known_queries(labelled: Mapping[str, Collection[str]], store: ChromaStore) -> list[LabelledQuery]:

@@ -42,6 +42,7 @@ class Asked:
         taken_away: whether these, and what nearly repeats them, were left out of the search.
         result: as a search for the k hits of the confidence gives it.
         place: of the first right text among all candidates, from 1; None if there is none.
+        nearest: its id.
         candidates: how many there were.
         needed: coverage -> hits that it takes for this query, of those `TARGETS` that can be promised; empty without
             calibrated coverage or an answer.
@@ -53,6 +54,7 @@ class Asked:
     taken_away: bool
     result: SearchResult
     place: int | None
+    nearest: str | None
     candidates: int
     needed: Mapping[float, int] = field(default_factory=dict)
     reached: int | None = None
@@ -170,16 +172,26 @@ def _ask_batch(
         rows = own.first(model.candidates)
         searched = own[rows]
         result = _search(model, query.text, searched, raw[rows], deviations[rows], lexical[row])
-        place = _place(searched, raw[rows], question.right)
+        place, nearest = _first_right(searched, raw[rows], question.right)
         needed: dict[float, int] = {}
         reached = None
         if covering is not None and question.right and not question.taken_away:
             among = own.first(covering.candidates)
             targets = [target for target in TARGETS if can_promise(covering, target)]
             needed = {target: covering.size(raw[among], target) if among else 0 for target in targets}
-            reached = _place(own[among], raw[among], question.right)
+            reached, _ = _first_right(own[among], raw[among], question.right)
         asked.append(
-            Asked(query.text, question.right, question.taken_away, result, place, len(rows), needed, reached)
+            Asked(
+                query=query.text,
+                right=question.right,
+                taken_away=question.taken_away,
+                result=result,
+                place=place,
+                nearest=nearest,
+                candidates=len(rows),
+                needed=needed,
+                reached=reached,
+            )
         )
     return asked
 
@@ -203,7 +215,7 @@ def _search(
     )
 
 
-def _place(found: Candidates, raw: Array, right: Collection[str]) -> int | None:
-    """Of the first right text in the ranking, from 1."""
-    order = np.argsort(-raw, kind="stable").tolist()
-    return next((place for place, i in enumerate(order, 1) if found.records[i].id in right), None)
+def _first_right(found: Candidates, raw: Array, right: Collection[str]) -> tuple[int | None, str | None]:
+    """Place in the ranking, from 1, and id of the first right text; None twice if there is none."""
+    ranked = [found.records[i].id for i in np.argsort(-raw, kind="stable").tolist()]
+    return next(((place, each) for place, each in enumerate(ranked, 1) if each in right), (None, None))
