@@ -71,7 +71,11 @@ def confidence(
         ),
     ] = None,
     failures: Annotated[
-        int, typer.Option(min=0, help="How many of the most confident failures to list with their evidence.")
+        int,
+        typer.Option(
+            min=0,
+            help="How many of the most confident failures to list with their evidence, with and without an answer in the index.",
+        ),
     ] = 5,
     out: OUT = None,
     seed: SEED = 0,
@@ -117,16 +121,16 @@ def confidence(
         output.print(f"- {sentence}")
     finish(_NAME, result, out, json)
     if out:
-        _write_page(result, out)
+        _write_page(out)
     if not json:
         _show_failures(result)
 
 
-def _write_page(result: Mapping[str, Any], out: Path) -> None:
+def _write_page(out: Path) -> None:
     with status("Drawing"):
-        from uec_retriever.evaluation.report_page import write_report
+        from uec_retriever.evaluation.report_page import read_results, write_report
 
-        written = write_report([finite(dict(result))], out)
+        written = write_report(read_results([out / f"{_NAME}.json"]), out)
     errors.print(f"written to {written.page}, and {len(written.figures)} figures beside it", soft_wrap=True)
 
 

@@ -16,17 +16,20 @@ _LONGEST = 300  # characters of a text that are shown
 def confident_failures(engine: Engine, asked: Sequence[Asked], most: int) -> list[dict[str, Any]]:
     """The searches without a right text among their hits, the most confident first.
 
+    Those with an answer in the index come before those without, of which it only says that something looks like one.
+
     Args:
         engine: the index.
         asked: queries.
-        most: how many.
+        most: how many of either kind.
 
     Returns:
         Of each `query`, `confidence`, `verdict`, `why` in words, `candidates`, `returned` (the first hit: `id`, `score`,
         `relevance`, `matched` words and the beginning of its `text`; null if nothing was found) and `right` (of the right texts
         the one that came nearest: `id`, `place` among the candidates or null, `matched`, `text`; null if the index holds none).
     """
-    failed = sorted((one for one in asked if not one.is_right), key=lambda one: -one.confidence)[:most]
+    failed = sorted((one for one in asked if not one.is_right), key=lambda one: -one.confidence)
+    failed = [one for has in (True, False) for one in [f for f in failed if f.has_answer == has][:most]]
     wanted = sorted({i for one in failed for i in one.right})
     records = {record.id: record for record in engine.get(wanted)} if wanted else {}
     return [_describe(one, records) for one in failed]

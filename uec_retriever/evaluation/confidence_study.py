@@ -34,7 +34,7 @@ def run_confidence(
         engine: the index, with calibrated confidence.
         labelled: query -> ids of its right records, as many as there are; not those that it was calibrated on.
         unanswerable: share of the queries to be without an answer, in [0, 1); what the confidence was calibrated for if None.
-        failures: how many of the most confident ones to describe.
+        failures: how many of the most confident ones to describe, with and without an answer in the index.
         seed: of the choice of queries that lose their answers, and of the bootstrap.
         progress: called with the number of queries done.
 
