@@ -71,14 +71,20 @@ def load_material(questions: int) -> Material:
     return _take_out(_SET, texts, right, [q.text for q in learnt.queries], [q.text for q in asked.queries])
 
 
-def _documentation(questions: int) -> Material:
-    """First sentences as questions, the rest of each documentation string as the text that answers it, if it is long."""
+def documented_questions() -> list[tuple[str, str]]:
+    """First sentences, and the rest of the documentation string that each is from, where that is long; in random order."""
     pairs = pseudo_pairs((text for _, text in standard_library_docstrings("[a-z]*.py")), limit=5000)
     every = zip(pairs.queries, pairs.positives, strict=True)
     chosen = [(query, text) for query, text in every if len(text) >= _LONG and _QUESTION.fullmatch(query)]
     random.Random(0).shuffle(chosen)
-    texts = {f"text-{i}": text for i, (_, text) in enumerate(chosen[: _LEARNT + questions])}
-    right = {query: {identifier} for identifier, (query, _) in zip(texts, chosen, strict=False)}
+    return chosen
+
+
+def _documentation(questions: int) -> Material:
+    """First sentences as questions, the rest of each documentation string as the text that answers it."""
+    chosen = documented_questions()[: _LEARNT + questions]
+    texts = {f"text-{i}": text for i, (_, text) in enumerate(chosen)}
+    right = {query: {identifier} for identifier, (query, _) in zip(texts, chosen, strict=True)}
     asked = list(right)
     return _take_out("the standard library", texts, right, asked[questions:], asked[:questions])
 
