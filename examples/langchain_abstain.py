@@ -42,9 +42,14 @@ def make_chain(retriever: UECRetriever) -> Runnable[str, dict[str, Any]]:
     return found | RunnablePassthrough.assign(answer=RunnableLambda(answer))
 
 
+def decline(question: str) -> dict[str, Any]:
+    """What is said where there is no evidence."""
+    return {"documents": [], "question": question, "answer": NOT_IN_HERE}
+
+
 def make_honest_chain(retriever: UECRetriever) -> Runnable[str, dict[str, Any]]:
     """The same chain, which declines where the retriever raises."""
-    declined = RunnableLambda(lambda question: {"documents": [], "question": question, "answer": NOT_IN_HERE})
+    declined = RunnableLambda(decline)
     return make_chain(retriever).with_fallbacks([declined], exceptions_to_handle=(LowConfidenceError,))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -11,7 +12,15 @@ from numpy.typing import NDArray
 
 from uec_retriever.engine.results import Verdict
 from uec_retriever.evaluation.abstention import abstention_curve, nauc
-from uec_retriever.evaluation.bootstrap import Interval, Rows, Values, interval, resample, wilson
+from uec_retriever.evaluation.bootstrap import (
+    Interval,
+    Rows,
+    Values,
+    interval,
+    resample,
+    resample_means,
+    wilson,
+)
 from uec_retriever.evaluation.confidence_queries import TARGETS, Asked
 from uec_retriever.evaluation.metrics import auroc
 from uec_retriever.evaluation.reliability import ece_interval, reliability
@@ -121,7 +130,7 @@ def coverage_figures(asked: Sequence[Asked], seed: int) -> list[dict[str, Any]]:
                 "coverage": target,
                 "queries": len(used),
                 "realised": asdict(realised),
-                "hits": _bootstrap(lambda rows, sizes=sizes: sizes[rows].mean(), len(used), seed),
+                "hits": _cell(interval(sizes.mean(), resample_means(sizes, seed))),
                 "fixed": _fixed(reached, realised.mean),
             }
         )
@@ -150,14 +159,8 @@ def _aurocs(signals: Values, positive: NDArray[np.bool_], seed: int) -> dict[str
 def _curves(values: Values, signals: Values, seed: int) -> dict[str, Any]:
     """Share of right searches among the most confident ones, by each signal, with the bootstrap interval of each point."""
     found: dict[str, Any] = {"answered": np.round(np.linspace(1, 0.1, 10), 10).tolist()}
-    for i, name in enumerate(SIGNALS):
-        signal = signals[:, i]
-        draws = resample(
-            lambda rows, signal=signal: abstention_curve(values[rows], signal[rows]),
-            len(values),
-            seed,
-            _SAMPLES,
-        )
+    for name, signal in zip(SIGNALS, signals.T, strict=True):
+        draws = resample(partial(_drawn_curve, values, signal), len(values), seed, _SAMPLES)
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         found[name] = {
             "right": abstention_curve(values, signal).tolist(),
@@ -165,6 +168,10 @@ def _curves(values: Values, signals: Values, seed: int) -> dict[str, Any]:
             "high": high.tolist(),
         }
     return found
+
+
+def _drawn_curve(values: Values, signal: Values, rows: Rows) -> Values:
+    return abstention_curve(values[rows], signal[rows])
 
 
 def _verdicts(asked: Sequence[Asked]) -> dict[str, Any]:

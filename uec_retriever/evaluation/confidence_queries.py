@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from uec_retriever.confidence.conformal import CoverageModel
+from uec_retriever.confidence.fit import check_share
 from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.queries import LabelledQuery
 from uec_retriever.engine.abstention import hit_relevances, search_confidence
 from uec_retriever.engine.candidates import find_candidates
-from uec_retriever.engine.confidence import SPARE, check_share, known_queries, without_answers
+from uec_retriever.engine.confidence import SPARE, known_queries, without_answers
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.lexical import LexicalQuery

@@ -147,7 +147,7 @@ def reliability_panel(
 
 
 def _bins_of(confidence: Array, bins: int) -> NDArray[np.int_]:
-    return np.minimum((confidence * bins).astype(int), bins - 1)
+    return np.asarray(np.minimum((confidence * bins).astype(int), bins - 1))
 
 
 def _unit_vectors(outcomes: Array, confidence: Array) -> tuple[Array, Array]:
