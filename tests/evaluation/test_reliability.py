@@ -25,7 +25,7 @@ def test_ece_is_the_naive_loop(seed, number):
     weighted = sum(b.count * abs(b.confidence - b.accuracy) for b in found.bins) / number
     assert weighted == pytest.approx(total)
     assert sum(b.count for b in found.bins) == number
-    assert all(b.low <= b.confidence <= b.high + 1e-12 for b in found.bins)
+    assert all(b.low - 1e-12 <= b.confidence <= b.high + 1e-12 for b in found.bins)  # a mean rounds
 
 
 def test_bins_are_sklearns():
