@@ -29,9 +29,7 @@ SPLIT = Annotated[
         help=f"Which qrels, with --data; {DEFAULT_SPLIT} if absent. Never those that you report results on."
     ),
 ]
-QUERIES = Annotated[
-    Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.")
-]
+QUERIES = Annotated[Path | None, typer.Option(help="BEIR queries.jsonl, with --qrels: your queries.")]
 QRELS = Annotated[Path | None, typer.Option(help="Judgements, BEIR or TREC: the right texts of each query.")]
 JUDGEMENTS = Annotated[
     bool, typer.Option("--judgements", help="Use what an application recorded with Engine.record_judgement.")

@@ -57,7 +57,7 @@ def _calibration(told: Mapping[str, Any]) -> str:
 
 def _verdicts(told: Mapping[str, Any], k: int) -> str:
     parts = [
-        f"“{words}” {_share(one['right'])} of {one['searches']}"
+        f"'{words}' {_share(one['right'])} of {one['searches']}"
         for words, one in told["verdicts"].items()
         if one["right"]
     ]
@@ -166,7 +166,7 @@ def _curves(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "name": "reliability",
             "title": "Reliability: how often what it says is so",
-            "note": f"{RELIABILITY_NOTE} Thin lines: Wilson’s 95 % intervals.",
+            "note": f"{RELIABILITY_NOTE} Thin lines: Wilson's 95 % intervals.",
             "x": "what it says",
             "y": "share that was right",
             "diagonal": True,
@@ -217,7 +217,7 @@ def _coverage_curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": "coverage",
             "title": "Coverage: how often a right text is among the hits",
-            "note": "On the dashed line the promise is kept exactly. Shaded: Wilson’s 95 % interval.",
+            "note": "On the dashed line the promise is kept exactly. Shaded: Wilson's 95 % interval.",
             "x": "coverage asked for",
             "y": "share realised",
             "diagonal": True,
