@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy.special import entr
-from scipy.stats import rankdata
 
 from uec_retriever.engine.ensemble import fuse_queries
 from uec_retriever.evaluation.bootstrap import interval, resample
 from uec_retriever.evaluation.collection_encoder import EncodedTexts
+from uec_retriever.evaluation.metrics import auroc
 from uec_retriever.gaussian import Array
 from uec_retriever.store.manifest import Manifest
 
@@ -46,18 +45,6 @@ def out_of_scope(
         name: {"AUROC": cell.mean, "low": cell.low, "high": cell.high}
         for name, cell in zip(found, cells, strict=True)
     }
-
-
-def auroc(values: Array, positive: Any) -> Array:
-    """`[M]` P(a positive has more than a negative), ties counting half, for each column of `[n, M]` values.
-
-    From ranks, for all columns at once; NaN where all are of one class.
-    """
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    if not positives or not negatives:
-        return np.full(values.shape[1], np.nan)
-    ranks = rankdata(values, axis=0)[positive].sum(axis=0)
-    return np.asarray((ranks / positives - (positives + 1) / 2) / negatives)
 
 
 def jensen_shannon(distributions: Sequence[Array]) -> Array:

@@ -22,72 +22,10 @@ from scipy.stats import spearmanr
 
 from benchmarks.logistic_map import cross_fit
 from benchmarks.sts_data import spearman
-from uec_retriever.confidence.fit import expected_calibration_error
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.bootstrap import Interval, Rows, interval, resample
+from uec_retriever.evaluation.reliability import reliability
 from uec_retriever.gaussian import Array
-
-BINS = 10
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Pairs of like confidence.
-
-    Attributes:
-        low: lower end of the confidence.
-        high: upper end.
-        confidence: mean confidence of the pairs.
-        accuracy: mean outcome of the pairs.
-        count: how many.
-    """
-
-    low: float
-    high: float
-    confidence: float
-    accuracy: float
-    count: int
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Confidence against outcomes.
-
-    Attributes:
-        ece: expected calibration error, in [0, 1]; 0 is best.
-        bins: of equal width, empty ones left out.
-    """
-
-    ece: float
-    bins: tuple[Bin, ...]
-
-
-def reliability(outcomes: Array, confidence: Array, *, bins: int = BINS) -> Reliability:
-    """ECE and the bins of a reliability diagram.
-
-    Args:
-        outcomes: `[n]` in [0, 1]: whether a pair is right, or how right (a gold similarity), n >= 1.
-        confidence: `[n]` in [0, 1].
-        bins: how many.
-
-    Raises:
-        InvalidInputError: for shapes or values out of range.
-    """
-    outcomes, confidence = _unit_vectors(outcomes, confidence)
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    found = []
-    for number in np.unique(bin_of):
-        inside = bin_of == number
-        found.append(
-            Bin(
-                number / bins,
-                (number + 1) / bins,
-                float(confidence[inside].mean()),
-                float(outcomes[inside].mean()),
-                int(inside.sum()),
-            )
-        )
-    return Reliability(expected_calibration_error(outcomes, confidence, bins=bins), tuple(found))
 
 
 @dataclass(frozen=True)
@@ -109,7 +47,7 @@ class VarianceCalibration:
     bins: tuple[tuple[float, float, int], ...]
 
 
-def variance_calibration(variance: Array, squared_error: Array, *, bins: int = BINS) -> VarianceCalibration:
+def variance_calibration(variance: Array, squared_error: Array, *, bins: int = 10) -> VarianceCalibration:
     """Whether predicted variances are the mean squared errors that they promise.
 
     Args:
@@ -178,17 +116,6 @@ def calibration_cell(
 def cut_off(similarity: Array) -> Array:
     """A similarity read as a probability as it is: cut off to [0, 1]."""
     return np.asarray(np.clip(similarity, 0.0, 1.0))
-
-
-def _unit_vectors(outcomes: Array, confidence: Array) -> tuple[Array, Array]:
-    outcomes, confidence = (np.asarray(v, np.float64) for v in (outcomes, confidence))
-    if outcomes.ndim != 1 or outcomes.shape != confidence.shape or len(outcomes) == 0:
-        raise InvalidInputError(
-            f"outcomes {outcomes.shape} and confidence {confidence.shape} must be vectors of one length"
-        )
-    if not all(((v >= 0) & (v <= 1)).all() for v in (outcomes, confidence)):
-        raise InvalidInputError("outcomes and confidence must lie in [0, 1]")
-    return outcomes, confidence
 
 
 def rank_correlation(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from uec_retriever.evaluation.reliability import RELIABILITY_NOTE, reliability_panel
 from uec_retriever.evaluation.report_page.results import is_number
 from uec_retriever.evaluation.report_page.tables import interval, number
 
-_RELIABILITY = "On the dashed line a score is a probability. Points: bins, the larger the more items they hold; upright lines: the gap. ECE: mean gap, weighted by items."
 _VARIANCE = "On the dashed line the variance is the squared error that it promises; a rising curve tells which errors are large, a flat one does not."
 Group = Mapping[str, Mapping[str, Any]]  # label -> cell of `probability.calibration_cell`
 
@@ -30,26 +30,16 @@ def probability_report(sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _curves(number_of_set: int, name: str, group: Group) -> Iterator[dict[str, Any]]:
-    bins = {label: [b for b in cell["bins"] if b["count"]] for label, cell in group.items()}
-    shown = {
-        label: {k: c[k] for k in ("ECE", "Var-ECE") if c.get(k) is not None} for label, c in group.items()
-    }
     yield {
         "name": f"reliability-{number_of_set}",
         "title": f"Reliability, {name}",
-        "note": _RELIABILITY,
+        "note": RELIABILITY_NOTE,
         "x": "confidence",
         "y": "share that was right",
         "diagonal": True,
         "panels": {
-            label: {
-                "x": [b["confidence"] for b in found],
-                "lines": {label: [b["accuracy"] for b in found]},
-                "counts": [b["count"] for b in found],
-                "kind": _kind(label),
-                "remark": "   ".join(f"{key} {number(value)}" for key, value in shown[label].items()),
-            }
-            for label, found in bins.items()
+            label: reliability_panel(label, cell["bins"], _kind(label), _remark(cell))
+            for label, cell in group.items()
         },
     }
     distinct: dict[str, Any] = {}
@@ -74,6 +64,10 @@ def _curves(number_of_set: int, name: str, group: Group) -> Iterator[dict[str, A
                 for label, found in distinct.items()
             },
         }
+
+
+def _remark(cell: Mapping[str, Any]) -> str:
+    return "   ".join(f"{k} {number(cell[k])}" for k in ("ECE", "Var-ECE") if cell.get(k) is not None)
 
 
 def _kind(label: str) -> str:

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from benchmarks.classification_data import ClassificationOptions
 from benchmarks.classification_study import study_classification
-from benchmarks.out_of_scope import auroc, jensen_shannon
+from benchmarks.out_of_scope import jensen_shannon
 from benchmarks.probe import fit_probe, score_probe, undersample
 from tests.evaluation.made_up import tiny_experts, write_intents
 
@@ -101,17 +101,6 @@ def test_divergence_is_scipys():
     one, other = random.dirichlet(np.ones(4), 10), random.dirichlet(np.ones(4), 10)
     np.testing.assert_allclose(jensen_shannon([one, other]), jensenshannon(one, other, axis=1) ** 2)
     np.testing.assert_allclose(jensen_shannon([one, one]), 0, atol=1e-12)
-
-
-def test_auroc_is_sklearns():
-    random = np.random.default_rng(0)
-    inside, outside = random.normal(size=400).round(1), random.normal(1, 1, 250).round(1)
-    strange = np.repeat([False, True], [400, 250])
-    values = np.concatenate([inside, outside])
-    found = auroc(np.stack([values, -values], axis=1), strange)
-    expected = roc_auc_score(strange, values)
-    np.testing.assert_allclose(found, [expected, 1 - expected])
-    assert np.isnan(auroc(values[:, None], np.zeros(650, bool))).all()
 
 
 def test_the_whole_study(result, experts):

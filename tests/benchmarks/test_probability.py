@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import norm
-from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.logistic_map import cross_fit, fit_logistic_map
@@ -14,37 +13,9 @@ from benchmarks.probability import (
     calibration_cell,
     cut_off,
     rank_correlation,
-    reliability,
     variance_calibration,
 )
 from uec_retriever.errors import InvalidInputError
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 80))
-def test_ece_is_the_naive_loop(seed, number):
-    random = np.random.default_rng(seed)
-    confidence, outcomes = random.random(number).round(2), random.random(number)
-    total = 0.0
-    for b in range(10):
-        inside = [i for i in range(number) if min(int(confidence[i] * 10), 9) == b]
-        if inside:
-            total += abs(sum(outcomes[i] - confidence[i] for i in inside)) / number
-    found = reliability(outcomes, confidence)
-    assert found.ece == pytest.approx(total)
-    weighted = sum(b.count * abs(b.confidence - b.accuracy) for b in found.bins) / number
-    assert weighted == pytest.approx(total)
-    assert sum(b.count for b in found.bins) == number
-    assert all(b.low <= b.confidence <= b.high + 1e-12 for b in found.bins)
-
-
-def test_bins_are_sklearns():
-    random = np.random.default_rng(0)
-    confidence = random.random(500)
-    outcomes = (random.random(500) < confidence**2).astype(int)
-    accuracy, means = calibration_curve(outcomes, confidence, n_bins=10)
-    found = reliability(outcomes, confidence).bins
-    np.testing.assert_allclose([b.accuracy for b in found], accuracy)
-    np.testing.assert_allclose([b.confidence for b in found], means)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(10, 90))
@@ -138,15 +109,6 @@ def test_a_cell_holds_what_the_report_reads():
     assert set(cell["bins"][0]) == {"low", "high", "confidence", "accuracy", "count"}
     assert cell["Brier"] == pytest.approx(np.mean([0.01, 0, 0.16, 0.01]))
     assert calibration_cell(outcomes, cut_off(mean))["Var-ECE"] is None
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "confidence"),
-    [([], []), ([1.0], [1.2]), ([-0.1], [0.5]), ([1.0], [0.5, 0.5]), ([1], [np.nan])],
-)
-def test_what_cannot_be_a_probability_is_refused(outcomes, confidence):
-    with pytest.raises(InvalidInputError):
-        reliability(np.array(outcomes), np.array(confidence))
 
 
 @pytest.mark.parametrize(

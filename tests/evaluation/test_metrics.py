@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from uec_retriever.errors import MissingExtraError
 from uec_retriever.evaluation.bootstrap import interval, mean_cell, resample, resample_means
 from uec_retriever.evaluation.collection import Query
-from uec_retriever.evaluation.metrics import RANK_METRICS, RETRIEVAL_METRICS, rank_metrics, token_f1
+from uec_retriever.evaluation.metrics import RANK_METRICS, RETRIEVAL_METRICS, auroc, rank_metrics, token_f1
 
 
 def test_rank_metrics_by_hand():
@@ -93,3 +94,14 @@ def test_recall_and_reciprocal_rank_by_hand():
     np.testing.assert_allclose(found["Recall@100"], [2 / 3, 1])
     np.testing.assert_allclose(found["MRR@10"], [1 / 4, 0])
     np.testing.assert_allclose(found["MAP"], [(1 / 4 + 2 / 41) / 3, 1 / 13])
+
+
+def test_auroc_is_sklearns():
+    random = np.random.default_rng(0)
+    inside, outside = random.normal(size=400).round(1), random.normal(1, 1, 250).round(1)
+    strange = np.repeat([False, True], [400, 250])
+    values = np.concatenate([inside, outside])
+    found = auroc(np.stack([values, -values], axis=1), strange)
+    expected = roc_auc_score(strange, values)
+    np.testing.assert_allclose(found, [expected, 1 - expected])
+    assert np.isnan(auroc(values[:, None], np.zeros(650, bool))).all()

@@ -8,6 +8,7 @@ import pytest
 from tests.evaluation import made_up_results as made_up
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.evaluation.report_page import check_result, read_results
+from uec_retriever.evaluation.report_page.evidence import failures
 
 SMALL = made_up.retrieval(queries=20, sets=("covidqa", "cranfield"))
 CELL = ("sets", "covidqa", "methods", "UEC kron", "metrics", "nDCG@10")
@@ -96,3 +97,55 @@ def test_files_that_cannot_be_read(tmp_path):
     broken.write_text(json.dumps(SMALL))
     [found] = read_results([broken])
     assert found.content == SMALL
+
+
+FAILURE = {
+    "query": "what flow",
+    "confidence": 0.9,
+    "verdict": "likely in here",
+    "why": "it is not there",
+    "returned": {"id": "d1", "score": 0.8, "relevance": None, "matched": ["flow"], "text": "a flow"},
+    "right": None,
+}
+CELLS = {"mean": 0.5, "low": 0.4, "high": 0.6}
+
+
+def own_parts(cell=CELLS, band=(0.1, 0.2), failure=FAILURE):
+    """A result that brings a cell with its interval, a curve with its band, and a failure."""
+    panel = {"x": [1, 2], "lines": {"a": [3, 4]}, "bands": {"a": {"low": list(band), "high": [5, 6]}}}
+    content = made_up.measurements()
+    content["tables"][0]["rows"].append([5, 6, cell])
+    content["curves"] = [{"name": "c", "title": "C", "y": "y", "panels": {"p": panel}}]
+    return {**content, "failures": [failure]}
+
+
+def test_intervals_and_failures_of_a_result_are_known():
+    assert check_result(own_parts(), "x").kind == "tables"
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"cell": {"mean": 0.5, "low": 0.4}}, "rows: 2: 2 lacks 'high'"),
+        ({"band": [0.1]}, "bands: a: low has not as many values as x"),
+        ({"failure": {**FAILURE, "confidence": "high"}}, "failures: 0: confidence is not a number"),
+        ({"failure": {k: v for k, v in FAILURE.items() if k != "right"}}, "failures: 0 lacks 'right'"),
+        ({"failure": {**FAILURE, "right": {"id": "d2"}}}, "right lacks 'text'"),
+    ],
+)
+def test_what_intervals_and_failures_lack_is_said(parts, words):
+    with pytest.raises(InvalidInputError) as caught:
+        check_result(own_parts(**parts), "x")
+    assert words in str(caught.value)
+
+
+def test_a_failure_is_told_without_what_is_not_known():
+    [told] = failures(check_result(own_parts(), "x"))
+    assert told.query == "what flow"
+    assert dict(told.facts) == {
+        "confidence": "90%, likely in here",
+        "why": "it is not there",
+        "came first": "d1, score 0.800",
+        "in common": "flow",
+        "text": "a flow",
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,25 +19,23 @@ from uec_retriever.cli.common import (
     SERVER,
     TENANT,
     TRUST,
-    WrongUsageError,
     bar,
     errors,
     locate,
-    must_exist,
     open_engine,
     output,
     print_json,
-    refuse_unused,
     status,
 )
 from uec_retriever.cli.labelled import (
     DATA,
     DEFAULT_LIMIT,
     JUDGEMENTS,
+    QRELS,
+    QUERIES,
     SPLIT,
-    check_split,
+    LabelSource,
     read_judgements,
-    read_labelled,
     warn_of_reported,
 )
 from uec_retriever.cli.lexical import index_words
@@ -50,17 +47,8 @@ _POOR = 0.6  # AUROC
 def calibrate_confidence(
     context: typer.Context,
     index: INDEX,
-    queries: Annotated[
-        Path | None,
-        typer.Option(
-            callback=must_exist,
-            help="BEIR queries.jsonl, with --qrels: real queries instead of made ones.",
-        ),
-    ] = None,
-    qrels: Annotated[
-        Path | None,
-        typer.Option(callback=must_exist, help="Judgements, BEIR or TREC: the right texts of each query."),
-    ] = None,
+    queries: QUERIES = None,
+    qrels: QRELS = None,
     data: DATA = None,
     split: SPLIT = None,
     judgements: JUDGEMENTS = False,
@@ -98,22 +86,11 @@ def calibrate_confidence(
     AUROC: how well confidence tells searches that succeed from those that fail (.5 not at all, 1 perfectly).
     ECE: how far it is from the share that succeeds.
     """
-    check_split(data, split)
     if not 0 <= unanswerable < 1:
         raise WrongUsageError("--unanswerable must be in [0, 1)")
-    if (queries is None) != (qrels is None):
-        raise WrongUsageError("give --queries and --qrels, or neither")
-    if sum((queries is not None, data is not None, judgements)) > 1:
-        raise WrongUsageError("give --data, --judgements, or --queries and --qrels: one of them")
-    labelled = None
-    if data is not None:
-        labelled = read_labelled(data, split, max_queries)
-    elif queries is not None and qrels is not None:
-        refuse_unused(context, "--queries", "max_queries")
-        from uec_retriever.data.qrels import read_relevant
-
-        labelled = read_relevant(queries, qrels)
-
+    source = LabelSource(data, split, queries, qrels, judgements, max_queries)
+    source.check(context)
+    labelled = source.read()
     location = locate(index, server, header, collection, tenant, database)
     engine = open_engine(location, expert, device, trust_remote_code)
     if judgements:

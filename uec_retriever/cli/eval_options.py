@@ -74,6 +74,7 @@ def show_tables(content: Mapping[str, Any], name: str) -> None:
             [row.label, *(f"{e.text}{'*' * e.clear}\n{e.interval}".rstrip() for e in row.entries)]
             for row in table.rows
         ]
-        output.print(result_table(f"{table.title}, {content['split']} split", table.columns, rows))
+        split = f", {content['split']} split" if content["split"] else ""
+        output.print(result_table(f"{table.title}{split}", table.columns, rows))
         for note in table.notes:
             output.print(note)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from uec_retriever.cli import eval_retrieval
+from uec_retriever.cli import eval_confidence, eval_retrieval
 from uec_retriever.cli.common import (
     DEVICE,
     JSON,
@@ -25,6 +25,7 @@ from uec_retriever.cli.eval_options import OUT, QUERIES, SEED, SPLIT, finish, sp
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate on test collections, and draw what was found.")
 app.command("retrieval")(eval_retrieval.retrieval)
+app.command("confidence")(eval_confidence.confidence)
 
 
 @app.command("uae")

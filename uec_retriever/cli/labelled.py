@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uec_retriever.cli.common import WrongUsageError, errors, must_exist
+from uec_retriever.cli.common import WrongUsageError, errors, must_exist, refuse_unused
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -29,9 +30,71 @@ SPLIT = Annotated[
         help=f"Which qrels, with --data; {DEFAULT_SPLIT} if absent. Never those that you report results on."
     ),
 ]
+QUERIES = Annotated[
+    Path | None,
+    typer.Option(callback=must_exist, help="BEIR queries.jsonl, with --qrels: your queries."),
+]
+QRELS = Annotated[
+    Path | None,
+    typer.Option(callback=must_exist, help="Judgements, BEIR or TREC: the right texts of each query."),
+]
 JUDGEMENTS = Annotated[
     bool, typer.Option("--judgements", help="Use what an application recorded with Engine.record_judgement.")
 ]
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Where questions with their right ids come from, as the options say: at most one place.
+
+    Attributes:
+        data: a BEIR folder.
+        split: of its qrels.
+        queries: a BEIR `queries.jsonl`, with `qrels`.
+        qrels: judgements of these.
+        judgements: whether what an application recorded.
+        limit: at most this many queries.
+    """
+
+    data: Path | None
+    split: str | None
+    queries: Path | None
+    qrels: Path | None
+    judgements: bool
+    limit: int | None
+
+    def check(self, context: typer.Context, *, needed: bool = False) -> None:
+        """Refuse options that contradict each other.
+
+        Args:
+            context: of the command.
+            needed: whether there must be a place.
+
+        Raises:
+            WrongUsageError: if they do, or there is none.
+        """
+        check_split(self.data, self.split)
+        if (self.queries is None) != (self.qrels is None):
+            raise WrongUsageError("give --queries and --qrels, or neither")
+        places = sum((self.queries is not None, self.data is not None, self.judgements))
+        if places > 1 or (needed and not places):
+            raise WrongUsageError("give --data, --judgements, or --queries and --qrels: one of them")
+        if self.queries is not None:
+            refuse_unused(context, "--queries", "max_queries")
+
+    def read(self, default_split: str = DEFAULT_SPLIT) -> dict[str, set[str]] | None:
+        """Query text -> ids of its right records, from files; None if they do not come from there.
+
+        Raises:
+            CorpusError: for files that cannot be read, or hold no judged query.
+        """
+        if self.data is not None:
+            return read_labelled(self.data, self.split or default_split, self.limit)
+        if self.queries is None or self.qrels is None:
+            return None
+        from uec_retriever.data.qrels import read_relevant
+
+        return read_relevant(self.queries, self.qrels)
 
 
 def check_split(data: Path | None, split: str | None) -> None:

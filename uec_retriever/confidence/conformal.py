@@ -130,6 +130,7 @@ class CoverageModel:
         candidates: how many were fetched and rescored.
         records: texts in the index at that time.
         source: where the queries came from.
+        asked: a sketch of them (`query_sketch`).
     """
 
     __pydantic_config__ = FINITE_ROW
@@ -140,6 +141,7 @@ class CoverageModel:
     candidates: int
     records: Annotated[int, Field(ge=0)]
     source: str
+    asked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.nonconformity not in NONCONFORMITIES:

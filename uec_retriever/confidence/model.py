@@ -109,6 +109,7 @@ class ConfidenceModel:
         records: texts in the index at that time.
         source: where the queries came from, e.g. `title + first sentence` or `labelled`.
         relevance: P(a hit is a right text); None in one that an earlier version fitted.
+        asked: sketch of the labelled queries that it was fitted on (`query_sketch`); empty if there were none.
     """
 
     __pydantic_config__ = FINITE_ROW
@@ -125,6 +126,7 @@ class ConfidenceModel:
     records: Annotated[int, Field(ge=0)]
     source: str
     relevance: RelevanceModel | None = None
+    asked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.signals or len(set(self.signals)) < len(self.signals):

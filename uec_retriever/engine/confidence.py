@@ -9,7 +9,7 @@ by the rest of the text (the inverse cloze task of Lee et al., ACL 2019).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from uec_retriever.confidence.queries import (
     pair_queries,
 )
 from uec_retriever.confidence.relevance import DEPTH, relevance_features
+from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.records import Record
 from uec_retriever.engine.candidates import find_candidates
@@ -39,7 +40,8 @@ from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.entries import Candidates
 
 _BATCH = 64
-_SPARE = 30  # candidates fetched beyond those of a search, to make up for those left out
+SPARE = 30
+"""Candidates fetched beyond those of a search, to make up for those left out."""
 _PLANTED = ""  # an id that no record can have
 
 
@@ -112,7 +114,7 @@ def calibrate_confidence(
     if options.unanswerable:
         queries += [LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC]
     outcomes = search_queries(ensemble, store, words, queries, options, progress)
-    return fit_confidence(
+    model, report = fit_confidence(
         without_suspects(outcomes),
         k=options.k,
         candidates=options.candidates,
@@ -121,6 +123,7 @@ def calibrate_confidence(
         unanswerable=options.unanswerable,
         seed=options.seed,
     )
+    return replace(model, asked=query_sketch(labelled or ())), report
 
 
 def known_queries(labelled: Mapping[str, Collection[str]], store: ChromaStore) -> list[LabelledQuery]:
@@ -156,7 +159,7 @@ def search_queries(
         encoded = ensemble.encode_queries([q.text for q in batch])
         lexical = words.encode(ensemble.manifest.lexical, [[q.text] for q in batch])
         planted = encode_planted(ensemble, batch, options.batch_size)
-        candidates = find_candidates(store, encoded.gaussian.mean, options.candidates + _SPARE, None, lexical)
+        candidates = find_candidates(store, encoded.gaussian.mean, options.candidates + SPARE, None, lexical)
         for row, (labelled, found) in enumerate(zip(batch, candidates, strict=True)):
             query = encoded.gaussian[row : row + 1]
             for searched, answers in both_ways(labelled, query, found, planted.get(row), options.candidates):
@@ -221,13 +224,9 @@ def both_ways(
     candidates: int,
 ) -> Iterator[tuple[Candidates, frozenset[str]]]:
     """Candidates with the answer, if there is one, and without; each with the ids of right ones."""
-    others = [row for row, r in enumerate(found.records) if not labelled.is_answered_by(r.id, r.text)]
-    if not others:
+    left_out = without_answers(labelled, found, candidates)
+    if not len(left_out):
         return
-    left_out, limit = found[others], candidates
-    for rank in sorted(found.ranks[sorted({*range(len(found))} - {*others})].tolist()):
-        limit += rank < limit  # the next one of that leg takes its place
-    left_out = left_out[left_out.first(limit)]
     if planted is not None:
         similarity = planted.mean.astype(np.float64) @ query.mean[0].astype(np.float64)
         together = Candidates(
@@ -240,6 +239,21 @@ def both_ways(
     elif labelled.ids:
         yield found[found.first(candidates)], labelled.ids
     yield left_out, frozenset()
+
+
+def without_answers(labelled: LabelledQuery, found: Candidates, candidates: int) -> Candidates:
+    """What a search would have found if the query's answers, and what nearly repeats them, were not in the index.
+
+    Args:
+        labelled: the query.
+        found: by either leg, `SPARE` more than a search fetches.
+        candidates: how many it does.
+    """
+    others = [row for row, r in enumerate(found.records) if not labelled.is_answered_by(r.id, r.text)]
+    left_out, limit = found[others], candidates
+    for rank in sorted(found.ranks[sorted({*range(len(found))} - {*others})].tolist()):
+        limit += rank < limit  # the next one of that leg takes its place
+    return left_out[left_out.first(limit)]
 
 
 def encode_planted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from uec_retriever.confidence.conformal import (
     query_nonconformity,
 )
 from uec_retriever.confidence.queries import check_labelled
+from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble, Progress
 from uec_retriever.engine.scoring import score_candidates
@@ -208,7 +209,7 @@ def calibrate_coverage(
     model = CoverageModel.fit(
         nonconformity, values, candidates=candidates, records=store.count(), source="labelled queries"
     )
-    return model, CoverageReport(
+    return replace(model, asked=query_sketch(answered)), CoverageReport(
         queries=model.queries,
         unanswered=len(labelled) - len(answered),
         nonconformity=model.nonconformity,

@@ -200,7 +200,7 @@ def search_encoded(
             promised = promise(covering, options.coverage, raw[among], options.max_k, broken)
             k = promised.needed if options.max_k is None else min(promised.needed, options.max_k)
         relevances = None if reason is not None or model is None else hit_relevances(model, found, raw)
-        hits = _best(found, raw, deviations, relevances, among, k)
+        hits = best_hits(found, raw, deviations, relevances, among, k)
         if options.min_relevance is not None:
             hits = [h for h in hits if h.relevance is not None and h.relevance >= options.min_relevance]
         if options.expert_scores:
@@ -223,7 +223,7 @@ def search_encoded(
             truncated=cutters_of(ensemble, encoded, row),
             promise=promised,
             embedding=encoded.gaussian.mean[row],
-            words=_matched(words),
+            words=matched_words(words),
         )
         results.append(abstaining(result, options.min_confidence, options.abstain))
     return results
@@ -267,7 +267,8 @@ def shares_of(
     return {**dict(zip(ensemble.labels, dense, strict=True)), **lexical}
 
 
-def _matched(words: LexicalQuery | None) -> MatchedWords | None:
+def matched_words(words: LexicalQuery | None) -> MatchedWords | None:
+    """The words of a query, to be found in texts; None for one without any."""
     return None if words is None else MatchedWords(words.follower.analyzer, frozenset(words.terms))
 
 
@@ -276,7 +277,7 @@ def cutters_of(ensemble: Ensemble, encoded: EncodedTexts, row: int) -> tuple[str
     return tuple(label for label, cut in zip(ensemble.labels, encoded.truncated[row], strict=True) if cut)
 
 
-def _best(
+def best_hits(
     found: Candidates, raw: Array, deviations: Array, relevances: Array | None, among: Sequence[int], k: int
 ) -> list[Hit]:
     """The k candidates of the highest uncertainty-aware similarity among some of them, best first."""

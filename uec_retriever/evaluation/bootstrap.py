@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 Values = NDArray[np.float64]
 Rows = NDArray[np.int_]
@@ -61,6 +62,19 @@ def interval(value: float, draws: NDArray[Any]) -> Interval:
         return Interval(float(value), float("nan"), float("nan"))
     low, high = np.nanquantile(draws, [0.025, 0.975])
     return Interval(float(value), float(low), float(high))
+
+
+def wilson(successes: int, number: int) -> Interval:
+    """A share of n independent trials, and Wilson's 95 % interval; [0, 1] without trials.
+
+    Args:
+        successes: in [0, n].
+        number: n trials.
+    """
+    if number == 0:
+        return Interval(float("nan"), 0.0, 1.0)
+    ends = binomtest(successes, number).proportion_ci(method="wilson")
+    return Interval(successes / number, float(ends.low), float(ends.high))
 
 
 def compare(

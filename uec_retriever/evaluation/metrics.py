@@ -1,4 +1,4 @@
-"""Rank metrics per query (through ir-measures), and Token F1."""
+"""Rank metrics per query (through ir-measures), AUROC of many scores at once, and Token F1."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from uec_retriever.data.qrels import whole_judgements
 from uec_retriever.errors import MissingExtraError
 from uec_retriever.evaluation.bootstrap import Values
 from uec_retriever.evaluation.collection import Query
+from uec_retriever.gaussian import Array
 
 HIT, RECALL, MAP, NDCG = "Hit@1", "Recall@1", "MAP", "nDCG@10"
 RANK_METRICS = (HIT, RECALL, MAP, NDCG)
@@ -65,6 +68,18 @@ def rank_metrics(
         (measures[m.measure], m.query_id): m.value for m in ir_measures.iter_calc(list(measures), qrels, run)
     }
     return {name: np.array([found.get((name, q.id), 0.0) for q in queries]) for name in names}
+
+
+def auroc(values: Array, positive: Any) -> Array:
+    """`[M]` P(a positive has more than a negative), ties counting half, for each column of `[n, M]` values.
+
+    From ranks, for all columns at once; NaN where all are of one class.
+    """
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
+        return np.full(values.shape[1], np.nan)
+    ranks = rankdata(values, axis=0)[positive].sum(axis=0)
+    return np.asarray((ranks / positives - (positives + 1) / 2) / negatives)
 
 
 def token_f1(answer: str, references: Iterable[str]) -> float:

@@ -1,12 +1,13 @@
 """The examples run, small, on the real models; with 32 texts or more, fewer would be calibrated on many general ones."""
 
 import os
+import re
 import sys
 
 import pytest
 
 from devtools.models import MINILM, SMOLLM2, WORDLLAMA, real_model
-from examples import llama_index_query_engine, llama_index_tools, two_frameworks
+from examples import llama_index_abstain, llama_index_query_engine, llama_index_tools, two_frameworks
 from uec_retriever import Engine
 
 pytestmark = [
@@ -45,6 +46,14 @@ async def test_tools(tmp_path, capsys, monkeypatch):
         assert capsys.readouterr().out.count("has dealt with") == 2
         with Engine.open(tmp_path / "index", device="cpu") as engine:
             assert engine.count() == 40
+
+
+def test_abstaining_is_right_more_often_than_always_answering(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("UEC_DATA", raising=False)
+    shares = llama_index_abstain.main(tmp_path, questions=40)
+    assert shares["abstaining"] > shares["always answering"]
+    abstained = re.search(r"abstaining: right .* abstained for (\d+) of the 20 ", capsys.readouterr().out)
+    assert int(abstained[1]) >= 10
 
 
 def test_two_frameworks(tmp_path, capsys, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -159,6 +159,7 @@ def _curves(result: Result) -> Iterator[Drawing]:
                     one["kind"] if one.get("kind") in KIND_NAMES else labels.index(m),
                     marker="" if sizes else _MARKS[labels.index(m) % len(_MARKS)],
                     sizes=sizes,
+                    band=_band(one, m),
                 )
                 for m, y in one["lines"].items()
             }
@@ -176,6 +177,11 @@ def _curves(result: Result) -> Iterator[Drawing]:
         )
         alt = f"{given['y']} against {given.get('x') or 'size'}. {'; '.join(ends)}."
         yield Drawing(given["name"], given["title"], alt, given.get("note", ""), draw)
+
+
+def _band(panel: Mapping[str, Any], label: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    band = (panel.get("bands") or {}).get(label)
+    return None if band is None else (band["low"], band["high"])
 
 
 def _time(result: Result) -> Drawing | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from uec_retriever.atomic import write_atomically
 from uec_retriever.errors import InvalidInputError, MissingExtraError
+from uec_retriever.evaluation.report_page.evidence import FAILURES, FAILURES_NOTE, failures
 from uec_retriever.evaluation.report_page.figures import figures
 from uec_retriever.evaluation.report_page.headlines import heading, headline, provenance
 from uec_retriever.evaluation.report_page.looks import DARK, LIGHT, to_png
@@ -70,7 +71,8 @@ def write_report(
         if headings[title_of] > 1:
             title_of += f": {Path(result.name).stem}"
         sections.append(_section(result, prefix, title_of, images))
-    page = template.render(title=title, sections=sections, kinds=KIND_NAMES, themes=(LIGHT, DARK))
+    shared = {"kinds": KIND_NAMES, "themes": (LIGHT, DARK), "failures": (FAILURES, FAILURES_NOTE)}
+    page = template.render(title=title, sections=sections, **shared)
     for name, image in images.items():
         write_atomically(out / name, image)
     write_atomically(out / PAGE, page.encode())
@@ -95,6 +97,7 @@ def _section(result: Result, prefix: str, title: str, images: dict[str, bytes]) 
         "provenance": provenance(result),
         "figures": shown,
         "tables": [t for t in every if not t.minor],
+        "failures": failures(result),
         "minor": [t for t in every if t.minor],
         "details": json.dumps(details, indent=1, ensure_ascii=False) if details else "",
     }

@@ -25,7 +25,7 @@ MARKERS = {
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: its points, colour (see `Theme.colour`), stroke, and points of unequal size or none."""
+    """A curve: its points, colour (see `Theme.colour`), stroke, points of unequal size or none, and its interval."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -34,6 +34,7 @@ class Line:
     marker: str = ""
     width: float = 1.5
     sizes: Sequence[float] | None = None
+    band: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 def dots(
@@ -101,18 +102,15 @@ def curves(
 ) -> Figure:
     """Curves, `panels[heading][label]`.
 
-    The diagonal marks where y is x; curves with sizes get upright lines to it. `remarks[heading]` stand in a corner.
+    The diagonal marks where y is x; curves with sizes get upright lines to it, and thin
+    ones for their intervals, which are shaded otherwise. `remarks[heading]` stand in a corner.
     """
     labels = {label: line for lines in panels.values() for label, line in lines.items()}
     top = 0.2 + 0.22 * -(-len(labels) // 4) if legend else 0
     figure, axes = _panels(list(panels), 2.9 if logarithmic else 2.5, 2.6, left=0.3, top=top)
     for one, (heading, lines) in zip(axes, panels.items(), strict=True):
         for line in lines.values():
-            look = _look(line, theme)
-            one.plot(line.x, line.y, **look)
-            if line.sizes is not None:
-                one.scatter(line.x, line.y, s=line.sizes, color=look["color"], zorder=4, alpha=0.9)
-                one.vlines(line.x, line.x, line.y, color=look["color"], lw=1.2, alpha=0.6)
+            _draw(one, line, theme)
             if diagonal:
                 ends = [0, 1] if line.sizes is not None else [min(*line.x, *line.y), max(*line.x, *line.y)]
                 one.plot(ends, ends, color=theme.muted, lw=1, ls=_DASHES, zorder=1)
@@ -134,6 +132,19 @@ def curves(
 
         _legend(figure, [Line2D([], [], **_look(line, theme)) for line in labels.values()], list(labels))
     return figure
+
+
+def _draw(axes: Axes, line: Line, theme: Theme) -> None:
+    """A curve, and its interval."""
+    look = _look(line, theme)
+    axes.plot(line.x, line.y, **look)
+    if line.sizes is not None:
+        axes.scatter(line.x, line.y, s=line.sizes, color=look["color"], zorder=4, alpha=0.9)
+        axes.vlines(line.x, line.x, line.y, color=look["color"], lw=1.2, alpha=0.6)
+        if line.band is not None:
+            axes.vlines(line.x, *line.band, color=theme.ink, lw=0.8, zorder=5)
+    elif line.band is not None:
+        axes.fill_between(line.x, *line.band, color=look["color"], alpha=0.15, lw=0)
 
 
 def heat(

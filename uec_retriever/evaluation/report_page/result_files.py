@@ -53,6 +53,8 @@ def check_result(content: Any, name: str) -> Result:
     if kind == "uae":
         _check_studies(top)
     _check_tables(top, kind)
+    _check_curves(top)
+    _check_failures(top)
     return Result(name, kind, content)
 
 
@@ -150,13 +152,34 @@ def _check_tables(top: _Place, kind: str) -> None:
         for row in table.at("rows").elements():
             if len(row.elements()) != width:
                 raise row.refusal(f"has not {width} entries, as there are columns")
+            for cell in row.elements():
+                if isinstance(cell.value, Mapping):
+                    _check_cell(cell)
+
+
+def _check_curves(top: _Place) -> None:
     for curves in top.at("curves").elements() if top.value.get("curves") else ():
         for key in ("name", "title", "y"):
             curves.at(key)
         for panel in curves.at("panels").each():
             counts = [panel.at("counts")] if panel.value.get("counts") else []
-            for line in [*panel.at("lines").each(), *counts]:
+            bands = panel.at("bands").each() if panel.value.get("bands") else []
+            ends = [band.at(end) for band in bands for end in ("low", "high")]
+            for line in [*panel.at("lines").each(), *counts, *ends]:
                 _check_line(line, panel.at("x"))
+
+
+def _check_failures(top: _Place) -> None:
+    for one in top.at("failures").elements() if top.value.get("failures") else ():
+        for key in ("query", "verdict", "why"):
+            one.at(key)
+        one.numbers("confidence")
+        for text in (one.at("returned"), one.at("right")):
+            for key in ("id", "text", "matched") if text.value is not None else ():
+                text.at(key)
+            for key in ("score", "relevance"):
+                if text.value is not None and text.value.get(key) is not None:
+                    text.numbers(key)
 
 
 def _check_line(line: _Place, along: _Place) -> None:

@@ -69,7 +69,7 @@ def tables(result: Result) -> list[Table]:
     if result.kind == "uae":
         found += _uae_tables(result)
     for given in result.content.get("tables", ()):
-        rows = tuple(Row(number(r[0]), tuple(Entry(number(v)) for v in r[1:])) for r in given["rows"])
+        rows = tuple(Row(number(r[0]), tuple(map(entry, r[1:]))) for r in given["rows"])
         notes = (str(given["note"]),) if given.get("note") else ()
         heads = tuple(map(str, given["columns"]))
         minor = bool(given.get("minor"))

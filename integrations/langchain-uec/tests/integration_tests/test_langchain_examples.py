@@ -5,7 +5,7 @@ import warnings
 import pytest
 from langchain_core.language_models import FakeListChatModel
 
-from examples import langchain_rag
+from examples import langchain_abstain, langchain_rag
 from langchain_uec import METADATA_KEYS, UECRetriever
 
 pytestmark = pytest.mark.models
@@ -68,3 +68,35 @@ async def test_the_agent_works_asynchronously(langgraph_tools, tmp_path, minilm,
     agent = langgraph_tools.create_agent(langgraph_tools.FirstToolModel(), tools, middleware=[picker])
     state = await agent.ainvoke({"messages": [("user", "Decode base64.")]})
     assert "base64" in state["messages"][-1].text
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_abstaining_is_right_more_often_than_always_answering(
+    tmp_path, wordllama, monkeypatch, capsys, data, request
+):
+    if data:
+        monkeypatch.setenv("UEC_DATA", str(request.getfixturevalue("collections")))
+    else:
+        monkeypatch.delenv("UEC_DATA", raising=False)
+    shares = langchain_abstain.main(tmp_path, questions=40)
+    assert shares["abstaining"] > max(shares["always answering"], 0.85 if data else 0)
+    assert capsys.readouterr().out.count("95 % interval") == 2
+
+
+def test_the_tool_set_grows_when_unsure(tmp_path, minilm, wordllama, monkeypatch, capsys):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "AgentState.* has been moved")
+        from examples import langgraph_coverage
+    monkeypatch.delenv("UEC_DATA", raising=False)
+    outcomes = langgraph_coverage.main(tmp_path, requests=40)
+    few, many, fixed = outcomes.values()
+    assert few.tools < many.tools and few.covered <= many.covered
+    assert few.covered > 0.6 and few.tools < fixed.tools == 5
+    assert capsys.readouterr().out.count("tools bound") == 3
+
+
+def test_the_smallest_fixed_number_of_tools():
+    from examples.langgraph_coverage import as_good
+
+    places = [1, 1, 3, 7, 11]
+    assert [as_good(places, share) for share in (0.4, 0.5, 0.6, 0.8, 1.0)] == [1, 3, 3, 7, 11]
