@@ -19,6 +19,7 @@ from uec_retriever.cli.common import (
     SERVER,
     TENANT,
     TRUST,
+    WrongUsageError,
     bar,
     errors,
     locate,
