@@ -60,10 +60,10 @@ def test_what_options_take_is_said_in_few_letters(uec, monkeypatch):
         "--max-pairs N",
         "--temperature X",
         "--layout block|sum",
-        "--[no-]update",
+        "--[no-]trust-remote-code",
     ):
         assert said in told
-    assert "[default: 640" in told and "[required]" in told and "no-update" not in told
+    assert "[default: replace]" in told and "[required]" in told and "[default: no-" not in told
 
 
 def test_a_choice_that_is_too_long_beside_its_option_is_told_in_its_help(uec, monkeypatch, capsys):

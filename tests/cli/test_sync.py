@@ -64,7 +64,7 @@ def test_without_sync_what_the_corpus_lacks_is_told_and_stays(uec, index, change
 
 
 @pytest.mark.parametrize(
-    "broken", ["{", '{"_id": "d2", "text": "twice"}', '{"_id": "bad", "text": "t", "m": {}}']
+    "broken", ["{", '{"_id": "d2", "text": "twice"}', '{"_id": "bad", "text": "t", "m": [[1]]}']
 )
 def test_a_corpus_that_cannot_be_read_to_its_end_deletes_nothing(uec, index, changed, broken):
     changed.write_text(changed.read_text() + broken + "\n")
@@ -100,7 +100,7 @@ def test_the_former_option_is_taken_and_contradictions_are_not(uec, index, corpu
 
 
 def test_bad_metadata_are_refused_with_the_id_and_the_key(uec, index, corpus):
-    path = write(corpus(60), [{"_id": "d1", "text": "t", "metadata": {"when": {"year": 2020}, "none": None}}])
+    path = write(corpus(60), [{"_id": "d1", "text": "t", "metadata": {"when": [{"year": 2020}], "none": None}}])
     outcome = uec("index", "--index", index, "--corpus", path)
     refused(outcome, "corpus.jsonl, line 1", "the metadata of 'd1', key 'when': dict", "json.dumps")
 

@@ -57,9 +57,9 @@ def test_ids_are_optional_and_numbers_become_strings(tmp_path):
         ('{"_id": "b", "text": "x", "metadata": [1]}', "line 2.*'metadata' is list"),
         (
             '{"_id": "b", "text": "x", "metadata": {"k": [{"deep": 1}]}}',
-            "line 2.*document 'b', key 'k'.*json.dumps",
+            "line 2.*metadata of 'b', key 'k'.*json.dumps",
         ),
-        ('{"_id": "b", "text": "x", "a": {"b": [[1]]}}', "line 2.*document 'b', key 'a.b'.*lists"),
+        ('{"_id": "b", "text": "x", "a": {"b": [[1]]}}', "line 2.*metadata of 'b', key 'a.b'.*lists"),
         ('{"_id": "b", "text": "x", "metadata": {"uec:v": "y"}}', "line 2.*reserved"),
         ('{"_id": "b", "text": "\\ud800 x"}', "line 2.*lone surrogate"),
         ('{"_id": "b", "text": "a\\u0000b"}', "line 2.*NUL"),

@@ -28,7 +28,7 @@ def test_titles_are_kept_apart(folder):
     lines[0] = '{"_id": "p0", "title": "red", "text": "red cat"}'
     (folder / "corpus.jsonl").write_text("\n".join(lines))
     found = load_collection(folder, "test")
-    assert (found.texts[0], found.titles[0], found.bodies[0]) == ("red red cat", "red", "red cat")
+    assert (found.texts[0], found.titles[0], found.bodies[0]) == ("red cat", "red", "cat")
     assert found.bodies[1] == found.texts[1]
     assert replace(found, titles=()).bodies == list(found.texts)
 

@@ -82,8 +82,9 @@ def test_the_engine_says_which_texts_were_cut(bert, tmp_path):
 
 
 def test_reports_add_up():
-    both = AddReport(1, 0, 0, {"a": 1}, ("x",)) + AddReport(1, 0, 0, {"b": 2}, ("y", "z"))
-    assert both == AddReport(2, 0, 0, {"a": 1, "b": 2})
+    first = AddReport(added=1, skipped=1, truncated={"a": 1}, truncated_ids=("x",))
+    both = first + AddReport(added=1, deleted=2, truncated={"b": 2}, truncated_ids=("y", "z"))
+    assert both == AddReport(added=2, skipped=1, deleted=2, truncated={"a": 1, "b": 2})
     assert both.truncated_ids == ("x", "y", "z")
 
 

@@ -92,7 +92,7 @@ def index(
         ),
     ] = False,
     existing: Annotated[
-        Existing, typer.Option(help="What becomes of a text whose id is in the index with other content.")
+        Existing, typer.Option(help="For ids that are there with other content.")
     ] = "replace",
     update: Annotated[bool, typer.Option("--update", hidden=True)] = False,
     dry_run: Annotated[

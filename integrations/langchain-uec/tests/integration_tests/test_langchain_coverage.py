@@ -36,6 +36,14 @@ async def test_as_many_documents_as_it_takes(sure):
     assert len(several) > 1
 
 
+def test_more_candidates_than_documents_are_not_needed_where_coverage_says_how_many(sure):
+    query = next(iter(LABELLED))
+    found = UECRetriever(engine=sure, k=40, candidates=30, coverage=0.8).invoke(query)
+    assert [d.id for d in found] == [h.id for h in sure.search(query, coverage=0.8, candidates=30)]
+    with pytest.raises(InvalidInputError, match="at least k = 40"):
+        UECRetriever(engine=sure, k=40, candidates=30)
+
+
 async def test_a_call_may_ask_for_other_than_the_retriever(sure):
     plain = UECRetriever(engine=sure, k=3, include=["promise"])
     query = next(iter(LABELLED))
