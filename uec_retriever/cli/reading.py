@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 TYPES = Annotated[
     str | None,
     typer.Option(
-        help="Types of metadata, where those found are wrong: str, int, float, bool, date, or day (20240131, to compare).",
+        help="Types of metadata other than found: str, int, float, bool, date, day (20240131).",
         metavar="KEY=TYPE,...",
     ),
 ]
