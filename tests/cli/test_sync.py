@@ -100,7 +100,9 @@ def test_the_former_option_is_taken_and_contradictions_are_not(uec, index, corpu
 
 
 def test_bad_metadata_are_refused_with_the_id_and_the_key(uec, index, corpus):
-    path = write(corpus(60), [{"_id": "d1", "text": "t", "metadata": {"when": [{"year": 2020}], "none": None}}])
+    path = write(
+        corpus(60), [{"_id": "d1", "text": "t", "metadata": {"when": [{"year": 2020}], "none": None}}]
+    )
     outcome = uec("index", "--index", index, "--corpus", path)
     refused(outcome, "corpus.jsonl, line 1", "the metadata of 'd1', key 'when': dict", "json.dumps")
 

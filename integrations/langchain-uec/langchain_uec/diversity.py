@@ -99,7 +99,7 @@ class DiverseSearches(VectorStore):
 def check_diversity(options: Mapping[str, Any]) -> None:
     """Refuse options of maximal marginal relevance that are out of range: `k`, `fetch_k` or `candidates`, `lambda_mult`."""
     for name in ("k", "fetch_k", "candidates"):
-        if options.get(name) is not None:
+        if name in options and (name != "candidates" or options[name] is not None):
             check_whole(name, options[name], 1)
     check_number(
         "lambda_mult", options.get("lambda_mult", 0.5), "in [0, 1], from most different to best match", 0, 1

@@ -100,7 +100,7 @@ class UECRetriever(SearchFields, ChangesDocuments, FindsTools, SearchesTogether)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**with_candidates(options))
-        self.engine.check_options(self.k, candidates=self.candidates, temperature=self.temperature)
+        self.engine.check_options(temperature=self.temperature)  # as far as it is the index that decides
 
     @classmethod
     def _check_values(cls, options: Mapping[str, Any]) -> None:

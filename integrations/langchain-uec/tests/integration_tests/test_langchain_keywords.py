@@ -56,7 +56,7 @@ def test_a_second_query_is_a_keyword_that_does_not_exist(engine):
         ("invoke", "where", "filter"),
         ("invoke", "score_treshold", "score_threshold"),
         ("UECRetriever", "path", "index"),
-        ("UECRetriever", "fetch", "fetch_k"),
+        ("UECRetriever", "candidate", "candidates"),
         ("from_texts", "metadata_s", "metadatas"),
         ("UECVectorStore", "persist_directory", "index"),
         ("UECVectorStore", "embedding_function", "embedding"),

@@ -127,9 +127,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
             setattr(self, name, given.pop(name, getattr(SearchFields, name)))
         self._owns_engine = engine is None
         self.engine = choose_engine(engine, index, device=device)
-        self.engine.check_options(
-            self.similarity_top_k, candidates=self.candidates, temperature=self.temperature
-        )
+        self.engine.check_options(temperature=self.temperature)  # as far as it is the index that decides
         self._said: set[str] = set()
         super().__init__(**given)
 
