@@ -36,6 +36,7 @@ from uec_retriever.cli.lexical import index_words
 from uec_retriever.cli.questions import Question, check_asked, is_standard_input, listen, read_questions
 from uec_retriever.cli.usage import parse_where
 from uec_retriever.data.printable import run_problem
+from uec_retriever.engine.grouping import GroupBy, document_of
 from uec_retriever.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def search(
         ),
     ] = None,
     max_k: Annotated[int | None, typer.Option(min=1, help="At most this many hits, with --coverage.")] = None,
+    group_by: Annotated[
+        GroupBy | None, typer.Option(help="Documents that were split, each by its best piece.")
+    ] = None,
     queries: Annotated[
         Path | None,
         typer.Option(
@@ -116,6 +120,7 @@ def search(
         "where": parse_where(where),
         "candidates": candidates,
         "temperature": temperature,
+        "group_by": group_by,
     }
     asked = read_questions(queries) if queries and run is None and not is_standard_input(queries) else []
     location = locate(index, server, header, collection, tenant, database)
@@ -160,7 +165,7 @@ def _check(context: typer.Context, json: bool) -> None:
     if given["full"]:
         refuse_unused(context, "--full", "snippet")
     if given["coverage"] is not None:
-        refuse_unused(context, "--coverage", "k")
+        refuse_unused(context, "--coverage", "k", "group_by")
         if not 0 < given["coverage"] < 1:
             raise WrongUsageError("--coverage must be in (0, 1)")
     elif given["max_k"] is not None:
@@ -216,18 +221,20 @@ def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[s
             batch = pending[start : start + _BATCH]
             results = engine.search_batch([text for _, text in batch], k, **options)
             for (identifier, _), result in zip(batch, results, strict=True):
-                lines += _run_lines(identifier, result)
+                lines += _run_lines(identifier, result, by_document=options["group_by"] is not None)
             progress(len(batch))
     write_atomically(run, "".join(lines).encode())
     return len(pending)
 
 
-def _run_lines(query_id: str, result: SearchResult) -> list[str]:
-    for hit in result:
-        if problem := run_problem(hit.id):
+def _run_lines(query_id: str, result: SearchResult, *, by_document: bool) -> list[str]:
+    ids = [document_of(hit.record) if by_document else hit.id for hit in result]
+    for identifier in ids:
+        if problem := run_problem(identifier):
             raise CorpusError(
-                f"the id {hit.id!r} {problem}, which a TREC run cannot hold: index it under another id"
+                f"the id {identifier!r} {problem}, which a TREC run cannot hold: index it under another id"
             )
     return [
-        f"{query_id} Q0 {hit.id} {rank} {hit.raw_score:.8f} uec\n" for rank, hit in enumerate(result, start=1)
+        f"{query_id} Q0 {identifier} {rank} {hit.raw_score:.8f} uec\n"
+        for rank, (identifier, hit) in enumerate(zip(ids, result, strict=True), start=1)
     ]

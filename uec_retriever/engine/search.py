@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uec_retriever.checks.numbers import check_row, check_whole
+from uec_retriever.checks.numbers import check_whole
 from uec_retriever.engine.abstention import (
     abstaining,
     check_abstention,
@@ -21,11 +21,12 @@ from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.coverage import broken_promise, check_coverage, needed_model, promise
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.expert_scores import with_expert_scores
+from uec_retriever.engine.grouping import PIECES, GroupBy, check_group_by, grouped
 from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import Abstain, Hit, MatchedWords, SearchResult
 from uec_retriever.engine.scoring import score_candidates
 from uec_retriever.errors import InvalidInputError, show
-from uec_retriever.gaussian import Array, GaussianEmbedding
+from uec_retriever.gaussian import Array
 from uec_retriever.similarity import unit_score
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import Where
@@ -59,6 +60,7 @@ class SearchOptions:
         coverage: in (0, 1), how often a right text is to be among the hits, which are as many as that needs instead of k;
             None for k.
         max_k: at most this many hits then; None for as many as are needed.
+        group_by: `document` for k documents, each by the best of its pieces; None for texts as they are.
 
     Raises:
         InvalidInputError: for k < 1, fewer candidates than that, other numbers out of range, or what is no filter.
@@ -73,6 +75,7 @@ class SearchOptions:
     min_relevance: float | None = None
     coverage: float | None = None
     max_k: int | None = None
+    group_by: GroupBy | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_whole("k", self.k, 1))
@@ -84,6 +87,7 @@ class SearchOptions:
             )
         check_abstention(self.min_confidence, self.abstain, self.min_relevance)
         check_coverage(self.coverage, self.max_k, min_relevance=self.min_relevance)
+        check_group_by(self.group_by, self.coverage)
         chroma_where(self.where)
 
     @property
@@ -91,7 +95,9 @@ class SearchOptions:
         """How many to fetch and rescore; for coverage at least."""
         if self.candidates is not None:
             return self.candidates
-        return DEFAULT_CANDIDATES if self.coverage is not None else default_candidates(self.k)
+        if self.coverage is not None:
+            return DEFAULT_CANDIDATES
+        return default_candidates(self.k) * (1 if self.group_by is None else PIECES)
 
 
 def why_no_confidence(ensemble: Ensemble, options: SearchOptions, other: str | None = None) -> str | None:
@@ -115,28 +121,6 @@ def why_no_confidence(ensemble: Ensemble, options: SearchOptions, other: str | N
         )
     needed_model(ensemble, options.coverage)
     return reason
-
-
-def encode(
-    ensemble: Ensemble, queries: Sequence[str], *, together: bool = False
-) -> tuple[EncodedTexts, float]:
-    """Queries in the layout of the index, and the seconds that each took.
-
-    Args:
-        ensemble: the experts.
-        queries: n >= 1, non-empty.
-        together: make one of them, the mean of their Gaussians, taken as independent.
-    """
-    start = time.perf_counter()
-    encoded = ensemble.encode_queries(queries)
-    if together:
-        assert encoded.coefficients is not None
-        encoded = EncodedTexts(
-            encoded.gaussian.average(),
-            encoded.coefficients.mean(axis=0, keepdims=True),
-            np.atleast_2d(encoded.truncated.any(axis=0)),
-        )
-    return encoded, (time.perf_counter() - start) / len(encoded.gaussian)
 
 
 def search_encoded(
@@ -199,6 +183,7 @@ def search_encoded(
             among = found.first(covering.candidates)
             promised = promise(covering, options.coverage, raw[among], options.max_k, broken)
             k = promised.needed if options.max_k is None else min(promised.needed, options.max_k)
+        among = grouped(options.group_by, found.records, raw, among)
         relevances = None if reason is not None or model is None else hit_relevances(model, found, raw)
         hits = best_hits(found, raw, deviations, relevances, among, k)
         if options.min_relevance is not None:
@@ -227,32 +212,6 @@ def search_encoded(
         )
         results.append(abstaining(result, options.min_confidence, options.abstain))
     return results
-
-
-def encoded_embedding(ensemble: Ensemble, embedding: object) -> EncodedTexts:
-    """A query that is an embedding already: without a variance or coefficients, scaled down if scores could exceed 1.
-
-    Args:
-        ensemble: the experts.
-        embedding: `[D]` in the layout of the index, finite.
-
-    Raises:
-        InvalidInputError: for what is no row of numbers, another dimension than the index's, NaN or infinity.
-    """
-    vector = check_row("the query embedding", embedding)[None]
-    if vector.shape != (1, ensemble.manifest.dimension):
-        raise InvalidInputError(
-            f"the query embedding has the shape {vector.shape[1:]}, the index needs "
-            f"[{ensemble.manifest.dimension}]: use one that this index's embed_queries made"
-        )
-    if not np.isfinite(np.linalg.norm(vector)):
-        raise InvalidInputError("the query embedding holds NaN, infinity or nearly: nothing is near to that")
-    ends = np.cumsum([e.dimension for e in ensemble.manifest.experts])[:-1]
-    blocks = np.split(vector, ends, axis=1) if ensemble.manifest.layout == "block" else [vector]
-    vector = vector / max(1.0, float(sum(np.linalg.norm(block) for block in blocks)))
-    vector = vector.astype(np.float32)
-    unknown = np.zeros((1, len(ensemble.experts)), dtype=bool)
-    return EncodedTexts(GaussianEmbedding(vector, np.zeros_like(vector)), None, unknown)
 
 
 def shares_of(

@@ -9,16 +9,12 @@ from typing import Any
 
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import Ensemble
+from uec_retriever.engine.grouping import GroupBy
+from uec_retriever.engine.queries import encode, encoded_embedding
 from uec_retriever.engine.reader import Reader
 from uec_retriever.engine.rescoring import rescore
 from uec_retriever.engine.results import Abstain, Rescoring, SearchResult
-from uec_retriever.engine.search import (
-    SearchOptions,
-    encode,
-    encoded_embedding,
-    search_encoded,
-    why_no_confidence,
-)
+from uec_retriever.engine.search import SearchOptions, search_encoded, why_no_confidence
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.ahead import embedded_ahead
 from uec_retriever.gaussian import Array
@@ -64,6 +60,7 @@ class Searcher(Reader):
         min_relevance: float | None = None,
         coverage: float | None = None,
         max_k: int | None = None,
+        group_by: GroupBy | None = None,
     ) -> SearchResult:
         """The k best texts for a query.
 
@@ -80,6 +77,7 @@ class Searcher(Reader):
             coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
                 k, see `SearchResult.promise`. Needs `calibrate_coverage`.
             max_k: at most this many hits then; None for as many as are needed.
+            group_by: `document` for k documents, each by the best of its pieces; None for texts as they are.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
@@ -89,6 +87,7 @@ class Searcher(Reader):
         options: Any = {"where": where, "candidates": candidates, "temperature": temperature}
         options |= {"expert_scores": expert_scores, "min_confidence": min_confidence, "abstain": abstain}
         options |= {"min_relevance": min_relevance, "coverage": coverage, "max_k": max_k}
+        options |= {"group_by": group_by}
         return self.search_batch([query], k, **options)[0]
 
     def search_batch(
@@ -105,6 +104,7 @@ class Searcher(Reader):
         min_relevance: float | None = None,
         coverage: float | None = None,
         max_k: int | None = None,
+        group_by: GroupBy | None = None,
     ) -> list[SearchResult]:
         """Search for many queries at once: the results of `search` for each, in less time.
 
@@ -121,6 +121,7 @@ class Searcher(Reader):
             coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
                 k, see `SearchResult.promise`. Needs `calibrate_coverage`.
             max_k: at most this many hits then; None for as many as are needed.
+            group_by: `document` for k documents, each by the best of its pieces; None for texts as they are.
 
         Raises:
             LowConfidenceError: for the first query where it abstains, with `abstain="raise"`; `flag` tells of all.
@@ -128,7 +129,8 @@ class Searcher(Reader):
                 `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
         """
         options = SearchOptions(
-            k, where, candidates, expert_scores, min_confidence, abstain, min_relevance, coverage, max_k
+            *(k, where, candidates, expert_scores, min_confidence, abstain),
+            *(min_relevance, coverage, max_k, group_by),
         )
         queries = check_texts(queries, "query")
         ensemble, other = self._prepare(options, temperature)
@@ -147,7 +149,7 @@ class Searcher(Reader):
             query: non-empty.
             k: at least 1.
             **options: `where`, `candidates`, `temperature`, `expert_scores`, `min_confidence`, `abstain`,
-                `min_relevance`, `coverage` and `max_k` of `search`.
+                `min_relevance`, `coverage`, `max_k` and `group_by` of `search`.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
@@ -187,6 +189,7 @@ class Searcher(Reader):
         min_relevance: float | None = None,
         coverage: float | None = None,
         max_k: int | None = None,
+        group_by: GroupBy | None = None,
     ) -> SearchResult:
         """One search for several texts that stand for one query, such as paraphrases or a hypothetical answer.
 
@@ -205,6 +208,7 @@ class Searcher(Reader):
             coverage: how often a right text is to be among the hits, in (0, 1): there are as many as that needs instead of
                 k, see `SearchResult.promise`. Needs `calibrate_coverage`.
             max_k: at most this many hits then; None for as many as are needed.
+            group_by: `document` for k documents, each by the best of its pieces; None for texts as they are.
 
         Raises:
             LowConfidenceError: where it abstains, with `abstain="raise"`.
@@ -212,7 +216,8 @@ class Searcher(Reader):
                 or `min_relevance` for several texts, since these have no confidence, or a `coverage` that is not calibrated.
         """
         options = SearchOptions(
-            k, where, candidates, expert_scores, min_confidence, abstain, min_relevance, coverage, max_k
+            *(k, where, candidates, expert_scores, min_confidence, abstain),
+            *(min_relevance, coverage, max_k, group_by),
         )
         queries = check_texts(queries, "query")
         if not queries:
