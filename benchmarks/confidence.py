@@ -44,6 +44,7 @@ from benchmarks.common import (
     show,
 )
 from benchmarks.confidence_ablation import WITHOUT, Ablation, ablate, ablation_table
+from benchmarks.confidence_table import signals_table
 from devtools.models import MINILM, WORDLLAMA, real_model
 from uec_retriever.confidence.fit import Kind, Outcomes, expected_calibration_error, fit_confidence
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
@@ -108,7 +109,7 @@ def main() -> None:
         _table(metric, results)
     table = ablation_table(ablations)
     show(table["title"], table["columns"], table["rows"])
-    result = {"kind": "tables", "split": "test", "k": K, "sets": results, "tables": [table]}
+    result = {"kind": "tables", "split": "test", "k": K, "sets": results, "tables": [signals_table(results), table]}
     save_result(arguments.name, result, arguments.out)
 
 
