@@ -1,6 +1,8 @@
 import gzip
 import io
 import json
+import os
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -39,11 +41,11 @@ FORMATS = {
 @pytest.fixture
 def give_input(monkeypatch):
     def give(data):
-        sources._keep_input.cache_clear()
+        sources._keep.cache_clear()
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
     yield give
-    sources._keep_input.cache_clear()
+    sources._keep.cache_clear()
     for kept in sources._kept:
         kept.close()
     sources._kept.clear()
@@ -71,6 +73,24 @@ def test_standard_input_of_every_format_twice(give_input, suffix, pack):
     give_input(pack(FORMATS[suffix]))
     corpus = Corpus(sources.STANDARD_INPUT, suffix=suffix)
     assert ids(corpus) == ids(corpus) == EXPECTED
+
+
+def test_a_pipe_is_read_as_often_as_needed(tmp_path):
+    """As `<(...)` is one."""
+    pipe = tmp_path / "corpus.jsonl"
+    os.mkfifo(pipe)
+    content = "".join(json.dumps(row) + "\n" for row in ROWS)
+    writer = threading.Thread(target=pipe.write_text, args=(content,))
+    writer.start()
+    corpus = Corpus(pipe)
+    assert [[d.record.id for d in corpus] for _ in range(2)] == [["d0", "d1", "d2", "d3", "d4"]] * 2
+    writer.join()
+
+
+def test_standard_input_that_is_closed(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(CorpusError, match="standard input is closed"):
+        list(Corpus(sources.STANDARD_INPUT))
 
 
 def test_standard_input_is_jsonl_unless_told(give_input):

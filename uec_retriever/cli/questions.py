@@ -65,6 +65,8 @@ def read_questions(path: Path) -> list[Question]:
 
 def listen() -> Iterator[Question | Unreadable]:
     """The questions on standard input, each as soon as its line is there, to the end of the input."""
+    if sys.stdin is None:
+        raise WrongUsageError("--queries - reads questions from standard input, which is closed")
     if sys.stdin.isatty():
         errors.print("One question a line; Ctrl-D ends.")
     for number, line in enumerate(sys.stdin.buffer, start=1):

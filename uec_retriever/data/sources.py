@@ -36,13 +36,13 @@ def open_source(path: Path) -> Iterator[BinaryIO]:
     """Open a file to read its bytes, decompressed if it is gzip, whatever its name.
 
     Args:
-        path: of the file; `-` for standard input, which is kept in a temporary file so that it can be read again.
+        path: of the file; `-` for standard input. That, and a pipe, is kept in a temporary file, to be read again.
 
     Raises:
         CorpusError: if it cannot be read, or the compressed data are damaged or cut off.
     """
     try:
-        with open(_keep_input() if path == STANDARD_INPUT else path, "rb") as file:
+        with open(_keep(path) if _flows(path) else path, "rb") as file:
             packed = file.read(len(_MAGIC)) == _MAGIC
             file.seek(0)
             if not packed:
@@ -71,11 +71,19 @@ def open_seekable(path: Path) -> Iterator[IO[bytes]]:
             yield plain
 
 
+def _flows(path: Path) -> bool:
+    """Whether it can be read once alone: standard input, a pipe as of `<(...)`, a named one."""
+    return path == STANDARD_INPUT or (path.exists() and not path.is_file() and not path.is_dir())
+
+
 @cache
-def _keep_input() -> str:
-    """Name of a temporary file with all of standard input, gone with the process."""
+def _keep(path: Path) -> str:
+    """Name of a temporary file with all that flows, gone with the process."""
+    if path == STANDARD_INPUT and sys.stdin is None:
+        raise CorpusError("standard input is closed: give a file, or send something to it")
     kept = tempfile.NamedTemporaryFile(prefix="uec-input-")  # noqa: SIM115
-    shutil.copyfileobj(sys.stdin.buffer, kept)
+    with contextlib.nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else open(path, "rb") as flow:
+        shutil.copyfileobj(flow, kept)
     kept.flush()
     _kept.append(kept)
     return kept.name
