@@ -109,7 +109,13 @@ def main() -> None:
         _table(metric, results)
     table = ablation_table(ablations)
     show(table["title"], table["columns"], table["rows"])
-    result = {"kind": "tables", "split": "test", "k": K, "sets": results, "tables": [signals_table(results), table]}
+    result = {
+        "kind": "tables",
+        "split": "test",
+        "k": K,
+        "sets": results,
+        "tables": [signals_table(results), table],
+    }
     save_result(arguments.name, result, arguments.out)
 
 
