@@ -24,7 +24,6 @@ from pydantic import ValidationError
 
 from uec_retriever import Engine, Location, Recipe
 from uec_retriever.data.records import SOURCE_KEY
-from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
@@ -184,8 +183,7 @@ class UECVectorStore(Closes, BasePydanticVectorStore):
         """
         refuse_unknown(add_kwargs, ["nodes"], "add")
         records = records_of(check_nodes(nodes))
-        report = self._engine.add_records(records, batch_size=self.batch_size, progress=self.show_progress)
-        warn_of_truncation(report.truncated, report.truncated_ids)
+        self._engine.add_records(records, batch_size=self.batch_size, progress=self.show_progress)
         return [node.node_id for node in nodes]
 
     async def async_add(self, nodes: Sequence[BaseNode], **add_kwargs: Any) -> list[str]:
