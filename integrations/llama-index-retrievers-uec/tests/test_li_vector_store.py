@@ -233,6 +233,8 @@ def test_an_embedding_alone(full):
         ({"mode": MMR, "similarity_top_k": 0}, {}, "similarity_top_k"),
         ({"mode": MMR, "mmr_threshold": 2.0}, {}, "mmr_threshold"),
         ({"mode": MMR}, {"mmr_threshold": "high"}, "mmr_threshold"),
+        ({"mode": MMR, "similarity_top_k": 3}, {"candidates": 2}, "candidates must be at least k = 3, got 2"),
+        ({"similarity_top_k": 3}, {"candidates": 2}, "candidates must be at least k = 3, got 2"),
         ({}, {"alpha": 0.5}, "'alpha': it takes mmr_threshold, candidates, temperature"),
         ({"query_str": ""}, {}, "empty"),
     ],
