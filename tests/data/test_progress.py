@@ -2,22 +2,41 @@
 
 import io
 import threading
-import time
 
 import pytest
 import tqdm.auto
+import tqdm.std
 
 from uec_retriever.data import progress
 from uec_retriever.data.progress import watching
 from uec_retriever.errors import InvalidInputError
 
 
+class Clock:
+    """Stands still unless work moves it."""
+
+    now = 1e9
+
+    def __call__(self):
+        return self.now
+
+
 @pytest.fixture
-def bars(monkeypatch):
+def clock(monkeypatch):
+    """The bars' clock."""
+    clock = Clock()
+    monkeypatch.setattr(tqdm.std, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def bars(monkeypatch, clock):
     """The bars that are made, as they are drawn in a file."""
     made = []
 
     class Bar(tqdm.auto.tqdm):
+        monitor_interval = 0  # no thread that draws by a clock of its own
+
         def __init__(self, **options):
             self.drawn = io.StringIO()
             super().__init__(file=self.drawn, mininterval=0, **options)
@@ -27,10 +46,12 @@ def bars(monkeypatch):
     return made
 
 
-def work(watch, steps, seconds=0.0, **options):
+def work(watch, steps, clock=None, seconds=0.0, **options):
+    """Work that takes some seconds a step."""
     with watching(watch, "Counting", **options) as tell:
         for step in steps:
-            time.sleep(seconds)
+            if clock:
+                clock.now += seconds
             if tell:
                 tell(step)
 
@@ -49,18 +70,17 @@ def test_a_function_is_called_as_it_is(bars):
     assert not bars
 
 
-def test_a_bar_comes_after_a_while(bars, monkeypatch):
-    monkeypatch.setattr(progress, "DELAY", 0.1)
-    work(True, [1, 1, 1], 0.06, total=3)
+def test_a_bar_comes_after_two_seconds(bars, clock):
+    work(True, [1, 1, 1], clock, 1.0, total=3)
     [bar] = bars
     drawn = bar.drawn.getvalue()
     assert "Counting: 100%" in drawn and "3/3" in drawn
+    assert "2/3" in drawn
     assert "1/3" not in drawn
 
 
-def test_short_work_shows_none(bars, capfd):
-    assert progress.DELAY == 2
-    work(True, [1, 1, 1], total=3)
+def test_short_work_shows_none(bars, clock, capfd):
+    work(True, [1, 1, 1], clock, 0.6, total=3)
     assert bars[0].drawn.getvalue() == ""
     assert capfd.readouterr() == ("", "")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uec_retriever.engine.search import default_candidates
+from uec_retriever.engine.search import SearchOptions
 
 if TYPE_CHECKING:
     from uec_retriever.engine.reader import Reader
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 def among(k: int, candidates: int | None) -> int:
-    """How many hits to choose k different ones from.
+    """How many hits to choose k different ones from: all that are rescored.
 
     Args:
         k: at least 1.
-        candidates: how many are rescored, if somebody said.
+        candidates: how many are rescored, at least k; `max(30, 2 k)` if None.
+
+    Raises:
+        InvalidInputError: for numbers out of range, or fewer candidates than k.
     """
-    return default_candidates(k) if candidates is None else candidates
+    return SearchOptions(k, candidates=candidates).limit
 
 
 def choose_diverse(engine: Reader, hits: Sequence[Hit], k: int, lambda_mult: float) -> list[Hit]:

@@ -54,6 +54,7 @@ class ChangesDocuments(UsesEngine):
         ids: Sequence[str | None] | None = None,
         existing: Existing = "replace",
         batch_size: int = 32,
+        show_progress: bool = False,
     ) -> list[str]:
         """Add documents in a thread, so that the event loop goes on.
 
@@ -63,12 +64,18 @@ class ChangesDocuments(UsesEngine):
             existing: what becomes of a text whose id is there with other content: the new one takes its place (`replace`),
                 the call is refused (`refuse`), or the one that is there stays (`skip`).
             batch_size: texts in one forward pass.
+            show_progress: show a bar, if it takes over two seconds.
 
         Returns:
             The id of each.
         """
         return await asyncio.to_thread(
-            self.add_documents, documents, ids=ids, existing=existing, batch_size=batch_size
+            self.add_documents,
+            documents,
+            ids=ids,
+            existing=existing,
+            batch_size=batch_size,
+            show_progress=show_progress,
         )
 
     def delete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:

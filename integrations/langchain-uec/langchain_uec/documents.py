@@ -41,8 +41,11 @@ def to_documents(
 
 
 def to_document(record: Hit | Record) -> Document:
-    """The document that was added: its text, its metadata and its id, nothing of ours."""
-    return Document(id=record.id, page_content=record.text, metadata=dict(record.metadata))
+    """The document that was added: its text, its metadata and its id, nothing of ours; it shares nothing with others."""
+    metadata = {
+        key: list(value) if isinstance(value, list) else value for key, value in record.metadata.items()
+    }
+    return Document(id=record.id, page_content=record.text, metadata=metadata)
 
 
 def make_records(

@@ -67,6 +67,12 @@ def test_another_threshold_is_refused(made, options):
         made.with_options(**options)
 
 
+def test_fewer_candidates_than_nodes_are_refused(made):
+    with pytest.raises(InvalidInputError, match="candidates must be at least k = 5, got 4"):
+        made.with_options(mmr_threshold=0.5, candidates=4)
+    assert len(ids(made.with_options(mmr_threshold=0.5, similarity_top_k=35))) == 35
+
+
 def test_coverage_counts_by_rank(made):
     with pytest.raises(InvalidInputError, match="mmr_threshold would leave out hits that coverage needs"):
         made.with_options(mmr_threshold=0.0, coverage=0.9)

@@ -7,13 +7,15 @@ import pickle
 
 import chromadb
 import pytest
+from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import Document, NodeWithScore, TextNode
 from llama_index.core.tools import FunctionTool
-from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
+from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters, VectorStoreQuery
 from llama_index.embeddings.uae import UAEEmbedding
 from llama_index.postprocessor.uec import UECRescorer
 from llama_index.retrievers.uec import ToolRetriever, UECRetriever
+from llama_index.vector_stores.uec import UECVectorStore
 
 from devtools.handles import handles
 from tests.engine.small import pairs, sentences
@@ -144,10 +146,17 @@ def test_cut_texts_are_told_of_once_a_call(li_models, tmp_path, caplog):
         retriever = UECRetriever.from_nodes(nodes, [bert], tmp_path / "i", Recipe(pairs()))
         [message] = said(caplog)
         assert "bert cut 2 texts" in message and "'n0', 'n1'" in message
+        store = UECVectorStore(engine=retriever.engine)
         for call in (
             lambda: retriever.add_nodes([TextNode(text=LONG + "red")]),
             lambda: retriever.add_documents([Document(text=LONG + "blue")]),
             lambda: UECRetriever.from_documents([Document(text=LONG + "dog")], location=tmp_path / "i"),
+            lambda: store.add([TextNode(text=LONG + "green")]),
+            lambda: VectorStoreIndex(
+                [TextNode(text=LONG + "pink")],
+                storage_context=StorageContext.from_defaults(vector_store=store),
+                embed_model=store.embed_model,
+            ),
             lambda: UECRescorer(engine=retriever.engine).postprocess_nodes(
                 [NodeWithScore(node=nodes[0])], query_str="wing"
             ),
@@ -156,9 +165,13 @@ def test_cut_texts_are_told_of_once_a_call(li_models, tmp_path, caplog):
             call()
             [message] = said(caplog)
             assert "bert cut 1 text " in message
-        retriever.retrieve(LONG)
-        [message] = said(caplog)
-        assert "bert cut the query" in message
+        for ask in (
+            lambda: retriever.retrieve(LONG),
+            lambda: store.query(VectorStoreQuery(query_str=LONG, similarity_top_k=2)),
+        ):
+            ask()
+            [message] = said(caplog)
+            assert "bert cut the query" in message
         retriever.add_nodes(nodes)
         retriever.retrieve("wing")
         assert said(caplog) == []

@@ -1,6 +1,9 @@
 """A keyword that does not exist is refused with the names of those that do."""
 
+import inspect
+
 import pytest
+from llama_index.core.vector_stores.types import VectorStoreQuery
 from llama_index.embeddings.uae import UAEEmbedding
 from llama_index.postprocessor.uec import UECRescorer
 from llama_index.retrievers.uec import ToolRetriever, UECRetriever
@@ -47,3 +50,30 @@ def test_the_valid_ones_are_named(name, filled, li_models):
 def test_the_one_that_is_meant_is_named(call, given, meant, filled, li_models):
     with pytest.raises(TypeError, match=rf"did you mean '{meant}'\?"):
         CALLS[call](filled, list(li_models.values()), {given: 1})
+
+
+OF_A_STORE = {
+    "add": [[]],
+    "async_add": [[]],
+    "delete": ["doc"],
+    "adelete": ["doc"],
+    "delete_nodes": [["a"]],
+    "adelete_nodes": [["a"]],
+    "query": [VectorStoreQuery(query_str="flow")],
+    "aquery": [VectorStoreQuery(query_str="flow")],
+}
+
+
+@pytest.mark.parametrize("name", OF_A_STORE)
+async def test_methods_of_the_store_pass_over_none(name, filled):
+    store = UECVectorStore(engine=filled)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz': it takes "):
+        await getattr(store, name)(*OF_A_STORE[name], zzz=1)
+
+
+def test_all_methods_that_take_any_keyword_are_among_these():
+    own = [n for n, f in vars(UECVectorStore).items() if inspect.isfunction(f) and not n.startswith("_")]
+    kinds = {
+        n: {p.kind for p in inspect.signature(getattr(UECVectorStore, n)).parameters.values()} for n in own
+    }
+    assert {n for n in own if inspect.Parameter.VAR_KEYWORD in kinds[n]} == set(OF_A_STORE)

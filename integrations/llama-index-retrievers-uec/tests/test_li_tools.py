@@ -9,6 +9,8 @@ from llama_index.core import Document
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.objects import SimpleToolNodeMapping
+from llama_index.core.schema import TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import FunctionTool
 from llama_index.postprocessor import uec as ours
@@ -51,7 +53,42 @@ async def test_one_call_makes_it_and_the_next_adds_what_is_new(experts, recipe, 
         assert names(retriever.retrieve(TEXTS[11]))[0] == "tool_11"
 
 
-def test_two_of_one_name_are_refused_before_anything_is_made(experts, tmp_path):
+@pytest.mark.parametrize("again", ["from_tools", "add_tools"])
+def test_a_tool_that_is_described_otherwise_takes_the_place_of_the_old_one(experts, recipe, tmp_path, again):
+    ToolRetriever.from_tools(tools(TEXTS[:3]), experts, tmp_path / "i", recipe).close()
+    changed = tools([TEXTS[0], TEXTS[7], TEXTS[2]])
+    if again == "from_tools":
+        retriever = ToolRetriever.from_tools(changed, location=tmp_path / "i", similarity_top_k=3)
+    else:
+        retriever = ToolRetriever(UECRetriever(tmp_path / "i", similarity_top_k=3), changed)
+        report = retriever.add_tools()
+        assert (report.updated, report.unchanged, report.added) == (1, 2, 0)
+    with retriever:
+        assert sorted(names(retriever.retrieve(TEXTS[7]))) == ["tool_0", "tool_1", "tool_2"]
+        assert names(retriever.retrieve(TEXTS[7]))[0] == "tool_1"
+    with UECRetriever(tmp_path / "i") as index:
+        assert sorted(index.engine.ids()) == ["tool_0", "tool_1", "tool_2"]
+
+
+@pytest.mark.parametrize("again", ["from_tools", "add_tools"])
+def test_what_older_versions_stored_of_a_tool_goes_and_nothing_else(experts, recipe, tmp_path, again):
+    older = SimpleToolNodeMapping(tools(TEXTS[:3])).to_nodes(tools(TEXTS[:3]))
+    person = TextNode(id_="person", text="the word", metadata={"name": "tool_0"})
+    with UECRetriever.from_nodes(older, experts, tmp_path / "i", recipe, content_ids=True) as index:
+        index.add_nodes([person])
+        of_another = index.engine.ids({"name": "tool_2"})
+    if again == "from_tools":
+        ToolRetriever.from_tools(tools(TEXTS[:2]), location=tmp_path / "i").close()
+    else:
+        with ToolRetriever(UECRetriever(tmp_path / "i"), tools(TEXTS[:2])) as retriever:
+            assert retriever.add_tools().deleted == 2
+    with UECRetriever(tmp_path / "i") as index:
+        assert sorted(index.engine.ids()) == sorted(["person", "tool_0", "tool_1", *of_another])
+
+
+def test_two_of_one_name_are_refused_before_anything_is_made(engine, experts, tmp_path):
+    with pytest.raises(InvalidInputError, match="two tools are called 'tool_0'"):
+        ToolRetriever(UECRetriever(engine=engine), [*tools(), tools()[0]])
     with pytest.raises(InvalidInputError, match="two tools are called 'tool_0'"):
         ToolRetriever.from_tools([*tools(), tools()[0]], experts, tmp_path / "i")
     assert not (tmp_path / "i").exists()

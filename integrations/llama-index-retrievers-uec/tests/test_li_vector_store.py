@@ -14,6 +14,7 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     FilterCondition,
+    FilterOperator,
     MetadataFilter,
     MetadataFilters,
     VectorStoreQuery,
@@ -233,6 +234,8 @@ def test_an_embedding_alone(full):
         ({"mode": MMR, "similarity_top_k": 0}, {}, "similarity_top_k"),
         ({"mode": MMR, "mmr_threshold": 2.0}, {}, "mmr_threshold"),
         ({"mode": MMR}, {"mmr_threshold": "high"}, "mmr_threshold"),
+        ({"mode": MMR, "similarity_top_k": 3}, {"candidates": 2}, "candidates must be at least k = 3, got 2"),
+        ({"similarity_top_k": 3}, {"candidates": 2}, "candidates must be at least k = 3, got 2"),
         ({}, {"alpha": 0.5}, "'alpha': it takes mmr_threshold, candidates, temperature"),
         ({"query_str": ""}, {}, "empty"),
     ],
@@ -254,8 +257,14 @@ def test_reading_and_deleting(store):
     assert {n.metadata["even"] for n in store.get_nodes()} == {1}
     store.delete_nodes([])
     assert store.engine.count() == 13
-    with pytest.raises(InvalidInputError, match=r"clear\(\) deletes all"):
-        store.delete_nodes()
+    nested = MetadataFilters(filters=[MetadataFilters(filters=[])])
+    everything = MetadataFilters(filters=[MetadataFilter(key="n", value=[], operator=FilterOperator.NIN)])
+    for filters in (None, MetadataFilters(filters=[]), nested, everything):
+        with pytest.raises(InvalidInputError, match=r"delete all nodes with clear\(\)"):
+            store.delete_nodes(filters=filters)
+    assert store.engine.count() == 13
+    store.delete_nodes([NODES[3].node_id], everything)
+    assert store.engine.count() == 12
     store.clear()
     store.clear()
     assert store.get_nodes() == []

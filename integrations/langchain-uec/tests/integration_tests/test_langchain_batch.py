@@ -157,6 +157,33 @@ def test_a_text_given_twice_is_searched_once_and_given_twice(make, encoded):
     assert "changed" not in other[0].metadata
 
 
+@pytest.fixture(scope="module")
+def tagged(models, tmp_path_factory):
+    """An index whose metadata have lists."""
+    folder, tags = (
+        tmp_path_factory.mktemp("tagged") / "index",
+        [{"tags": [f"tag {i}", "all"]} for i in range(3)],
+    )
+    with Engine.from_texts(QUERIES[:3], models, folder, Recipe(pairs()), metadatas=tags) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_done_to_a_document_is_done_to_no_other(tagged, kind, method):
+    store = UECVectorStore(engine=tagged)
+    if kind == "retriever":
+        retriever = UECRetriever(engine=tagged, k=3, include=["coefficients", "expert_scores", "matched"])
+    else:
+        options = {"score_threshold": 0.0} if kind.endswith("threshold") else {}
+        retriever = store.as_retriever(search_type=kind, search_kwargs={"k": 3, **options})
+    found = await call(retriever, method, [QUERIES[0], QUERIES[0], QUERIES[1]])
+    found += [store.get_by_ids([found[0][0].id]) for _ in range(2)]
+    values = [v for each in found for d in each for v in d.metadata.values() if isinstance(v, list | dict)]
+    assert len(values) >= 3 * 3 + 2
+    assert len({id(v) for v in values}) == len(values)
+
+
 def test_more_than_a_group_of_queries(make, encoded):
     queries = sentences(GROUP + 10, seed=8)
     assert len(make("retriever").batch(queries, {"max_concurrency": 2})) == GROUP + 10

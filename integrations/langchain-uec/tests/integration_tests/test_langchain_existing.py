@@ -115,9 +115,44 @@ def test_candidates_have_two_names(many, name):
         lambda: UECRetriever(engine=many, **{name: 1}),
         lambda: UECRetriever(engine=many).invoke(QUERY, **{name: 1}),
         lambda: store.as_retriever(search_kwargs={name: 1}),
+        lambda: store.as_retriever(search_type="mmr", search_kwargs={name: 1}),
+        lambda: store.max_marginal_relevance_search(QUERY, 3, **{name: 2}),
+        lambda: store.max_marginal_relevance_search_by_vector(vector, 3, **{name: 2}),
     ):
         with pytest.raises(InvalidInputError, match="candidates must be at least"):
             refuse()
+
+
+@pytest.mark.parametrize("name", ["candidates", "fetch_k"])
+async def test_diversity_chooses_among_the_candidates(many, name):
+    store, candidates = UECVectorStore(engine=many), {name: 6}
+    vector = store.embeddings.embed_query(QUERY)
+    by_text, by_vector = (
+        {h.id for h in many.search(QUERY, 6, candidates=6)},
+        {h.id for h in many.search_embedding(vector, 6, candidates=6)},
+    )
+    diverse = {"search_type": "mmr", "search_kwargs": {"k": 6, **candidates}}
+    for expected, found in (
+        (by_text, store.max_marginal_relevance_search(QUERY, 6, **candidates)),
+        (by_text, await store.amax_marginal_relevance_search(QUERY, 6, **candidates)),
+        (by_text, store.as_retriever(**diverse).invoke(QUERY)),
+        (by_text, await store.as_retriever(**diverse).ainvoke(QUERY)),
+        (by_vector, store.max_marginal_relevance_search_by_vector(vector, 6, **candidates)),
+        (by_vector, await store.amax_marginal_relevance_search_by_vector(vector, 6, **candidates)),
+    ):
+        assert {d.id for d in found} == expected
+
+
+async def test_diversity_takes_as_many_as_are_asked_for(many):
+    store = UECVectorStore(engine=many)
+    vector = store.embeddings.embed_query(QUERY)
+    for found in (
+        store.max_marginal_relevance_search(QUERY, 35),
+        await store.amax_marginal_relevance_search(QUERY, 35),
+        store.max_marginal_relevance_search_by_vector(vector, 35),
+        await store.amax_marginal_relevance_search_by_vector(vector, 35),
+    ):
+        assert len(found) == 35
 
 
 def test_two_numbers_under_the_two_names_are_refused(many):
@@ -125,6 +160,8 @@ def test_two_numbers_under_the_two_names_are_refused(many):
         lambda **options: UECRetriever(engine=many, **options),
         lambda **options: UECRetriever(engine=many).invoke(QUERY, **options),
         lambda **options: UECVectorStore(engine=many).similarity_search(QUERY, **options),
+        lambda **options: UECVectorStore(engine=many).max_marginal_relevance_search(QUERY, **options),
+        lambda **options: UECVectorStore(engine=many).as_retriever(search_type="mmr", search_kwargs=options),
     ):
         with pytest.raises(InvalidInputError, match="two names of one number"):
             call(candidates=40, fetch_k=50)

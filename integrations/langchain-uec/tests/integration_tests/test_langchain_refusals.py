@@ -74,9 +74,11 @@ async def test_options_of_one_call(engine):
         lambda: store.max_marginal_relevance_search_by_vector("abc"),
         *(
             lambda options=options: store.max_marginal_relevance_search(QUERY, **options)
-            for name in ("k", "fetch_k", "lambda_mult")
-            for options in ({name: None}, {name: "1"}, {name: -1}, {name: float("nan")})
+            for name in ("k", "fetch_k", "candidates", "lambda_mult")
+            for options in ({name: "1"}, {name: -1}, {name: float("nan")})
         ),
+        lambda: store.max_marginal_relevance_search(QUERY, k=None),
+        lambda: store.max_marginal_relevance_search(QUERY, lambda_mult=None),
         lambda: store.max_marginal_relevance_search_by_vector(embedding, lambda_mult=1.01),
     ):
         with pytest.raises(InvalidInputError):

@@ -103,7 +103,7 @@ def test_the_readmes_code_runs(models, tmp_path, monkeypatch):
         assert (len(names["found"]), retriever.engine.count()) == (2, 3)
 
 
-def test_a_bar_is_shown_if_asked_for(models, tmp_path, monkeypatch):
+async def test_a_bar_is_shown_if_asked_for(models, tmp_path, monkeypatch):
     said, real = [], tqdm.auto.tqdm
     monkeypatch.setattr(tqdm.auto, "tqdm", lambda **options: said.append(options["desc"]) or real(**options))
     making = {"recipe": Recipe(pairs()), "device": "cpu"}
@@ -116,5 +116,6 @@ def test_a_bar_is_shown_if_asked_for(models, tmp_path, monkeypatch):
     with UECVectorStore(tmp_path / "b", show_progress=True) as store:
         store.add_texts(["hello"], show_progress=True)
         UECRetriever(engine=store.engine).add_documents([Document("cat")], show_progress=True)
+        await UECRetriever(engine=store.engine).aadd_documents([Document("dog")], show_progress=True)
     UECRescorer.from_experts(models, recipe=Recipe(pairs()), show_progress=True).close()
-    assert said[4:] == ["Embedding texts", "Embedding texts", "Fitting experts"]
+    assert said[4:] == [*["Embedding texts"] * 3, "Fitting experts"]

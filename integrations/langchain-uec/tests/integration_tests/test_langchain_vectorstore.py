@@ -83,7 +83,7 @@ async def test_diversity(models):
     assert {d.page_content for d in diverse} & set(texts[3:])
     assert await store.amax_marginal_relevance_search("the large wing", k=3, lambda_mult=0.1) == diverse
     assert store.max_marginal_relevance_search("the large wing", k=3, lambda_mult=1.0)[0] == plain[0]
-    assert len(store.max_marginal_relevance_search("wing", k=5, fetch_k=2)) == 5
+    assert len(store.max_marginal_relevance_search("wing", k=5, fetch_k=5)) == 5
     assert store.as_retriever(search_type="mmr", search_kwargs={"k": 2}).invoke("wing")
     with pytest.raises(InvalidInputError, match="k must be"):
         store.max_marginal_relevance_search("wing", k=0)

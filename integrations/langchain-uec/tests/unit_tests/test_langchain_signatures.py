@@ -6,6 +6,7 @@ import pytest
 from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.retrievers import BaseRetriever
 
+import langchain_uec
 from langchain_uec import UAEEmbedding, UECRescorer, UECRetriever, UECVectorStore
 from langchain_uec.search_fields import SearchFields
 
@@ -40,3 +41,17 @@ def test_the_frameworks_own_are_few_and_known():
 
 def test_what_a_call_can_give_is_documented():
     assert OF_A_CALL <= set(inspect.signature(UECRetriever).parameters)
+
+
+def test_what_is_asynchronous_takes_what_its_twin_takes():
+    twins = [
+        (getattr(owner, name), getattr(owner, name[1:]))
+        for owner in map(langchain_uec.__dict__.get, langchain_uec.__all__)
+        for name in dir(owner)
+        if name.startswith("a") and callable(getattr(owner, name[1:], None))
+    ]
+    assert len(twins) > 20
+    for asynchronous, twin in twins:
+        parameters = inspect.signature(asynchronous).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            assert list(parameters) == list(inspect.signature(twin).parameters), asynchronous.__qualname__

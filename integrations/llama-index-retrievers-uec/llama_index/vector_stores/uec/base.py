@@ -24,7 +24,6 @@ from pydantic import ValidationError
 
 from uec_retriever import Engine, Location, Recipe
 from uec_retriever.data.records import SOURCE_KEY
-from uec_retriever.data.truncation import warn_of_truncation
 from uec_retriever.engine.choice import choose_engine
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
@@ -184,8 +183,7 @@ class UECVectorStore(Closes, BasePydanticVectorStore):
         """
         refuse_unknown(add_kwargs, ["nodes"], "add")
         records = records_of(check_nodes(nodes))
-        report = self._engine.add_records(records, batch_size=self.batch_size, progress=self.show_progress)
-        warn_of_truncation(report.truncated, report.truncated_ids)
+        self._engine.add_records(records, batch_size=self.batch_size, progress=self.show_progress)
         return [node.node_id for node in nodes]
 
     async def async_add(self, nodes: Sequence[BaseNode], **add_kwargs: Any) -> list[str]:
@@ -193,12 +191,18 @@ class UECVectorStore(Closes, BasePydanticVectorStore):
         return await asyncio.to_thread(functools.partial(self.add, nodes, **add_kwargs))
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Delete the nodes of a document."""
+        """Delete the nodes of a document.
+
+        Args:
+            ref_doc_id: of the document.
+            **delete_kwargs: none.
+        """
+        refuse_unknown(delete_kwargs, ["ref_doc_id"], "delete")
         self._engine.delete(where={SOURCE_KEY: ref_doc_id})
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """As `delete`, in a thread."""
-        await asyncio.to_thread(self.delete, ref_doc_id)
+        await asyncio.to_thread(functools.partial(self.delete, ref_doc_id, **delete_kwargs))
 
     def delete_nodes(
         self,
@@ -208,12 +212,20 @@ class UECVectorStore(Closes, BasePydanticVectorStore):
     ) -> None:
         """Delete nodes by id, by filters, or those of some ids that match filters.
 
+        Args:
+            node_ids: all that match the filters if None.
+            filters: all of the ids if None.
+            **delete_kwargs: none.
+
         Raises:
             InvalidInputError: if neither is given, or filters that every node matches: `clear` deletes all.
         """
-        if node_ids is None and filters is None:
-            raise InvalidInputError("give node_ids or filters to delete by; clear() deletes all nodes")
-        self._engine.delete(where=where_of(filters, node_ids=node_ids))
+        refuse_unknown(delete_kwargs, ["node_ids", "filters"], "delete_nodes")
+        where = where_of(filters, node_ids=node_ids)
+        if where is None:
+            what = "the filters leave out no node" if filters else "neither node_ids nor filters are given"
+            raise InvalidInputError(f"{what}: give others to delete by, or delete all nodes with clear()")
+        self._engine.delete(where=where)
 
     async def adelete_nodes(
         self,
@@ -222,7 +234,7 @@ class UECVectorStore(Closes, BasePydanticVectorStore):
         **delete_kwargs: Any,
     ) -> None:
         """As `delete_nodes`, in a thread."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters)
+        await asyncio.to_thread(functools.partial(self.delete_nodes, node_ids, filters, **delete_kwargs))
 
     def get_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
