@@ -21,7 +21,8 @@ from uec_retriever.data.files.markup import (
     take_front_matter,
     title_of,
 )
-from uec_retriever.data.files.walk import walk
+from uec_retriever.data.files.unread import Unread
+from uec_retriever.data.files.walk import ON_PURPOSE, walk
 from uec_retriever.data.tables import read_csv
 from uec_retriever.data.types import flat
 from uec_retriever.errors import CorpusError
@@ -74,11 +75,13 @@ class Folder:
         path: of the folder.
         passed_over: reason -> names of what was left out for it, after an iteration.
         bad: a line for each file that could not be read, after an iteration.
+        unread: what is there and was not read, for whatever reason but that it is left out on purpose.
     """
 
     path: Path
     passed_over: dict[str, list[str]] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
+    unread: Unread = field(default_factory=Unread)
     _warned: set[str] = field(default_factory=set)
     _converted: _Converted = field(default_factory=lambda: _Converted())
 
@@ -86,6 +89,7 @@ class Folder:
         """The files that are texts, in the order of their names."""
         self.passed_over.clear()
         self.bad.clear()
+        self.unread.clear()
         if self.path.is_file():
             files = iter([(self.path.name, self.path)])
         else:
@@ -107,9 +111,12 @@ class Folder:
 
     def _pass_over(self, reason: str, name: str) -> None:
         self.passed_over.setdefault(reason, []).append(name)
+        if reason not in ON_PURPOSE:
+            self.unread.add(name)
 
     def _note(self, problem: str, name: str, between: str = ": ") -> None:
         self.bad.append(f"{name}{between}{problem}")
+        self.unread.add(name)
 
     def _reason(self, path: Path, suffix: str) -> str | None:
         """Why a file is left out without a look into it; None if it is not."""

@@ -10,6 +10,9 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 _IGNORE = ".gitignore"
+_HIDDEN, _IGNORED = "hidden", "named in .gitignore"
+ON_PURPOSE = (_HIDDEN, _IGNORED)
+"""Reasons that say that a file is no part of the corpus, and not only that it cannot be read."""
 Note = Callable[[str, str], None]
 """Called with a reason and the name of what is passed over for it."""
 
@@ -58,9 +61,9 @@ def _walk(
 def _reason(entry: os.DirEntry[str], shown: str, rules: list[tuple[str, GitIgnoreSpec]]) -> str | None:
     """Why an entry is left out; None if it is not."""
     if entry.name.startswith("."):
-        return "hidden"
+        return _HIDDEN
     if _is_ignored(shown, rules):
-        return "named in .gitignore"
+        return _IGNORED
     if shown.endswith("/"):
         return None
     if entry.is_dir():
