@@ -97,6 +97,18 @@ def test_gitignore_is_honoured_as_git_does(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["!", "\\", "a\\", "!\\", "x/\\", "[z-a]", "[", "a[", "[]", "[[:odd:]]", "/", "//", "**", "", "\0"],
+)
+def test_a_line_of_gitignore_that_is_no_rule_is_passed_over(tmp_path, line):
+    write(tmp_path, _gitignore=f"first.txt\n{line}\nlast.txt\n", first_txt="x", last_txt="x", kept_txt="x")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".gitignore").write_text(f"{line}\n")
+    found = set() if line == "**" else {"kept.txt"}
+    assert {file.name for file in folder.Folder(tmp_path)} == found
+
+
 def test_all_that_is_bad_is_told_at_once_or_passed_over(tmp_path):
     unknown = b"\xff\xfea" + b"\xd8\x00\xd8"
     write(tmp_path, a_txt="good", b_txt=unknown, c_csv='a,b\n"open,1\n', d_csv="a,a\n1,2\n", e_md="good too")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -37,7 +40,7 @@ def _walk(
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         if any(entry.name == _IGNORE and entry.is_file() for entry in entries):
             lines = (folder / _IGNORE).read_text(encoding="utf-8", errors="replace").splitlines()
-            rules = [*rules, (prefix, GitIgnoreSpec.from_lines(lines))]
+            rules = [*rules, (prefix, _rules_of(lines))]
     except OSError as error:
         bad(error.strerror or str(error), prefix or str(folder))
         return
@@ -56,6 +59,17 @@ def _walk(
             pass_over("link to nothing", name)
         except OSError as error:
             bad(error.strerror or str(error), name)
+
+
+def _rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
+    """The rules of a file; lines that are none are passed over, as by git."""
+    patterns = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of brackets within brackets
+        for line in lines:
+            with contextlib.suppress(ValueError, re.error):
+                patterns += GitIgnoreSpec.from_lines([line]).patterns
+    return GitIgnoreSpec(patterns)
 
 
 def _reason(entry: os.DirEntry[str], shown: str, rules: list[tuple[str, GitIgnoreSpec]]) -> str | None:
