@@ -74,6 +74,12 @@ def dangling(base, monkeypatch):
     return "0.txt"
 
 
+def linked_out(base, monkeypatch):
+    (base / "docs" / "0.txt").rename(base / "0.txt")
+    (base / "docs" / "0.txt").symlink_to(base / "0.txt")
+    return "0.txt"
+
+
 def linked_folder(base, monkeypatch):
     shutil.move(base / "docs" / "deep", base / "elsewhere")
     (base / "docs" / "deep").symlink_to(base / "elsewhere", target_is_directory=True)
@@ -86,7 +92,9 @@ def folder_on_loan(base, monkeypatch):
     return "deep/a.txt"
 
 
-@pytest.mark.parametrize("spoil", [no_converter, binary, too_large, dangling, linked_folder, folder_on_loan])
+@pytest.mark.parametrize(
+    "spoil", [no_converter, binary, too_large, dangling, linked_out, linked_folder, folder_on_loan]
+)
 def test_what_was_only_not_read_stays_and_is_told(uec, there, monkeypatch, spoil):
     before = documents(there)
     stays = spoil(there, monkeypatch)

@@ -77,11 +77,28 @@ def test_what_is_passed_over_is_told_by_reason(tmp_path):
         "binary": ["binary.txt"],
         "to be indexed by itself (--corpus FILE)": ["rows.csv.gz", "rows.jsonl"],
         "link to a folder": ["up"],
-        "link to nothing": ["gone.txt"],
+        "link to nothing": ["gone.txt", "self.txt"],
         "of no regular kind": ["pipe.txt"],
     }
-    assert [line.split(":")[0] for line in corpus.bad] == ["self.txt"]
-    assert describe(corpus.passed_over).startswith("2 hidden, 2 to be indexed by itself (--corpus FILE), 1 ")
+    assert corpus.bad == []
+    assert describe(corpus.passed_over).startswith("2 hidden, 2 link to nothing, 2 to be ind")
+
+
+def test_no_link_leads_out_of_the_folder(tmp_path):
+    base = write(tmp_path / "docs", a_txt="in", sub__b_txt="in too")
+    write(tmp_path, secret_txt="out", docs_old__c_txt="out, though its path begins alike")
+    base.joinpath("sub", "up.txt").symlink_to("../a.txt")
+    base.joinpath("whole.txt").symlink_to(base / "sub" / "b.txt")
+    base.joinpath("far.txt").symlink_to(tmp_path / "secret.txt")
+    base.joinpath("sub", "near.txt").symlink_to("../../secret.txt")
+    base.joinpath("alike.txt").symlink_to(tmp_path / "docs.old" / "c.txt")
+    base.joinpath("via.txt").symlink_to("far.txt")
+    (tmp_path / "other").symlink_to("docs", target_is_directory=True)
+    for top in (base, tmp_path / "other"):
+        corpus = Corpus(top)
+        assert sorted(texts(corpus)) == ["a.txt", "sub/b.txt", "sub/up.txt", "whole.txt"]
+        out = ["alike.txt", "far.txt", "sub/near.txt", "via.txt"]
+        assert corpus.passed_over == {"link out of the folder": out}
 
 
 def test_gitignore_is_honoured_as_git_does(tmp_path):
