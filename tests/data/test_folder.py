@@ -191,15 +191,6 @@ def test_front_matter_that_metadata_cannot_hold_becomes_json(tmp_path):
     assert told == {"menu": '[{"name": "x", "weight": 1}]', "old": "[[1]]", "mixed": '[1, "a"]'}
 
 
-def test_front_matter_cannot_explode(tmp_path):
-    bomb = "a0: &a0 {x: 1, y: 2}\n" + "".join(
-        f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}\n" for i in range(1, 40)
-    )
-    write(tmp_path, a_md=f"---\n{bomb}---\nbody")
-    with pytest.raises(CorpusError, match=r"a.md: its front matter: .*(1000 keys|too deep)"):
-        texts(Corpus(tmp_path))
-
-
 @pytest.mark.parametrize("name", ["book.txt", "book.md", "book.rst"])
 def test_one_file_is_a_corpus_too(tmp_path, name):
     (tmp_path / name).write_text("All of it.")
