@@ -45,7 +45,7 @@ def test_texts_of_many_kinds_and_encodings_with_where_they_are_from(tmp_path):
         "e.md": "plain --- text",
         "deep/f.csv": "name: bolt\nprice: 1,20\n\nname: nut\nprice: 0,30",
     }
-    assert found["a.txt"].metadata == {"path": "a.txt", "modified": "2023-11-14T22:13:20Z"}
+    assert found["a.txt"].metadata == {"path": "a.txt", "modified": "2023-11-14T22:13:20+00:00"}
     told = {key: value for key, value in found["b.markdown"].metadata.items() if key != "modified"}
     assert told == {
         "title": "Of wings", "tags": ["x", "y"], "date": "2024-03-01", "by.name": "Ann", "path": "b.markdown",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from uec_retriever.data.moments import iso
 from uec_retriever.errors import InvalidInputError, show
 
 Value = str | int | float | bool
@@ -17,7 +18,6 @@ _INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")  # no 007, and none so long that i
 _FLOAT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+([eE][+-]?\d{1,3})?)?")
 _PADDED = re.compile(r".*\.\d+0([eE].*)?")
 _BOOLEANS = {"true": True, "false": False}
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _ABSENT = frozenset({"", "na", "n/a", "nan", "null", "none"})
 
@@ -82,7 +82,7 @@ def _is_date(text: str) -> bool:
     if not _MOMENT.fullmatch(text):
         return False
     try:
-        datetime.fromisoformat(text)
+        iso(text)
     except ValueError:  # the 31st of February
         return False
     return True
@@ -94,20 +94,6 @@ _FOUND: dict[str, Callable[[str], Any]] = {
     "bool": lambda text: text.lower() in _BOOLEANS,
     "date": _is_date,
 }
-
-
-def iso(value: date | str) -> str:
-    """A date, or a moment in UTC, such that the order of the strings is that of time.
-
-    Raises:
-        ValueError: for what is no date of ISO 8601.
-    """
-    if isinstance(value, str):
-        value = date.fromisoformat(value) if _DAY.fullmatch(value) else datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-        return moment.isoformat() + "Z" * (value.tzinfo is not None)
-    return value.isoformat()
 
 
 def _whole(text: str) -> int:

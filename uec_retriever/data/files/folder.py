@@ -18,6 +18,7 @@ from uec_retriever.data.files.front import front_metadata, take_front_matter
 from uec_retriever.data.files.markup import Markup, headings_of, title_of
 from uec_retriever.data.files.unread import Unread
 from uec_retriever.data.files.walk import ON_PURPOSE, walk
+from uec_retriever.data.moments import iso
 from uec_retriever.data.tables import read_csv
 from uec_retriever.errors import CorpusError
 
@@ -136,7 +137,7 @@ class Folder:
 
     def _read(self, name: str, path: Path, suffix: str) -> FileText:
         status = path.stat()
-        modified = datetime.fromtimestamp(int(status.st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        modified = iso(datetime.fromtimestamp(int(status.st_mtime), UTC))
         found: dict[str, Any] = {}
         title, markup = "", TEXTS.get(suffix, "markdown")
         if suffix in TABLES:
