@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -65,13 +64,17 @@ def _walk(
 
 def _rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
     """The rules of a file; lines that are none are passed over, as by git."""
-    patterns = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of brackets within brackets
-        for line in lines:
-            with contextlib.suppress(ValueError, re.error):
-                patterns += GitIgnoreSpec.from_lines([line]).patterns
-    return GitIgnoreSpec(patterns)
+        return GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)])
+
+
+def _is_rule(line: str) -> bool:
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True
 
 
 def _reason(
