@@ -86,7 +86,7 @@ def test_folder_of_text_files(tmp_path):
     (tmp_path / "image.png").write_bytes(b"\x89PNG")
     for file in tmp_path.rglob("*.*"):
         os.utime(file, (1.5e9, 1.5e9))
-    told = {"modified": "2017-07-14T02:40:00Z"}
+    told = {"modified": "2017-07-14T02:40:00+00:00"}
     assert records(Corpus(tmp_path)) == [
         ("b.md", "# Heading\n\nBody", {"path": "b.md", "title": "Heading", **told}),
         ("deep/a.TXT", "plain", {"path": "deep/a.TXT", **told}),

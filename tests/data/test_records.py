@@ -1,6 +1,6 @@
 import math
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -104,9 +104,14 @@ def test_what_says_nothing_is_left_out(value):
         (date(2024, 2, 29), "2024-02-29"),
         (datetime(2024, 2, 29, 12, 30), "2024-02-29T12:30:00"),
         (datetime(2024, 2, 29, tzinfo=UTC), "2024-02-29T00:00:00+00:00"),
+        (datetime(2024, 2, 29, tzinfo=timezone(timedelta(hours=2))), "2024-02-28T22:00:00+00:00"),
         (time(12, 30), "12:30:00"),
+        (np.datetime64("2024"), "2024"),
+        (np.datetime64("2024-02-29T12", "h"), "2024-02-29T12:00:00"),
+        (np.datetime64("2024-02-29T12:30:00.123456789"), "2024-02-29T12:30:00.123456789"),
+        (np.datetime64(10**15, "s"), "31690708-07-05T01:46:40"),
         (np.datetime64("2024-02-29"), "2024-02-29"),
-        (np.datetime64("2024-02-29T12:30", "ns"), "2024-02-29T12:30:00.000000000"),
+        (np.datetime64("2024-02-29T12:30", "ns"), "2024-02-29T12:30:00"),
         ([date(2024, 2, 29), date(2025, 1, 1)], ["2024-02-29", "2025-01-01"]),
         (np.array(["2024-02-29"], dtype="datetime64[D]"), ["2024-02-29"]),
     ],

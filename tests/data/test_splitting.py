@@ -51,6 +51,16 @@ def test_markdown_is_cut_at_its_structure():
     assert all(p.text.startswith(("- item", "## List")) for p in pieces if "item" in p.text)
 
 
+@pytest.mark.parametrize("markup", ["plain", "markdown", "rst"])
+@pytest.mark.parametrize("blank", sorted({chr(i) for i in range(0x3100) if chr(i).isspace()}))
+def test_no_piece_is_blank_whatever_is_blank(blank, markup):
+    text = f"{sentences(9, 'pump')}\n\n{f'{blank} ' * 90}\n\n{sentences(9, 'valve')}"
+    characters = Splitter([Window(40, lambda piece: len(piece) // 4)])
+    pieces = characters.records(Record("a", text), markup)
+    assert len(pieces) >= 4 and all(piece.text.strip() for piece in pieces)
+    assert [piece.metadata["position"] for piece in pieces] == list(range(len(pieces)))
+
+
 def test_restructured_text_is_cut_at_its_structure():
     pieces = SMALL.split(MANUAL, "rst")
     check_pieces(SMALL, MANUAL[pieces[0].start :], SMALL.split(MANUAL[pieces[0].start :], "rst"))

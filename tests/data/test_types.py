@@ -3,10 +3,13 @@
 import datetime
 import decimal
 
+import numpy as np
 import pytest
 
 from uec_retriever.data.corpus import Corpus
-from uec_retriever.data.types import ColumnTypes, check_types, flat, iso, typed
+from uec_retriever.data.moments import iso
+from uec_retriever.data.records import check_metadata
+from uec_retriever.data.types import ColumnTypes, check_types, flat, typed
 from uec_retriever.errors import CorpusError, InvalidInputError
 
 
@@ -24,6 +27,13 @@ def found(*values):
         ([" 1 ", "", "2"], "int"),
         (["1", "2.5", "-0.25"], "float"),
         (["1.0", "2.0"], "float"),
+        (["2.50", "3.99", "10.00"], "float"),  # prices
+        (["1.0", "2.25", "-3.125", "7"], "float"),  # as programs write them
+        (["0.1234567890123456789", "0.5"], "float"),  # a measurement
+        (["1.10", "1.9", "2.0"], "str"),  # versions
+        (["1.9", "1.10"], "str"),
+        (["3", "3.10"], "str"),
+        (["1.5e400", "1.0"], "str"),  # infinite as a float
         (["1.5e-7"], "float"),
         (["true", "FALSE"], "bool"),
         (["2020-01-31", "1999-12-01"], "date"),
@@ -63,7 +73,7 @@ def test_columns_are_typed_and_told(tmp_path):
     }  # fmt: skip
     kinds = {"year": int, "price": float, "open": bool, "since": str, "zip": str, "mixed": str, "title": str}
     assert {key: type(value) for key, value in second.metadata.items()} == kinds
-    assert second.metadata["since"] == "2020-02-01T10:00:00Z"
+    assert second.metadata["since"] == "2020-02-01T10:00:00+00:00"
     assert corpus.found_types == {"year": "int", "price": "float", "open": "bool", "since": "date"}
 
 
@@ -109,7 +119,7 @@ def test_a_csv_of_any_spreadsheet_is_read(tmp_path, separator, encoding):
         (7, "str", "7"),
         ("yes", "bool", True),
         ("NULL", "float", None),
-        ("2020-01-31T23:00:00-05:00", "date", "2020-02-01T04:00:00Z"),
+        ("2020-01-31T23:00:00-05:00", "date", "2020-02-01T04:00:00+00:00"),
         ("2020-01-31T23:00:00-05:00", "day", 20200201),
     ],
 )
@@ -126,8 +136,37 @@ def test_values_of_another_type_are_refused(value, kind):
 
 
 def test_the_order_of_dates_is_that_of_time():
-    moments = ["2019-12-31", "2020-01-01", "2020-01-01T00:30:00+00:00", "2020-01-01T03:00:00+02:00"]
+    moments = [
+        "2019-12-31", "2020-01-01", "2020-01-01T00:30:00+00:00", "2020-01-01T03:00:00+02:00", "2020-01-01T01:00:00.000001Z",
+        "2020-01-01T01:00:00.5Z", "2020-01-01T02:00:01+01:00", "2020-01-01T01:00:01.25Z", "2020-01-01T01:01Z",
+    ]  # fmt: skip
     assert sorted(map(iso, moments)) == list(map(iso, moments))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime.date(2024, 1, 31),
+        datetime.datetime(2024, 1, 31, 10),
+        datetime.datetime(2024, 1, 31, 10, 0, 0, 500_000, tzinfo=datetime.UTC),
+        datetime.datetime(2024, 1, 31, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+        datetime.datetime.min.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+    ],
+    ids=str,
+)
+def test_a_moment_is_one_string_wherever_it_comes_from(moment):
+    ways = [
+        iso(moment),
+        iso(moment.isoformat()),
+        typed("k", moment.isoformat(), "date"),
+        flat({"k": moment})["k"],
+        check_metadata({"k": moment}, "it")["k"],
+        check_metadata({"k": [moment]}, "it")["k"][0],
+    ]
+    if getattr(moment, "tzinfo", None) is None:
+        unit = "us" if isinstance(moment, datetime.datetime) else "D"
+        ways.append(check_metadata({"k": np.datetime64(moment, unit)}, "it")["k"])
+    assert len(set(ways)) == 1
 
 
 def test_objects_become_dotted_keys():

@@ -56,6 +56,7 @@ from uec_retriever.cli.recipe import (
     TITLE,
     make_recipe,
     open_or_create,
+    records_of,
     report_cost,
     sample_records,
 )
@@ -145,10 +146,6 @@ def index(
         refuse_unused(context, "--no-split", "split_tokens")
     if sync:
         refuse_unused(context, "--sync", "existing")
-    if sync and skip_bad:
-        raise WrongUsageError(
-            "--sync with --skip-bad would delete the texts of whatever cannot be read: give one of them"
-        )
     if update:
         errors.print(
             "note: --update is deprecated, as texts of the same id are replaced anyway: leave it out"
@@ -160,6 +157,10 @@ def index(
 
     columns = Columns(text_column, title_column, id_column)
     documents = Corpus(corpus, columns, format and f".{format.value}", read_types(types), skip_bad)
+    if sync and skip_bad and not documents.has_files:
+        raise WrongUsageError(
+            "--sync with --skip-bad would delete the texts of rows that cannot be read: give one of them"
+        )
     total, sampler = read_corpus(documents, max_pairs)  # every line is checked before work begins
     report_reading(documents)
     location = locate(index, server, header, collection, tenant, database)
@@ -189,7 +190,7 @@ def index(
     found, fitting = opened or open_index()
     run = add_corpus(
         found,
-        (d.record for d in documents),
+        records_of(documents),
         total,
         sync=sync,
         existing=existing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ from uec_retriever.cli.common import bar, errors, output, short
 if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
     from uec_retriever.data.pairs import CalibrationPairs
-    from uec_retriever.data.records import Record
     from uec_retriever.engine.add import Execute
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.estimate import Estimate
     from uec_retriever.engine.existing import Existing
     from uec_retriever.engine.results import AddReport
+    from uec_retriever.engine.sync import PartlyRead
     from uec_retriever.experts.expert import Expert
 
 _SHOWN = 5  # ids
@@ -35,6 +35,7 @@ class Run:
         deleted: how many texts were deleted.
         deleted_ids: ids of the first of them.
         absent: ids of texts in the index that the corpus does not hold; none where they were deleted.
+        kept: ids of texts in the index whose files are there and could not be read.
     """
 
     change: AddReport
@@ -43,11 +44,13 @@ class Run:
     deleted: int = 0
     deleted_ids: tuple[str, ...] = ()
     absent: Sequence[str] = ()
+    kept: Sequence[str] = ()
 
     def fields(self) -> dict[str, Any]:
         """For machines."""
         told = {"before": self.before, "deleted": self.deleted, "deleted_ids": self.deleted_ids}
         absent = {"absent": len(self.absent), "absent_ids": self.absent[:_SHOWN]}
+        absent |= kept_fields(self.kept)
         return {**asdict(self.change), **told, **absent, "seconds": round(self.seconds, 1)}
 
     def tell(self, count: int) -> None:
@@ -75,11 +78,12 @@ class Run:
                 f"{name_some(self.absent, len(self.absent))}; --sync deletes such texts",
                 soft_wrap=True,
             )
+        tell_kept(self.kept)
 
 
 def add_corpus(
     engine: Engine,
-    records: Iterable[Record],
+    records: PartlyRead,
     total: int,
     *,
     sync: bool,
@@ -105,7 +109,9 @@ def add_corpus(
         if sync:
             report = engine.sync(records, batch_size=batch_size, progress=progress, execute=execute)
             seconds = monotonic() - begun
-            return Run(report.change, report.before, seconds, report.deleted, report.deleted_ids)
+            return Run(
+                report.change, report.before, seconds, report.deleted, report.deleted_ids, kept=records.kept
+            )
         there = engine.ids()
         absent = Absent(there)
         change = engine.add_records(
@@ -115,7 +121,7 @@ def add_corpus(
             progress=progress,
             execute=execute,
         )
-    return Run(change, len(there), monotonic() - begun, absent=absent.ids())
+    return Run(change, len(there), monotonic() - begun, absent=absent.ids(), kept=records.kept)
 
 
 def tell_fitting(experts: Sequence[Expert], pairs: CalibrationPairs, fitted: int) -> None:
@@ -162,6 +168,21 @@ def tell_cost(found: Estimate, sync: bool, existing: Existing) -> None:
     if sync:
         after = found.before + found.texts - found.changed - found.absent
         output.print(f"{found.before:,} texts in the index now, {after:,} then")
+
+
+def kept_fields(kept: Sequence[str]) -> dict[str, Any]:
+    """Texts that stay as their files could not be read, for machines."""
+    return {"kept": len(kept), "kept_ids": kept[:_SHOWN]}
+
+
+def tell_kept(kept: Sequence[str]) -> None:
+    """The same for people."""
+    if kept:
+        errors.print(
+            f"note: {len(kept):,} texts of the index stay as they are, as their files are there and were not read: "
+            f"{name_some(kept, len(kept))}",
+            soft_wrap=True,
+        )
 
 
 def name_some(ids: Sequence[str], number: int) -> str:

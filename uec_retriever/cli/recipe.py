@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from uec_retriever.cli.common import bar, must_exist, print_json, status
-from uec_retriever.cli.indexed import tell_cost, tell_fitting
+from uec_retriever.cli.indexed import kept_fields, tell_cost, tell_fitting, tell_kept
 from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uec_retriever.engine.existing import Existing
     from uec_retriever.engine.location import Location
     from uec_retriever.engine.recipe import Recipe
+    from uec_retriever.engine.sync import PartlyRead
     from uec_retriever.experts.expert import Expert
     from uec_retriever.store.lexical_options import LexicalOptions
 
@@ -207,6 +208,13 @@ def open_or_create(
     return engine, monotonic() - begun
 
 
+def records_of(documents: Corpus) -> PartlyRead:
+    """The records of a corpus, which tells of files that it could not read."""
+    from uec_retriever.engine.sync import PartlyRead
+
+    return PartlyRead((d.record for d in documents), documents.may_hold)
+
+
 def report_cost(
     location: Location,
     documents: Corpus,
@@ -223,8 +231,10 @@ def report_cost(
 
     there = Engine.exists(location)
     pairs = None if there else recipe.pairs or sampler.pairs_or_general()
-    found = estimate((d.record for d in documents), pairs, location if there else None)
+    records = records_of(documents)
+    found = estimate(records, pairs, location if there else None)
     if json:
-        print_json(asdict(found))
+        print_json({**asdict(found), **kept_fields(records.kept)})
     else:
         tell_cost(found, sync, existing)
+        tell_kept(records.kept)

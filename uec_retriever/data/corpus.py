@@ -68,13 +68,17 @@ class Corpus:
         """Reason -> files of a folder that were left out for it, after an iteration."""
         return self._folder.passed_over
 
+    def may_hold(self, identifier: str) -> bool:
+        """Whether a text is from a file that is there and could not be read, after an iteration: it is not known to be gone."""
+        return self._folder.unread.holds(identifier)
+
     def check(self) -> None:
         """Refuse, without reading it, what is no corpus.
 
         Raises:
             CorpusError: if it is not there, or of no format that is read.
         """
-        if self.path == STANDARD_INPUT or self._has_files:
+        if self.path == STANDARD_INPUT or self.has_files:
             return
         if not self.path.exists():
             raise CorpusError(f"there is no corpus at {self.path}")
@@ -110,6 +114,7 @@ class Corpus:
             try:
                 document = make()
             except ValueError as error:
+                self._folder.unread.add(place)
                 self._note(f"{place}: {error}")
                 continue
             if isinstance(document, Blank):
@@ -120,7 +125,7 @@ class Corpus:
 
     def _makers(self, seen: dict[str, None]) -> Iterator[tuple[str, Callable[[], Document | Blank]]]:
         """Place of each document, and what makes it, at once."""
-        if self._has_files:
+        if self.has_files:
             for file in self._folder:
                 yield file.name, functools.partial(file_document, file, self.types)
             return
@@ -135,6 +140,7 @@ class Corpus:
             try:
                 records = self.splitter.records(document.record, document.markup)
             except InvalidInputError as error:
+                self._folder.unread.add(document.record.id)
                 self._note(str(error))
                 return
         if len(records) == 1:
@@ -145,7 +151,8 @@ class Corpus:
             yield Document(record, title, record.text.removeprefix(title).strip(), document.markup)
 
     @property
-    def _has_files(self) -> bool:
+    def has_files(self) -> bool:
+        """Whether its documents are files, whose ids are their names."""
         return self.path != STANDARD_INPUT and (self.path.is_dir() or is_text_file(self.path))
 
     @property
@@ -193,7 +200,7 @@ class Corpus:
 
     def _why_empty(self) -> str:
         where = f"the corpus {source_name(self.path)} is empty: it holds no text"
-        if not self._has_files:
+        if not self.has_files:
             return where
         told = describe(self.passed_over)
         return f"{where} in {KINDS} files, and no corpus.jsonl" + f"; passed over: {told}" * bool(told)
@@ -206,7 +213,7 @@ class Corpus:
             ("--title-column", self.columns.title, usual.title),
             ("--id-column", self.columns.id, usual.id),
         )
-        named = [] if self._has_files else [(o, name) for o, name, default in columns if name != default]
+        named = [] if self.has_files else [(o, name) for o, name, default in columns if name != default]
         for option, name in [*named, *(("--types", name) for name in self.types)]:
             if name not in seen:
                 raise CorpusError(

@@ -161,6 +161,8 @@ class Splitter:
             parts = [(0, text[start:end])]
             if not self.fits(parts[0][1]):
                 parts = plain.chunk_indices(parts[0][1])
+            # splitters do not know all that is blank: \x1c to \x1f are to Python
+            parts = [(at, part) for at, part in parts if part.strip()]
             edges.extend(edge for at, part in parts for edge in (start + at, start + at + len(part)))
         return edges
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from uec_retriever.data.moments import iso
 from uec_retriever.errors import InvalidInputError, show
 
 Value = str | int | float | bool
 STRING = "str"
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")  # no 007, and none so long that it is a number of an account
 _FLOAT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+([eE][+-]?\d{1,3})?)?")
+_PADDED = re.compile(r".*\.\d+0([eE].*)?")
 _BOOLEANS = {"true": True, "false": False}
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _ABSENT = frozenset({"", "na", "n/a", "nan", "null", "none"})
 
@@ -30,6 +32,8 @@ class ColumnTypes:
     def __init__(self, given: Mapping[str, str]) -> None:
         self._given = given
         self._left: dict[str, list[str]] = {}
+        self._decimals: dict[str, set[int]] = {}
+        self._padded: set[str] = set()
 
     def see(self, row: Mapping[str, str]) -> None:
         """Look at the values of a row; those that are empty say nothing."""
@@ -38,18 +42,47 @@ class ColumnTypes:
                 left = self._left.setdefault(name, list(_FOUND))
                 if left:
                     left[:] = [each for each in left if _FOUND[each](text.strip())]
+                if left and left[0] in ("int", "float"):
+                    self._note_decimals(name, text.strip())
 
     @property
     def found(self) -> dict[str, str]:
-        """Column -> type, of those that hold something else than strings."""
-        return {name: left[0] for name, left in self._left.items() if left}
+        """Column -> type, of those that hold something else than strings.
+
+        Prices are numbers, as 2.50 and 10.00 have as many decimals; versions are not, whose 1.10 is another than 1.1.
+        """
+        uneven = {name for name in self._padded if len(self._decimals[name]) > 1}
+        return {
+            name: left[0]
+            for name, left in self._left.items()
+            if left and not (left[0] == "float" and name in uneven)
+        }
+
+    def _note_decimals(self, name: str, text: str) -> None:
+        self._decimals.setdefault(name, set()).add(len(text.partition(".")[2]))
+        if _PADDED.fullmatch(text):
+            self._padded.add(name)
+
+
+def keeps(kind: str, text: str) -> bool:
+    """Whether a value that stands alone is of a type that keeps what it says: 1.10 may be a version, or a price.
+
+    Args:
+        kind: `int`, `float`, `bool` or `date`.
+        text: as it is written.
+    """
+    return bool(_FOUND[kind](text)) and not (kind == "float" and _PADDED.fullmatch(text))
+
+
+def _is_float(text: str) -> bool:
+    return bool(_FLOAT.fullmatch(text)) and math.isfinite(float(text))
 
 
 def _is_date(text: str) -> bool:
     if not _MOMENT.fullmatch(text):
         return False
     try:
-        datetime.fromisoformat(text)
+        iso(text)
     except ValueError:  # the 31st of February
         return False
     return True
@@ -57,24 +90,10 @@ def _is_date(text: str) -> bool:
 
 _FOUND: dict[str, Callable[[str], Any]] = {
     "int": _INTEGER.fullmatch,
-    "float": _FLOAT.fullmatch,
+    "float": _is_float,
     "bool": lambda text: text.lower() in _BOOLEANS,
     "date": _is_date,
 }
-
-
-def iso(value: date | str) -> str:
-    """A date, or a moment in UTC, such that the order of the strings is that of time.
-
-    Raises:
-        ValueError: for what is no date of ISO 8601.
-    """
-    if isinstance(value, str):
-        value = date.fromisoformat(value) if _DAY.fullmatch(value) else datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-        return moment.isoformat() + "Z" * (value.tzinfo is not None)
-    return value.isoformat()
 
 
 def _whole(text: str) -> int:
@@ -182,6 +201,7 @@ def _flatten(metadata: Mapping[str, Any], prefix: str, found: dict[str, Any]) ->
                 raise ValueError(f"key {show(name, 60)}: it has objects within objects too deep: drop it")
             _flatten(value, f"{name}.", found)
             continue
+        value = sorted(value, key=str) if isinstance(value, set) else value
         value = _scalars(value) if isinstance(value, list | tuple) else _scalar(value)
         if value is None or value == []:
             continue

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from datetime import date, time
+from datetime import date, datetime, time
 from typing import Any
 
 import numpy as np
 
+from uec_retriever.data.moments import iso
 from uec_retriever.data.texts import text_problem
 
 _INT64 = 2**63
@@ -16,7 +17,7 @@ _INT64 = 2**63
 def plain_value(value: Any) -> Any:
     """A value as an index keeps it, also in a list; what has no such form stays as it is.
 
-    Scalars and arrays of NumPy become Python's, dates and times strings in ISO 8601, those that are no time (NaT) None.
+    Scalars and arrays of NumPy become Python's, dates and times strings in ISO 8601 (see `moments`), those that are no time (NaT) None.
     """
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value] if value.ndim == 1 else _plain(value[()])
@@ -25,10 +26,21 @@ def plain_value(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else str(value)
-    if isinstance(value, date | time):  # a datetime is a date
-        return value.isoformat() if value == value else None  # pandas' NaT is no date, and not itself
+        return None if np.isnat(value) else _of_numpy(value)
+    if isinstance(value, date):  # a datetime is one
+        return iso(value) if value == value else None  # pandas' NaT is not itself
+    if isinstance(value, time):
+        return value.isoformat()
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _of_numpy(value: np.datetime64) -> str:
+    """A moment as Python's would be told; one that Python's cannot hold, such as a year alone, as NumPy tells it."""
+    if np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D"):
+        return str(value)
+    moment = value.astype("datetime64[us]")
+    exact = moment == value and isinstance(moment.item(), datetime)
+    return iso(moment.item()) if exact else str(value)
 
 
 def is_nothing(value: object) -> bool:

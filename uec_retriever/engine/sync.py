@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from uec_retriever.data.records import Record
@@ -29,6 +29,26 @@ class SyncReport:
     deleted_ids: tuple[str, ...] = field(default=(), compare=False)
 
 
+class PartlyRead:
+    """Records of a corpus that is there for more than could be read of it.
+
+    Args:
+        records: what could be read.
+        holds: whether the corpus may hold a text of that id nevertheless; asked when all records were read.
+
+    Attributes:
+        kept: ids in the index that it may hold, after they were asked for.
+    """
+
+    def __init__(self, records: Iterable[Record], holds: Callable[[str], bool]) -> None:
+        self.holds = holds
+        self.kept: list[str] = []
+        self._records = records
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+
 class Absent:
     """Which ids of an index a corpus does not hold; known once the corpus was read to its end.
 
@@ -41,12 +61,16 @@ class Absent:
         self._read: int | None = None
 
     def watch(self, records: Iterable[Record]) -> Iterator[Record]:
-        """The records of the corpus as they are, each looked at."""
+        """The records of the corpus as they are, each looked at; what one that is `PartlyRead` may hold is not absent."""
         read = 0
         for record in records:
             self._there.pop(record.id, None)
             read += 1
             yield record
+        if isinstance(records, PartlyRead):
+            records.kept = [identifier for identifier in self._there if records.holds(identifier)]
+            for identifier in records.kept:
+                del self._there[identifier]
         self._read = read
 
     @property

@@ -21,6 +21,7 @@ CONVERTED = {
 }
 """Suffix -> its class in `markitdown.converters`."""
 HTML = (".html", ".htm", ".xhtml")
+_ARCHIVES = (".docx", ".pptx", ".xlsx", ".epub")
 _UNPACKED = 2**28  # bytes in the archive that such a file is
 
 
@@ -46,7 +47,8 @@ def convert(data: bytes, suffix: str) -> tuple[str, str]:
     Raises:
         ConversionError: if it cannot be.
     """
-    _check_size(data)
+    if suffix in _ARCHIVES:
+        _check_size(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -62,13 +64,11 @@ def convert(data: bytes, suffix: str) -> tuple[str, str]:
 
 
 def _check_size(data: bytes) -> None:
-    """Refuse an archive that is far larger than it looks."""
-    if not data.startswith(b"PK"):
-        return
+    """Refuse an archive that is far larger than it looks, whatever stands before it, as those who unpack it do not mind."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(member.file_size for member in archive.infolist())
     except zipfile.BadZipFile as error:
-        raise ConversionError("it is damaged or cut off") from error
+        raise ConversionError("it is damaged, cut off or locked") from error
     if size > _UNPACKED:
         raise ConversionError(f"it is {size / 2**20:,.0f} MB when unpacked, more than {_UNPACKED >> 20}")

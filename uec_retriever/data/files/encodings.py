@@ -20,6 +20,7 @@ _MARKS = (
 _SAMPLE = 2**16
 _BLOCK = 2**20
 _CHARSET = re.compile(rb"""<(?:meta|\?xml)\b[^>]*?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.I)
+_OF_PYTHON = frozenset({"charmap", "idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
 _WESTERN = "cp1252"
 _UNLIKELY = 0.1  # of the characters are wrong, by charset-normalizer's measure
 _FEW = 12  # characters beyond ASCII say too little to prefer a rarer encoding
@@ -67,7 +68,7 @@ def encoding_of(data: bytes, *, marked_up: bool = False) -> str:
         return "utf-8"
     except UnicodeDecodeError as error:
         wrong = error.start
-    if marked_up and (named := _named(data[:2048])):
+    if marked_up and (named := _named(data)):
         return named
     return _likely(data[max(0, wrong - _SAMPLE // 2) : wrong + _SAMPLE // 2])
 
@@ -114,13 +115,17 @@ def _wide(data: bytes) -> str:
 
 
 def _named(data: bytes) -> str | None:
-    """The encoding that HTML or XML says it has, if there is such a one."""
-    if (found := _CHARSET.search(data)) is None:
+    """The encoding that HTML or XML says it has, if there is such a one and it has."""
+    if (found := _CHARSET.search(data[:2048])) is None:
         return None
     try:
-        return codecs.lookup(found[1].decode("ascii")).name
-    except LookupError:
+        said = found[1].decode("ascii")
+        name = codecs.lookup(said).name
+        text = data.decode(name)  # `hex` and the like are no encodings of texts, which only this tells
+    except (LookupError, UnicodeError):
         return None
+    # what says so in ASCII is no UTF-16
+    return name if said in text[:2048] and name.replace("-", "_") not in _OF_PYTHON else None
 
 
 def _likely(data: bytes) -> str:

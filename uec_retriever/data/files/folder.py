@@ -14,16 +14,12 @@ from typing import IO, Any
 
 from uec_retriever.data.files.convert import CONVERTED, HTML, ConversionError, can_convert, convert
 from uec_retriever.data.files.encodings import BinaryFileError, UnknownEncodingError, decode
-from uec_retriever.data.files.markup import (
-    Markup,
-    as_text,
-    headings_of,
-    take_front_matter,
-    title_of,
-)
-from uec_retriever.data.files.walk import walk
+from uec_retriever.data.files.front import front_metadata, take_front_matter
+from uec_retriever.data.files.markup import Markup, headings_of, title_of
+from uec_retriever.data.files.unread import Unread
+from uec_retriever.data.files.walk import ON_PURPOSE, walk
+from uec_retriever.data.moments import iso
 from uec_retriever.data.tables import read_csv
-from uec_retriever.data.types import flat
 from uec_retriever.errors import CorpusError
 
 TEXTS: Mapping[str, Markup] = {
@@ -42,6 +38,7 @@ CORPORA = (".jsonl", ".ndjson", ".parquet", ".gz")
 KINDS = "text, Markdown, reStructuredText, HTML, PDF, DOCX, PPTX, XLSX, EPUB or CSV"
 """The files of a folder that are read, for people."""
 PATH_KEY, TITLE_KEY, MODIFIED_KEY = "path", "title", "modified"
+_FRONT_PATH = "front_matter.path"  # that a file gives itself, such as of its page
 _LARGEST = 2**28  # bytes
 _logger = logging.getLogger(__name__)
 _ADVICE = "to be had with pip install 'uec-retriever[files]'"
@@ -55,7 +52,8 @@ class FileText:
         name: within the folder, with `/`.
         text: without front matter.
         title: that its text does not have; "" if there is none.
-        metadata: of its front matter, and `path`, `modified` (ISO 8601, UTC) and, where it has one, `title`.
+        metadata: of its front matter, `path` (one of the front matter becomes `front_matter.path`), `modified` (ISO 8601,
+            UTC; or what the front matter says) and, where it has one, `title`.
         markup: of the text.
     """
 
@@ -74,11 +72,13 @@ class Folder:
         path: of the folder.
         passed_over: reason -> names of what was left out for it, after an iteration.
         bad: a line for each file that could not be read, after an iteration.
+        unread: what is there and was not read, for whatever reason but that it is left out on purpose.
     """
 
     path: Path
     passed_over: dict[str, list[str]] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
+    unread: Unread = field(default_factory=Unread)
     _warned: set[str] = field(default_factory=set)
     _converted: _Converted = field(default_factory=lambda: _Converted())
 
@@ -86,6 +86,7 @@ class Folder:
         """The files that are texts, in the order of their names."""
         self.passed_over.clear()
         self.bad.clear()
+        self.unread.clear()
         if self.path.is_file():
             files = iter([(self.path.name, self.path)])
         else:
@@ -107,9 +108,12 @@ class Folder:
 
     def _pass_over(self, reason: str, name: str) -> None:
         self.passed_over.setdefault(reason, []).append(name)
+        if reason not in ON_PURPOSE:
+            self.unread.add(name)
 
     def _note(self, problem: str, name: str, between: str = ": ") -> None:
         self.bad.append(f"{name}{between}{problem}")
+        self.unread.add(name)
 
     def _reason(self, path: Path, suffix: str) -> str | None:
         """Why a file is left out without a look into it; None if it is not."""
@@ -133,7 +137,7 @@ class Folder:
 
     def _read(self, name: str, path: Path, suffix: str) -> FileText:
         status = path.stat()
-        modified = datetime.fromtimestamp(int(status.st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        modified = iso(datetime.fromtimestamp(int(status.st_mtime), UTC))
         found: dict[str, Any] = {}
         title, markup = "", TEXTS.get(suffix, "markdown")
         if suffix in TABLES:
@@ -154,7 +158,9 @@ class Folder:
         title = (given if isinstance(given, str) else str(given)).strip() or title
         headings = headings_of(text, markup)
         shown = title or title_of(headings)
-        metadata = {**_front(found), PATH_KEY: name, MODIFIED_KEY: modified}
+        if PATH_KEY in found:
+            found[_FRONT_PATH] = found.pop(PATH_KEY)
+        metadata = {MODIFIED_KEY: modified, **front_metadata(found), PATH_KEY: name}
         if shown:
             metadata[TITLE_KEY] = shown
         there = title in {heading.title for heading in headings} or text.lstrip("# \n").startswith(title)
@@ -190,23 +196,6 @@ class _Converted:
         data = json.dumps(found).encode()
         self._places[key] = self._file.seek(0, 2), len(data)
         self._file.write(data)
-
-
-def _front(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Front matter as metadata: what they cannot hold, such as a list of objects, as JSON."""
-    if not found:
-        return {}
-    try:
-        flattened = flat(found)
-    except ValueError as error:
-        raise CorpusError(f"its front matter: {error}") from error
-    return {key: as_text(value) if _is_nested(value) else value for key, value in flattened.items()}
-
-
-def _is_nested(value: Any) -> bool:
-    if isinstance(value, list):
-        return len({type(item) for item in value}) > 1 or not isinstance(value[0], str | int | float | bool)
-    return not isinstance(value, str | int | float | bool)
 
 
 def _table_text(path: Path, suffix: str) -> str:

@@ -1,20 +1,14 @@
-"""What a text says of itself: front matter, headings, a title."""
+"""What a text says of itself: headings, a title."""
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 Markup = Literal["plain", "markdown", "rst"]
-_FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?\n)?\1[ \t]*(?:\n|\Z)", re.S)
-_LONGEST = 2**16  # characters of front matter
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -35,26 +29,6 @@ class Heading:
     start: int
     level: int
     title: str
-
-
-def take_front_matter(text: str) -> tuple[dict[str, Any], str]:
-    """The front matter of a Markdown file, YAML between `---` or TOML between `+++`, and the text after it.
-
-    Raises:
-        ValueError: for what looks like it and cannot be read.
-    """
-    match = _FRONT.match(text)
-    if match is None or match.end() > _LONGEST:
-        return {}, text
-    try:
-        found = (yaml.safe_load if match[1] == "---" else tomllib.loads)(match[2] or "")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"its front matter cannot be read ({_first(error)})") from error
-    if found is None:
-        found = {}
-    if not isinstance(found, Mapping):  # a rule, a sentence and another rule
-        return {}, text
-    return {str(key): value for key, value in found.items()}, text[match.end() :].lstrip("\n")
 
 
 def headings_of(text: str, markup: Markup) -> list[Heading]:
@@ -89,11 +63,6 @@ class Outline:
         """The headings that the character at `start` stands under, highest first, as "A > B"."""
         i = bisect_right(self.starts, start)
         return self._paths[i - 1] if i else ""
-
-
-def as_text(value: Any) -> Any:
-    """What metadata cannot hold, as JSON: lists of lists or of objects."""
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _in_markdown(text: str) -> Iterator[Heading]:
@@ -161,7 +130,3 @@ def _rst_titles(lines: list[str]) -> Iterator[tuple[int, int, bool]]:
 
 def _plain(title: str) -> str:
     return " ".join(_MARKS.sub(lambda match: match[1] or "", title).split())
-
-
-def _first(error: BaseException) -> str:
-    return str(error).split("\n", 1)[0]

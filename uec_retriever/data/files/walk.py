@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
 _IGNORE = ".gitignore"
+_HIDDEN, _IGNORED = "hidden", "named in .gitignore"
+ON_PURPOSE = (_HIDDEN, _IGNORED)
+"""Reasons that say that a file is no part of the corpus, and not only that it cannot be read."""
 Note = Callable[[str, str], None]
 """Called with a reason and the name of what is passed over for it."""
 
@@ -17,24 +23,24 @@ Note = Callable[[str, str], None]
 def walk(folder: Path, pass_over: Note, bad: Note) -> Iterator[tuple[str, Path]]:
     """Name within the folder, and path, of each regular file, in the order of their names.
 
-    Folders are not followed through links, so that there are no loops; a file may be a link.
+    Folders are not followed through links, so that there are no loops; a file may be a link to one within the folder.
 
     Args:
         folder: to walk.
         pass_over: told of what is left out on purpose; of a folder once, its name ending in `/`.
         bad: told of what cannot be read, and why.
     """
-    yield from _walk(folder, "", [], pass_over, bad)
+    yield from _walk(folder, "", [], os.path.realpath(folder), pass_over, bad)
 
 
 def _walk(
-    folder: Path, prefix: str, rules: list[tuple[str, GitIgnoreSpec]], pass_over: Note, bad: Note
+    folder: Path, prefix: str, rules: list[tuple[str, GitIgnoreSpec]], top: str, pass_over: Note, bad: Note
 ) -> Iterator[tuple[str, Path]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         if any(entry.name == _IGNORE and entry.is_file() for entry in entries):
             lines = (folder / _IGNORE).read_text(encoding="utf-8", errors="replace").splitlines()
-            rules = [*rules, (prefix, GitIgnoreSpec.from_lines(lines))]
+            rules = [*rules, (prefix, _rules_of(lines))]
     except OSError as error:
         bad(error.strerror or str(error), prefix or str(folder))
         return
@@ -43,29 +49,50 @@ def _walk(
         try:
             directory = entry.is_dir(follow_symlinks=False)
             shown = name + "/" * directory
-            if reason := _reason(entry, shown, rules):
+            if reason := _reason(entry, shown, rules, top):
                 pass_over(reason, shown)
             elif directory:
-                yield from _walk(folder / entry.name, shown, rules, pass_over, bad)
+                yield from _walk(folder / entry.name, shown, rules, top, pass_over, bad)
             else:
                 yield name, folder / entry.name
-        except FileNotFoundError:
-            pass_over("link to nothing", name)
         except OSError as error:
-            bad(error.strerror or str(error), name)
+            if error.errno in (errno.ENOENT, errno.ELOOP):
+                pass_over("link to nothing", name)
+            else:
+                bad(error.strerror or str(error), name)
 
 
-def _reason(entry: os.DirEntry[str], shown: str, rules: list[tuple[str, GitIgnoreSpec]]) -> str | None:
-    """Why an entry is left out; None if it is not."""
+def _rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
+    """The rules of a file; lines that are none are passed over, as by git."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of brackets within brackets
+        return GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)])
+
+
+def _is_rule(line: str) -> bool:
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True
+
+
+def _reason(
+    entry: os.DirEntry[str], shown: str, rules: list[tuple[str, GitIgnoreSpec]], top: str
+) -> str | None:
+    """Why an entry is left out; None if it is not. `top` is the folder, without links."""
     if entry.name.startswith("."):
-        return "hidden"
+        return _HIDDEN
     if _is_ignored(shown, rules):
-        return "named in .gitignore"
+        return _IGNORED
     if shown.endswith("/"):
         return None
     if entry.is_dir():
         return "link to a folder"
-    return None if stat.S_ISREG(entry.stat().st_mode) else "of no regular kind"
+    if not stat.S_ISREG(entry.stat().st_mode):
+        return "of no regular kind"
+    within = not entry.is_symlink() or os.path.realpath(entry.path).startswith(os.path.join(top, ""))
+    return None if within else "link out of the folder"
 
 
 def _is_ignored(name: str, rules: list[tuple[str, GitIgnoreSpec]]) -> bool:
