@@ -167,3 +167,53 @@ def test_any_corpus_of_one_text_and_more_is_indexed_and_says_what_it_is_calibrat
     assert f"{number} added" in made.out and "documentation of the Python standard library" in flat(made.out)
     found = json.loads(uec("search", "--index", tmp_path / "i", "--json", f"The {WORDS[0]}").out)
     assert len(found["hits"]) == min(number, 10)
+
+
+@pytest.fixture
+def pieces(index, tmp_path, uec):
+    """Arguments that index a folder of one file, of three pieces at least; the index has them."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "m.md").write_text(" ".join(f"The wing of bird {i} is large." for i in range(40)))
+    arguments = ("index", "--index", index, "--corpus", folder, "--split-tokens", 64)
+    assert uec(*arguments).code == 0
+    assert sum(i.startswith("m.md#") for i in texts(index)) > 2
+    return arguments
+
+
+def test_a_document_that_changed_leaves_none_of_its_old_pieces(uec, index, pieces, tmp_path):
+    before = {i for i in texts(index) if i.startswith("m.md")}
+    (tmp_path / "docs" / "m.md").write_text("It fits now.")
+    for rule in ("skip", "refuse"):
+        uec(*pieces, "--existing", rule)
+        assert {i for i in texts(index) if i.startswith("m.md")} == before
+    would = flat(uec(*pieces, "--dry-run").out)
+    assert "1 texts to embed, 0 unchanged" in would
+    assert (
+        f"{len(before)} texts in the index would be deleted, as parts of documents that have other" in would
+    )
+    told = uec(*pieces)
+    assert f"1 added, 0 updated, 0 unchanged, {len(before)} deleted; 61 texts" in flat(told.out)
+    assert "deleted, as the corpus no longer holds them: m.md#0000, m.md#0001" in flat(told.out)
+    assert "note: 60 texts in the index are not in this corpus" in flat(told.err)
+    assert {i for i in texts(index) if i.startswith("m.md")} == {"m.md"}
+    (tmp_path / "docs" / "m.md").write_text(" ".join(f"The bird {i} flies." for i in range(60)))
+    assert json.loads(uec(*pieces, "--json").out)["deleted"] == 1
+    assert "m.md" not in texts(index) and "m.md#0002" in texts(index)
+
+
+@pytest.mark.parametrize("rule", ["replace", "skip", "refuse"])
+def test_a_dry_run_says_what_the_real_one_does(uec, index, changed, rule):
+    arguments = ("index", "--index", index, "--corpus", changed, "--existing", rule)
+    would = json.loads(uec(*arguments, "--dry-run", "--json").out)
+    said = flat(uec(*arguments, "--dry-run").out)
+    if rule == "refuse":
+        assert would["skipped"] == 1
+        assert "1 texts are there with other content, so that it would be refused" in said
+        refused(uec(*arguments), "1 ids are in the index")
+        return
+    told = json.loads(uec(*arguments, "--json").out)
+    assert would["texts"] == told["added"] + told["updated"]
+    for name in ("unchanged", "skipped", "deleted", "absent", "absent_ids"):
+        assert would[name] == told[name]
+    assert ("1 texts are there with other content, and would be skipped" in said) == (rule == "skip")

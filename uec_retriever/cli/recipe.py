@@ -223,7 +223,8 @@ def report_cost(
 
     there = Engine.exists(location)
     pairs = None if there else recipe.pairs or sampler.pairs_or_general()
-    found = estimate((d.record for d in documents), pairs, location if there else None)
+    records = (d.record for d in documents)
+    found = estimate(records, pairs, location if there else None, existing=existing, sync=sync)
     if json:
         print_json(asdict(found))
     else:

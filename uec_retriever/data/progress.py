@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 
 from uec_retriever.errors import InvalidInputError, show
@@ -57,3 +57,8 @@ def watching(
         raise InvalidInputError(
             f"progress is True for a bar, or a function that is called with the number done, got {show(watch)}"
         )
+
+
+def count_of(items: Iterable[object]) -> int | None:
+    """How many items there are; None where that is known at the end alone."""
+    return len(items) if isinstance(items, Sized) else None

@@ -184,7 +184,9 @@ class UECVectorStore(Closes, BasePydanticVectorStore):
         """
         refuse_unknown(add_kwargs, ["nodes"], "add")
         records = records_of(check_nodes(nodes))
-        report = self._engine.add_records(records, batch_size=self.batch_size, progress=self.show_progress)
+        report = self._engine.add_records(
+            records, whole=False, batch_size=self.batch_size, progress=self.show_progress
+        )
         warn_of_truncation(report.truncated, report.truncated_ids)
         return [node.node_id for node in nodes]
 
