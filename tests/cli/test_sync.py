@@ -217,3 +217,12 @@ def test_a_dry_run_says_what_the_real_one_does(uec, index, changed, rule):
     for name in ("unchanged", "skipped", "deleted", "absent", "absent_ids"):
         assert would[name] == told[name]
     assert ("1 texts are there with other content, and would be skipped" in said) == (rule == "skip")
+
+
+def test_deleting_a_document_takes_all_its_pieces(uec, index, pieces):
+    number = sum(i.startswith("m.md#") for i in texts(index))
+    told = uec("delete", "--index", index, "--id", "m.md", "--id", "d1", "--id", "m.md#0001").out
+    assert f"{number + 1} deleted; 59 texts" in told
+    assert not any(i.startswith("m.md") for i in texts(index))
+    assert uec(*pieces).code == 0
+    assert f"{number} deleted" in uec("delete", "--index", index, "--where", '{"path": "m.md"}', "--yes").out

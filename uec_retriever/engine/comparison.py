@@ -132,8 +132,7 @@ class Comparison:
             if self._whole and r.source is None and _has_source(found.get(piece_id(r.id, 0)), r.id)
         ]
         self._known.update(sources)
-        for start in range(0, len(sources), _SOURCES):
-            beside += self._store.ids({SOURCE_KEY: {"$in": sources[start : start + _SOURCES]}})
+        beside += parts_of(self._store, sources)
         return found, [i for i in dict.fromkeys(beside) if i not in self._seen]
 
     def _without_conflicts(
@@ -167,6 +166,21 @@ class Comparison:
         )
         for start in range(self._size, len(fresh), self._size):
             yield Change(change.there, fresh[start : start + self._size])
+
+
+def parts_of(store: CollectionReader, documents: Sequence[str]) -> list[str]:
+    """Ids of the records that have one of some documents as their source, those of a document in order."""
+    parts = range(0, len(documents), _SOURCES)
+    return [
+        i
+        for start in parts
+        for i in store.ids({SOURCE_KEY: {"$in": list(documents[start : start + _SOURCES])}})
+    ]
+
+
+def with_parts(store: CollectionReader, ids: Sequence[str]) -> list[str]:
+    """Those of some ids that are in an index, and those of the parts of the documents that they name, each once."""
+    return list(dict.fromkeys([*store.present(ids), *parts_of(store, list(dict.fromkeys(ids)))]))
 
 
 def reads(record: Record) -> tuple[str, str | None]:
