@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.cli.conftest import WORDS, refused
+from uec_retriever.cli.indexed import tell_fitting
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.engine import Engine
 
 
@@ -226,3 +228,12 @@ def test_deleting_a_document_takes_all_its_pieces(uec, index, pieces):
     assert not any(i.startswith("m.md") for i in texts(index))
     assert uec(*pieces).code == 0
     assert f"{number} deleted" in uec("delete", "--index", index, "--where", '{"path": "m.md"}', "--yes").out
+
+
+@pytest.mark.parametrize(
+    "corpus_size, said", [(3_000, "about 240 texts, 8% of the corpus"), (240, "240 texts"), (4, "240 texts")]
+)
+def test_what_fitting_costs_is_a_share_of_the_corpus_where_it_is_less(capsys, corpus_size, said):
+    texts = [f"wing {i}" for i in range(160)]
+    tell_fitting([None], CalibrationPairs(texts, texts, "title", corpus_size), 0)
+    assert flat(capsys.readouterr().err).endswith(f"{said}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from time import monotonic
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from uec_retriever.experts.expert import Expert
 
 _SHOWN = 5  # ids
+_WHOLE = 0.995  # of a corpus: a share that is above says nothing
 _TEXTS_A_PAIR = 1.5  # that cost as much to embed as fitting on one: 1.2 to 1.8 with MiniLM
 
 
@@ -133,7 +135,8 @@ def tell_fitting(experts: Sequence[Expert], pairs: CalibrationPairs, fitted: int
     to_fit = len(experts) - fitted
     what = f"fit {to_fit} expert{'s' * (to_fit > 1)}" if to_fit else "calibrate the experts"
     cost = round(_TEXTS_A_PAIR * len(pairs))
-    of = f", {cost / pairs.corpus:.0%} of the corpus" if pairs.corpus and to_fit else ""
+    share = cost / pairs.corpus if pairs.corpus else math.inf
+    of = f", {share:.0%} of the corpus" if share < _WHOLE else ""
     errors.print(
         f"a new index: first {what} on {len(pairs)} pairs ({pairs.source})"
         + f", which costs as much as embedding about {cost:,} texts{of}" * bool(to_fit),
