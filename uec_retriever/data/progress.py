@@ -10,7 +10,9 @@ from uec_retriever.errors import InvalidInputError, show
 
 Progress = Callable[[int], None]
 """Called with the number of items done since the last call."""
-Watch = Callable[[float], None] | bool | None
+FineProgress = Callable[[float], None]
+"""Likewise, where a part of an item counts too."""
+Watch = FineProgress | bool | None
 """What watches work: a function, called with the number of items done since the last call; True for a bar; None for nobody."""
 DELAY = 2.0  # seconds, until a bar is shown
 

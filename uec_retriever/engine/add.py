@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+from uec_retriever.data.progress import FineProgress
 from uec_retriever.data.records import Record
 from uec_retriever.data.truncation import SHOWN
 from uec_retriever.engine.comparison import Change, Comparison
@@ -21,9 +22,8 @@ CHUNK = 256
 _DELETED = 1000  # at a time
 _logger = logging.getLogger(__name__)
 _UNEVEN = "execute must give what each chunk of texts is, no less and no more: not all texts are stored"
-Progress = Callable[[float], None]
 Texts = Sequence[str]
-Execute = Callable[[Ensemble, Iterable[Texts], int, Progress], Generator[EncodedTexts | None, None, None]]
+Execute = Callable[[Ensemble, Iterable[Texts], int, FineProgress], Generator[EncodedTexts | None, None, None]]
 """Encodes chunks of texts as documents: experts, chunks, texts in one forward pass, progress -> what each chunk is, in
 order; None for a chunk without texts. It may read chunks ahead."""
 
@@ -36,7 +36,7 @@ def add_records(
     existing: Existing = "replace",
     whole: bool = True,
     batch_size: int,
-    progress: Progress | None,
+    progress: FineProgress | None,
     execute: Execute | None = None,
     stored: Callable[[int], None] | None = None,
 ) -> AddReport:
@@ -142,7 +142,7 @@ def _store(ensemble: Ensemble, store: ChromaStore, change: Change, encoded: Enco
 
 
 def _here(
-    ensemble: Ensemble, chunks: Iterable[Texts], batch_size: int, progress: Progress
+    ensemble: Ensemble, chunks: Iterable[Texts], batch_size: int, progress: FineProgress
 ) -> Generator[EncodedTexts | None, None, None]:
     experts = len(ensemble.experts)
     for texts in chunks:
@@ -159,4 +159,4 @@ def encode(
 
 
 def _ignore(done: float) -> None:
-    """Progress that nobody watches."""
+    """FineProgress that nobody watches."""
