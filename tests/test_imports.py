@@ -243,3 +243,14 @@ def test_framework_classes_say_where_they_live(name):
         exec(f"from uec_retriever import {name}")
     for part in ("pip install langchain-uec", "pip install llama-index-retrievers-uec", f"import {name}"):
         assert part in str(refusal.value)
+
+
+def test_a_type_has_one_name_in_one_place():
+    """Of aliases such as `Progress = Callable[[int], None]`, by what they stand for."""
+    places = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Callable["):
+                name = ast.unparse(node.targets[0])
+                places.setdefault((name.lstrip("_"), ast.unparse(node.value)), []).append(path.name)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

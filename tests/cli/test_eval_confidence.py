@@ -79,4 +79,10 @@ def test_what_is_wrong_is_said(uec, index, calibrated, judged):
     refused(uec(*command, "--data", judged, "--judgements"), "one of them", code=2)
     refused(uec(*command, "--split", "test", "--judgements"), "--split goes with --data", code=2)
     refused(uec(*command, "--data", judged, "--split", "dev"), "no split 'dev'")
-    refused(uec(*command, "--data", judged, "--unanswerable", "1"), "unanswerable must be in [0, 1)")
+
+
+@pytest.mark.parametrize("share", ["1", "1.5", "-0.1", "nan"])
+@pytest.mark.parametrize("command", [("eval", "confidence"), ("calibrate-confidence",)])
+def test_a_share_that_is_none_is_refused_before_anything_is_loaded(uec, judged, tmp_path, command, share):
+    outcome = uec(*command, "--index", tmp_path / "none", "--data", judged, "--unanswerable", share)
+    refused(outcome, "--unanswerable must be in [0, 1)", code=2)

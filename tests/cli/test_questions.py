@@ -123,3 +123,35 @@ def test_a_mark_and_spaces_are_no_part_of_a_question():
 def test_no_line_breaks_it(line):
     read = parse_question(line, 5)
     assert read is None or isinstance(read, Unreadable) or read.text.strip()
+
+
+ASKED = {
+    "plain": "wing heat\n\nflow\n",
+    "BEIR": '{"_id": "1", "text": "wing heat"}\n{"_id": "3", "text": "flow"}\n',
+    "both": 'wing heat\n\n{"id": 3, "text": "flow"}\n',
+}
+
+
+@pytest.mark.parametrize("content", ASKED.values(), ids=ASKED)
+def test_a_run_takes_the_questions_that_a_search_takes(uec, index, tmp_path, content, standard_input):
+    (tmp_path / "q").write_text(content)
+    searched = lines(uec("search", "--index", index, "-k", 3, "--queries", tmp_path / "q", "--json"))
+    outcome = uec("search", "--index", index, "-k", 3, "--queries", tmp_path / "q", "--run", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    found = [line.split() for line in (tmp_path / "run").read_text().splitlines()]
+    expected = [(answer["_id"], hit["id"]) for answer in searched for hit in answer["hits"]]
+    assert [(row[0], row[2]) for row in found] == expected and {row[0] for row in found} == {"1", "3"}
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ('{"_id": "a b", "text": "wing"}', "'a b' of a question has a space, which a TREC run cannot hold"),
+        ('{"_id": "", "text": "wing"}', "'' of a question is empty"),
+        ('wing\n{"_id": "1", "text": "flow"}', "two questions have the id '1'"),
+    ],
+)
+def test_a_run_refuses_ids_that_it_cannot_hold_before_anything_is_loaded(uec, tmp_path, content, words):
+    (tmp_path / "q").write_text(content)
+    options = ("--queries", tmp_path / "q", "--run", tmp_path / "run")
+    refused(uec("search", "--index", tmp_path / "none", *options), words)

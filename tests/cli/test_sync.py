@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.cli.conftest import WORDS, refused
+from uec_retriever.cli.indexed import tell_fitting
+from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.engine.engine import Engine
 
 
@@ -167,3 +169,71 @@ def test_any_corpus_of_one_text_and_more_is_indexed_and_says_what_it_is_calibrat
     assert f"{number} added" in made.out and "documentation of the Python standard library" in flat(made.out)
     found = json.loads(uec("search", "--index", tmp_path / "i", "--json", f"The {WORDS[0]}").out)
     assert len(found["hits"]) == min(number, 10)
+
+
+@pytest.fixture
+def pieces(index, tmp_path, uec):
+    """Arguments that index a folder of one file, of three pieces at least; the index has them."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "m.md").write_text(" ".join(f"The wing of bird {i} is large." for i in range(40)))
+    arguments = ("index", "--index", index, "--corpus", folder, "--split-tokens", 64)
+    assert uec(*arguments).code == 0
+    assert sum(i.startswith("m.md#") for i in texts(index)) > 2
+    return arguments
+
+
+def test_a_document_that_changed_leaves_none_of_its_old_pieces(uec, index, pieces, tmp_path):
+    before = {i for i in texts(index) if i.startswith("m.md")}
+    (tmp_path / "docs" / "m.md").write_text("It fits now.")
+    for rule in ("skip", "refuse"):
+        uec(*pieces, "--existing", rule)
+        assert {i for i in texts(index) if i.startswith("m.md")} == before
+    would = flat(uec(*pieces, "--dry-run").out)
+    assert "1 texts to embed, 0 unchanged" in would
+    assert (
+        f"{len(before)} texts in the index would be deleted, as parts of documents that have other" in would
+    )
+    told = uec(*pieces)
+    assert f"1 added, 0 updated, 0 unchanged, {len(before)} deleted; 61 texts" in flat(told.out)
+    assert "deleted, as the corpus no longer holds them: m.md#0000, m.md#0001" in flat(told.out)
+    assert "note: 60 texts in the index are not in this corpus" in flat(told.err)
+    assert {i for i in texts(index) if i.startswith("m.md")} == {"m.md"}
+    (tmp_path / "docs" / "m.md").write_text(" ".join(f"The bird {i} flies." for i in range(60)))
+    assert json.loads(uec(*pieces, "--json").out)["deleted"] == 1
+    assert "m.md" not in texts(index) and "m.md#0002" in texts(index)
+
+
+@pytest.mark.parametrize("rule", ["replace", "skip", "refuse"])
+def test_a_dry_run_says_what_the_real_one_does(uec, index, changed, rule):
+    arguments = ("index", "--index", index, "--corpus", changed, "--existing", rule)
+    would = json.loads(uec(*arguments, "--dry-run", "--json").out)
+    said = flat(uec(*arguments, "--dry-run").out)
+    if rule == "refuse":
+        assert would["skipped"] == 1
+        assert "1 texts are there with other content, so that it would be refused" in said
+        refused(uec(*arguments), "1 ids are in the index")
+        return
+    told = json.loads(uec(*arguments, "--json").out)
+    assert would["texts"] == told["added"] + told["updated"]
+    for name in ("unchanged", "skipped", "deleted", "absent", "absent_ids"):
+        assert would[name] == told[name]
+    assert ("1 texts are there with other content, and would be skipped" in said) == (rule == "skip")
+
+
+def test_deleting_a_document_takes_all_its_pieces(uec, index, pieces):
+    number = sum(i.startswith("m.md#") for i in texts(index))
+    told = uec("delete", "--index", index, "--id", "m.md", "--id", "d1", "--id", "m.md#0001").out
+    assert f"{number + 1} deleted; 59 texts" in told
+    assert not any(i.startswith("m.md") for i in texts(index))
+    assert uec(*pieces).code == 0
+    assert f"{number} deleted" in uec("delete", "--index", index, "--where", '{"path": "m.md"}', "--yes").out
+
+
+@pytest.mark.parametrize(
+    "corpus_size, said", [(3_000, "about 240 texts, 8% of the corpus"), (240, "240 texts"), (4, "240 texts")]
+)
+def test_what_fitting_costs_is_a_share_of_the_corpus_where_it_is_less(capsys, corpus_size, said):
+    texts = [f"wing {i}" for i in range(160)]
+    tell_fitting([None], CalibrationPairs(texts, texts, "title", corpus_size), 0)
+    assert flat(capsys.readouterr().err).endswith(f"{said}")

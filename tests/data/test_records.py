@@ -7,13 +7,13 @@ import pytest
 
 from uec_retriever.data.records import (
     Record,
-    SeenIds,
     check_ids,
     check_metadata,
     content_id,
     make_records,
     same_content,
 )
+from uec_retriever.data.seen import SeenIds
 from uec_retriever.errors import IdConflictError, InvalidInputError, show
 
 GOOD_VALUES = ["", " ", "é 🙂\n", 0, -(2**63), 2**63 - 1, 0.5, -0.0, True, ["a", ""], [1, 2], [0.5], [True]]

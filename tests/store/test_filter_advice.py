@@ -29,7 +29,10 @@ STORED = [
         ({"open": 1}, ["it is a boolean"]),
         ({"tags": {"$contains": 1}}, ["it is text, such as 'a'"]),
         ({"yaer": 2015}, ["no text has metadata 'yaer', only ['lang', 'n', 'open', 'price', 'tags', 'year']"]),
-        ({"$and": [{"n": 3}, {"$or": [{"year": 1}, {"n": 2}]}]}, ["'year' with 1"]),
+        ({"$or": [{"yaer": 1}, {"n": "3"}]}, ["no text has metadata 'yaer'"]),
+        ({"n": {"$in": ["3", True]}}, ["it is a number"]),
+        ({"$or": [{"n": 3}, {"year": "1"}], "yaer": 1}, ["'yaer'"]),
+        ({"$and": [{"n": 3}, {"$or": [{"year": 1}, {"n": "2"}]}]}, ["'year' with 1"]),
     ],
 )  # fmt: skip
 def test_what_is_odd_about_a_filter(where, words):
@@ -44,6 +47,8 @@ def test_what_is_odd_about_a_filter(where, words):
     [
         {"year": "1999"}, {"n": 9}, {"n": 3.0}, {"price": {"$gt": 9}}, {"n": {"$ne": "x"}}, {"yaer": {"$nin": [1]}},
         {"tags": {"$contains": "c"}}, {"n": np.int64(9)}, {"open": np.bool_(False)}, {"uec:s": "doc"}, {},
+        {"$or": [{"yaer": 1}, {"n": 9}]}, {"$and": [{"n": 3}, {"$or": [{"year": 1}, {"n": 2}]}]}, {"n": {"$in": ["3", 9]}},
+        {"$or": [{"yaer": 1}, {"$and": [{"n": 9}, {"lang": "fr"}]}]}, {"$or": [{"yaer": 1}, {"uec:s": "doc"}]},
     ],
 )  # fmt: skip
 def test_a_filter_that_only_finds_nothing(where):
@@ -78,3 +83,16 @@ def test_a_search_that_finds_nothing_says_why(tmp_path, caplog):
             assert len(engine.search("wing", where={"year": "2001"}).hits) == 1
         [record] = caplog.records
     assert "the filter matches nothing: the filter compares 'year' with 2000, a number" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "where", [{"uec:s": "doc"}, {"n": {"$ne": 1}}, {"$or": [{"uec:s": "a"}, {"n": {"$nin": [2]}}]}]
+)
+def test_nothing_is_read_for_a_filter_that_cannot_be_odd(tmp_path, monkeypatch, where):
+    monkeypatch.setattr("uec_retriever.store.reader.advice", None)
+    expert = static_model(tmp_path / "model", 0)
+    with Engine.create(tmp_path / "index", load({"a": expert}), pairs()) as engine:
+        engine.add_records([Record("a", "wing", {"n": 1})])
+        assert engine.store.explain_nothing(where) is None
+        with pytest.raises(TypeError):
+            engine.store.explain_nothing({"n": 3})

@@ -19,7 +19,6 @@ from uec_retriever.cli.common import (
     SERVER,
     TENANT,
     TRUST,
-    WrongUsageError,
     bar,
     errors,
     locate,
@@ -36,6 +35,7 @@ from uec_retriever.cli.labelled import (
     QUERIES,
     SPLIT,
     LabelSource,
+    check_unanswerable,
     read_judgements,
     warn_of_reported,
 )
@@ -87,8 +87,7 @@ def calibrate_confidence(
     AUROC: how well confidence tells searches that succeed from those that fail (.5 not at all, 1 perfectly).
     ECE: how far it is from the share that succeeds.
     """
-    if not 0 <= unanswerable < 1:
-        raise WrongUsageError("--unanswerable must be in [0, 1)")
+    check_unanswerable(unanswerable)
     source = LabelSource(data, split, queries, qrels, judgements, max_queries)
     source.check(context)
     labelled = source.read()

@@ -37,6 +37,7 @@ from uec_retriever.cli.labelled import (
     QRELS,
     QUERIES,
     LabelSource,
+    check_unanswerable,
     read_judgements,
 )
 from uec_retriever.cli.lexical import index_words
@@ -102,6 +103,7 @@ def confidence(
 
     Example: `uec eval confidence --index idx --data scifact --split test --out report`
     """
+    check_unanswerable(unanswerable)
     source = LabelSource(data, split, queries, qrels, judgements, max_queries)
     source.check(context, needed=True)
     labelled = source.read(_SPLIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from time import monotonic
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from uec_retriever.experts.expert import Expert
 
 _SHOWN = 5  # ids
+_WHOLE = 0.995  # of a corpus: a share that is above says nothing
 _TEXTS_A_PAIR = 1.5  # that cost as much to embed as fitting on one: 1.2 to 1.8 with MiniLM
 
 
@@ -32,7 +34,7 @@ class Run:
         change: what became of the texts that were given.
         before: texts in the index before.
         seconds: that embedding and storing took.
-        deleted: how many texts were deleted.
+        deleted: how many texts were deleted, as the corpus no longer holds them.
         deleted_ids: ids of the first of them.
         absent: ids of texts in the index that the corpus does not hold; none where they were deleted.
         kept: ids of texts in the index whose files are there and could not be read.
@@ -121,7 +123,11 @@ def add_corpus(
             progress=progress,
             execute=execute,
         )
-    return Run(change, len(there), monotonic() - begun, absent=absent.ids(), kept=records.kept)
+    seconds, gone = monotonic() - begun, absent.ids()
+    if change.deleted:
+        left = set(engine.ids())
+        gone = [i for i in gone if i in left]
+    return Run(change, len(there), seconds, change.deleted, change.deleted_ids, gone, records.kept)
 
 
 def tell_fitting(experts: Sequence[Expert], pairs: CalibrationPairs, fitted: int) -> None:
@@ -135,7 +141,8 @@ def tell_fitting(experts: Sequence[Expert], pairs: CalibrationPairs, fitted: int
     to_fit = len(experts) - fitted
     what = f"fit {to_fit} expert{'s' * (to_fit > 1)}" if to_fit else "calibrate the experts"
     cost = round(_TEXTS_A_PAIR * len(pairs))
-    of = f", {cost / pairs.corpus:.0%} of the corpus" if pairs.corpus and to_fit else ""
+    share = cost / pairs.corpus if pairs.corpus else math.inf
+    of = f", {share:.0%} of the corpus" if share < _WHOLE else ""
     errors.print(
         f"a new index: first {what} on {len(pairs)} pairs ({pairs.source})"
         + f", which costs as much as embedding about {cost:,} texts{of}" * bool(to_fit),
@@ -152,15 +159,19 @@ def tell_cost(found: Estimate, sync: bool, existing: Existing) -> None:
         existing: what would become of changed texts.
     """
     calibration = f" and {found.pairs} calibration pairs" * bool(found.pairs)
-    rule = {"replace": "would replace others", "refuse": "would be refused", "skip": "would be skipped"}[
-        existing
-    ]
-    changed = f", {found.changed:,} of them changed, which {rule}" * bool(found.changed)
+    changed = f", {found.changed:,} of them changed, which would replace others" * bool(found.changed)
     retold = f"{found.retold:,} with other metadata alone, " * bool(found.retold)
     output.print(
         f"{found.texts:,} texts to embed{changed}{calibration}, {retold}{found.unchanged:,} unchanged: "
         f"{found.characters:,} characters, about {found.tokens:,} tokens (4 bytes each) for every expert; nothing was done"
     )
+    if found.skipped:
+        fate = "and would be skipped" if existing == "skip" else "so that it would be refused"
+        output.print(f"{found.skipped:,} texts are there with other content, {fate}", soft_wrap=True)
+    if found.deleted:
+        output.print(
+            f"{found.deleted:,} texts in the index would be deleted, as parts of documents that have other content now"
+        )
     if found.absent:
         named = name_some(found.absent_ids, found.absent)
         fate = "would be deleted" if sync else "would stay, and --sync would delete them"

@@ -107,6 +107,16 @@ def check_split(data: Path | None, split: str | None) -> None:
         raise WrongUsageError("--split goes with --data")
 
 
+def check_unanswerable(share: float | None) -> None:
+    """Refuse a share of queries without an answer that is none, before anything is loaded.
+
+    Raises:
+        WrongUsageError: if it is outside [0, 1).
+    """
+    if share is not None and not 0 <= share < 1:
+        raise WrongUsageError(f"--unanswerable must be in [0, 1), got {share:g}")
+
+
 def read_labelled(folder: Path, split: str | None, limit: int | None) -> dict[str, set[str]]:
     """Query text -> ids of its relevant records, of a split of a BEIR folder.
 

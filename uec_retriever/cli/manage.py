@@ -94,9 +94,12 @@ def info(
 
 def delete(
     index: INDEX,
-    id: Annotated[list[str] | None, typer.Option("--id", help="Id of a text. Repeatable.")] = None,
+    id: Annotated[
+        list[str] | None,
+        typer.Option("--id", help="Id of a text, or of a document: all its pieces. Repeatable."),
+    ] = None,
     where: Annotated[
-        str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"source": "old.pdf"}\'.')
+        str | None, typer.Option(help='Metadata filter as JSON, e.g. \'{"path": "old.pdf"}\'.')
     ] = None,
     ids_from: Annotated[
         Path | None,
@@ -110,7 +113,10 @@ def delete(
     collection: COLLECTION = "uec",
     json: JSON = False,
 ) -> None:
-    """Delete texts by id or by filter. Loads no model. To delete a whole index, delete its folder."""
+    """Delete texts by id or by filter. Loads no model. To delete a whole index, delete its folder.
+
+    The id of a long document, such as the name of a file, stands for all its pieces.
+    """
     ids = list(id or [])
     if ids_from:
         try:
@@ -125,11 +131,12 @@ def delete(
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
     with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.comparison import with_parts
         from uec_retriever.engine.open import open_store
         from uec_retriever.engine.words import Words
 
         folder, store, manifest = open_store(locate(index, server, header, collection, tenant, database))
-    matching = store.ids(condition) if condition else store.present(ids)
+    matching = store.ids(condition) if condition else with_parts(store, ids)
     if condition and matching and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
     with folder.write_lock():

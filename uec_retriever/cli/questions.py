@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.cli.common import WrongUsageError, errors
+from uec_retriever.data.printable import run_problem
 from uec_retriever.data.sources import STANDARD_INPUT, open_source, source_name
 from uec_retriever.data.texts import text_problem
-from uec_retriever.errors import CorpusError, InvalidInputError
+from uec_retriever.errors import CorpusError, InvalidInputError, show
 
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, at the beginning of a file
 
@@ -61,6 +62,26 @@ def read_questions(path: Path) -> list[Question]:
     if not found:
         raise CorpusError(f"{source_name(path)} is empty: it holds no question")
     return found
+
+
+def check_run_ids(questions: Sequence[Question]) -> None:
+    """Refuse questions whose ids a TREC run cannot hold, or cannot tell apart.
+
+    Raises:
+        CorpusError: naming the id.
+    """
+    seen = set()
+    for question in questions:
+        problem = run_problem(question.id) if question.id else "is empty"
+        if problem:
+            raise CorpusError(
+                f"the id {show(question.id)} of a question {problem}, which a TREC run cannot hold"
+            )
+        if question.id in seen:
+            raise CorpusError(
+                f"two questions have the id {show(question.id)}, and a TREC run tells them by it: give each its own '_id'"
+            )
+        seen.add(question.id)
 
 
 def listen() -> Iterator[Question | Unreadable]:

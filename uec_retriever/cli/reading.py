@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
     from uec_retriever.data.pairs import PairSampler
 
-_SHOWN = 5
 _logger = logging.getLogger(__name__)
 
 TYPES = Annotated[
@@ -92,9 +90,3 @@ def report_reading(documents: Corpus) -> None:
         errors.print(f"skipped {len(documents.bad)} that cannot be read:", soft_wrap=True)
         for problem in documents.bad:
             errors.print(f"  {problem}", soft_wrap=True)
-
-
-def shorten(names: Iterable[str]) -> str:
-    """The first names of many, for people."""
-    found = list(names)
-    return ", ".join(found[:_SHOWN]) + " ..." * (len(found) > _SHOWN)

@@ -232,7 +232,7 @@ def report_cost(
     there = Engine.exists(location)
     pairs = None if there else recipe.pairs or sampler.pairs_or_general()
     records = records_of(documents)
-    found = estimate(records, pairs, location if there else None)
+    found = estimate(records, pairs, location if there else None, existing=existing, sync=sync)
     if json:
         print_json({**asdict(found), **kept_fields(records.kept)})
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,7 +33,14 @@ from uec_retriever.cli.common import (
 )
 from uec_retriever.cli.hits import DEFAULT_LINES, Style, plain_result, show_result
 from uec_retriever.cli.lexical import index_words
-from uec_retriever.cli.questions import Question, check_asked, is_standard_input, listen, read_questions
+from uec_retriever.cli.questions import (
+    Question,
+    check_asked,
+    check_run_ids,
+    is_standard_input,
+    listen,
+    read_questions,
+)
 from uec_retriever.cli.usage import parse_where
 from uec_retriever.data.printable import run_problem
 from uec_retriever.engine.grouping import GroupBy, document_of
@@ -122,12 +129,16 @@ def search(
         "temperature": temperature,
         "group_by": group_by,
     }
-    asked = read_questions(queries) if queries and run is None and not is_standard_input(queries) else []
+    one_by_one = run is None and is_standard_input(queries)
+    asked = read_questions(queries) if queries is not None and not one_by_one else []
+    if run is not None:
+        check_run_ids(asked)
     location = locate(index, server, header, collection, tenant, database)
     engine = open_engine(location, expert, device, trust_remote_code)
     index_words(engine, location)
-    if queries is not None and run is not None:
-        number = _write_run(engine, queries, run, k, options)
+    if run is not None:
+        _write_run(engine, asked, run, k, options)
+        number = len(asked)
         if json:
             print_json({"run": str(run), "queries": number})
         else:
@@ -210,21 +221,18 @@ def _tell(result: SearchResult, style: Style, json: bool, question: Question | N
     sys.stdout.flush()
 
 
-def _write_run(engine: Engine, queries: Path, run: Path, k: int, options: dict[str, Any]) -> int:
+def _write_run(engine: Engine, asked: Sequence[Question], run: Path, k: int, options: dict[str, Any]) -> None:
     from uec_retriever.atomic import write_atomically
-    from uec_retriever.data.corpus import read_queries
 
-    pending = list(read_queries(queries))
     lines: list[str] = []
-    with bar("Searching", len(pending)) as progress:
-        for start in range(0, len(pending), _BATCH):
-            batch = pending[start : start + _BATCH]
-            results = engine.search_batch([text for _, text in batch], k, **options)
-            for (identifier, _), result in zip(batch, results, strict=True):
-                lines += _run_lines(identifier, result, by_document=options["group_by"] is not None)
+    with bar("Searching", len(asked)) as progress:
+        for start in range(0, len(asked), _BATCH):
+            batch = asked[start : start + _BATCH]
+            results = engine.search_batch([question.text for question in batch], k, **options)
+            for question, result in zip(batch, results, strict=True):
+                lines += _run_lines(question.id, result, by_document=options["group_by"] is not None)
             progress(len(batch))
     write_atomically(run, "".join(lines).encode())
-    return len(pending)
 
 
 def _run_lines(query_id: str, result: SearchResult, *, by_document: bool) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 
 from uec_retriever.errors import InvalidInputError, show
 
 Progress = Callable[[int], None]
 """Called with the number of items done since the last call."""
-Watch = Callable[[float], None] | bool | None
+FineProgress = Callable[[float], None]
+"""Likewise, where a part of an item counts too."""
+Watch = FineProgress | bool | None
 """What watches work: a function, called with the number of items done since the last call; True for a bar; None for nobody."""
 DELAY = 2.0  # seconds, until a bar is shown
 
@@ -57,3 +59,8 @@ def watching(
         raise InvalidInputError(
             f"progress is True for a bar, or a function that is called with the number done, got {show(watch)}"
         )
+
+
+def count_of(items: Iterable[object]) -> int | None:
+    """How many items there are; None where that is known at the end alone."""
+    return len(items) if isinstance(items, Sized) else None

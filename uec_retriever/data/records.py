@@ -159,11 +159,12 @@ def unique(records: Iterable[Record]) -> list[Record]:
     found: dict[str, Record] = {}
     for record in records:
         if not same_content(found.setdefault(record.id, record), record):
-            raise _given_twice(record.id)
+            raise given_twice(record.id)
     return list(found.values())
 
 
-def _given_twice(identifier: str) -> IdConflictError:
+def given_twice(identifier: str) -> IdConflictError:
+    """That one id stands for two different records, as an error."""
     return IdConflictError(
         f"id {show(identifier)} is given twice for different texts or metadata: "
         "make ids unique, or leave them out to have them made from the content"
@@ -180,31 +181,6 @@ def check_not_empty(records: Sequence[Record]) -> None:
         raise InvalidInputError(
             "the corpus is empty: it holds no text to make an index of. Look at what was to give the texts"
         )
-
-
-class SeenIds:
-    """Takes from a stream of records what comes twice; of each it holds the id and a number."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
-
-    def new(self, records: Iterable[Record]) -> list[Record]:
-        """Those of the next records that did not come before, in order.
-
-        Raises:
-            IdConflictError: if one id stands for two different records.
-        """
-        found = []
-        for record in unique(records):
-            told = repr(sorted(record.metadata.items()))
-            content = hash((record.text, record.embedded, record.payload, record.source, told))
-            before = self._seen.get(record.id)
-            if before is None:
-                self._seen[record.id] = content
-                found.append(record)
-            elif before != content:
-                raise _given_twice(record.id)
-        return found
 
 
 def same_content(one: Record, other: Record) -> bool:
@@ -234,6 +210,11 @@ def content_id(text: str, metadata: Mapping[str, Any]) -> str:
     """32 hex digits of SHA-256 over text and metadata."""
     content = json.dumps([text, metadata], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def piece_id(identifier: str, position: int) -> str:
+    """The id of a piece of a text that was split, the first of which is at position 0."""
+    return f"{identifier}#{position:04}"
 
 
 def check_id(identifier: object, position: int, what: str = "id") -> str:

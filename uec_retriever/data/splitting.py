@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.data.files.markup import Markup, Outline, headings_of, with_markdown_headings
-from uec_retriever.data.records import Metadata, Record
+from uec_retriever.data.records import Metadata, Record, piece_id
 from uec_retriever.errors import InvalidInputError, show
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ class Splitter:
                 )
         source = record.source or record.id
         return [
-            Record(f"{record.id}#{i:04}", p.text, _where(record, i, p), payload=record.payload, source=source)
+            Record(
+                piece_id(record.id, i), p.text, _where(record, i, p), payload=record.payload, source=source
+            )
             for i, p in enumerate(self._pieces(record.text, markup, known[1]))
         ]
 

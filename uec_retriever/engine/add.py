@@ -5,25 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-from uec_retriever.data.records import Record, SeenIds, same_content
+from uec_retriever.data.progress import FineProgress
+from uec_retriever.data.records import Record
 from uec_retriever.data.truncation import SHOWN
+from uec_retriever.engine.comparison import Change, Comparison
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble, count_truncated, truncated_rows
 from uec_retriever.engine.existing import Existing, check_existing
 from uec_retriever.engine.kept import forget
 from uec_retriever.engine.results import AddReport
-from uec_retriever.errors import IdConflictError, InvalidInputError, TextError, show
+from uec_retriever.errors import InvalidInputError, TextError, show
 from uec_retriever.store.chroma import ChromaStore
 
 CHUNK = 256
+_DELETED = 1000  # at a time
 _logger = logging.getLogger(__name__)
 _UNEVEN = "execute must give what each chunk of texts is, no less and no more: not all texts are stored"
-Progress = Callable[[float], None]
 Texts = Sequence[str]
-Execute = Callable[[Ensemble, Iterable[Texts], int, Progress], Generator[EncodedTexts | None, None, None]]
+Execute = Callable[[Ensemble, Iterable[Texts], int, FineProgress], Generator[EncodedTexts | None, None, None]]
 """Encodes chunks of texts as documents: experts, chunks, texts in one forward pass, progress -> what each chunk is, in
 order; None for a chunk without texts. It may read chunks ahead."""
 
@@ -34,8 +34,9 @@ def add_records(
     records: Iterable[Record],
     *,
     existing: Existing = "replace",
+    whole: bool = True,
     batch_size: int,
-    progress: Progress | None,
+    progress: FineProgress | None,
     execute: Execute | None = None,
     stored: Callable[[int], None] | None = None,
 ) -> AddReport:
@@ -48,6 +49,8 @@ def add_records(
         store: the index.
         records: of any number.
         existing: what becomes of those whose id is there with other content: `replace`, `refuse` or `skip`.
+        whole: whether records with a source are all that there is of their document, see `Comparison`. What is stale of it
+            is deleted at the end, when all is stored that takes its place.
         batch_size: texts in one forward pass.
         progress: called with the number of texts done since; a text under one of K experts counts 1 / K.
         execute: encodes chunks elsewhere; here if None.
@@ -60,16 +63,16 @@ def add_records(
         TextError: naming the record that cannot be embedded.
     """
     check_existing(existing)
-    report, stream, tell, seen = AddReport(), iter(records), progress or _ignore, SeenIds()
+    report, tell = AddReport(), progress or _ignore
+    comparison = Comparison(store, existing, whole=whole, size=CHUNK)
     exhausted = False
-    waiting: deque[_Change] = deque()  # for their encodings
+    waiting: deque[Change] = deque()  # for their encodings
 
     def texts() -> Iterator[Texts]:
         nonlocal report, exhausted
-        for chunk in iter(lambda: list(islice(stream, CHUNK)), []):
-            change = _compare(store, seen.new(chunk), existing)
+        for change in comparison.changes(records):
             report += AddReport(unchanged=change.unchanged, skipped=change.skipped)
-            tell(len(chunk) - len(change.fresh))
+            tell(change.passed)
             if change.fresh or change.retold:
                 waiting.append(change)
                 yield [r.embedding_text for r in change.fresh]
@@ -92,11 +95,25 @@ def add_records(
             raise type(error)(f"record {show(identifier)}: {error}", error.position) from error
     if waiting or not exhausted:
         raise InvalidInputError(_UNEVEN)
+    report += _delete(store, comparison.stale)
     _tell_of_replaced(report)
     return report
 
 
+def _delete(store: ChromaStore, stale: Sequence[str]) -> AddReport:
+    """Delete what is stale, first parts of documents last: while there is one, the next call finds the others."""
+    parts = range(len(stale), 0, -_DELETED)
+    deleted = sum(store.delete(stale[max(end - _DELETED, 0) : end]) for end in parts)
+    return AddReport(deleted=deleted, deleted_ids=tuple(stale[:SHOWN]))
+
+
 def _tell_of_replaced(report: AddReport) -> None:
+    if report.deleted:
+        _logger.info(
+            "%d parts of documents that have other content now were deleted, e.g. %s",
+            report.deleted,
+            ", ".join(map(show, report.deleted_ids)),
+        )
     if report.updated:
         _logger.info(
             "%d texts replaced others of the same id, e.g. %s",
@@ -105,47 +122,7 @@ def _tell_of_replaced(report: AddReport) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Change:
-    """What a chunk of records changes.
-
-    Attributes:
-        there: records of the same ids that are in the index, by id.
-        fresh: records to encode.
-        retold: records of which only the metadata are new.
-        unchanged: how many are there as they are.
-        skipped: how many are there with other content, and stay so.
-    """
-
-    there: Mapping[str, Record]
-    fresh: Sequence[Record]
-    retold: Sequence[Record]
-    unchanged: int
-    skipped: int = 0
-
-
-def _compare(store: ChromaStore, chunk: Sequence[Record], existing: Existing) -> _Change:
-    """What is new in a chunk, no id of which is in another one."""
-    there = {r.id: r for r in store.get([r.id for r in chunk])}
-    changed = [r for r in chunk if r.id in there and not same_content(there[r.id], r)]
-    if changed and existing == "refuse":
-        named = ", ".join(show(r.id) for r in changed[:SHOWN]) + ", ..." * (len(changed) > SHOWN)
-        raise IdConflictError(
-            f"{len(changed)} ids are in the index with another text or metadata ({named}): replace them with "
-            "existing='replace' (--existing replace), keep what is there with existing='skip', or use other ids"
-        )
-    fresh = [r for r in chunk if r.id not in there]
-    retold: list[Record] = []
-    if existing == "replace":
-        fresh = [r for r in chunk if r.id not in there or reads(there[r.id]) != reads(r)]
-        retold = [r for r in changed if reads(there[r.id]) == reads(r)]
-    skipped = len(changed) if existing == "skip" else 0
-    return _Change(there, fresh, retold, len(chunk) - len(fresh) - len(retold) - skipped, skipped)
-
-
-def _store(
-    ensemble: Ensemble, store: ChromaStore, change: _Change, encoded: EncodedTexts | None
-) -> AddReport:
+def _store(ensemble: Ensemble, store: ChromaStore, change: Change, encoded: EncodedTexts | None) -> AddReport:
     truncated: dict[str, int] = {}
     rows: list[int] = []
     if encoded is not None:
@@ -165,7 +142,7 @@ def _store(
 
 
 def _here(
-    ensemble: Ensemble, chunks: Iterable[Texts], batch_size: int, progress: Progress
+    ensemble: Ensemble, chunks: Iterable[Texts], batch_size: int, progress: FineProgress
 ) -> Generator[EncodedTexts | None, None, None]:
     experts = len(ensemble.experts)
     for texts in chunks:
@@ -181,10 +158,5 @@ def encode(
     return ensemble.encode_documents(texts, batch_size=batch_size, progress=progress)
 
 
-def reads(record: Record) -> tuple[str, str | None]:
-    """What cannot change without embedding or storing the text anew."""
-    return record.text, record.embedded
-
-
 def _ignore(done: float) -> None:
-    """Progress that nobody watches."""
+    """FineProgress that nobody watches."""

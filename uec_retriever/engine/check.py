@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.records import Record
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.location import Location
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from uec_retriever.experts.expert import Expert
 
 _PAGE = 256
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)

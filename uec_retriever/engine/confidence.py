@@ -28,9 +28,10 @@ from uec_retriever.confidence.queries import (
 from uec_retriever.confidence.relevance import DEPTH, relevance_features
 from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.records import Record
 from uec_retriever.engine.candidates import find_candidates
-from uec_retriever.engine.ensemble import Ensemble, Progress
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.scoring import score_candidates
 from uec_retriever.engine.search import default_candidates
 from uec_retriever.engine.words import Words

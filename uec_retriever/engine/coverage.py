@@ -19,8 +19,9 @@ from uec_retriever.confidence.conformal import (
 )
 from uec_retriever.confidence.queries import check_labelled
 from uec_retriever.confidence.sketch import query_sketch
+from uec_retriever.data.progress import Progress
 from uec_retriever.engine.candidates import find_candidates
-from uec_retriever.engine.ensemble import Ensemble, Progress
+from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.scoring import score_candidates
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from uec_retriever.atomic import write_atomically
 from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.convolution import LAYOUTS
 from uec_retriever.data.pairs import CalibrationPairs, PairSampler
+from uec_retriever.data.progress import FineProgress
 from uec_retriever.engine.agreement import match_posteriors
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
@@ -43,7 +44,6 @@ from uec_retriever.store.manifest import ExpertEntry, Manifest
 
 _COLLECTION = re.compile(rf"[a-zA-Z0-9][a-zA-Z0-9._-]{{1,{LONGEST_NAME - 2}}}[a-zA-Z0-9]")
 _logger = logging.getLogger(__name__)
-Progress = Callable[[float], None]
 
 
 def build_ensemble(
@@ -52,7 +52,7 @@ def build_ensemble(
     recipe: Recipe,
     *,
     batch_size: int,
-    progress: Progress | None,
+    progress: FineProgress | None,
 ) -> Ensemble:
     """Write posterior files into the folder; nothing else is stored yet.
 
@@ -197,7 +197,7 @@ class _Builder:
     pairs: CalibrationPairs
     structure: str
     batch_size: int
-    progress: Progress | None
+    progress: FineProgress | None
 
     def member(self, expert: Expert, given: Path | None) -> _Member:
         """Give an expert its posterior and the folder a copy of it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,13 +13,12 @@ from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.confidence.conformal import CoverageModel, read_coverage
 from uec_retriever.confidence.model import ConfidenceModel, read_confidence
 from uec_retriever.convolution import coefficients, convolve_block, convolve_sum
+from uec_retriever.data.progress import Progress
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Encoding, Expert
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.store.codec import VarianceCodec
 from uec_retriever.store.manifest import Manifest
-
-Progress = Callable[[int], None]
 
 
 def fuse_queries(

@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.records import Record
 from uec_retriever.errors import CorruptFileError, StorageError
 from uec_retriever.experts.lexical import LexicalExpert, LexicalShare, LexicalStatistics
 from uec_retriever.gaussian import Array, GaussianEmbedding
 from uec_retriever.similarity import moments
-from uec_retriever.store.lexical.following import LexicalFollower, Progress
+from uec_retriever.store.lexical.following import LexicalFollower
 from uec_retriever.store.lexical.index import LexicalIndex
 from uec_retriever.store.lexical_options import LexicalOptions
 

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 
-from uec_retriever.engine.add import Progress, Texts, encode
+from uec_retriever.data.progress import FineProgress
+from uec_retriever.engine.add import Texts, encode
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.ray_pool import RayPool
 
@@ -34,7 +35,7 @@ class RayEncoder:
         self._pool = RayPool(workers=workers, cpus=cpus, gpus=gpus)
 
     def __call__(
-        self, ensemble: Ensemble, chunks: Iterable[Texts], batch_size: int, progress: Progress
+        self, ensemble: Ensemble, chunks: Iterable[Texts], batch_size: int, progress: FineProgress
     ) -> Generator[EncodedTexts | None, None, None]:
         """What the chunks are, in order; as many are read ahead as keep the workers busy.
 

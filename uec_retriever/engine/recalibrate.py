@@ -9,7 +9,8 @@ from math import inf
 from uec_retriever.checks.numbers import check_temperature
 from uec_retriever.convolution import choose_temperature, likelihood_prior, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.engine.ensemble import Ensemble, Progress, fuse_documents, fuse_queries
+from uec_retriever.data.progress import Progress
+from uec_retriever.engine.ensemble import Ensemble, fuse_documents, fuse_queries
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.fitting import Reference, measure_reference
 from uec_retriever.gaussian import Array

@@ -230,11 +230,9 @@ class SearchResult:
 
     def matched(self, hit: Hit) -> list[tuple[int, int]]:
         """Where a hit's text has words of the query: `(start, end)` in characters, in order, none overlapping."""
-        return (
-            []
-            if self.words is None or hit.id == NO_EVIDENCE_ID
-            else self.words.analyzer.matched(self.words.terms, hit.text)
-        )
+        if self.words is None or hit.id == NO_EVIDENCE_ID:
+            return []
+        return self.words.analyzer.matched(self.words.terms, hit.text)
 
     def extras(self, hit: Hit, names: Iterable[Extra] = tuple(EXTRAS)) -> dict[Extra, Any]:
         """What is known of a hit, and of the query.
@@ -269,8 +267,9 @@ class AddReport:
         updated: replaced ones.
         unchanged: already there, word for word.
         skipped: there with other content, which stays, since `existing` was `skip`.
-        deleted: others that went, as those of a document that was replaced whole.
+        deleted: others that went, as parts of documents that have other content now.
         updated_ids: ids of the first replaced ones.
+        deleted_ids: ids of the first that went.
         truncated: expert label -> texts that it cut to its maximal length.
         truncated_ids: ids of the first of them.
     """
@@ -283,6 +282,7 @@ class AddReport:
     truncated: dict[str, int] = field(default_factory=dict)
     updated_ids: tuple[str, ...] = field(default=(), compare=False)
     truncated_ids: tuple[str, ...] = field(default=(), compare=False)
+    deleted_ids: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: AddReport) -> AddReport:
         labels = [*self.truncated, *(label for label in other.truncated if label not in self.truncated)]
@@ -295,4 +295,5 @@ class AddReport:
             {label: self.truncated.get(label, 0) + other.truncated.get(label, 0) for label in labels},
             (*self.updated_ids, *other.updated_ids)[:SHOWN],
             (*self.truncated_ids, *other.truncated_ids)[:SHOWN],
+            (*self.deleted_ids, *other.deleted_ids)[:SHOWN],
         )

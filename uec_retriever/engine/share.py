@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from uec_retriever.confidence.queries import LabelledQuery
+from uec_retriever.data.progress import Progress
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.confidence import both_ways, encode_planted
 from uec_retriever.engine.ensemble import Ensemble
@@ -24,7 +25,6 @@ PATIENCE = 100.0  # labelled queries that weigh as much as the constant
 _CANDIDATES = 100  # of each leg
 _BATCH = 64
 _DEPTH = 10
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TypeVar
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.lexical import LexicalQuery, UnreadableWordsError, encode_words, read_words
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.chroma import ChromaStore
-from uec_retriever.store.lexical.following import LexicalFollower, Progress
+from uec_retriever.store.lexical.following import LexicalFollower
 from uec_retriever.store.lexical.index import LexicalIndex
 from uec_retriever.store.lexical_options import WORDS, LexicalOptions
 from uec_retriever.store.manifest import Manifest

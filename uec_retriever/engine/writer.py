@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from uec_retriever.data.progress import Watch, watching
+from uec_retriever.data.progress import Watch, count_of, watching
 from uec_retriever.data.records import Record, check_ids, make_records
 from uec_retriever.data.truncation import SHOWN, warn_of_truncation
-from uec_retriever.engine.add import Execute, add_records, reads
+from uec_retriever.engine.add import Execute, add_records
+from uec_retriever.engine.comparison import reads
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.existing import Existing, accepts_update
 from uec_retriever.engine.folder import IndexFolder
@@ -135,6 +136,7 @@ class Writer(Searcher):
         records: Iterable[Record],
         *,
         existing: Existing = "replace",
+        whole: bool = True,
         batch_size: int = 32,
         progress: Watch = None,
         execute: Execute | None = None,
@@ -143,8 +145,10 @@ class Writer(Searcher):
 
         Args:
             records: as `make_records` gives them.
-            existing: what becomes of a record whose id is there with other content: the new one takes its place
+            existing: what becomes of a record, or a document, that is there with other content: the new one takes its place
                 (`replace`), the call is refused (`refuse`), or the one that is there stays (`skip`).
+            whole: records with a `source` are all that there is of that document, one after the other: what else the index
+                has of it, pieces or the text unsplit, goes or stays with them. False if the call may hold a part of it alone.
             batch_size: texts in one forward pass.
             progress: True for a bar, if it takes over two seconds; or called with the number of texts done since, where
                 a text under one of K experts counts 1 / K.
@@ -159,7 +163,8 @@ class Writer(Searcher):
             StorageError: if the disk is full or the folder cannot be written.
         """
         with self._writing() as ensemble:
-            return self._add(ensemble, records, existing, batch_size, progress, execute, _count(records))
+            options = existing, whole, batch_size, progress, execute
+            return self._add(ensemble, records, *options, count_of(records))
 
     def sync(
         self,
@@ -193,7 +198,14 @@ class Writer(Searcher):
             there = self.store.ids()
             absent = Absent(there)
             change = self._add(
-                ensemble, absent.watch(records), "replace", batch_size, progress, execute, _count(records)
+                ensemble,
+                absent.watch(records),
+                "replace",
+                False,
+                batch_size,
+                progress,
+                execute,
+                count_of(records),
             )
             absent.refuse_empty()
             gone = absent.ids()
@@ -207,6 +219,7 @@ class Writer(Searcher):
         ensemble: Ensemble,
         records: Iterable[Record],
         existing: Existing,
+        whole: bool,
         batch_size: int,
         progress: Watch,
         execute: Execute | None,
@@ -218,6 +231,7 @@ class Writer(Searcher):
                 self.store,
                 records,
                 existing=existing,
+                whole=whole,
                 batch_size=batch_size,
                 progress=tell,
                 execute=execute,
@@ -277,14 +291,10 @@ class Writer(Searcher):
                     hand_over(ours, theirs, page, self.vectors_by_id(lacking) if lacking else {})
                 yield from page
 
-        total = self.count() if progress is True else None
-        with watching(progress, "Embedding texts", total) as tell:
-            report = target.add_records(records(), batch_size=batch_size, progress=tell, execute=execute)
+        with watching(progress, "Embedding texts", self.count() if progress is True else None) as tell:
+            report = target.add_records(
+                records(), whole=False, batch_size=batch_size, progress=tell, execute=execute
+            )
         if Judgements.lasts(self._folder) and Judgements.lasts(target._folder):
             self._judgements.copy_to(target._judgements)
         return report
-
-
-def _count(records: Iterable[Record]) -> int | None:
-    """How many records there are; None where that is known at the end alone."""
-    return len(records) if isinstance(records, Sized) else None

@@ -20,10 +20,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from uec_retriever.atomic import write_atomically
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import CorruptFileError
 from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.head import Linearised, Progress, Role
+from uec_retriever.experts.head import Linearised, Role
 
 SHARD = 512  # texts in one file, and in one step that an interruption may cost
 

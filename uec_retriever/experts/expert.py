@@ -11,11 +11,12 @@ from typing import Any, Self
 from sentence_transformers import SentenceTransformer
 
 from uec_retriever.checks.numbers import check_whole
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError, ModelMismatchError
 from uec_retriever.experts.adapters import OBJECT, embedding_of
 from uec_retriever.experts.embedding_cache import EmbeddingCache
-from uec_retriever.experts.head import Head, Linearised, Progress, Role, counting_from
+from uec_retriever.experts.head import Head, Linearised, Role, counting_from
 from uec_retriever.experts.identity import IdentityHead
 from uec_retriever.experts.last_layer import LastLayer
 from uec_retriever.experts.linearised import LinearisedModel
@@ -91,10 +92,9 @@ class Expert(Reloads):
             label: short name for people.
             device: torch device, of sentence-transformers alone; the library's choice if absent.
             trust_remote_code: run code that comes with the model. Off unless you say so.
-            **model_options: passed to `SentenceTransformer`, e.g. `revision`, `prompts`, `truncate_dim`, `backend`,
-                `model_kwargs`, beside `head`: `last_layer` or `identity`, the last layer where it can be reached if
-                absent; to `OnnxEmbedding`, e.g. `file_name`, `threads`; to `EndpointEmbedding`, e.g.
-                `base_url`, `prompts`, `dimensions`; or to the other libraries.
+            **model_options: passed to `SentenceTransformer`, e.g. `revision`, `prompts`, `backend`, `model_kwargs`, beside
+                `head`: `last_layer` or `identity`, the last layer where it can be reached if absent; to `OnnxEmbedding`, e.g.
+                `file_name`; to `EndpointEmbedding`, e.g. `base_url`, `dimensions`; or to the other libraries.
 
         Raises:
             InvalidInputError: for an option that there is none of.

@@ -12,9 +12,10 @@ import torch
 
 from uec_retriever.convolution import PairLikelihood, pair_likelihood
 from uec_retriever.data.pairs import CalibrationPairs
+from uec_retriever.data.progress import Progress
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
-from uec_retriever.experts.head import Progress, Role
+from uec_retriever.experts.head import Role
 from uec_retriever.gaussian import Array, GaussianEmbedding, lengths
 from uec_retriever.laplace.basis import TOLERANCE, variance_basis
 from uec_retriever.laplace.curvature import Curvature

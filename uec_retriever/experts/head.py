@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.splitting import Window
 from uec_retriever.errors import TextError
 
 Role = Literal["query", "document", "text"]  # the last: compared with its like, as in STS or clustering
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)

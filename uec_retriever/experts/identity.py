@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.splitting import Window
 from uec_retriever.errors import EmbeddingError, NumericalError, TextError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.fingerprint import PROBES, probe_fingerprint, same_model
-from uec_retriever.experts.head import Linearised, Progress, Role
+from uec_retriever.experts.head import Linearised, Role
 from uec_retriever.experts.text_embedding import TextEmbedding
 from uec_retriever.gaussian import Array
 

@@ -11,10 +11,11 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.splitting import Window
 from uec_retriever.experts.discovery import find_last_layer
 from uec_retriever.experts.fingerprint import model_fingerprint
-from uec_retriever.experts.head import Linearised, Progress, Role
+from uec_retriever.experts.head import Linearised, Role
 from uec_retriever.experts.last_layer import Recorder
 from uec_retriever.experts.loading import tokenizer_lock
 from uec_retriever.experts.prompts import choose_prompt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,37 +26,62 @@ def advice(where: Mapping[str, Any], metadatas: Sequence[Mapping[str, Any]], com
     if not metadatas:
         return None
     among = "no text" if complete else f"none of the first {len(metadatas)} texts"
-    for key, value in _compared(where):
-        stored = [metadata[key] for metadata in metadatas if key in metadata]
-        if not stored:
-            keys = sorted({name for metadata in metadatas for name in metadata})
-            return f"{among} has metadata {show(key)}" + f", only {show(keys, _NAMES)}" * bool(keys)
-        items = [item for each in stored for item in (each if isinstance(each, list) else [each])]
-        kinds = sorted({_kind(item) for item in items})
-        if _kind(value) not in kinds:
-            return (
-                f"the filter compares {show(key)} with {show(value, 40)}, {_kind(value)}, and in the index it is "
-                f"{' or '.join(kinds)}, such as {show(items[0], 40)}: {_remedy(key, value, items[0])}"
-            )
+    return _odd(where, metadatas, among)
+
+
+def can_be_odd(where: Mapping[str, Any]) -> bool:
+    """Whether a filter compares anything of the user's, so that looking at records may tell why it finds nothing."""
+    return any(
+        any(map(can_be_odd, condition)) if key in JOINS else bool(_wanted(key, condition))
+        for key, condition in where.items()
+    )
+
+
+def _odd(where: Mapping[str, Any], metadatas: Sequence[Mapping[str, Any]], among: str) -> str | None:
+    """What is odd about a filter; of one with alternatives, only if each of them is."""
+    for key, condition in where.items():
+        if key in JOINS:
+            found = [_odd(part, metadatas, among) for part in condition]
+        else:
+            found = [_odd_value(key, value, metadatas, among) for value in _wanted(key, condition)]
+        some = key != "$or" and not _is_choice(condition)
+        told = [each for each in found if each is not None]
+        if told and (some or len(told) == len(found)):
+            return told[0]
     return None
 
 
-def _compared(where: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys, and the values that are to be found under them."""
-    for key, condition in where.items():
-        if key in JOINS:
-            for part in condition:
-                yield from _compared(part)
-        elif key.startswith(RESERVED_PREFIXES):
-            continue
-        elif not isinstance(condition, Mapping):
-            yield key, condition
-        else:
-            for operator, value in condition.items():
-                if operator in _NEGATIVE:
-                    continue
-                for each in value if operator == "$in" else [value]:
-                    yield key, each
+def _odd_value(key: str, value: Any, metadatas: Sequence[Mapping[str, Any]], among: str) -> str | None:
+    stored = [metadata[key] for metadata in metadatas if key in metadata]
+    if not stored:
+        keys = sorted({name for metadata in metadatas for name in metadata})
+        return f"{among} has metadata {show(key)}" + f", only {show(keys, _NAMES)}" * bool(keys)
+    items = [item for each in stored for item in (each if isinstance(each, list) else [each])]
+    kinds = sorted({_kind(item) for item in items})
+    if _kind(value) in kinds:
+        return None
+    return (
+        f"the filter compares {show(key)} with {show(value, 40)}, {_kind(value)}, and in the index it is "
+        f"{' or '.join(kinds)}, such as {show(items[0], 40)}: {_remedy(key, value, items[0])}"
+    )
+
+
+def _wanted(key: str, condition: Any) -> list[Any]:
+    """Values, one of which is to be found under a key of the user's, or all, if there are several operators."""
+    if key.startswith(RESERVED_PREFIXES):
+        return []
+    if not isinstance(condition, Mapping):
+        return [condition]
+    return [
+        each
+        for operator, value in condition.items()
+        if operator not in _NEGATIVE
+        for each in (value if operator == "$in" else [value])
+    ]
+
+
+def _is_choice(condition: Any) -> bool:
+    return isinstance(condition, Mapping) and "$in" in condition
 
 
 def _kind(value: Any) -> str:

@@ -20,7 +20,7 @@ from uec_retriever.store.access import Access
 from uec_retriever.store.changes import Changes
 from uec_retriever.store.connection import Where, guard
 from uec_retriever.store.entries import Candidates, Stored, to_candidates, to_record, to_stored
-from uec_retriever.store.filter_advice import advice
+from uec_retriever.store.filter_advice import advice, can_be_odd
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.rows import COLUMNS, Columns
 
@@ -154,7 +154,12 @@ class CollectionReader:
         return reads.read_patiently(read)
 
     def explain_nothing(self, where: Where) -> str | None:
-        """Why a filter may have found nothing, told from some records; None if they do not tell."""
+        """Why a filter may have found nothing, told from some records; None if they do not tell.
+
+        It costs a call to Chroma, but for filters that compare nothing of the user's, such as those by id.
+        """
+        if not can_be_odd(where):
+            return None
         with self._call_chroma("read") as collection:
             found = collection.get(limit=_SAMPLE, include=["metadatas"])
         own = [

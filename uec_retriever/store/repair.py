@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.records import Record
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
@@ -22,7 +23,6 @@ from uec_retriever.store.serving import refuse_beside_server
 _PAGE = 256
 _NEAREST, _MANY = 10, 1000
 _ROUNDING = 1e-5
-Progress = Callable[[int], None]
 
 
 def unreachable(store: ChromaStore, ids: Sequence[str]) -> list[str]:

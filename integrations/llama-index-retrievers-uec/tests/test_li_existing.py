@@ -6,6 +6,7 @@ import pytest
 from llama_index.core.node_parser import TokenTextSplitter
 from llama_index.core.schema import Document, TextNode
 from llama_index.retrievers.uec import UECRetriever
+from llama_index.vector_stores.uec import UECVectorStore
 
 from uec_retriever.errors import IdConflictError, InvalidInputError
 
@@ -32,10 +33,10 @@ def made(retriever):
 
 def test_a_changed_document_takes_the_place_of_the_old_one_whole(made, caplog):
     number = len(texts(made))
-    with caplog.at_level("INFO", "llama_index"):
+    with caplog.at_level("INFO", "uec_retriever"):
         report = made.add_documents([document("a red bird")], transformations=SPLITTER)
     assert (report.added, report.deleted) == (1, number)
-    assert f"{number} nodes of documents that have other content now were deleted" in caplog.text
+    assert f"{number} parts of documents that have other content now were deleted" in caplog.text
     assert texts(made) == ["a red bird"] and texts(made, "two") == ["a cat"]
 
 
@@ -47,6 +48,15 @@ def test_a_changed_document_is_refused_or_skipped_whole_on_request(made):
     report = made.add_documents(both, transformations=SPLITTER, existing="skip")
     assert (report.added, report.skipped) == (1, 1)
     assert texts(made) == before and texts(made, "three") == ["a dog"]
+
+
+def test_nodes_of_a_document_may_come_one_call_after_the_other(made):
+    before, nodes = texts(made), [n for n in made.get_nodes() if n.ref_doc_id == "one"]
+    made.delete_ref_doc("one")
+    store = UECVectorStore(engine=made.engine)
+    for position, node in enumerate(nodes):
+        store.add([node]) if position % 2 else made.add_nodes([node])
+    assert texts(made) == before
 
 
 def test_the_same_documents_again_are_no_conflict(made):

@@ -104,7 +104,9 @@ async def test_a_pipeline_fills_it(store, tmp_path):
     assert [n.text for n in store.get_nodes(filters=where(n=0))] == ["hello world"]
 
 
-@pytest.mark.filterwarnings("ignore:Call to deprecated method get_doc_id:DeprecationWarning")  # LlamaIndex 0.13
+@pytest.mark.filterwarnings(
+    "ignore:Call to deprecated method get_doc_id:DeprecationWarning"
+)  # LlamaIndex 0.13
 @pytest.mark.parametrize("use_async", [False, True])
 async def test_an_index_over_it(store, use_async):
     index = VectorStoreIndex.from_documents(

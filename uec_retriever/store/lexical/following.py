@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
+from uec_retriever.data.progress import Progress
 from uec_retriever.data.records import Record
 from uec_retriever.data.words import WordAnalyzer
 from uec_retriever.errors import (
@@ -34,7 +35,6 @@ _PATIENCE = 600.0  # seconds that another process may take to follow
 _UNFINISHED = "unfinished "  # begins the mark of an index that may lack texts of before the mark
 _UNUSABLE = (CorruptFileError, FormatVersionError, ModelMismatchError, NotAnIndexError)
 _logger = logging.getLogger(__name__)
-Progress = Callable[[int], None]
 T = TypeVar("T")
 
 

@@ -229,7 +229,9 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         nodes = split_documents(documents, transformations, content_ids)
         making: _Making = {"device": device, "batch_size": batch_size, "progress": show_progress}
         retriever, records = cls._open(nodes, experts, location, recipe, making, **options)
-        retriever._add_parts(nodes, records, existing=existing, batch_size=batch_size, progress=show_progress)
+        retriever._add(
+            nodes, records, whole=True, existing=existing, batch_size=batch_size, progress=show_progress
+        )
         return retriever
 
     @classmethod

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from llama_index.core.ingestion import run_transformations
@@ -17,11 +15,8 @@ from llama_index.retrievers.uec.nodes import check_documents, check_nodes, node_
 
 from uec_retriever import AddReport, Engine
 from uec_retriever.data.records import SOURCE_KEY, Record
-from uec_retriever.engine.existing import Existing, accepts_update, check_existing
-from uec_retriever.errors import IdConflictError, InvalidInputError, show
-
-_logger = logging.getLogger(__name__)
-_SOURCES = 500  # in one filter
+from uec_retriever.engine.existing import Existing, accepts_update
+from uec_retriever.errors import InvalidInputError
 
 
 class _Adding(TypedDict):
@@ -105,7 +100,7 @@ class NodeIndex:
         """
         nodes = split_documents(documents, transformations, content_ids)
         adding: _Adding = {"existing": existing, "batch_size": batch_size, "progress": show_progress}
-        return self._add_parts(nodes, records_of(nodes), **adding)
+        return self._add(nodes, records_of(nodes), whole=True, **adding)
 
     def get_nodes(
         self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
@@ -123,46 +118,18 @@ class NodeIndex:
         return self.engine.delete(where={SOURCE_KEY: ref_doc_id})
 
     def _add(
-        self, nodes: Sequence[BaseNode], records: Sequence[Record], **adding: Unpack[_Adding]
+        self,
+        nodes: Sequence[BaseNode],
+        records: Sequence[Record],
+        *,
+        whole: bool = False,
+        **adding: Unpack[_Adding],
     ) -> AddReport:
-        report = self.engine.add_records(records, **adding)
+        """Add nodes; `whole` says whether they are all that there is of their documents."""
+        report = self.engine.add_records(records, whole=whole, **adding)
         held = {n.index_id: n.obj for n in nodes if isinstance(n, IndexNode) and n.obj is not None}
         self.object_map.update(held)
         return report
-
-    def _add_parts(
-        self, nodes: Sequence[BaseNode], records: Sequence[Record], **adding: Unpack[_Adding]
-    ) -> AddReport:
-        """Add all nodes of documents; nodes that the index has of these beside them are of another content of theirs."""
-        existing = adding["existing"]
-        check_existing(existing)
-        stale = self._stale(records)
-        if stale and existing != "replace":
-            changed = {r.source for r in self.engine.get(stale)}
-            if existing == "refuse":
-                raise IdConflictError(
-                    f"{len(changed)} documents are in the index with other content, e.g. {show(min(map(str, changed)))}: "
-                    "replace them with existing='replace', keep what is there with existing='skip', or use other ids"
-                )
-            kept = [r for r in records if r.source not in changed]
-            report = self._add(nodes, kept, **adding)
-            return replace(report, skipped=report.skipped + len(records) - len(kept))
-        report = self._add(nodes, records, **adding)
-        deleted = self.engine.delete(stale) if stale else 0
-        if deleted:
-            _logger.info("%d nodes of documents that have other content now were deleted", deleted)
-        return replace(report, deleted=deleted)
-
-    def _stale(self, records: Sequence[Record]) -> list[str]:
-        """Ids of what is stored of the documents of records beside these records."""
-        current = {r.id for r in records}
-        sources = list(dict.fromkeys(r.source for r in records if r.source is not None))
-        return [
-            i
-            for start in range(0, len(sources), _SOURCES)
-            for i in self.engine.ids({SOURCE_KEY: {"$in": sources[start : start + _SOURCES]}})
-            if i not in current
-        ]
 
 
 def split_documents(

@@ -183,7 +183,9 @@ class UECVectorStore(Closes, BasePydanticVectorStore):
         """
         refuse_unknown(add_kwargs, ["nodes"], "add")
         records = records_of(check_nodes(nodes))
-        self._engine.add_records(records, batch_size=self.batch_size, progress=self.show_progress)
+        self._engine.add_records(
+            records, whole=False, batch_size=self.batch_size, progress=self.show_progress
+        )
         return [node.node_id for node in nodes]
 
     async def async_add(self, nodes: Sequence[BaseNode], **add_kwargs: Any) -> list[str]:
