@@ -19,6 +19,15 @@ def test_missing_model(uec, corpus, tmp_path):
     refused(outcome, "cannot load the embedding model 'nobody/no-such-model'")
 
 
+def test_a_device_that_is_none_is_wrong_usage_in_every_command(uec, index, corpus, placeholders):
+    placeholders("d")
+    for arguments in (
+        ("search", "--index", index, "wing"), ("index", "--index", index, "--corpus", corpus(60)),
+        ("fit", "--expert", "e", "--corpus", "d", "--out", "o"), ("label", "--data", "d", "--llm", "m", "--out", "o"),
+    ):  # fmt: skip
+        refused(uec(*arguments, "--device", "gpu"), "--device: there is no device 'gpu': give cpu", code=2)
+
+
 def test_bad_line_is_found_before_any_work(uec, corpus, models, tmp_path):
     path = corpus(60)
     path.write_text(path.read_text() + '{"_id": "torn", "te')

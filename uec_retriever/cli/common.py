@@ -30,6 +30,7 @@ from rich.text import Text
 from uec_retriever.cli.safe import SafeConsole
 from uec_retriever.cli.startup import without_collecting
 from uec_retriever.cli.usage import WrongUsageError as WrongUsageError
+from uec_retriever.cli.usage import device_there as device_there
 from uec_retriever.cli.usage import must_exist as must_exist
 from uec_retriever.cli.usage import refuse_unused as refuse_unused
 from uec_retriever.errors import InvalidInputError
@@ -60,7 +61,9 @@ HEADER = Annotated[
 TENANT = Annotated[str | None, typer.Option(help="Tenant of that server; its default one if absent.")]
 DATABASE = Annotated[str | None, typer.Option(help="Database of the tenant; its default one if absent.")]
 COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
-DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e.g. cpu or cuda.")]
+DEVICE = Annotated[
+    str | None, typer.Option(callback=device_there, help="Torch device of the experts, e.g. cpu or cuda.")
+]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 BATCH = Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")]
 ENGINE = Annotated[Literal["local", "ray"], typer.Option(help="Work here, or as a Ray Data job.")]

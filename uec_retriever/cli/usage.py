@@ -33,6 +33,22 @@ def must_exist(parameter: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
+def device_there(device: str | None) -> str | None:
+    """Refuse a torch device that is not there, before any work; a typer callback.
+
+    Raises:
+        WrongUsageError: for one that is none, or that this machine does not have.
+    """
+    if device not in (None, "cpu"):  # those are always there, and need no torch
+        with without_collecting():
+            from uec_retriever.checks.device import check_device
+        try:
+            check_device(device)
+        except InvalidInputError as error:
+            raise WrongUsageError(f"--device: {error}") from error
+    return device
+
+
 def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
     """Refuse options that somebody gave and that would be passed over in silence.
 

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import torch
 
+from uec_retriever.checks.device import check_device
 from uec_retriever.data.provenance import digest
 from uec_retriever.errors import (
     InvalidInputError,
@@ -87,7 +88,7 @@ class LocalJudge:
         Raises:
             ModelNotFoundError: if it cannot be loaded.
             MissingExtraError: if a GGUF file needs packages that are absent.
-            InvalidInputError: for an unknown dtype, or int8 off the CPU.
+            InvalidInputError: for an unknown dtype, a device that is not there, or int8 off the CPU.
             UnsupportedModelError: if it is not causal.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -95,6 +96,7 @@ class LocalJudge:
         name, gguf_file = _split_gguf(name, gguf_file)
         if gguf_file is not None:
             require_gguf()
+        check_device(device)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         precision = _precision(dtype, device)
         if quantize == "int8" and device != "cpu":
