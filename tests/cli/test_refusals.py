@@ -36,6 +36,15 @@ def test_bad_line_is_found_before_any_work(uec, corpus, models, tmp_path):
     assert not (tmp_path / "i").exists()
 
 
+@pytest.mark.parametrize("more", [(), ("--no-split",), ("--dry-run",)])
+def test_an_id_that_is_given_twice_is_found_before_any_work(uec, corpus, models, tmp_path, more):
+    path = corpus(60)
+    path.write_text(path.read_text() + '{"_id": "d3", "text": "another"}\n')
+    new = ("index", "--index", tmp_path / "i", "--corpus", path, "--expert", models["bert"], *more)
+    refused(uec(*new), "id 'd3' is given twice")
+    assert not (tmp_path / "i").exists()
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", '{"text": " "}\n'])
 def test_a_blank_corpus_on_an_index_that_is_there(uec, index, tmp_path, content):
     blank = tmp_path / "blank.jsonl"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +13,7 @@ from uec_retriever.cli.recipe import sample_documents
 
 if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
+    from uec_retriever.data.documents import Document
     from uec_retriever.data.pairs import PairSampler
 
 _SHOWN = 5
@@ -68,11 +69,26 @@ def read_corpus(
         documents: the corpus.
         limit: of the calibration pairs to make; in proportion to the texts if None.
         what: is done, for people.
+
+    Raises:
+        CorpusError: for what cannot be read.
+        IdConflictError: if one id stands for two different documents: before an index is made for them.
     """
     with status(what) as spinner:
         return sample_documents(
-            documents, limit, lambda read: spinner.update(f"{what}: {read} documents") if spinner else None
+            _distinct(documents),
+            limit,
+            lambda read: spinner.update(f"{what}: {read} documents") if spinner else None
         )
+
+
+def _distinct(documents: Corpus) -> Iterator[Document]:
+    from uec_retriever.data.records import SeenIds
+
+    seen = SeenIds()
+    for document in documents:
+        seen.new([document.record])
+        yield document
 
 
 def report_reading(documents: Corpus) -> None:

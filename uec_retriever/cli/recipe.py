@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
+    from uec_retriever.data.documents import Document
     from uec_retriever.data.pairs import PairSampler
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.existing import Existing
@@ -103,7 +104,7 @@ TEMPERATURE = Annotated[
 
 
 def sample_documents(
-    documents: Corpus, limit: int | None, tell: Callable[[int], None] | None = None
+    documents: Iterable[Document], limit: int | None, tell: Callable[[int], None] | None = None
 ) -> tuple[int, PairSampler]:
     """Read a corpus once: every line is checked before work begins.
 

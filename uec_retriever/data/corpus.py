@@ -100,9 +100,11 @@ class Corpus:
             yield from self._pieces(document)
         self.bad += self._folder.bad
         self._check_bad()
+        has_keys = bool(seen) and not self._has_files and self._format == ".jsonl"
+        if not empty or has_keys:  # of a table it is known that the text's column is there
+            self._check_columns(seen)
         if empty:
             raise CorpusError(self._why_empty())
-        self._check_columns(seen)
 
     def _documents(self, seen: dict[str, None]) -> Iterator[Document]:
         """The documents whole; the names of what they have are added to those `seen`."""
