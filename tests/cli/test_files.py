@@ -142,6 +142,40 @@ def test_types_are_told_and_can_be_given(uec, tmp_path, models):
         refused(uec("index", "--index", tmp_path / "c", *arguments, "--types", types), words, code=2)
 
 
+def test_an_index_keeps_the_types_it_was_given(uec, tmp_path, models):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for i in range(4):
+        (docs / f"{i}.md").write_text(f"---\ndate: 2024-01-0{i + 1}\nsize: {i}\n---\nThe wing {i}.")
+    old, new = tmp_path / "old", tmp_path / "new"
+    place = ("--index", old, "--corpus", docs)
+    typed = uec("index", *place, "--expert", f"one={models['bert']}", "--types", "date=day")
+    assert typed.code == 0 and "before" not in typed.err, typed.err
+    where = ("--where", '{"date": {"$gte": 20240103}}')
+
+    again = uec("index", *place, "--sync")
+    assert "4 unchanged" in again.out
+    assert "types: date day, as given for this index before (--types says otherwise)" in again.err
+    assert {hit["id"] for hit in found(uec, old, "wing", *where)} == {"2.md", "3.md"}
+    assert json.loads(uec("info", "--index", old, "--json").out)["types"] == {"date": "day"}
+
+    other = tmp_path / "other.jsonl"  # which has no such key
+    other.write_text('{"_id": "5", "text": "a bird"}')
+    assert uec("index", "--index", old, "--corpus", other).code == 0
+
+    more = uec("index", *place, "--types", "size=str")
+    assert "types: date day, as given" in more.err and found(uec, old, "wing", "--where", '{"size": "2"}')
+    assert uec("reindex", "--index", old, "--to", new).code == 0
+    assert "4 unchanged" in uec("index", "--index", new, "--corpus", docs).out
+    assert found(uec, new, "wing", *where)
+    assert uec("index", *place, "--types", "date=date").code == 0
+    assert not found(uec, old, "wing", *where) and found(uec, old, "wing", "--where", '{"size": "2"}')
+
+    [kept] = (old / "types").iterdir()
+    kept.write_text('{"date": "moment"}')
+    refused(uec("index", *place), "is damaged", "there is no type 'moment'", "delete it, and give --types")
+
+
 def test_pieces_can_be_left_out_or_made_smaller(uec, tmp_path, models):
     book = tmp_path / "book.txt"
     book.write_text("The wing of the cat is small. " * 40)

@@ -122,6 +122,16 @@ def _read_headers(lines: Iterable[str], origin: str) -> dict[str, str]:
     return headers
 
 
+def kept_types(location: Location) -> dict[str, str]:
+    """Types of metadata that were given for an index that is there (see `engine.kept_types`)."""
+    if location.path is None or not (location.path / "types").is_dir():
+        return {}
+    with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.kept_types import read_kept_types
+
+        return read_kept_types(location)
+
+
 def quiet_libraries() -> None:
     """Keep the libraries' own bars and notices out of ours."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -93,9 +93,12 @@ def _distinct(documents: Corpus) -> Iterator[Document]:
 
 def report_reading(documents: Corpus) -> None:
     """Say what was found in a corpus that has been read: types, files that were passed over, what is bad."""
-    if documents.found_types:
-        told = ", ".join(f"{name} {kind}" for name, kind in documents.found_types.items())
-        errors.print(f"types: {told}; other columns are text (--types says otherwise)", soft_wrap=True)
+    kept = {key: kind for key, kind in documents.kept_types.items() if key not in documents.types}
+    told = [_list_types(documents.found_types)] if documents.found_types else []
+    told += [f"{_list_types(kept)}, as given for this index before"] if kept else []
+    told += ["other columns are text"] if documents.found_types else []
+    if told:
+        errors.print(f"types: {'; '.join(told)} (--types says otherwise)", soft_wrap=True)
     if documents.passed_over:
         from uec_retriever.data.corpus import describe
 
@@ -108,6 +111,10 @@ def report_reading(documents: Corpus) -> None:
         errors.print(f"skipped {len(documents.bad)} that cannot be read:", soft_wrap=True)
         for problem in documents.bad:
             errors.print(f"  {problem}", soft_wrap=True)
+
+
+def _list_types(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in types.items())
 
 
 def shorten(names: Iterable[str]) -> str:

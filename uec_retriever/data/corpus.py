@@ -38,6 +38,7 @@ class Corpus:
         columns: where texts, titles and ids are, in rows.
         suffix: of the format, such as `.csv`; that of the path, or `.jsonl` on standard input, if None.
         types: key of metadata -> its type, one of `types.TYPES`; those of CSV are found where they are not given.
+        kept_types: the same, of an earlier corpus: this one need not have the keys, and `types` go before them.
         skip_bad: pass over what cannot be read, instead of refusing the corpus.
         splitter: makes several documents of one that is too long; None to leave them whole.
         skipped: places of documents without any text, after an iteration.
@@ -54,6 +55,7 @@ class Corpus:
     skipped: list[str] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
     found_types: dict[str, str] | None = None
+    kept_types: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_types(self.types)
@@ -62,6 +64,10 @@ class Corpus:
                 self.path = self.path / name
                 break
         self._folder = Folder(self.path)
+
+    @property
+    def _given_types(self) -> dict[str, str]:
+        return {**self.kept_types, **self.types}
 
     @property
     def passed_over(self) -> Mapping[str, list[str]]:
@@ -124,11 +130,11 @@ class Corpus:
         """Place of each document, and what makes it, at once."""
         if self._has_files:
             for file in self._folder:
-                yield file.name, functools.partial(file_document, file, self.types)
+                yield file.name, functools.partial(file_document, file, self._given_types)
             return
         for place, row in self._rows():
             seen.update(dict.fromkeys(row))
-            types = {**(self.found_types or {}), **self.types}
+            types = {**(self.found_types or {}), **self._given_types}
             yield place, functools.partial(row_document, row, self.columns, types)
 
     def _pieces(self, document: Document) -> Iterator[Document]:
@@ -169,7 +175,7 @@ class Corpus:
 
     def _find_types(self) -> dict[str, str]:
         """Types of a CSV's columns, but for texts, titles and ids."""
-        found, own = ColumnTypes(self.types), {*vars(self.columns).values(), "id"}
+        found, own = ColumnTypes(self._given_types), {*vars(self.columns).values(), "id"}
         for _, row in self._csv():
             found.see({name: value for name, value in row.items() if name not in own})
         return found.found

@@ -26,7 +26,7 @@ class IndexFolder:
 
     Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`,
     `words/COLLECTION-SETTINGS.sqlite3`, which is made anew from Chroma if need be, `judgements/COLLECTION.jsonl`, if an
-    application has recorded any, and `embeddings.sqlite3`, if an expert is on a server: what was embedded and is not
+    application has recorded any, `types/COLLECTION.json`, if types of metadata were given, and `embeddings.sqlite3`, if an expert is on a server: what was embedded and is not
     stored yet.
 
     Args:
@@ -125,6 +125,10 @@ class IndexFolder:
     def judgements_file(self, collection: str) -> Path:
         """Where judgements on the collection of that id are recorded."""
         return self.path / "judgements" / f"{collection}.jsonl"
+
+    def types_file(self, collection: str) -> Path:
+        """Where the types of metadata that were given for the collection of that id are kept."""
+        return self.path / "types" / f"{collection}.json"
 
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""
