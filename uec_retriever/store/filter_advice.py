@@ -9,7 +9,7 @@ import numpy as np
 
 from uec_retriever.data.records import RESERVED_PREFIXES
 from uec_retriever.errors import show
-from uec_retriever.store.filters import JOINS
+from uec_retriever.store.filters import DATE, JOINS, NUMBER, RANGES, day_advice
 
 _NEGATIVE = ("$ne", "$nin", "$not_contains")
 _NAMES = 200  # characters of the keys that there are, in a message
@@ -26,7 +26,7 @@ def advice(where: Mapping[str, Any], metadatas: Sequence[Mapping[str, Any]], com
     if not metadatas:
         return None
     among = "no text" if complete else f"none of the first {len(metadatas)} texts"
-    for key, value in _compared(where):
+    for key, operator, value in _compared(where):
         stored = [metadata[key] for metadata in metadatas if key in metadata]
         if not stored:
             keys = sorted({name for metadata in metadatas for name in metadata})
@@ -36,13 +36,13 @@ def advice(where: Mapping[str, Any], metadatas: Sequence[Mapping[str, Any]], com
         if _kind(value) not in kinds:
             return (
                 f"the filter compares {show(key)} with {show(value, 40)}, {_kind(value)}, and in the index it is "
-                f"{' or '.join(kinds)}, such as {show(items[0], 40)}: {_remedy(key, value, items[0])}"
+                f"{' or '.join(kinds)}, such as {show(items[0], 40)}: {_remedy(key, operator, value, items[0])}"
             )
     return None
 
 
-def _compared(where: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys, and the values that are to be found under them."""
+def _compared(where: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Keys, operators, and the values that are to be found by them."""
     for key, condition in where.items():
         if key in JOINS:
             for part in condition:
@@ -50,13 +50,13 @@ def _compared(where: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         elif key.startswith(RESERVED_PREFIXES):
             continue
         elif not isinstance(condition, Mapping):
-            yield key, condition
+            yield key, "$eq", condition
         else:
             for operator, value in condition.items():
                 if operator in _NEGATIVE:
                     continue
                 for each in value if operator == "$in" else [value]:
-                    yield key, each
+                    yield key, operator, each
 
 
 def _kind(value: Any) -> str:
@@ -65,8 +65,15 @@ def _kind(value: Any) -> str:
     return "text" if isinstance(value, str) else "a number"
 
 
-def _remedy(key: str, value: Any, stored: Any) -> str:
-    if isinstance(stored, str) and not isinstance(value, str):
-        kind = "bool" if isinstance(value, bool) else "float" if isinstance(value, float) else "int"
+def _remedy(key: str, operator: str, value: Any, stored: Any) -> str:
+    """What mends it, and is not itself refused afterwards."""
+    if not isinstance(stored, str) or isinstance(value, str):
+        return "give a value of that kind"
+    if DATE.match(stored):
+        return day_advice(key, stored)
+    kind = "bool" if isinstance(value, bool) else "float" if isinstance(value, float) else "int"
+    if operator not in RANGES:
         return f"give it in quotes, or index with --types {key}={kind}"
-    return "give a value of that kind"
+    if NUMBER.fullmatch(stored):
+        return f"index with --types {key}={'float' if '.' in stored else kind}"
+    return "text has no order here, so that only $eq, $in and their opposites compare it"
