@@ -28,7 +28,9 @@ def test_others_are_refused_before_a_model_is_looked_for(device, told):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_where_there_is_none():
-    with pytest.raises(InvalidInputError, match=r"^no CUDA here, which .*: give the device cpu \(--device cpu\)$"):
+    with pytest.raises(
+        InvalidInputError, match=r"^no CUDA here, which .*: give the device cpu \(--device cpu\)$"
+    ):
         check_device("cuda")
 
 

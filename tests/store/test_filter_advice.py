@@ -65,7 +65,10 @@ def test_a_sample_speaks_for_itself_only():
     [
         ({"year": {"$gte": "2015"}}, "takes a number, got '2015': leave out the quotes"),
         ({"since": {"$lt": "2015-01-31"}}, "--types since=day and give 20150131"),
-        ({"since": {"$gt": "2024"}}, "quotes; if the values are dates, .* --types since=day and give 20240101"),
+        (
+            {"since": {"$gt": "2024"}},
+            "quotes; if the values are dates, .* --types since=day and give 20240101",
+        ),
         ({"since": {"$gt": "2024-5"}}, "if the values are dates, .* --types since=day and give 20240501"),
         ({"name": {"$lt": "x"}}, "takes a number, got 'x'"),
     ],
@@ -75,7 +78,9 @@ def test_text_has_no_order(where, words):
         chroma_where(where)
 
 
-@pytest.mark.parametrize("where", [{"year": {"$gte": 2015}}, {"date": {"$gte": 20240101}}, {"lang": {"$lt": 1}}])
+@pytest.mark.parametrize(
+    "where", [{"year": {"$gte": 2015}}, {"date": {"$gte": 20240101}}, {"lang": {"$lt": 1}}]
+)
 def test_advice_does_not_lead_to_what_is_refused(where):
     """A range of text is: so nobody is told to put its number in quotes."""
     assert "in quotes" not in str(advice(where, STORED, True))

@@ -78,7 +78,7 @@ def read_corpus(
         return sample_documents(
             _distinct(documents),
             limit,
-            lambda read: spinner.update(f"{what}: {read} documents") if spinner else None
+            lambda read: spinner.update(f"{what}: {read} documents") if spinner else None,
         )
 
 
