@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -174,6 +176,26 @@ def test_an_index_keeps_the_types_it_was_given(uec, tmp_path, models):
     [kept] = (old / "types").iterdir()
     kept.write_text('{"date": "moment"}')
     refused(uec("index", *place), "is damaged", "there is no type 'moment'", "delete it, and give --types")
+
+
+def test_an_index_within_its_corpus_is_left_out_of_it(uec, tmp_path, models, monkeypatch):
+    docs = tmp_path / "docs"
+    (docs / "more").mkdir(parents=True)
+    (docs / "a.txt").write_text("the wing")
+    (docs / "b.png").write_text("no picture")
+    expert = ("--expert", f"one={models['bert']}")
+    (tmp_path / "link").symlink_to(docs)
+    monkeypatch.chdir(tmp_path)
+    for index, corpus in ((docs, docs), ("link", docs), (docs / "more" / "..", "docs"), (docs, "link")):
+        refused(uec("index", "--index", index, "--corpus", corpus, *expert), "such as docs-index", code=2)
+    assert not (docs / "chroma").exists()
+    for index in (docs / "idx", "link/more/idx"):
+        for _ in range(2):
+            outcome = uec("index", "--index", index, "--corpus", docs, *expert)
+            assert "; 1 texts in the index" in outcome.out and outcome.code == 0
+            assert "passed over: 1 of no kind that is read (.png)" in outcome.err, outcome.err
+            (Path(index) / "notes.txt").write_text("of the index")
+        shutil.rmtree(index)
 
 
 def test_pieces_can_be_left_out_or_made_smaller(uec, tmp_path, models):

@@ -75,6 +75,9 @@ MOVED = Annotated[
     typer.Option("--expert", help="Where the model of an expert is now, as LABEL=MODEL. Repeatable."),
 ]
 EXPERT_HELP_ONE = "A model: hub id, folder, openai:ID, onnx:FOLDER, model2vec:ID, fastembed:ID."
+NO_EXPERT = (
+    "a new index needs at least one --expert, a model such as --expert sentence-transformers/all-MiniLM-L6-v2"
+)
 EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat."
 
 
@@ -120,6 +123,18 @@ def _read_headers(lines: Iterable[str], origin: str) -> dict[str, str]:
                 f"{origin}, header {number}: say 'Name: value', such as 'Authorization: Bearer TOKEN'"
             )
     return headers
+
+
+def require_index(location: Location) -> None:
+    """Refuse to make a new index without experts.
+
+    Raises:
+        WrongUsageError: if there is none yet.
+    """
+    with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.open import index_exists
+    if not index_exists(location):
+        raise WrongUsageError(NO_EXPERT)
 
 
 def kept_types(location: Location) -> dict[str, str]:

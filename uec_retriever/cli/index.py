@@ -26,12 +26,13 @@ from uec_retriever.cli.common import (
     WORKERS,
     bar,
     errors,
+    kept_types,
     load_experts,
     locate,
     must_exist,
-    kept_types,
     open_engine,
     refuse_unused,
+    require_index,
 )
 from uec_retriever.cli.indexed import Run, add_corpus, report_added
 from uec_retriever.cli.lexical import LANGUAGE, NO_LEXICAL, read_lexical
@@ -60,7 +61,7 @@ from uec_retriever.cli.recipe import (
     report_cost,
     sample_records,
 )
-from uec_retriever.cli.usage import WrongUsageError, check_other_folder
+from uec_retriever.cli.usage import WrongUsageError, check_corpus_folder, check_other_folder
 from uec_retriever.engine.existing import Existing
 
 if TYPE_CHECKING:
@@ -160,8 +161,12 @@ def index(
     from uec_retriever.data.documents import Columns
 
     location = locate(index, server, header, collection, tenant, database)
+    check_corpus_folder(index, corpus)
+    if not expert:
+        require_index(location)
     columns = Columns(text_column, title_column, id_column)
     documents = Corpus(corpus, columns, format and f".{format.value}", read_types(types), skip_bad)
+    documents.leave_out(index)
     documents.kept_types = kept_types(location)
     total, sampler = read_corpus(documents, max_pairs)  # every line is checked before work begins
     report_reading(documents)

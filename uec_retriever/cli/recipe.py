@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from uec_retriever.cli.common import bar, must_exist, print_json, status
+from uec_retriever.cli.common import NO_EXPERT, WrongUsageError, bar, must_exist, print_json, status
 from uec_retriever.cli.indexed import tell_cost, tell_fitting
-from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
@@ -198,7 +197,7 @@ def open_or_create(
         with status("Opening the index"):
             return Engine.open_or_create(location, experts, recipe, **loading), None
     if not experts:
-        raise InvalidInputError("a new index needs at least one --expert")
+        raise WrongUsageError(NO_EXPERT)
     pairs = recipe.pairs or sampler().pairs_or_general()
     recipe = replace(recipe, pairs=pairs)
     tell_fitting(experts, pairs, len(match_posteriors(experts, recipe.posteriors)))

@@ -101,6 +101,23 @@ def check_other_folder(option: str, path: Path, taken: Path) -> None:
     Raises:
         WrongUsageError: if both are one folder.
     """
-    one, other = path.expanduser().resolve(), taken.expanduser().resolve()
-    if one == other or (one.exists() and other.exists() and one.samefile(other)):
+    if _is_same(path, taken):
         raise WrongUsageError(f"{option} {path} is the index itself, which stays as it is: name a new folder")
+
+
+def check_corpus_folder(index: Path, corpus: Path) -> None:
+    """Refuse to put the files of an index among those of its corpus.
+
+    Raises:
+        WrongUsageError: if both are one folder.
+    """
+    if corpus.is_dir() and _is_same(index, corpus):
+        raise WrongUsageError(
+            f"--index {index} is the folder of the corpus, among whose files the index's would be: name another folder, "
+            f"such as {index.resolve().name}-index"
+        )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    one, two = path.expanduser().resolve(), other.expanduser().resolve()
+    return one == two or (one.exists() and two.exists() and one.samefile(two))

@@ -74,6 +74,10 @@ class Corpus:
         """Reason -> files of a folder that were left out for it, after an iteration."""
         return self._folder.passed_over
 
+    def leave_out(self, folder: Path) -> None:
+        """Take no notice of what is in a folder within this one, such as that of the index."""
+        self._folder.leave_out(folder)
+
     def check(self) -> None:
         """Refuse, without reading it, what is no corpus.
 
@@ -106,7 +110,7 @@ class Corpus:
             yield from self._pieces(document)
         self.bad += self._folder.bad
         self._check_bad()
-        has_keys = bool(seen) and not self._has_files and self._format == ".jsonl"
+        has_keys = bool(seen) and self._format == ".jsonl" and not self.path.is_dir()
         if not empty or has_keys:  # of a table it is known that the text's column is there
             self._check_columns(seen)
         if empty:
