@@ -162,7 +162,7 @@ def index(
 
     location = locate(index, server, header, collection, tenant, database)
     check_corpus_folder(index, corpus)
-    if not expert:
+    if not expert and not dry_run:
         require_index(location)
     columns = Columns(text_column, title_column, id_column)
     documents = Corpus(corpus, columns, format and f".{format.value}", read_types(types), skip_bad)
