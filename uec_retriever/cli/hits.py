@@ -70,7 +70,9 @@ def show_result(result: SearchResult, style: Style) -> None:
     output.print(f"trust in the experts: {shares}")
     right = f"confidence that the first {style.k} hold a right answer"
     if result.confidence is not None:
-        output.print(f"{right}: {result.confidence:.0%}, {result.verdict}")
+        number = len(result.hits)
+        part = f" (of which {number} {'is' if number == 1 else 'are'} shown)" * (0 < number < (style.k or 0))
+        output.print(f"{right}{part}: {result.confidence:.0%}, {result.verdict}")
     elif style.k is not None:
         output.print(f"no {right}: {result.confidence_reason}")
     if result.promise is not None:

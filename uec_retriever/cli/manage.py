@@ -128,6 +128,11 @@ def delete(
     condition = parse_where(where)
     if condition and json and not yes:
         raise WrongUsageError("deleting by filter without asking needs --yes")
+    if condition == {}:
+        raise WrongUsageError(
+            f"--where {where} says nothing, so that every text would match: give a condition such as "
+            '\'{"source": "old.pdf"}\'; to delete a whole index, delete its folder'
+        )
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
     with status("Opening the index"), without_collecting():

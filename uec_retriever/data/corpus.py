@@ -192,6 +192,10 @@ class Corpus:
     def _check_bad(self) -> None:
         if not self.bad or self.skip_bad:
             return
+        if self.path == STANDARD_INPUT and self.suffix is None and "not JSON" in self.bad[0]:
+            raise CorpusError(
+                f"{self.bad[0]}; what is no JSON Lines needs --format, such as --format csv (plain texts are read from files)"
+            )
         if len(self.bad) == 1:
             raise CorpusError(f"{self.bad[0]} (--skip-bad passes over what cannot be read)")
         number = f"{len(self.bad):,}{' or more' * (len(self.bad) >= _MOST)}"

@@ -168,10 +168,7 @@ class IndexFolder:
         with self._mutex:
             if self._client is None:
                 if existing and not self.can_hold_index():
-                    raise NotAnIndexError(
-                        f"there is no index in {self.path}: make one with 'uec index', or give the address of "
-                        "its Chroma server if it has one (url=..., --server)"
-                    )
+                    raise NotAnIndexError(self._why_none())
                 if self.location.url is None:
                     refuse_beside_server(self.database)
                     self._make()
@@ -199,6 +196,16 @@ class IndexFolder:
             )
         with self._writing, write_lock(database):
             yield
+
+    def _why_none(self) -> str:
+        """Why nothing is here that may hold an index; a folder with posteriors alone is that of one on a server."""
+        if next(iter(self.posterior_files()), None):
+            return (
+                f"the texts of the index in {self.path} are on a Chroma server: give its address (url=..., on the command "
+                "line --server)"
+            )
+        there = "" if self.path.is_dir() else ", nor such a folder: correct the name, or"
+        return f"there is no index in {self.path}{there or ':'} make one with 'uec index'"
 
     def _make(self) -> None:
         """The folder of the database; a copy of one that cannot be written."""

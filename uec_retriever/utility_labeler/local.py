@@ -111,6 +111,7 @@ class LocalJudge:
             model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=precision, **options)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = first.rstrip(". ")
             raise ModelNotFoundError(
                 f"cannot load the language model {name!r}{f' ({gguf_file})' if gguf_file else ''}: {first}. "
                 "Give a hub id, a folder with a causal language model, or a GGUF file"
