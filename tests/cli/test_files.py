@@ -51,6 +51,9 @@ def test_a_folder_is_indexed_and_searched(uec, made):
     ):  # fmt: skip
         assert said in err, err
     assert "to its maximal length" not in err
+    [start] = [i for i, line in enumerate(outcome.err.splitlines()) if line.startswith("passed over: ")]
+    assert all(len(line) <= 80 for line in outcome.err.splitlines()[start : start + 4])
+    assert err.count("of no kind that is read") == 2  # once as a count, once as the name that -v adds
     assert CONVERTER or "7 to be had with pip install 'uec-retriever[files]'" in err
     again = json.loads(uec("index", *arguments, "--json").out)
     assert (again["added"], again["updated"]) == (0, 0) and again["unchanged"] == again["count"] > 80
@@ -207,6 +210,14 @@ def test_pieces_can_be_left_out_or_made_smaller(uec, tmp_path, models):
         for i, more in enumerate([(), ("--split-tokens", "20"), ("--no-split",)])
     ]
     assert [t["added"] for t in told] == [8, 20, 1]
+    assert [(t["documents"], t["split"], t["pieces"]) for t in told] == [(1, 1, 8), (1, 1, 20), (1, 0, 0)]
+    again = ("index", "--index", tmp_path / "i0", "--corpus")
+    assert "1 document, split into 8 pieces" in uec(*again, book).out
+    (tmp_path / "more").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "more" / name).write_text("a cat")
+    shutil.copy(book, tmp_path / "more")
+    assert "3 documents, 1 of them split into 8 pieces" in uec(*again, tmp_path / "more").out
     assert [t["truncated"] for t in told] == [{}, {}, {"one": 1}]
     refused(
         uec("index", "--index", tmp_path / "i0", *arguments, "--no-split", "--split-tokens", "20"),

@@ -104,7 +104,7 @@ def test_a_confidence_says_for_which_k(screen):
     one = Record("d1", "heat")
     for found, said in (
         (result(one, confidence=0.8), "confidence that the first 5 hold a right answer (of which 1 is shown): 80%, likely in here"),
-        (result(*[one] * 5, confidence=0.8), "confidence that the first 5 hold a right answer: 80%, likely"),
+        (result(*[one] * 5, confidence=0.8), "confidence that the first 5 hold a right answer: 80%, likely in here"),
         (result(one, confidence_reason="too few"), "no confidence that the first 5 hold a right answer: too few"),
         (result(confidence=0.1, abstained=True), "abstained: the confidence that the first 5 hold a right answer is too low"),
     ):  # fmt: skip

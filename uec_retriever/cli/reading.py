@@ -100,10 +100,10 @@ def report_reading(documents: Corpus) -> None:
     if told:
         errors.print(f"types: {'; '.join(told)} (--types says otherwise)", soft_wrap=True)
     if documents.passed_over:
-        from uec_retriever.data.corpus import describe
+        from uec_retriever.data.problems import describe
 
         hint = "" if _logger.isEnabledFor(logging.INFO) else " (uec -v index lists them)"
-        errors.print(f"passed over: {describe(documents.passed_over)}{hint}", soft_wrap=True)
+        errors.print(f"passed over: {describe(documents.passed_over)}{hint}")
         for reason, names in documents.passed_over.items():
             for name in names:
                 _logger.info("passed over, %s: %s", reason, name)

@@ -13,6 +13,7 @@ from uec_retriever.data.documents import Blank, Columns, Document, as_string, fi
 from uec_retriever.data.files.folder import KINDS, Folder, is_text_file
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.printable import run_problem
+from uec_retriever.data.problems import describe, tell_problems
 from uec_retriever.data.sources import STANDARD_INPUT, open_source, source_name, suffix_of
 from uec_retriever.data.splitting import Splitter
 from uec_retriever.data.tables import Row, read_csv, read_parquet
@@ -22,7 +23,6 @@ from uec_retriever.errors import CorpusError, InvalidInputError, show
 
 _FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 _NAMES = 300  # characters of the names that there are, in a message
-_SHOWN = 20  # problems in a message
 _MOST = 1_000  # problems, after which reading ends
 Bad = Callable[[str], None]
 """Called with what is wrong, and where."""
@@ -41,6 +41,7 @@ class Corpus:
         kept_types: the same, of an earlier corpus: this one need not have the keys, and `types` go before them.
         skip_bad: pass over what cannot be read, instead of refusing the corpus.
         splitter: makes several documents of one that is too long; None to leave them whole.
+        whole: number of documents, `split`: that of those in several pieces, `pieces`: that of these; after an iteration.
         skipped: places of documents without any text, after an iteration.
         bad: what cannot be read, and why, after an iteration.
         found_types: column -> type, of a CSV, where they are not strings; after an iteration.
@@ -56,6 +57,9 @@ class Corpus:
     bad: list[str] = field(default_factory=list)
     found_types: dict[str, str] | None = None
     kept_types: Mapping[str, str] = field(default_factory=dict)
+    whole: int = 0
+    split: int = 0
+    pieces: int = 0
 
     def __post_init__(self) -> None:
         check_types(self.types)
@@ -104,6 +108,7 @@ class Corpus:
         self.check()
         self.skipped.clear()
         self.bad.clear()
+        self.whole = self.split = self.pieces = 0
         empty, seen = True, dict[str, None]()
         for document in self._documents(seen):
             empty = False
@@ -149,9 +154,12 @@ class Corpus:
             except InvalidInputError as error:
                 self._note(str(error))
                 return
+        self.whole += 1
         if len(records) == 1:
             yield document
             return
+        self.split += 1
+        self.pieces += len(records)
         for position, record in enumerate(records):
             title = "" if position else document.title
             yield Document(record, title, record.text.removeprefix(title).strip(), document.markup)
@@ -190,22 +198,8 @@ class Corpus:
             self._check_bad()
 
     def _check_bad(self) -> None:
-        if not self.bad or self.skip_bad:
-            return
-        if self.path == STANDARD_INPUT and self.suffix is None and "not JSON" in self.bad[0]:
-            raise CorpusError(
-                f"{self.bad[0]}; what is no JSON Lines needs --format, such as --format csv (plain texts are read from files)"
-            )
-        if len(self.bad) == 1:
-            raise CorpusError(f"{self.bad[0]} (--skip-bad passes over what cannot be read)")
-        number = f"{len(self.bad):,}{' or more' * (len(self.bad) >= _MOST)}"
-        more = len(self.bad) - _SHOWN
-        lines = [
-            f"{number} problems in {source_name(self.path)}: repair them, or pass over what cannot be read (--skip-bad)",
-            *(f"  {problem}" for problem in self.bad[:_SHOWN]),
-            *[f"  ... and {more} more"] * (more > 0),
-        ]
-        raise CorpusError("\n".join(lines))
+        if self.bad and not self.skip_bad:
+            raise CorpusError(tell_problems(self.bad, self.path, self.suffix, len(self.bad) >= _MOST))
 
     def _why_empty(self) -> str:
         where = f"the corpus {source_name(self.path)} is empty: it holds no text"
@@ -229,12 +223,6 @@ class Corpus:
                     f"no document of {source_name(self.path)} has {show(name)}, only {show(sorted(seen), _NAMES)}: name what is there "
                     f"({option})"
                 )
-
-
-def describe(passed_over: Mapping[str, list[str]]) -> str:
-    """How many files were left out, for each reason, the most first."""
-    reasons = sorted(passed_over.items(), key=lambda item: -len(item[1]))
-    return ", ".join(f"{len(names)} {reason}" for reason, names in reasons)
 
 
 def read_jsonl(path: Path, bad: Bad | None = None) -> Iterator[Row]:
