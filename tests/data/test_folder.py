@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from uec_retriever.data.corpus import Corpus, describe
+from uec_retriever.data.corpus import Corpus
 from uec_retriever.data.files import folder
+from uec_retriever.data.problems import describe
 from uec_retriever.errors import CorpusError
 
 LATIN = "Die Größe des Flügels".encode("cp1252")
@@ -81,7 +82,9 @@ def test_what_is_passed_over_is_told_by_reason(tmp_path):
         "of no regular kind": ["pipe.txt"],
     }
     assert [line.split(":")[0] for line in corpus.bad] == ["self.txt"]
-    assert describe(corpus.passed_over).startswith("2 hidden, 2 to be indexed by itself (--corpus FILE), 1 ")
+    assert describe(corpus.passed_over).startswith(
+        "2 hidden, 2 of no kind that is read (no suffix, .png), 2 to be "
+    )
 
 
 def test_gitignore_is_honoured_as_git_does(tmp_path):

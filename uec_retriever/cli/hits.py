@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from uec_retriever.cli.common import errors, output
-from uec_retriever.cli.excerpt import Span, cut_excerpt
+from uec_retriever.cli.excerpt import Span, cut_excerpt, without_heading_marks
 from uec_retriever.data.printable import printable
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def _show_promise(promise: CoveragePromise) -> None:
 
 def _show_text(hit: Hit, matched: Sequence[Span], lines: int | None) -> None:
     """Where a text is from, its title, and what of it matches, each part once."""
-    title, text, places = split_title(hit.text, str(hit.metadata.get("title", "")), matched)
+    whole_text, matched = (hit.text, matched) if lines is None else without_heading_marks(hit.text, matched)
+    title, text, places = split_title(whole_text, str(hit.metadata.get("title", "")), matched)
     if origin := describe_origin(hit.id, hit.metadata, title.plain):
         _print_line(Text(origin, style="dim"))
     if title:
