@@ -96,13 +96,13 @@ class LocalJudge:
         name, gguf_file = _split_gguf(name, gguf_file)
         if gguf_file is not None:
             require_gguf()
-        check_device(device)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         precision = _precision(dtype, device)
         if quantize == "int8" and device != "cpu":
             raise InvalidInputError(
                 "int8 quantisation is for the CPU: choose dtype bfloat16 on other devices"
             )
+        check_device(device)
         options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         if gguf_file is not None:
             options["gguf_file"] = gguf_file
