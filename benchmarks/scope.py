@@ -68,8 +68,8 @@ def main() -> None:
         found = interval(auroc(within, values), draws)
         scores[name] = [found.mean, found.low, found.high]
         rows.append([name, f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"])
-    table = {"name": "scope", "title": "Out of scope, clinc150", "columns": ["signal", "AUROC"], "rows": rows}
-    show(table["title"], table["columns"], table["rows"])
+    table: dict[str, Any] = {"name": "scope", "title": "Out of scope, clinc150", "columns": ["signal", "AUROC"], "rows": rows}
+    show("Out of scope, clinc150", ["signal", "AUROC"], rows)
     sizes = {"texts": len(indexed), "queries": len(known), "out_of_scope": len(strange)}
     save_result(
         options.name,
@@ -108,7 +108,7 @@ def raw_signals(
         "the first less the second": raw[:, 0] - raw[:, 1],
     }
     for label in results[0].coefficients:
-        nearest = [max(hit.expert_scores.get(label, 0.0) for hit in result) for result in results]
+        nearest = [max((hit.expert_scores or {}).get(label, 0.0) for hit in result) for result in results]
         found[f"nearest of ten by {label}"] = np.array(nearest)
     return found
 

@@ -33,7 +33,10 @@ def test_from_the_index_alone(uec, index):
     answer = json.loads(uec("search", "--index", index, "--json", "wing heat").out)
     assert answer["confidence"] == pytest.approx(engine.search("wing heat").confidence, abs=1e-5)
     shown = uec("search", "--index", index, "wing heat").out
-    assert f"confidence that the first 25 hold a right answer: {answer['confidence']:.0%}" in shown
+    assert (
+        f"confidence that the first 25 hold a right answer (of which 10 are shown): {answer['confidence']:.0%}"
+        in shown
+    )
 
 
 def test_info_says_whether_it_is_calibrated(uec, index):
@@ -142,6 +145,10 @@ def test_abstaining(uec, index):
     assert flagged["abstained"] and len(flagged["hits"]) == 10
     shown = uec(*command, "--min-confidence", "1", "--abstain", "flag")
     assert shown.code == 3 and "abstained" in shown.out and flagged["hits"][0]["id"] in shown.out
+    relevances = [hit["relevance"] for hit in json.loads(uec(*command, "--json").out)["hits"]]
+    limit = sorted(relevances)[-2]
+    likely = json.loads(uec(*command, "--min-relevance", limit, "--json").out)["hits"]
+    assert [hit["relevance"] for hit in likely] == [r for r in relevances if r >= limit]
     refused(uec(*command, "--abstain", "flag"), "--min-confidence", code=2)
     assert uec(*command, "--min-confidence", "0").code == 0
     refused(uec(*command, "--min-confidence", ".5", "--where", '{"parity": 1}'), "without a filter")

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uec_retriever.cli.excerpt import ELLIPSIS, cut_excerpt
+from uec_retriever.cli.excerpt import ELLIPSIS, cut_excerpt, without_heading_marks
 from uec_retriever.data.words import WordAnalyzer
 
 
@@ -14,6 +14,13 @@ def shown(text, query, width):
     analyzer = WordAnalyzer()
     part, spans = cut_excerpt(text, analyzer.matched(analyzer.terms(query), text), width)
     return part, [part[start:end] for start, end in spans]
+
+
+@given(st.text(alphabet="ab #=-\n", max_size=60))
+def test_without_the_marks_of_headings_matches_are_the_same_words(text):
+    matched = [found.span() for found in re.finditer("[ab]+", text)]
+    plain, spans = without_heading_marks(text, matched)
+    assert [plain[start:end] for start, end in spans] == [text[start:end] for start, end in matched]
 
 
 def test_a_short_text_is_shown_whole():

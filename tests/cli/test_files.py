@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,9 @@ def test_a_folder_is_indexed_and_searched(uec, made):
     ):  # fmt: skip
         assert said in err, err
     assert "to its maximal length" not in err
+    [start] = [i for i, line in enumerate(outcome.err.splitlines()) if line.startswith("passed over: ")]
+    assert all(len(line) <= 80 for line in outcome.err.splitlines()[start : start + 4])
+    assert err.count("of no kind that is read") == 2  # once as a count, once as the name that -v adds
     assert CONVERTER or "7 to be had with pip install 'uec-retriever[files]'" in err
     again = json.loads(uec("index", *arguments, "--json").out)
     assert (again["added"], again["updated"]) == (0, 0) and again["unchanged"] == again["count"] > 80
@@ -142,6 +147,60 @@ def test_types_are_told_and_can_be_given(uec, tmp_path, models):
         refused(uec("index", "--index", tmp_path / "c", *arguments, "--types", types), words, code=2)
 
 
+def test_an_index_keeps_the_types_it_was_given(uec, tmp_path, models):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for i in range(4):
+        (docs / f"{i}.md").write_text(f"---\ndate: 2024-01-0{i + 1}\nsize: {i}\n---\nThe wing {i}.")
+    old, new = tmp_path / "old", tmp_path / "new"
+    place = ("--index", old, "--corpus", docs)
+    typed = uec("index", *place, "--expert", f"one={models['bert']}", "--types", "date=day")
+    assert typed.code == 0 and "before" not in typed.err, typed.err
+    where = ("--where", '{"date": {"$gte": 20240103}}')
+
+    again = uec("index", *place, "--sync")
+    assert "4 unchanged" in again.out
+    assert "types: date day, as given for this index before (--types says otherwise)" in again.err
+    assert {hit["id"] for hit in found(uec, old, "wing", *where)} == {"2.md", "3.md"}
+    assert json.loads(uec("info", "--index", old, "--json").out)["types"] == {"date": "day"}
+
+    other = tmp_path / "other.jsonl"  # which has no such key
+    other.write_text('{"_id": "5", "text": "a bird"}')
+    assert uec("index", "--index", old, "--corpus", other).code == 0
+
+    more = uec("index", *place, "--types", "size=str")
+    assert "types: date day, as given" in more.err and found(uec, old, "wing", "--where", '{"size": "2"}')
+    assert uec("reindex", "--index", old, "--to", new).code == 0
+    assert "4 unchanged" in uec("index", "--index", new, "--corpus", docs).out
+    assert found(uec, new, "wing", *where)
+    assert uec("index", *place, "--types", "date=date").code == 0
+    assert not found(uec, old, "wing", *where) and found(uec, old, "wing", "--where", '{"size": "2"}')
+
+    [kept] = (old / "types").iterdir()
+    kept.write_text('{"date": "moment"}')
+    refused(uec("index", *place), "is damaged", "there is no type 'moment'", "delete it, and give --types")
+
+
+def test_an_index_within_its_corpus_is_left_out_of_it(uec, tmp_path, models, monkeypatch):
+    docs = tmp_path / "docs"
+    (docs / "more").mkdir(parents=True)
+    (docs / "a.txt").write_text("the wing")
+    (docs / "b.png").write_text("no picture")
+    expert = ("--expert", f"one={models['bert']}")
+    (tmp_path / "link").symlink_to(docs)
+    monkeypatch.chdir(tmp_path)
+    for index, corpus in ((docs, docs), ("link", docs), (docs / "more" / "..", "docs"), (docs, "link")):
+        refused(uec("index", "--index", index, "--corpus", corpus, *expert), "such as docs-index", code=2)
+    assert not (docs / "chroma").exists()
+    for index in (docs / "idx", "link/more/idx"):
+        for _ in range(2):
+            outcome = uec("index", "--index", index, "--corpus", docs, *expert)
+            assert "; 1 texts in the index" in outcome.out and outcome.code == 0
+            assert "passed over: 1 of no kind that is read (.png)" in outcome.err, outcome.err
+            (Path(index) / "notes.txt").write_text("of the index")
+        shutil.rmtree(index)
+
+
 def test_pieces_can_be_left_out_or_made_smaller(uec, tmp_path, models):
     book = tmp_path / "book.txt"
     book.write_text("The wing of the cat is small. " * 40)
@@ -151,6 +210,14 @@ def test_pieces_can_be_left_out_or_made_smaller(uec, tmp_path, models):
         for i, more in enumerate([(), ("--split-tokens", "20"), ("--no-split",)])
     ]
     assert [t["added"] for t in told] == [8, 20, 1]
+    assert [(t["documents"], t["split"], t["pieces"]) for t in told] == [(1, 1, 8), (1, 1, 20), (1, 0, 0)]
+    again = ("index", "--index", tmp_path / "i0", "--corpus")
+    assert "1 document, split into 8 pieces" in uec(*again, book).out
+    (tmp_path / "more").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "more" / name).write_text("a cat")
+    shutil.copy(book, tmp_path / "more")
+    assert "3 documents, 1 of them split into 8 pieces" in uec(*again, tmp_path / "more").out
     assert [t["truncated"] for t in told] == [{}, {}, {"one": 1}]
     refused(
         uec("index", "--index", tmp_path / "i0", *arguments, "--no-split", "--split-tokens", "20"),

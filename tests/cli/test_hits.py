@@ -68,6 +68,24 @@ def test_a_title_is_shown_once(screen):
     assert screen(result(Record("d1", "of heat")), 80)[3:] == ["    of heat"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "========\nThe wing\n========\n\nof heat\n\nMore\n----\n\nand so on",
+        "# The wing\n\nof heat\n\n## More\n\nand so on",
+        "The wing\n===\nof heat\nMore\n~~~~\nand so on\n***",
+    ],
+)
+def test_what_marks_headings_is_left_out(screen, text):
+    """Of excerpts: the whole text is shown as it is."""
+    titled = Record("d1", text, {"title": "The wing"})
+    assert screen(result(titled), 80)[3:] == ["    The wing", "    of heat More and so on"]
+    assert screen(result(Record("d1", text)), 80)[3:] == ["    The wing of heat More and so on"]
+    assert [line.strip() for line in screen(result(Record("d1", text)), 80, lines=None)[3:] if line] == [
+        line for line in text.splitlines() if line
+    ]
+
+
 def test_matches_stay_where_they_are_without_the_title():
     text = "The wing in heat"
     title, rest, places = split_title(text, "The wing", [(4, 8), (12, 16)])
@@ -103,7 +121,8 @@ def test_where_a_piece_is_from_stands_on_one_line(screen):
 def test_a_confidence_says_for_which_k(screen):
     one = Record("d1", "heat")
     for found, said in (
-        (result(one, confidence=0.8), "confidence that the first 5 hold a right answer: 80%, likely in here"),
+        (result(one, confidence=0.8), "confidence that the first 5 hold a right answer (of which 1 is shown): 80%, likely in here"),
+        (result(*[one] * 5, confidence=0.8), "confidence that the first 5 hold a right answer: 80%, likely in here"),
         (result(one, confidence_reason="too few"), "no confidence that the first 5 hold a right answer: too few"),
         (result(confidence=0.1, abstained=True), "abstained: the confidence that the first 5 hold a right answer is too low"),
     ):  # fmt: skip

@@ -119,6 +119,14 @@ def test_a_mark_and_spaces_are_no_part_of_a_question():
     assert parse_question(b" \t\n", 3) is None
 
 
+@pytest.mark.parametrize("line", [b'{"_id": 3}', b'{"_id": "3", "text": null}'])
+def test_a_line_without_text_is_told_by_its_id(line, uec, index, standard_input):
+    assert parse_question(line, 7) == Unreadable(7, "has no 'text'", "3")
+    standard_input(line)
+    [answer] = lines(uec("search", "--index", index, "--queries", "-", "--json"))
+    assert answer == {"_id": "3", "line": 1, "error": "has no 'text'"}
+
+
 @given(st.binary(max_size=40))
 def test_no_line_breaks_it(line):
     read = parse_question(line, 5)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from typing import get_args, get_type_hints
 
 import pytest
@@ -9,7 +10,11 @@ from uec_retriever.cli.usage import must_exist
 
 
 def test_new_index_without_experts(uec, corpus, tmp_path):
-    refused(uec("index", "--index", tmp_path / "i", "--corpus", corpus(60)), "needs at least one --expert")
+    """Whatever is wrong with the corpus, which may take long to read."""
+    path = corpus(60)
+    path.write_text("no JSON")
+    outcome = uec("index", "--index", tmp_path / "i", "--corpus", path)
+    refused(outcome, "needs at least one --expert", "sentence-transformers/all-MiniLM-L6-v2", code=2)
 
 
 def test_missing_model(uec, corpus, tmp_path):
@@ -19,11 +24,29 @@ def test_missing_model(uec, corpus, tmp_path):
     refused(outcome, "cannot load the embedding model 'nobody/no-such-model'")
 
 
+def test_a_device_that_is_none_is_wrong_usage_in_every_command(uec, index, corpus, placeholders):
+    placeholders("d")
+    for arguments in (
+        ("search", "--index", index, "wing"), ("index", "--index", index, "--corpus", corpus(60)),
+        ("fit", "--expert", "e", "--corpus", "d", "--out", "o"), ("label", "--data", "d", "--llm", "m", "--out", "o"),
+    ):  # fmt: skip
+        refused(uec(*arguments, "--device", "gpu"), "--device: there is no device 'gpu': give cpu", code=2)
+
+
 def test_bad_line_is_found_before_any_work(uec, corpus, models, tmp_path):
     path = corpus(60)
     path.write_text(path.read_text() + '{"_id": "torn", "te')
     outcome = uec("index", "--index", tmp_path / "i", "--corpus", path, "--expert", models["bert"])
     refused(outcome, "line 61", "not JSON")
+    assert not (tmp_path / "i").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--no-split",), ("--dry-run",)])
+def test_an_id_that_is_given_twice_is_found_before_any_work(uec, corpus, models, tmp_path, more):
+    path = corpus(60)
+    path.write_text(path.read_text() + '{"_id": "d3", "text": "another"}\n')
+    new = ("index", "--index", tmp_path / "i", "--corpus", path, "--expert", models["bert"], *more)
+    refused(uec(*new), "id 'd3' is given twice")
     assert not (tmp_path / "i").exists()
 
 
@@ -111,7 +134,8 @@ def test_long_documents_are_cut_and_told(uec, index, corpus):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["  "], ["the query is empty"]),
+        (["  "], ["the query is empty: give a question, "]),
+        (["wifi", "channel", "-k", "3", "width"], ['put the question in quotes: "wifi channel width"']),
         ([], ["give a query"]),
         (["--queries", "q.jsonl", "wing"], ["one of them"]),
         (["--queries", "absent.jsonl"], ["--queries: there is no absent.jsonl"]),
@@ -150,6 +174,50 @@ def test_searches_that_are_wrong_whatever_the_index(uec, tmp_path, placeholders,
 def test_options_that_would_be_passed_over(uec, placeholders, arguments, unused, because):
     placeholders(*"cdlpqr")
     refused(uec(*arguments, *unused), f"{unused[0]} would change nothing with {because}", code=2)
+
+
+def test_deleting_by_a_filter_that_says_nothing(uec, index):
+    refused(uec("delete", "--index", index, "--where", "{}", "--yes"), "--where {} says nothing", code=2)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("index", "--existing"), ("search", "--abstain"), ("index", "--engine")]
+)
+def test_a_choice_that_there_is_none_of(uec, command, option):
+    outcome = uec(command, "--index", "i", option, "foo")
+    assert outcome.code == 2 and f"Invalid value for '{option}': 'foo' is not one of" in outcome.err
+
+
+def test_plain_lines_on_standard_input(uec, tmp_path, monkeypatch):
+    import io
+    import sys
+    from types import SimpleNamespace
+
+    from uec_retriever.data import sources
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a wing\na bird\n")))
+    sources._keep_input.cache_clear()
+    outcome = uec("index", "--index", tmp_path / "i", "--corpus", "-", "--expert", "none")
+    sources._keep_input.cache_clear()
+    refused(outcome, "standard input, line 1", "needs --format, such as --format csv")
+
+
+@pytest.mark.parametrize("option", ["--min-confidence", "--min-relevance"])
+def test_a_confidence_that_is_not_calibrated(uec, index, option):
+    outcome = uec("search", "--index", index, "wing", option, ".5")
+    refused(outcome, f"{option} needs a confidence: run 'uec calibrate-confidence --index {index}' once")
+
+
+def test_where_an_index_is_not(uec, index, tmp_path):
+    """Servers are mentioned where the folder is that of an index whose texts are on one."""
+    for name in ("nothere", "plain"):
+        if name == "plain":
+            (tmp_path / name).mkdir()
+        outcome = uec("search", "--index", tmp_path / name, "wing")
+        refused(outcome, "there is no index in", "make one with 'uec index'")
+        assert "server" not in outcome.err and ("nor such a folder" in outcome.err) == (name == "nothere")
+    shutil.rmtree(index / "chroma")
+    refused(uec("search", "--index", index, "wing"), "on a Chroma server: give its address", "--server")
 
 
 def test_deleting_nothing_asks_nothing(uec, index):

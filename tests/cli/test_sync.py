@@ -125,7 +125,10 @@ def outgrown(uec, models, corpus, tmp_path):
     arguments = ("index", "--index", tmp_path / "i", "--expert", f"one={models['bert']}")
     made = uec(*arguments, "--corpus", corpus(100))
     assert made.code == 0 and "stale" not in made.err
-    assert "a new index: first fit 1 expert on 100 pairs (title)" in flat(made.err)
+    assert (
+        "a new index: first fit 1 expert on 100 pairs (title), 20 of them held out for calibration"
+        in flat(made.err)
+    )
     assert "calibrated on 20 pairs: title; fitting took" in flat(made.out)
     return tmp_path / "i", flat(uec(*arguments, "--corpus", corpus(200)).err)
 

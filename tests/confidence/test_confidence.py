@@ -256,6 +256,9 @@ def test_refusals():
     for hits in (np.zeros_like(made.hits), np.arange(len(made.hits)) < 4):
         with pytest.raises(InvalidInputError, match="nothing to tell apart"):
             fit(replace(made, hits=hits))
+    for source, advice in (("halves", "too short or too much alike.*--data"), ("user", "give other or more")):
+        with pytest.raises(InvalidInputError, match=advice):
+            fit(replace(made, hits=np.zeros_like(made.hits)), source=f"pairs: {source}")
     with pytest.raises(InvalidInputError, match="or unanswerable > 0"):
         fit(replace(made, hits=made.kinds == Kind.ANSWERABLE), unanswerable=0.0)
     for bad in (1.0, -0.1, math.nan):

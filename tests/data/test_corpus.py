@@ -108,6 +108,30 @@ def test_csv_with_named_columns(tmp_path, suffix, delimiter):
         list(Corpus(path))
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_the_columns_of_any_csv_are_told_one_by_one(tmp_path, separator):
+    path = tmp_path / "bom.csv"
+    path.write_text(separator.join(("id", "name", "price, EUR", "date")) + "\n", encoding="utf-8-sig")
+    with pytest.raises(CorpusError, match=r"no column 'text', only \['id', 'name', 'price, EUR', 'date'\]"):
+        list(Corpus(path))
+
+
+@pytest.mark.parametrize(
+    "row", ['{"id": 1, "body": "some text"}', '{"id": 1, "title": "a title", "body": "b"}']
+)
+def test_keys_that_no_object_has_are_named(tmp_path, row):
+    """Not that the corpus is empty."""
+    path = tmp_path / "c.jsonl"
+    path.write_text(row)
+    with pytest.raises(CorpusError, match=r"no document of .* has 'text', only \[.*'body'.*--text-column"):
+        list(Corpus(path))
+    with pytest.raises(CorpusError, match=r"has 'txt', only .*'body'"):
+        list(Corpus(path, Columns("txt")))
+    path.write_text('{"text": " "}')
+    with pytest.raises(CorpusError, match="is empty: it holds no text"):
+        list(Corpus(path))
+
+
 def test_csv_with_too_many_values_is_refused(tmp_path):
     path = tmp_path / "c.csv"
     path.write_text("text\nfine\none, two\n", encoding="utf-8")

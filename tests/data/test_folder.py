@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from uec_retriever.data.corpus import Corpus, describe
+from uec_retriever.data.corpus import Corpus
 from uec_retriever.data.files import folder
+from uec_retriever.data.problems import describe
 from uec_retriever.errors import CorpusError
 
 LATIN = "Die Größe des Flügels".encode("cp1252")
@@ -81,7 +82,7 @@ def test_what_is_passed_over_is_told_by_reason(tmp_path):
         "of no regular kind": ["pipe.txt"],
     }
     assert corpus.bad == []
-    assert describe(corpus.passed_over).startswith("2 hidden, 2 link to nothing, 2 to be ind")
+    assert describe(corpus.passed_over).startswith("2 hidden, 2 link to nothing, 2 of no kind")
 
 
 def test_no_link_leads_out_of_the_folder(tmp_path):

@@ -68,9 +68,12 @@ def test_too_few_texts(make):
     engine = make("static")
     with pytest.raises(InvalidInputError, match="the index has 0 texts"):
         engine.calibrate_confidence()
-    engine.add(TEXTS[:12])
-    with pytest.raises(InvalidInputError, match="calibration pairs"):
+    engine.add(TEXTS[:20])
+    with pytest.raises(InvalidInputError, match="only 20 .*, 32 are needed.*too few or too short.*--data"):
         engine.calibrate_confidence()
+    engine.add([f"{word} {i}" for i, word in enumerate(["cat", "dog"] * 40)])  # no half says anything
+    with pytest.raises(InvalidInputError, match="only 20 .*, 32 are needed"):
+        engine.calibrate_confidence(k=1)
 
 
 def test_what_answers_a_question():

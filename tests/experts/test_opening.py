@@ -47,6 +47,15 @@ def test_an_endpoint_given_as_an_object_is_loaded_again_from_where_it_was(serve)
     assert server.requests[-1]["input"] == ["q: a"]
 
 
+def test_a_library_that_ends_its_sentence_ends_it_once():
+    """The hub's does; it is a part of ours."""
+    from uec_retriever.experts.loading import _not_found
+
+    assert "of the hub. It takes" in str(
+        _not_found("embedding model", "m", OSError("none of the hub.\nmore"))
+    )
+
+
 def test_heads_of_what_only_embeds():
     assert Expert.load("openai:m", base_url="http://h/v1", head="identity").head.layer == "identity"
     with pytest.raises(UnsupportedModelError, match="only the embeddings of 'openai:m'"):

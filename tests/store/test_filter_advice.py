@@ -13,7 +13,7 @@ from uec_retriever.store.filters import chroma_where
 
 STORED = [
     {"year": "2015", "n": 3, "open": True, "tags": ["a", "b"], "price": 1.5},
-    {"year": "2016", "n": 4, "lang": "en"},
+    {"year": "2016", "n": 4, "lang": "en", "date": "2024-01-31", "seen": "2024-01-31T10:00:00Z"},
 ]
 
 
@@ -21,6 +21,11 @@ STORED = [
     ("where", "words"),
     [
         ({"year": {"$gte": 2015}}, ["'year' with 2015, a number", "it is text, such as '2015'", "--types year=int"]),
+        ({"year": {"$lt": 2015.5}}, ["--types year=float"]),
+        ({"date": {"$gte": 20240101}}, ["--types date=day and give 20240131"]),
+        ({"date": 2024}, ["--types date=day and give 20240131"]),
+        ({"seen": {"$lt": 2025}}, ["--types seen=day and give 20240131"]),
+        ({"lang": {"$lt": 2025}}, ["such as 'en': text has no order here"]),
         ({"year": 2015.5}, ["--types year=float"]),
         ({"year": True}, ["--types year=bool"]),
         ({"n": "3"}, ["'n' with '3', text", "it is a number, such as 3", "give a value of that kind"]),
@@ -28,7 +33,7 @@ STORED = [
         ({"n": True}, ["a boolean, and in the index it is a number"]),
         ({"open": 1}, ["it is a boolean"]),
         ({"tags": {"$contains": 1}}, ["it is text, such as 'a'"]),
-        ({"yaer": 2015}, ["no text has metadata 'yaer', only ['lang', 'n', 'open', 'price', 'tags', 'year']"]),
+        ({"yaer": 2015}, ["no text has metadata 'yaer', only ['date', 'lang', 'n', 'open', 'price', 'seen', 'tags', 'year']"]),
         ({"$or": [{"yaer": 1}, {"n": "3"}]}, ["no text has metadata 'yaer'"]),
         ({"n": {"$in": ["3", True]}}, ["it is a number"]),
         ({"$or": [{"n": 3}, {"year": "1"}], "yaer": 1}, ["'yaer'"]),
@@ -65,12 +70,25 @@ def test_a_sample_speaks_for_itself_only():
     [
         ({"year": {"$gte": "2015"}}, "takes a number, got '2015': leave out the quotes"),
         ({"since": {"$lt": "2015-01-31"}}, "--types since=day and give 20150131"),
+        (
+            {"since": {"$gt": "2024"}},
+            "quotes; if the values are dates, .* --types since=day and give 20240101",
+        ),
+        ({"since": {"$gt": "2024-5"}}, "if the values are dates, .* --types since=day and give 20240501"),
         ({"name": {"$lt": "x"}}, "takes a number, got 'x'"),
     ],
 )
 def test_text_has_no_order(where, words):
     with pytest.raises(InvalidInputError, match=words):
         chroma_where(where)
+
+
+@pytest.mark.parametrize(
+    "where", [{"year": {"$gte": 2015}}, {"date": {"$gte": 20240101}}, {"lang": {"$lt": 1}}]
+)
+def test_advice_does_not_lead_to_what_is_refused(where):
+    """A range of text is: so nobody is told to put its number in quotes."""
+    assert "in quotes" not in str(advice(where, STORED, True))
 
 
 def test_a_search_that_finds_nothing_says_why(tmp_path, caplog):

@@ -51,7 +51,7 @@ app = typer.Typer(
     ),
 )
 app.command("index")(index.index)
-app.command("search")(search.search)
+app.command("search", context_settings={"allow_extra_args": True})(search.search)  # which it refuses itself
 app.command("fit")(fit.fit)
 app.add_typer(label.app, name="label")
 app.command("train")(train.train)

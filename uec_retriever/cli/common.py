@@ -30,6 +30,7 @@ from rich.text import Text
 from uec_retriever.cli.safe import SafeConsole
 from uec_retriever.cli.startup import without_collecting
 from uec_retriever.cli.usage import WrongUsageError as WrongUsageError
+from uec_retriever.cli.usage import device_there as device_there
 from uec_retriever.cli.usage import must_exist as must_exist
 from uec_retriever.cli.usage import refuse_unused as refuse_unused
 from uec_retriever.errors import InvalidInputError
@@ -60,7 +61,9 @@ HEADER = Annotated[
 TENANT = Annotated[str | None, typer.Option(help="Tenant of that server; its default one if absent.")]
 DATABASE = Annotated[str | None, typer.Option(help="Database of the tenant; its default one if absent.")]
 COLLECTION = Annotated[str, typer.Option(help="Name of the Chroma collection.")]
-DEVICE = Annotated[str | None, typer.Option(help="Torch device of the experts, e.g. cpu or cuda.")]
+DEVICE = Annotated[
+    str | None, typer.Option(callback=device_there, help="Torch device of the experts, e.g. cpu or cuda.")
+]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 BATCH = Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")]
 ENGINE = Annotated[Literal["local", "ray"], typer.Option(help="Work here, or as a Ray Data job.")]
@@ -72,6 +75,9 @@ MOVED = Annotated[
     typer.Option("--expert", help="Where the model of an expert is now, as LABEL=MODEL. Repeatable."),
 ]
 EXPERT_HELP_ONE = "A model: hub id, folder, openai:ID, onnx:FOLDER, model2vec:ID, fastembed:ID."
+NO_EXPERT = (
+    "a new index needs at least one --expert, a model such as --expert sentence-transformers/all-MiniLM-L6-v2"
+)
 EXPERT_HELP = f"{EXPERT_HELP_ONE} Repeat."
 
 
@@ -117,6 +123,28 @@ def _read_headers(lines: Iterable[str], origin: str) -> dict[str, str]:
                 f"{origin}, header {number}: say 'Name: value', such as 'Authorization: Bearer TOKEN'"
             )
     return headers
+
+
+def require_index(location: Location) -> None:
+    """Refuse to make a new index without experts.
+
+    Raises:
+        WrongUsageError: if there is none yet.
+    """
+    with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.open import index_exists
+    if not index_exists(location):
+        raise WrongUsageError(NO_EXPERT)
+
+
+def kept_types(location: Location) -> dict[str, str]:
+    """Types of metadata that were given for an index that is there (see `engine.kept_types`)."""
+    if location.path is None or not (location.path / "types").is_dir():
+        return {}
+    with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.kept_types import read_kept_types
+
+        return read_kept_types(location)
 
 
 def quiet_libraries() -> None:

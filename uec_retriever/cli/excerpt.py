@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 Span = tuple[int, int]
 _LEAST = 20  # characters
 _BEFORE = 1 / 4  # of an excerpt stand before its first match, at most
 _LONGEST_WORD = 20  # that is left out whole at the beginning
 ELLIPSIS = "… "
+# Markdown's before a title; a line of one punctuation mark, as above and below titles in reStructuredText
+_HEADING_MARKS = re.compile(
+    r"""^(?:#{1,6}[ \t]+|[ \t]*([=\-~^"'*+#:._])\1{2,}[ \t]*(?:\r?\n|\Z))""", re.MULTILINE
+)
+
+
+def without_heading_marks(text: str, matched: Sequence[Span]) -> tuple[str, list[Span]]:
+    """A text without what marks its headings, which says nothing on one line, and the matches in it.
+
+    Args:
+        text: anything.
+        matched: starts and ends of matches.
+    """
+    marks = [found.span() for found in _HEADING_MARKS.finditer(text)]
+    ends = [end for _, end in marks]
+    gone = [0, *accumulate(end - start for start, end in marks)]
+
+    def moved(place: int) -> int:
+        i = bisect_left(ends, place)  # marks that end before it
+        return place - gone[i] - (max(0, place - marks[i][0]) if i < len(marks) else 0)
+
+    spans = [(moved(start), moved(end)) for start, end in matched]
+    return _HEADING_MARKS.sub("", text), [(start, end) for start, end in spans if start < end]
 
 
 def cut_excerpt(text: str, matched: Sequence[Span], width: int) -> tuple[str, list[Span]]:

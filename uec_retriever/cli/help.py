@@ -120,7 +120,19 @@ def _show_rows(console: Console, title: str, rows: Sequence[Row]) -> None:
     console.print(Padding(table, (0, 0, 0, 2)))
 
 
+_WRAPPED = "Value error, "  # what pydantic puts before the message of another library
+
+
 class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            message = getattr(error, "message", None)  # of click, vendored by some versions of typer
+            if isinstance(message, str):
+                error.message = message.replace(_WRAPPED, "", 1)  # type: ignore[attr-defined]
+            raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         show_help(self, ctx)
 

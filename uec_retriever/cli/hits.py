@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from uec_retriever.cli.common import errors, output
-from uec_retriever.cli.excerpt import Span, cut_excerpt
+from uec_retriever.cli.excerpt import Span, cut_excerpt, without_heading_marks
 from uec_retriever.data.printable import printable
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def show_result(result: SearchResult, style: Style) -> None:
     output.print(f"trust in the experts: {shares}")
     right = f"confidence that the first {style.k} hold a right answer"
     if result.confidence is not None:
-        output.print(f"{right}: {result.confidence:.0%}, {result.verdict}")
+        number = len(result.hits)
+        part = f" (of which {number} {'is' if number == 1 else 'are'} shown)" * (0 < number < (style.k or 0))
+        output.print(f"{right}{part}: {result.confidence:.0%}, {result.verdict}")
     elif style.k is not None:
         output.print(f"no {right}: {result.confidence_reason}")
     if result.promise is not None:
@@ -113,7 +115,8 @@ def _show_promise(promise: CoveragePromise) -> None:
 
 def _show_text(hit: Hit, matched: Sequence[Span], lines: int | None) -> None:
     """Where a text is from, its title, and what of it matches, each part once."""
-    title, text, places = split_title(hit.text, str(hit.metadata.get("title", "")), matched)
+    whole_text, matched = (hit.text, matched) if lines is None else without_heading_marks(hit.text, matched)
+    title, text, places = split_title(whole_text, str(hit.metadata.get("title", "")), matched)
     if origin := describe_origin(hit.id, hit.metadata, title.plain):
         _print_line(Text(origin, style="dim"))
     if title:

@@ -26,11 +26,13 @@ from uec_retriever.cli.common import (
     WORKERS,
     bar,
     errors,
+    kept_types,
     load_experts,
     locate,
     must_exist,
     open_engine,
     refuse_unused,
+    require_index,
 )
 from uec_retriever.cli.indexed import Run, add_corpus, report_added
 from uec_retriever.cli.lexical import LANGUAGE, NO_LEXICAL, read_lexical
@@ -60,7 +62,7 @@ from uec_retriever.cli.recipe import (
     report_cost,
     sample_records,
 )
-from uec_retriever.cli.usage import WrongUsageError, check_other_folder
+from uec_retriever.cli.usage import WrongUsageError, check_corpus_folder, check_other_folder
 from uec_retriever.engine.existing import Existing
 
 if TYPE_CHECKING:
@@ -155,18 +157,24 @@ def index(
     from uec_retriever.data.corpus import Corpus
     from uec_retriever.data.documents import Columns
 
+    location = locate(index, server, header, collection, tenant, database)
+    check_corpus_folder(index, corpus)
+    if not expert and not dry_run:
+        require_index(location)
     columns = Columns(text_column, title_column, id_column)
     documents = Corpus(corpus, columns, format and f".{format.value}", read_types(types), skip_bad)
     if sync and skip_bad and not documents.has_files:
         raise WrongUsageError(
             "--sync with --skip-bad would delete the texts of rows that cannot be read: give one of them"
         )
+    documents.leave_out(index)
+    documents.kept_types = kept_types(location)
     total, sampler = read_corpus(documents, max_pairs)  # every line is checked before work begins
     report_reading(documents)
-    location = locate(index, server, header, collection, tenant, database)
     recipe = make_recipe(pairs, posterior, structure, layout, temperature, lexical)
     experts = load_experts(expert or [], device, trust_remote_code)
     from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.kept_types import keep_types
     from uec_retriever.experts.splitting import make_splitter
 
     def open_index() -> tuple[Engine, float | None]:
@@ -188,6 +196,7 @@ def index(
         report_cost(location, documents, recipe, sampler, sync=sync, existing=existing, json=json)
         return
     found, fitting = opened or open_index()
+    keep_types(found, documents.types)
     run = add_corpus(
         found,
         records_of(documents),
@@ -234,7 +243,7 @@ def reindex(
 
     The old index stays as it is. Run it again after an interruption: it goes on. Words stay the expert that they are, with
     language and trust; an old index without words gets them in the new one, unless `--no-lexical` says otherwise.
-    Judgements go along.
+    Judgements and types of metadata go along.
     """
     if pairs:
         refuse_unused(context, "--pairs", "max_pairs")
@@ -242,11 +251,11 @@ def reindex(
     read_lexical(context, no_lexical, language)
     execute = _choose_execute(context, engine, workers, gpus)
     from uec_retriever.engine.engine import Engine
+    from uec_retriever.engine.kept_types import keep_types
     from uec_retriever.engine.location import Location
 
-    old = open_engine(
-        locate(index, server, header, collection, tenant, database), None, device, trust_remote_code
-    )
+    old_location = locate(index, server, header, collection, tenant, database)
+    old = open_engine(old_location, None, device, trust_remote_code)
     target = Location(to, collection=collection)
     kept = old.manifest.lexical
     lexical = read_lexical(context, no_lexical, language, kept)
@@ -265,6 +274,7 @@ def reindex(
         trust_remote_code=trust_remote_code,
         batch_size=batch_size,
     )
+    keep_types(new, kept_types(old_location))
     before, begun = new.count(), monotonic()
     with bar("Indexing", old.count()) as progress:
         report = old.copy_to(new, batch_size=batch_size, progress=progress, execute=execute)

@@ -144,10 +144,14 @@ def tell_fitting(experts: Sequence[Expert], pairs: CalibrationPairs, fitted: int
     share = cost / pairs.corpus if pairs.corpus else math.inf
     of = f", {share:.0%} of the corpus" if share < _WHOLE else ""
     errors.print(
-        f"a new index: first {what} on {len(pairs)} pairs ({pairs.source})"
+        f"a new index: first {what} on {len(pairs)} pairs ({pairs.source}){_held_out(pairs) * bool(to_fit)}"
         + f", which costs as much as embedding about {cost:,} texts{of}" * bool(to_fit),
         soft_wrap=True,
     )
+
+
+def _held_out(pairs: CalibrationPairs) -> str:
+    return f", {len(pairs.split()[1])} of them held out for calibration" * pairs.can_hold_out
 
 
 def tell_cost(found: Estimate, sync: bool, existing: Existing) -> None:
@@ -202,6 +206,14 @@ def name_some(ids: Sequence[str], number: int) -> str:
     return ", ".join(shown) + " …" * (number > len(shown))
 
 
+def _describe_pieces(documents: Corpus) -> str:
+    """Why there are more texts than documents."""
+    split, into = documents.split, f"split into {documents.pieces:,} pieces"
+    if documents.whole == split:
+        return f"{split:,} document{'s' * (split > 1)}, {into}"
+    return f"{documents.whole:,} documents, {split:,} of them {into}"
+
+
 def report_added(
     engine: Engine, run: Run, documents: Corpus | None, json: bool, fitting: float | None = None
 ) -> None:
@@ -220,10 +232,14 @@ def report_added(
     manifest, stale = engine.manifest, engine.staleness()
     if json:
         told = {**run.fields(), "skipped_empty": skipped, "count": engine.count()}
+        if documents:
+            told |= {"documents": documents.whole, "split": documents.split, "pieces": documents.pieces}
         about = {"calibrated_on": manifest.reference, "notes": manifest.notes, "stale": stale}
         print_json({**told, "fitting_seconds": fitting and round(fitting, 1), **about})
         return
     run.tell(engine.count())
+    if documents and documents.split:
+        output.print(_describe_pieces(documents))
     if fitting is not None:
         output.print(
             f"calibrated on {manifest.reference}; fitting took {short(fitting)} s, indexing {short(run.seconds)} s"

@@ -16,6 +16,7 @@ from uec_retriever.cli.common import (
     WORKERS,
     WrongUsageError,
     bar,
+    device_there,
     must_exist,
     output,
     print_json,
@@ -89,7 +90,9 @@ def label(
     dtype: Annotated[
         Dtype, typer.Option(help="Precision; auto: float32 on the CPU, else bfloat16.")
     ] = "auto",
-    device: Annotated[str | None, typer.Option(help="Torch device, e.g. cpu or cuda.")] = None,
+    device: Annotated[
+        str | None, typer.Option(callback=device_there, help="Torch device, e.g. cpu or cuda.")
+    ] = None,
     quantize: Annotated[Quantize, typer.Option(help="int8: faster on a CPU, but labels change.")] = "none",
     server: Annotated[
         str | None,

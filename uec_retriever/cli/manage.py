@@ -48,6 +48,9 @@ def info(
         from uec_retriever.engine.open import open_store
 
         folder, store, manifest = open_store(locate(index, server, header, collection, tenant, database))
+    from uec_retriever.engine.kept_types import read_types_file
+
+    types = read_types_file(folder.types_file(str(store.collection.id)))
     count, size = store.count(), folder.size()
     confidence, lexical = read_confidence(manifest.confidence), manifest.lexical
     behind = count_behind(store, folder, lexical) if lexical else None
@@ -59,6 +62,7 @@ def info(
             **asdict(manifest),
             "confidence": confidence and {**asdict(confidence), "stale": stale is not None},
         }
+        told["types"] = types
         told["coverage"] = _rests_on(coverage) if coverage else None
         told["lexical"] = {**asdict(lexical), "behind": behind} if lexical else None
         told |= {"fingerprint": manifest.fingerprint, "notes": manifest.notes, "stale": outgrown is not None}
@@ -70,6 +74,8 @@ def info(
     output.print(f"calibrated on {manifest.reference}{of}")
     for note in [outgrown] * (outgrown is not None) + manifest.notes:
         output.print(f"note: {note}")
+    if types:
+        output.print(f"types given for metadata: {', '.join(f'{key} {kind}' for key, kind in types.items())}")
     _show_confidence(confidence, stale)
     if coverage is not None:
         _show_coverage(coverage, count)
@@ -128,6 +134,11 @@ def delete(
     condition = parse_where(where)
     if condition and json and not yes:
         raise WrongUsageError("deleting by filter without asking needs --yes")
+    if condition == {}:
+        raise WrongUsageError(
+            f"--where {where} says nothing, so that every text would match: give a condition such as "
+            '\'{"source": "old.pdf"}\'; to delete a whole index, delete its folder'
+        )
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
     with status("Opening the index"), without_collecting():

@@ -37,10 +37,12 @@ class Unreadable:
     Attributes:
         line: its number, from 1.
         problem: what is wrong with it.
+        id: that the line gives, if it can be read.
     """
 
     line: int
     problem: str
+    id: str | None = None
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -114,10 +116,13 @@ def parse_question(line: bytes, number: int) -> Question | Unreadable | None:
     except InvalidInputError as error:
         return Unreadable(number, f"begins with {{, but is no JSON object: {error}")
     text, identifier = row.get("text"), row.get("_id", row.get("id", number))
-    if problem := text_problem(text):
-        return Unreadable(number, f"'text' {problem}")
     if isinstance(identifier, bool) or not isinstance(identifier, str | int):
         return Unreadable(number, f"'_id' is {type(identifier).__name__}, not a string")
+    told = str(identifier) if row.keys() & {"_id", "id"} else None
+    if text is None:
+        return Unreadable(number, "has no 'text'", told)
+    if problem := text_problem(text):
+        return Unreadable(number, f"'text' {problem}", told)
     return Question(str(identifier), str(text))
 
 
@@ -126,13 +131,23 @@ def is_standard_input(path: Path | None) -> bool:
     return path == STANDARD_INPUT
 
 
-def check_asked(query: str | None, queries: Path | None) -> None:
+def check_asked(query: str | None, queries: Path | None, more: Sequence[str] = ()) -> None:
     """Refuse none and both.
+
+    Args:
+        query: one.
+        queries: file of several.
+        more: what was typed behind the query, which is part of it if somebody forgot the quotes.
 
     Raises:
         WrongUsageError: also for a query that is blank.
     """
+    if more:
+        whole = " ".join([str(query), *more])
+        raise WrongUsageError(f'put the question in quotes: "{whole}"')
     if (query is None) == (queries is None):
         raise WrongUsageError('give a query, "in quotes", or --queries FILE, one of them')
+    if query is not None and not query.strip():
+        raise WrongUsageError('the query is empty: give a question, "in quotes"')
     if query is not None and (problem := text_problem(query)):
         raise WrongUsageError(f"the query {problem}")

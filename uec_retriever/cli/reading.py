@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from uec_retriever.cli.recipe import sample_documents
 
 if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
+    from uec_retriever.data.documents import Document
     from uec_retriever.data.pairs import PairSampler
 
 _logger = logging.getLogger(__name__)
@@ -66,23 +68,41 @@ def read_corpus(
         documents: the corpus.
         limit: of the calibration pairs to make; in proportion to the texts if None.
         what: is done, for people.
+
+    Raises:
+        CorpusError: for what cannot be read.
+        IdConflictError: if one id stands for two different documents: before an index is made for them.
     """
     with status(what) as spinner:
         return sample_documents(
-            documents, limit, lambda read: spinner.update(f"{what}: {read} documents") if spinner else None
+            _distinct(documents),
+            limit,
+            lambda read: spinner.update(f"{what}: {read} documents") if spinner else None,
         )
+
+
+def _distinct(documents: Corpus) -> Iterator[Document]:
+    from uec_retriever.data.seen import SeenIds
+
+    seen = SeenIds()
+    for document in documents:
+        seen.new([document.record])
+        yield document
 
 
 def report_reading(documents: Corpus) -> None:
     """Say what was found in a corpus that has been read: types, files that were passed over, what is bad."""
-    if documents.found_types:
-        told = ", ".join(f"{name} {kind}" for name, kind in documents.found_types.items())
-        errors.print(f"types: {told}; other columns are text (--types says otherwise)", soft_wrap=True)
+    kept = {key: kind for key, kind in documents.kept_types.items() if key not in documents.types}
+    told = [_list_types(documents.found_types)] if documents.found_types else []
+    told += [f"{_list_types(kept)}, as given for this index before"] if kept else []
+    told += ["other columns are text"] if documents.found_types else []
+    if told:
+        errors.print(f"types: {'; '.join(told)} (--types says otherwise)", soft_wrap=True)
     if documents.passed_over:
-        from uec_retriever.data.corpus import describe
+        from uec_retriever.data.problems import describe
 
         hint = "" if _logger.isEnabledFor(logging.INFO) else " (uec -v index lists them)"
-        errors.print(f"passed over: {describe(documents.passed_over)}{hint}", soft_wrap=True)
+        errors.print(f"passed over: {describe(documents.passed_over)}{hint}")
         for reason, names in documents.passed_over.items():
             for name in names:
                 _logger.info("passed over, %s: %s", reason, name)
@@ -90,3 +110,7 @@ def report_reading(documents: Corpus) -> None:
         errors.print(f"skipped {len(documents.bad)} that cannot be read:", soft_wrap=True)
         for problem in documents.bad:
             errors.print(f"  {problem}", soft_wrap=True)
+
+
+def _list_types(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in types.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from uec_retriever.cli.common import bar, must_exist, print_json, status
+from uec_retriever.cli.common import NO_EXPERT, WrongUsageError, bar, must_exist, print_json, status
 from uec_retriever.cli.indexed import kept_fields, tell_cost, tell_fitting, tell_kept
-from uec_retriever.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.data.corpus import Corpus
+    from uec_retriever.data.documents import Document
     from uec_retriever.data.pairs import PairSampler
     from uec_retriever.engine.engine import Engine
     from uec_retriever.engine.existing import Existing
@@ -104,7 +104,7 @@ TEMPERATURE = Annotated[
 
 
 def sample_documents(
-    documents: Corpus, limit: int | None, tell: Callable[[int], None] | None = None
+    documents: Iterable[Document], limit: int | None, tell: Callable[[int], None] | None = None
 ) -> tuple[int, PairSampler]:
     """Read a corpus once: every line is checked before work begins.
 
@@ -198,7 +198,7 @@ def open_or_create(
         with status("Opening the index"):
             return Engine.open_or_create(location, experts, recipe, **loading), None
     if not experts:
-        raise InvalidInputError("a new index needs at least one --expert")
+        raise WrongUsageError(NO_EXPERT)
     pairs = recipe.pairs or sampler().pairs_or_general()
     recipe = replace(recipe, pairs=pairs)
     tell_fitting(experts, pairs, len(match_posteriors(experts, recipe.posteriors)))

@@ -44,7 +44,7 @@ from uec_retriever.cli.questions import (
 from uec_retriever.cli.usage import parse_where
 from uec_retriever.data.printable import run_problem
 from uec_retriever.engine.grouping import GroupBy, document_of
-from uec_retriever.errors import CorpusError
+from uec_retriever.errors import CorpusError, InvalidInputError
 
 if TYPE_CHECKING:
     from uec_retriever.engine.engine import Engine
@@ -72,6 +72,10 @@ def search(
     min_confidence: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Abstain below this confidence: exit with code 3."),
+    ] = None,
+    min_relevance: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Leave out hits whose probability of being a right answer is below."),
     ] = None,
     abstain: Annotated[
         CommandAbstain,
@@ -145,7 +149,13 @@ def search(
             output.print(f"{run}: {number} {'query' if number == 1 else 'queries'}, {k} hits each at most")
         return
     options |= {"min_confidence": min_confidence, "abstain": abstain, "coverage": coverage, "max_k": max_k}
+    options["min_relevance"] = min_relevance
     confidence = engine.ensemble.confidence
+    if confidence is None and (min_confidence, min_relevance) != (None, None):
+        option = "--min-confidence" if min_relevance is None else "--min-relevance"
+        raise InvalidInputError(
+            f"{option} needs a confidence: run 'uec calibrate-confidence --index {index}' once"
+        )
     style = Style(None if full else snippet, confidence.k if confidence else None)
     if queries is None:
         result = engine.search(str(query), k, **options)
@@ -166,11 +176,21 @@ def _check(context: typer.Context, json: bool) -> None:
     """Refuse options that do not go together."""
     given = context.params
     queries, candidates = given["queries"], given["candidates"]
-    check_asked(given["query"], queries)
+    check_asked(given["query"], queries, context.args)
     if given["run"] is not None:
         if queries is None:
             raise WrongUsageError("--run goes with --queries FILE")
-        refuse_unused(context, "--run", "min_confidence", "abstain", "coverage", "max_k", "snippet", "full")
+        refuse_unused(
+            context,
+            "--run",
+            "min_confidence",
+            "min_relevance",
+            "abstain",
+            "coverage",
+            "max_k",
+            "snippet",
+            "full",
+        )
     if json:
         refuse_unused(context, "--json", "snippet", "full")
     if given["full"]:
@@ -200,7 +220,7 @@ def _answer(search: Callable[[str], SearchResult], style: Style, json: bool) -> 
             continue
         wrong += 1
         if json:
-            print_json({"_id": None, "line": question.line, "error": question.problem})
+            print_json({"_id": question.id, "line": question.line, "error": question.problem})
         else:
             errors.print(f"line {question.line} {question.problem}")
         sys.stdout.flush()

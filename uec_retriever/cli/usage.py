@@ -33,6 +33,22 @@ def must_exist(parameter: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
+def device_there(device: str | None) -> str | None:
+    """Refuse a torch device that is not there, before any work; a typer callback.
+
+    Raises:
+        WrongUsageError: for one that is none, or that this machine does not have.
+    """
+    if device not in (None, "cpu"):  # those are always there, and need no torch
+        with without_collecting():
+            from uec_retriever.checks.device import check_device
+        try:
+            check_device(device)
+        except InvalidInputError as error:
+            raise WrongUsageError(f"--device: {error}") from error
+    return device
+
+
 def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
     """Refuse options that somebody gave and that would be passed over in silence.
 
@@ -85,6 +101,23 @@ def check_other_folder(option: str, path: Path, taken: Path) -> None:
     Raises:
         WrongUsageError: if both are one folder.
     """
-    one, other = path.expanduser().resolve(), taken.expanduser().resolve()
-    if one == other or (one.exists() and other.exists() and one.samefile(other)):
+    if _is_same(path, taken):
         raise WrongUsageError(f"{option} {path} is the index itself, which stays as it is: name a new folder")
+
+
+def check_corpus_folder(index: Path, corpus: Path) -> None:
+    """Refuse to put the files of an index among those of its corpus.
+
+    Raises:
+        WrongUsageError: if both are one folder.
+    """
+    if corpus.is_dir() and _is_same(index, corpus):
+        raise WrongUsageError(
+            f"--index {index} is the folder of the corpus, among whose files the index's would be: name another folder, "
+            f"such as {index.resolve().name}-index"
+        )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    one, two = path.expanduser().resolve(), other.expanduser().resolve()
+    return one == two or (one.exists() and two.exists() and one.samefile(two))

@@ -16,11 +16,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from uec_retriever.checks.numbers import check_number
 from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
+from uec_retriever.confidence.queries import LABELS, MINIMUM_QUERIES
 from uec_retriever.confidence.relevance import RelevanceModel
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
-MINIMUM_QUERIES = 32
 OFF_TOPIC_SHARE = 0.2  # of the unanswerable queries
 _FOLDS = 5
 _MINIMUM_OF_A_KIND = 5  # rows of each outcome, one for each fold
@@ -142,9 +142,16 @@ def fit_confidence(
         )
     succeeded = int(used.hits.sum())
     if min(succeeded, len(used.hits) - succeeded) < _MINIMUM_OF_A_KIND:
+        made = source.startswith("pairs: ") and source != "pairs: user"
+        few = succeeded < _MINIMUM_OF_A_KIND
+        remedy = (
+            f"the texts are too short or too much alike to make queries of that find them: {LABELS}"
+            if made and few
+            else "give other or more queries, or another k"
+            + ("" if unanswerable else ", or unanswerable > 0")
+        )
         raise InvalidInputError(
-            f"{succeeded} of {len(used.hits)} searches found a right answer, so there is nothing to tell apart: "
-            "give other or more queries, or another k" + ("" if unanswerable else ", or unanswerable > 0")
+            f"{succeeded} of {len(used.hits)} searches found a right answer, so there is nothing to tell apart: {remedy}"
         )
     weights = used.weights(unanswerable)
     table = np.array([[row[name] for name in SIGNALS] for row in used.signals], dtype=np.float64)

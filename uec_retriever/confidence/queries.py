@@ -11,6 +11,12 @@ from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.errors import InvalidInputError
 
+MINIMUM_QUERIES = 32  # to calibrate confidence on
+LABELS = (
+    "give queries whose right answers you know (labelled=..., on the command line --data, --judgements, or --queries and "
+    "--qrels)"
+)
+"""What to do where an index makes no good queries of its own."""
 _SAME = 0.8  # Jaccard index of the words of two texts from which they say the same
 
 
@@ -63,7 +69,9 @@ def index_pairs(pages: Iterable[Sequence[Record]], *, limit: int, seed: int = 0)
     for page in pages:
         for record in page:
             sampler.offer(record.text, record.title)
-    return sampler.pairs()
+    return sampler.pairs(
+        min(limit, MINIMUM_QUERIES), f"its texts are too few or too short to make queries of: {LABELS}"
+    )
 
 
 def pair_queries(pairs: CalibrationPairs) -> list[LabelledQuery]:

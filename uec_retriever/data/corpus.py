@@ -13,6 +13,7 @@ from uec_retriever.data.documents import Blank, Columns, Document, as_string, fi
 from uec_retriever.data.files.folder import KINDS, Folder, is_text_file
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.printable import run_problem
+from uec_retriever.data.problems import describe, tell_problems
 from uec_retriever.data.sources import STANDARD_INPUT, open_source, source_name, suffix_of
 from uec_retriever.data.splitting import Splitter
 from uec_retriever.data.tables import Row, read_csv, read_parquet
@@ -22,7 +23,6 @@ from uec_retriever.errors import CorpusError, InvalidInputError, show
 
 _FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 _NAMES = 300  # characters of the names that there are, in a message
-_SHOWN = 20  # problems in a message
 _MOST = 1_000  # problems, after which reading ends
 Bad = Callable[[str], None]
 """Called with what is wrong, and where."""
@@ -38,8 +38,10 @@ class Corpus:
         columns: where texts, titles and ids are, in rows.
         suffix: of the format, such as `.csv`; that of the path, or `.jsonl` on standard input, if None.
         types: key of metadata -> its type, one of `types.TYPES`; those of CSV are found where they are not given.
+        kept_types: the same, of an earlier corpus: this one need not have the keys, and `types` go before them.
         skip_bad: pass over what cannot be read, instead of refusing the corpus.
         splitter: makes several documents of one that is too long; None to leave them whole.
+        whole: number of documents, `split`: that of those in several pieces, `pieces`: that of these; after an iteration.
         skipped: places of documents without any text, after an iteration.
         bad: what cannot be read, and why, after an iteration.
         found_types: column -> type, of a CSV, where they are not strings; after an iteration.
@@ -54,6 +56,10 @@ class Corpus:
     skipped: list[str] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
     found_types: dict[str, str] | None = None
+    kept_types: Mapping[str, str] = field(default_factory=dict)
+    whole: int = 0
+    split: int = 0
+    pieces: int = 0
 
     def __post_init__(self) -> None:
         check_types(self.types)
@@ -64,6 +70,10 @@ class Corpus:
         self._folder = Folder(self.path)
 
     @property
+    def _given_types(self) -> dict[str, str]:
+        return {**self.kept_types, **self.types}
+
+    @property
     def passed_over(self) -> Mapping[str, list[str]]:
         """Reason -> files of a folder that were left out for it, after an iteration."""
         return self._folder.passed_over
@@ -71,6 +81,10 @@ class Corpus:
     def may_hold(self, identifier: str) -> bool:
         """Whether a text is from a file that is there and could not be read, after an iteration: it is not known to be gone."""
         return self._folder.unread.holds(identifier)
+
+    def leave_out(self, folder: Path) -> None:
+        """Take no notice of what is in a folder within this one, such as that of the index."""
+        self._folder.leave_out(folder)
 
     def check(self) -> None:
         """Refuse, without reading it, what is no corpus.
@@ -98,15 +112,18 @@ class Corpus:
         self.check()
         self.skipped.clear()
         self.bad.clear()
+        self.whole = self.split = self.pieces = 0
         empty, seen = True, dict[str, None]()
         for document in self._documents(seen):
             empty = False
             yield from self._pieces(document)
         self.bad += self._folder.bad
         self._check_bad()
+        has_keys = bool(seen) and self._format == ".jsonl" and not self.path.is_dir()
+        if not empty or has_keys:  # of a table it is known that the text's column is there
+            self._check_columns(seen)
         if empty:
             raise CorpusError(self._why_empty())
-        self._check_columns(seen)
 
     def _documents(self, seen: dict[str, None]) -> Iterator[Document]:
         """The documents whole; the names of what they have are added to those `seen`."""
@@ -127,11 +144,11 @@ class Corpus:
         """Place of each document, and what makes it, at once."""
         if self.has_files:
             for file in self._folder:
-                yield file.name, functools.partial(file_document, file, self.types)
+                yield file.name, functools.partial(file_document, file, self._given_types)
             return
         for place, row in self._rows():
             seen.update(dict.fromkeys(row))
-            types = {**(self.found_types or {}), **self.types}
+            types = {**(self.found_types or {}), **self._given_types}
             yield place, functools.partial(row_document, row, self.columns, types)
 
     def _pieces(self, document: Document) -> Iterator[Document]:
@@ -143,9 +160,12 @@ class Corpus:
                 self._folder.unread.add(document.record.id)
                 self._note(str(error))
                 return
+        self.whole += 1
         if len(records) == 1:
             yield document
             return
+        self.split += 1
+        self.pieces += len(records)
         for position, record in enumerate(records):
             title = "" if position else document.title
             yield Document(record, title, record.text.removeprefix(title).strip(), document.markup)
@@ -174,7 +194,7 @@ class Corpus:
 
     def _find_types(self) -> dict[str, str]:
         """Types of a CSV's columns, but for texts, titles and ids."""
-        found, own = ColumnTypes(self.types), {*vars(self.columns).values(), "id"}
+        found, own = ColumnTypes(self._given_types), {*vars(self.columns).values(), "id"}
         for _, row in self._csv():
             found.see({name: value for name, value in row.items() if name not in own})
         return found.found
@@ -185,18 +205,8 @@ class Corpus:
             self._check_bad()
 
     def _check_bad(self) -> None:
-        if not self.bad or self.skip_bad:
-            return
-        if len(self.bad) == 1:
-            raise CorpusError(f"{self.bad[0]} (--skip-bad passes over what cannot be read)")
-        number = f"{len(self.bad):,}{' or more' * (len(self.bad) >= _MOST)}"
-        more = len(self.bad) - _SHOWN
-        lines = [
-            f"{number} problems in {source_name(self.path)}: repair them, or pass over what cannot be read (--skip-bad)",
-            *(f"  {problem}" for problem in self.bad[:_SHOWN]),
-            *[f"  ... and {more} more"] * (more > 0),
-        ]
-        raise CorpusError("\n".join(lines))
+        if self.bad and not self.skip_bad:
+            raise CorpusError(tell_problems(self.bad, self.path, self.suffix, len(self.bad) >= _MOST))
 
     def _why_empty(self) -> str:
         where = f"the corpus {source_name(self.path)} is empty: it holds no text"
@@ -220,12 +230,6 @@ class Corpus:
                     f"no document of {source_name(self.path)} has {show(name)}, only {show(sorted(seen), _NAMES)}: name what is there "
                     f"({option})"
                 )
-
-
-def describe(passed_over: Mapping[str, list[str]]) -> str:
-    """How many files were left out, for each reason, the most first."""
-    reasons = sorted(passed_over.items(), key=lambda item: -len(item[1]))
-    return ", ".join(f"{len(names)} {reason}" for reason, names in reasons)
 
 
 def read_jsonl(path: Path, bad: Bad | None = None) -> Iterator[Row]:

@@ -146,8 +146,12 @@ class PairSampler:
         elif (slot := self._random.randrange(self.seen)) < len(self._kept):
             self._kept[slot] = (title, text)
 
-    def pairs(self) -> CalibrationPairs:
+    def pairs(self, fewest: int = MINIMUM_PAIRS, advice: str = "give pairs of your own") -> CalibrationPairs:
         """The pairs, in random order.
+
+        Args:
+            fewest: that will do, >= 16.
+            advice: what to do where there are fewer.
 
         Raises:
             InvalidInputError: if the texts yield too few.
@@ -159,10 +163,9 @@ class PairSampler:
                     unique[query] = (query, positive, source)
                     break
         made = list(unique.values())[: self._limit or proportionate(self.seen)]
-        if len(made) < MINIMUM_PAIRS:
+        if len(made) < fewest:
             raise InvalidInputError(
-                f"the corpus yields only {len(made)} calibration pairs, {MINIMUM_PAIRS} are needed: "
-                "give pairs of your own"
+                f"the corpus yields only {len(made)} calibration pairs, {fewest} are needed: {advice}"
             )
         sources = " + ".join(sorted({source for _, _, source in made}))
         return CalibrationPairs([q for q, _, _ in made], [p for _, p, _ in made], sources, self.seen)

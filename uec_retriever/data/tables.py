@@ -116,16 +116,20 @@ def check_names(names: Sequence[str], place: str) -> None:
 
 
 def _separator(head: str, expected: str, column: str | None) -> str:
-    """That by which the header has the column, or else, if none is named, the most columns."""
+    """That by which the header has the column, or else, if none is named or it is not there, the most columns."""
     found: dict[str, list[str]] = {}
     for separator in (expected, *SEPARATORS):
         try:
             found[separator] = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])
         except csv.Error:
             continue
-    if column is None:
-        return max(found, key=lambda separator: len(found[separator]), default=expected)
-    return next((separator for separator, names in found.items() if column in names), expected)
+    fitting = (
+        separator
+        for separator, names in found.items()
+        if column in names or column in [name.strip() for name in names]
+    )
+    most = max(found, key=lambda separator: len(found[separator]), default=expected)
+    return most if column is None else next(fitting, most)
 
 
 class _Lines:

@@ -22,7 +22,7 @@ from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.kept import keep_embeddings, without
 from uec_retriever.engine.load import load_ensemble
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.open import open_store
+from uec_retriever.engine.open import index_exists, open_store
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import ExpertLike
@@ -245,11 +245,7 @@ class Engine(Closes, Calibrator):
     @classmethod
     def exists(cls, location: str | Path | Location) -> bool:
         """Whether there is an index, or another collection of its name, in a folder or on a server."""
-        folder = IndexFolder(Location.of(location))
-        try:
-            return folder.can_hold_index() and ChromaStore.exists(folder.client(), folder.location.collection)
-        finally:
-            folder.close()
+        return index_exists(Location.of(location))
 
     def close(self) -> None:
         """Let go of Chroma: of the folder's database or its server, but not of a client of your own."""

@@ -26,7 +26,7 @@ class IndexFolder:
 
     Layout: `chroma/` (embedded database, absent with a server or a client), `posteriors/SHA256.safetensors`,
     `words/COLLECTION-SETTINGS.sqlite3`, which is made anew from Chroma if need be, `judgements/COLLECTION.jsonl`, if an
-    application has recorded any, and `embeddings.sqlite3`, if an expert is on a server: what was embedded and is not
+    application has recorded any, `types/COLLECTION.json`, if types of metadata were given, and `embeddings.sqlite3`, if an expert is on a server: what was embedded and is not
     stored yet.
 
     Args:
@@ -126,6 +126,10 @@ class IndexFolder:
         """Where judgements on the collection of that id are recorded."""
         return self.path / "judgements" / f"{collection}.jsonl"
 
+    def types_file(self, collection: str) -> Path:
+        """Where the types of metadata that were given for the collection of that id are kept."""
+        return self.path / "types" / f"{collection}.json"
+
     def posterior_file(self, digest: str) -> Path:
         """Where the posterior of that SHA-256 is kept."""
         return self.path / "posteriors" / f"{digest}.safetensors"
@@ -164,10 +168,7 @@ class IndexFolder:
         with self._mutex:
             if self._client is None:
                 if existing and not self.can_hold_index():
-                    raise NotAnIndexError(
-                        f"there is no index in {self.path}: make one with 'uec index', or give the address of "
-                        "its Chroma server if it has one (url=..., --server)"
-                    )
+                    raise NotAnIndexError(self._why_none())
                 if self.location.url is None:
                     refuse_beside_server(self.database)
                     self._make()
@@ -195,6 +196,16 @@ class IndexFolder:
             )
         with self._writing, write_lock(database):
             yield
+
+    def _why_none(self) -> str:
+        """Why nothing is here that may hold an index; a folder with posteriors alone is that of one on a server."""
+        if next(iter(self.posterior_files()), None):
+            return (
+                f"the texts of the index in {self.path} are on a Chroma server: give its address (url=..., on the command "
+                "line --server)"
+            )
+        there = "" if self.path.is_dir() else ", nor such a folder: correct the name, or"
+        return f"there is no index in {self.path}{there or ':'} make one with 'uec index'"
 
     def _make(self) -> None:
         """The folder of the database; a copy of one that cannot be written."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from uec_retriever.checks.device import check_device
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
@@ -34,11 +35,12 @@ def load_ensemble(
         trust_remote_code: run code that comes with the models.
 
     Raises:
-        InvalidInputError: for a label that the index does not have.
+        InvalidInputError: for a label that the index does not have, or a device that is not there.
         ModelNotFoundError: if a model is gone.
         ModelMismatchError: if a model is not the one that made the index.
         CorruptFileError: if a posterior is lost or damaged.
     """
+    check_device(device)
     labels = [entry.label for entry in manifest.experts]
     if unknown := sorted(set(given) - set(labels)):
         raise InvalidInputError(f"the index has no expert {unknown}: its experts are {labels}")

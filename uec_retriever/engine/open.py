@@ -8,6 +8,19 @@ from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.manifest import Manifest
 
 
+def index_exists(location: Location) -> bool:
+    """Whether there is an index, or another collection of its name, in a folder or on a server.
+
+    Raises:
+        StorageError: if Chroma cannot be reached.
+    """
+    folder = IndexFolder(location)
+    try:
+        return folder.can_hold_index() and ChromaStore.exists(folder.client(), folder.location.collection)
+    finally:
+        folder.close()
+
+
 def open_store(location: Location) -> tuple[IndexFolder, ChromaStore, Manifest]:
     """An index without its models.
 

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
+from uec_retriever.checks.device import check_device
 from uec_retriever.errors import InvalidInputError, ModelNotFoundError
 
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
@@ -35,9 +36,11 @@ def load_model(
         **options: passed to `SentenceTransformer`.
 
     Raises:
-        InvalidInputError: for an option that `SentenceTransformer` does not have, or of another type.
+        InvalidInputError: for an option that `SentenceTransformer` does not have, or of another type, or a device that
+            is not there.
         ModelNotFoundError: if it cannot be loaded.
     """
+    check_device(device)
     try:
         return SentenceTransformer(
             model_source(name), device=device, trust_remote_code=trust_remote_code, **options
@@ -61,8 +64,10 @@ def load_cross_encoder(
         trust_remote_code: run code that comes with the model. Off unless you say so.
 
     Raises:
+        InvalidInputError: for a device that is not there.
         ModelNotFoundError: if it cannot be loaded.
     """
+    check_device(device)
     try:
         encoder: CrossEncoder = CrossEncoder(
             model_source(name), device=device, trust_remote_code=trust_remote_code
@@ -120,7 +125,7 @@ def _without(names: set[str], options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _not_found(kind: str, name: str, error: Exception) -> ModelNotFoundError:
-    reason = str(error).splitlines()[0] if str(error) else repr(error)
+    reason = (str(error).splitlines()[0] if str(error) else repr(error)).rstrip(". ")
     return ModelNotFoundError(
-        f"cannot load the {kind} {name!r}: {reason}. It takes a hub id or a folder that sentence-transformers can load, and a device that is there"
+        f"cannot load the {kind} {name!r}: {reason}. It takes a hub id or a folder that sentence-transformers can load"
     )

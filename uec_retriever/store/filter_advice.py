@@ -9,7 +9,7 @@ import numpy as np
 
 from uec_retriever.data.records import RESERVED_PREFIXES
 from uec_retriever.errors import show
-from uec_retriever.store.filters import JOINS
+from uec_retriever.store.filters import DATE, JOINS, NUMBER, RANGES, day_advice
 
 _NEGATIVE = ("$ne", "$nin", "$not_contains")
 _NAMES = 200  # characters of the keys that there are, in a message
@@ -43,7 +43,10 @@ def _odd(where: Mapping[str, Any], metadatas: Sequence[Mapping[str, Any]], among
         if key in JOINS:
             found = [_odd(part, metadatas, among) for part in condition]
         else:
-            found = [_odd_value(key, value, metadatas, among) for value in _wanted(key, condition)]
+            found = [
+                _odd_value(key, operator, value, metadatas, among)
+                for operator, value in _wanted(key, condition)
+            ]
         some = key != "$or" and not _is_choice(condition)
         told = [each for each in found if each is not None]
         if told and (some or len(told) == len(found)):
@@ -51,7 +54,9 @@ def _odd(where: Mapping[str, Any], metadatas: Sequence[Mapping[str, Any]], among
     return None
 
 
-def _odd_value(key: str, value: Any, metadatas: Sequence[Mapping[str, Any]], among: str) -> str | None:
+def _odd_value(
+    key: str, operator: str, value: Any, metadatas: Sequence[Mapping[str, Any]], among: str
+) -> str | None:
     stored = [metadata[key] for metadata in metadatas if key in metadata]
     if not stored:
         keys = sorted({name for metadata in metadatas for name in metadata})
@@ -62,18 +67,18 @@ def _odd_value(key: str, value: Any, metadatas: Sequence[Mapping[str, Any]], amo
         return None
     return (
         f"the filter compares {show(key)} with {show(value, 40)}, {_kind(value)}, and in the index it is "
-        f"{' or '.join(kinds)}, such as {show(items[0], 40)}: {_remedy(key, value, items[0])}"
+        f"{' or '.join(kinds)}, such as {show(items[0], 40)}: {_remedy(key, operator, value, items[0])}"
     )
 
 
-def _wanted(key: str, condition: Any) -> list[Any]:
-    """Values, one of which is to be found under a key of the user's, or all, if there are several operators."""
+def _wanted(key: str, condition: Any) -> list[tuple[str, Any]]:
+    """Operators and values, one of which is to be found under a key of the user's, or all, if there are several operators."""
     if key.startswith(RESERVED_PREFIXES):
         return []
     if not isinstance(condition, Mapping):
-        return [condition]
+        return [("$eq", condition)]
     return [
-        each
+        (operator, each)
         for operator, value in condition.items()
         if operator not in _NEGATIVE
         for each in (value if operator == "$in" else [value])
@@ -90,8 +95,15 @@ def _kind(value: Any) -> str:
     return "text" if isinstance(value, str) else "a number"
 
 
-def _remedy(key: str, value: Any, stored: Any) -> str:
-    if isinstance(stored, str) and not isinstance(value, str):
-        kind = "bool" if isinstance(value, bool) else "float" if isinstance(value, float) else "int"
+def _remedy(key: str, operator: str, value: Any, stored: Any) -> str:
+    """What mends it, and is not itself refused afterwards."""
+    if not isinstance(stored, str) or isinstance(value, str):
+        return "give a value of that kind"
+    if DATE.match(stored):
+        return day_advice(key, stored)
+    kind = "bool" if isinstance(value, bool) else "float" if isinstance(value, float) else "int"
+    if operator not in RANGES:
         return f"give it in quotes, or index with --types {key}={kind}"
-    return "give a value of that kind"
+    if NUMBER.fullmatch(stored):
+        return f"index with --types {key}={'float' if '.' in stored else kind}"
+    return "text has no order here, so that only $eq, $in and their opposites compare it"

@@ -30,8 +30,10 @@ from uec_retriever.store.connection import Where
 
 Condition = dict[str, Any]
 JOINS = ("$and", "$or")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?")
+RANGES = ("$gt", "$gte", "$lt", "$lte")
+_PART = re.compile(r"[12]\d{3}(-\d\d?)?")  # of a date: a year, or a month
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
+NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?")
 _DEEPEST = 100  # filters within each other
 _NOTHING: Condition = {"uec:nothing": {"$eq": True}}  # a key that no record can have
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
@@ -104,7 +106,7 @@ def _rewrite_operator(key: str, operator: object, value: Any) -> Condition | boo
         value = [_plain(item, where) for item in value]
     else:
         value = _plain(value, where)
-        if operator in _RANGES and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if operator in RANGES and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise InvalidInputError(f"{where} takes a number, got {show(value, 40)}{_no_number(value, key)}")
     if key == ID_KEY and not (operator in ("$eq", "$in") and _all_strings(value)):
         raise InvalidInputError(f"{ID_KEY}, the id of a record, takes $eq and $in with strings")
@@ -119,9 +121,23 @@ def _no_number(value: Any, key: str) -> str:
     """What to do about a value that is no number, if that is known."""
     if not isinstance(value, str):
         return ""
-    if _DATE.match(value):
-        return f": dates are text, which has no order here; index them as --types {key}=day and give {value[:10].replace('-', '')}"
-    return ": leave out the quotes" if _NUMBER.fullmatch(value) else ""
+    if DATE.match(value):
+        return f": {day_advice(key, value)}"
+    if _PART.fullmatch(value):
+        plain = "leave out the quotes; if " if value.isdigit() else "if "
+        year, month = value[:4], value[5:] or "1"
+        return f": {plain}the values are dates, {day_advice(key, f'{year}-{month:0>2}-01')}"
+    return ": leave out the quotes" if NUMBER.fullmatch(value) else ""
+
+
+def day_advice(key: str, date: str) -> str:
+    """How dates are compared, which are text, unless indexed as numbers.
+
+    Args:
+        key: of the metadata.
+        date: such as it is found, beginning with a day of ISO 8601.
+    """
+    return f"dates are text, which has no order here; index them as --types {key}=day and give {date[:10].replace('-', '')}"
 
 
 def _plain(value: Any, where: str) -> str | int | float | bool:
@@ -189,7 +205,6 @@ def _contains(key: str, operator: str, value: Any) -> Condition | bool:
     return _join("$or" if operator == "$contains" else "$and", [{key: {operator: form}} for form in forms])
 
 
-_RANGES = ("$gt", "$gte", "$lt", "$lte")
 _OPERATORS: dict[str, Callable[[str, str, Any], Condition | bool]] = {
     "$eq": _equal,
     "$ne": _unequal,
@@ -197,7 +212,7 @@ _OPERATORS: dict[str, Callable[[str, str, Any], Condition | bool]] = {
     "$nin": _of_list,
     "$contains": _contains,
     "$not_contains": _contains,
-    **dict.fromkeys(_RANGES, _range),
+    **dict.fromkeys(RANGES, _range),
 }
 
 

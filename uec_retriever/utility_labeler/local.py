@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import torch
 
+from uec_retriever.checks.device import check_device
 from uec_retriever.data.provenance import digest
 from uec_retriever.errors import (
     InvalidInputError,
@@ -87,7 +88,7 @@ class LocalJudge:
         Raises:
             ModelNotFoundError: if it cannot be loaded.
             MissingExtraError: if a GGUF file needs packages that are absent.
-            InvalidInputError: for an unknown dtype, or int8 off the CPU.
+            InvalidInputError: for an unknown dtype, a device that is not there, or int8 off the CPU.
             UnsupportedModelError: if it is not causal.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -101,6 +102,7 @@ class LocalJudge:
             raise InvalidInputError(
                 "int8 quantisation is for the CPU: choose dtype bfloat16 on other devices"
             )
+        check_device(device)
         options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         if gguf_file is not None:
             options["gguf_file"] = gguf_file
@@ -109,6 +111,7 @@ class LocalJudge:
             model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=precision, **options)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = first.rstrip(". ")
             raise ModelNotFoundError(
                 f"cannot load the language model {name!r}{f' ({gguf_file})' if gguf_file else ''}: {first}. "
                 "Give a hub id, a folder with a causal language model, or a GGUF file"

@@ -79,6 +79,7 @@ class Folder:
     passed_over: dict[str, list[str]] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
     unread: Unread = field(default_factory=Unread)
+    _left_out: str | None = None  # beginning of the names
     _warned: set[str] = field(default_factory=set)
     _converted: _Converted = field(default_factory=lambda: _Converted())
 
@@ -92,6 +93,8 @@ class Folder:
         else:
             files = walk(self.path, self._pass_over, self._note)
         for name, path in files:
+            if self._is_left_out(name):
+                continue
             suffix = path.suffix.lower()
             try:
                 if (reason := self._reason(path, suffix)) is not None:
@@ -106,12 +109,25 @@ class Folder:
             except OSError as error:
                 self._note(error.strerror or str(error), name)
 
+    def leave_out(self, folder: Path) -> None:
+        """Take no notice of what is in a folder within this one."""
+        within = folder.resolve()
+        if self.path.is_dir() and self.path.resolve() in within.parents:
+            self._left_out = f"{within.relative_to(self.path.resolve()).as_posix()}/"
+
+    def _is_left_out(self, name: str) -> bool:
+        return self._left_out is not None and name.startswith(self._left_out)
+
     def _pass_over(self, reason: str, name: str) -> None:
+        if self._is_left_out(name):
+            return
         self.passed_over.setdefault(reason, []).append(name)
         if reason not in ON_PURPOSE:
             self.unread.add(name)
 
     def _note(self, problem: str, name: str, between: str = ": ") -> None:
+        if self._is_left_out(name):
+            return
         self.bad.append(f"{name}{between}{problem}")
         self.unread.add(name)
 
