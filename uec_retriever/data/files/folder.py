@@ -19,7 +19,9 @@ from uec_retriever.data.files.markup import Markup, headings_of, title_of
 from uec_retriever.data.files.unread import Unread
 from uec_retriever.data.files.walk import ON_PURPOSE, walk
 from uec_retriever.data.moments import iso
+from uec_retriever.data.printable import printable
 from uec_retriever.data.tables import read_csv
+from uec_retriever.data.texts import surrogate_at
 from uec_retriever.errors import CorpusError
 
 TEXTS: Mapping[str, Markup] = {
@@ -96,6 +98,8 @@ class Folder:
             try:
                 if (reason := self._reason(path, suffix)) is not None:
                     self._pass_over(reason, name)
+                elif surrogate_at(name) is not None:
+                    self._note("its name is not in UTF-8: rename it", name)
                 else:
                     yield self._read(name, path, suffix)
             except BinaryFileError:
@@ -107,12 +111,12 @@ class Folder:
                 self._note(error.strerror or str(error), name)
 
     def _pass_over(self, reason: str, name: str) -> None:
-        self.passed_over.setdefault(reason, []).append(name)
+        self.passed_over.setdefault(reason, []).append(printable(name))
         if reason not in ON_PURPOSE:
             self.unread.add(name)
 
     def _note(self, problem: str, name: str, between: str = ": ") -> None:
-        self.bad.append(f"{name}{between}{problem}")
+        self.bad.append(f"{printable(name)}{between}{problem}")
         self.unread.add(name)
 
     def _reason(self, path: Path, suffix: str) -> str | None:
