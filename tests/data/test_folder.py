@@ -1,5 +1,6 @@
 """Folders of files: what is read of them, what is passed over and why, what is bad."""
 
+import gzip
 import json
 import os
 import shutil
@@ -251,3 +252,24 @@ def test_names_that_are_no_utf8_are_bad_and_passed_over(tmp_path):
     json.dumps([corpus.bad, corpus.passed_over], ensure_ascii=False).encode()
     with pytest.raises(CorpusError, match="rename it"):
         texts(Corpus(tmp_path / "b\udcff.txt"))
+
+
+def test_a_packed_table_is_no_larger_than_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "_LARGEST", 2**20)
+    rows = b"a,b\n" + b"x,y\n" * 2**19
+    write(tmp_path, a_txt="x", small_csv=gzip.compress(rows[:2_000]), t_csv=gzip.compress(rows))
+    corpus = Corpus(tmp_path, skip_bad=True)
+    assert sorted(texts(corpus)) == ["a.txt", "small.csv"]
+    assert corpus.bad == ["t.csv: it is more than 1 MB when unpacked: split it"] and corpus.may_hold("t.csv")
+
+
+def test_bad_rows_of_a_table_are_all_told_and_passed_over_alone(tmp_path):
+    write(tmp_path, t_csv="text,a\nx,1\ny,1,2\nz,3\ny,1,2,3\n")
+    for path, expected in ((tmp_path, ["text: x\na: 1\n\ntext: z\na: 3"]), (tmp_path / "t.csv", ["x", "z"])):
+        with pytest.raises(
+            CorpusError, match=r"(?s)2 problems.*t.csv, line 3: more values.*line 5: more values"
+        ):
+            texts(Corpus(path))
+        corpus = Corpus(path, skip_bad=True)
+        for _ in range(2):
+            assert list(texts(corpus).values()) == expected and len(corpus.bad) == 2

@@ -49,6 +49,8 @@ def read(path, front, mark="---"):
         ("[1.10, 1.9]", '["1.10", 1.9]'),
         ("!!set {dd, bb, cc, aa}", ["aa", "bb", "cc", "dd"]),
         ("[!!set {dd, bb, cc, aa}]", '[["aa", "bb", "cc", "dd"]]'),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+        ("[9999-12-31T23:00:00-14:00, {}]", '["9999-12-31T23:00:00-14:00", {}]'),
         ("[{2024-01-31: 2024-02-01, 1: ~}]", '[{"2024-01-31": "2024-02-01", "1": null}]'),
     ],
 )
@@ -108,6 +110,9 @@ BOMBS = {
     + "\n".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 40)),
     "strings": f"a: &a {'x' * 5_000}\nb: [{', '.join(['*a'] * 1_000)}]",
     "keys": f"a: &a {'x' * 500}\nb: [{', '.join(['{*a : 1}'] * 1_000)}]",
+    "nothing": lists(9).replace("x, x, x, x, x, x, x, x, x, x", ""),
+    "empty objects": "a0: &a0 {}\n"
+    + "\n".join(f"a{i}: &a{i} {{{', '.join(f'k{j}: *a{i - 1}' for j in range(9))}}}" for i in range(1, 10)),
     "itself": "a: &a [*a]",
     "itself, an object": "a: &a {b: *a}",
 }
@@ -123,6 +128,13 @@ def test_front_matter_does_not_grow_by_its_aliases(tmp_path, bomb, caplog):
 def test_aliases_that_are_meant_well_are_followed(tmp_path):
     found, _ = read(tmp_path, "by: &me [Ann, Bo]\nedited: *me\nbase: &b {x: 1}\nmore: {<<: *b, y: 2}")
     assert found == {"by": ["Ann", "Bo"], "edited": ["Ann", "Bo"], "base.x": 1, "more.x": 1, "more.y": 2}
+
+
+def test_what_is_merged_again_and_again_is_merged_once(tmp_path):
+    rows = [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 30)}], y: {i}}}" for i in range(1, 10)]
+    found, _ = read(tmp_path, "\n".join(["a0: &a0 {x: 1, y: 0}", *rows, "b: {<<: [*a1, *a2], z: 1}"]))
+    assert found["a9.x"] == 1 and found["a9.y"] == 9 and len(found) == 23
+    assert (found["b.x"], found["b.y"], found["b.z"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ class Folder:
         found: dict[str, Any] = {}
         title, markup = "", TEXTS.get(suffix, "markdown")
         if suffix in TABLES:
-            text, markup = _table_text(path, suffix), "plain"
+            text, markup = self._table_text(name, path, suffix), "plain"
         elif suffix in CONVERTED:
             key = name, status.st_mtime_ns, status.st_size
             if (kept := self._converted.get(key)) is None:
@@ -169,6 +169,15 @@ class Folder:
             metadata[TITLE_KEY] = shown
         there = title in {heading.title for heading in headings} or text.lstrip("# \n").startswith(title)
         return FileText(name, text, "" if there else title, metadata, markup)
+
+    def _table_text(self, name: str, path: Path, suffix: str) -> str:
+        """A table as a text: each row a paragraph that names its columns; rows that are bad are noted."""
+
+        def note(problem: str) -> None:
+            self.bad.append(f"{printable(name)}{problem.removeprefix(str(path))}")
+
+        rows = read_csv(path, separator=TABLES[suffix], bad=note, most=_LARGEST)
+        return "\n\n".join("\n".join(f"{name}: {value}" for name, value in row.items()) for _, row in rows)
 
 
 def is_text_file(path: Path) -> bool:
@@ -200,9 +209,3 @@ class _Converted:
         data = json.dumps(found).encode()
         self._places[key] = self._file.seek(0, 2), len(data)
         self._file.write(data)
-
-
-def _table_text(path: Path, suffix: str) -> str:
-    """A table as a text: each row a paragraph that names its columns."""
-    rows = read_csv(path, separator=TABLES[suffix])
-    return "\n\n".join("\n".join(f"{name}: {value}" for name, value in row.items()) for _, row in rows)

@@ -75,6 +75,12 @@ class _Loader(yaml.SafeLoader):
             return f"{_YAML}str"
         return tag
 
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge (`<<`) what is named several times once, as older versions of PyYAML do not."""
+        super().flatten_mapping(node)
+        once = {id(key): (key, value) for key, value in reversed(node.value)}
+        node.value = list(reversed(once.values()))
+
 
 def _read_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)  # a safe one
