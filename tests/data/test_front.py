@@ -137,6 +137,22 @@ def test_what_is_merged_again_and_again_is_merged_once(tmp_path):
     assert (found["b.x"], found["b.y"], found["b.z"]) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("key", ["k", "key"])
+def test_own_values_go_before_merged_ones_and_first_ones_before_others(tmp_path, key):
+    front = f"a: &a {{{key}: 1, p: 1}}\nb: &b {{{key}: 2, q: 2}}\nc: {{<<: [*a, *b], r: 3}}\nd: {{{key}: 4, <<: *a}}"
+    found, _ = read(tmp_path, front)
+    assert {k: v for k, v in found.items() if k[0] in "cd"} == {
+        f"c.{key}": 1, "c.p": 1, "c.q": 2, "c.r": 3, f"d.{key}": 4, "d.p": 1,
+    }  # fmt: skip
+
+
+def test_far_too_much_is_not_merged(tmp_path, caplog):
+    keys = ", ".join(f"k{i}: 1" for i in range(3_000))
+    rows = [f"a{i}: &a{i} {{<<: [{', '.join(f'*a{j}' for j in range(i))}]}}" for i in range(1, 80)]
+    found, text = read(tmp_path, "\n".join([f"a0: &a0 {{{keys}}}", *rows]))
+    assert found.keys() == {"title"} and text.endswith("body") and "it merges far too much" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("front", "mark"),
     [
@@ -145,6 +161,8 @@ def test_what_is_merged_again_and_again_is_merged_once(tmp_path):
         ("k: !!int ''", "---"),
         ("k: !!python/name:os.system", "---"),
         ("? [a, b]\n: c", "---"),
+        ("k: {<<: [1]}", "---"),
+        ("k: {<<: soon}", "---"),
         ("k: " + "[" * 5_000, "---"),
         ("title = 0x" + "F" * 5_000, "+++"),
         ("k = [[0x" + "F" * 5_000 + "]]", "+++"),
