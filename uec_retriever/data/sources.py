@@ -56,7 +56,7 @@ def open_source(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
                 if most is None:
                     yield unpacked  # type: ignore[misc]
                 else:
-                    yield io.BufferedReader(_Bounded(unpacked, most, source_name(path)))  # type: ignore[arg-type]
+                    yield io.BufferedReader(_Bounded(unpacked, most, source_name(path)))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise CorpusError(
             f"{source_name(path)} is damaged or cut off: compress it again ({error})"

@@ -60,7 +60,7 @@ def front_metadata(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _as_text(value) if _is_nested(value) else value for key, value in flattened.items()}
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Reads plain scalars by the rules of a column of CSV; what is quoted, or has a tag, as it says."""
 
     _merged = 0
@@ -110,7 +110,8 @@ def _read_yaml(text: str) -> Any:
 
 def _check_size(found: Mapping[Any, Any]) -> None:
     """Refuse what holds more characters than any front matter has: one part stands for many, or for itself."""
-    size, left = 0, [iter([found])]
+    size = 0
+    left: list[Iterator[Any]] = [iter([found])]
     while left:
         value = next(left[-1], left)
         if value is left:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pathspec import GitIgnoreSpec
 
@@ -87,7 +88,7 @@ def _entries(
 
 def _rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
     """The rules of a file; lines that are none are passed over, as by git."""
-    patterns = []
+    patterns: list[Any] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of brackets within brackets
         for line in lines:
