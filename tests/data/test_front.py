@@ -47,6 +47,7 @@ def read(path, front, mark="---"):
         ("2024-01-31", "2024-01-31"),
         ("2024-02-31", "2024-02-31"),
         ("[1.10, 1.9]", '["1.10", 1.9]'),
+        ("!!binary aGk=", "hi"),
         ("!!set {dd, bb, cc, aa}", ["aa", "bb", "cc", "dd"]),
         ("[!!set {dd, bb, cc, aa}]", '[["aa", "bb", "cc", "dd"]]'),
         ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
@@ -62,6 +63,14 @@ def test_a_value_says_what_was_written(tmp_path, written, value):
 def test_a_moment_with_its_offset_is_one(tmp_path):
     found, _ = read(tmp_path, "k: 2024-01-31 10:00:00 +02:00")
     assert found["k"].startswith("2024-01-31T08:00:00")
+
+
+def test_a_time_of_the_day_is_text(tmp_path):
+    assert read(tmp_path, "k = 07:32:00\nd = 2024-01-31\nn = 1.10", "+++")[0] == {
+        "k": "07:32:00",
+        "d": "2024-01-31",
+        "n": 1.1,
+    }
 
 
 def test_types_make_one_type_of_it(tmp_path):

@@ -110,8 +110,7 @@ def _read_yaml(text: str) -> Any:
 
 def _check_size(found: Mapping[Any, Any]) -> None:
     """Refuse what holds more characters than any front matter has: one part stands for many, or for itself."""
-    size = 0
-    left: list[Iterator[Any]] = [iter([found])]
+    size, left = 0, [_parts(found)]
     while left:
         value = next(left[-1], left)
         if value is left:
@@ -143,8 +142,9 @@ def _is_nested(value: Any) -> bool:
 
 
 def _as_text(value: Any) -> str:
-    """What metadata cannot hold, as JSON: lists of lists or of objects."""
-    return json.dumps(_plain(value), ensure_ascii=False)
+    """What metadata cannot hold, such as a time of the day; lists of lists or of objects as JSON."""
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

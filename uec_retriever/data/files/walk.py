@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -11,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pathspec import GitIgnoreSpec
 
@@ -88,13 +86,17 @@ def _entries(
 
 def _rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
     """The rules of a file; lines that are none are passed over, as by git."""
-    patterns: list[Any] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of brackets within brackets
-        for line in lines:
-            with contextlib.suppress(ValueError, re.error):
-                patterns += GitIgnoreSpec.from_lines([line]).patterns
-    return GitIgnoreSpec(patterns)
+        return GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)])
+
+
+def _is_rule(line: str) -> bool:
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True
 
 
 def _reason(entry: os.DirEntry[str], shown: str, rules: Rules, top: str) -> str | None:
