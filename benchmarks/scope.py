@@ -12,6 +12,7 @@ validation queries; texts of one short sentence yield no pseudo-queries.
 from __future__ import annotations
 
 import argparse
+import functools
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -64,11 +65,16 @@ def main() -> None:
     within = np.repeat([True, False], [len(known), len(strange)])
     rows, scores = [], {}
     for name, values in signals.items():
-        draws = resample(lambda at, v=values: auroc(within[at], v[at]), len(within), SEED, 300)
+        draws = resample(functools.partial(drawn, within, values), len(within), SEED, 300)
         found = interval(auroc(within, values), draws)
         scores[name] = [found.mean, found.low, found.high]
         rows.append([name, f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"])
-    table: dict[str, Any] = {"name": "scope", "title": "Out of scope, clinc150", "columns": ["signal", "AUROC"], "rows": rows}
+    table: dict[str, Any] = {
+        "name": "scope",
+        "title": "Out of scope, clinc150",
+        "columns": ["signal", "AUROC"],
+        "rows": rows,
+    }
     show("Out of scope, clinc150", ["signal", "AUROC"], rows)
     sizes = {"texts": len(indexed), "queries": len(known), "out_of_scope": len(strange)}
     save_result(
@@ -122,6 +128,11 @@ def calibrated(
         "confidence": np.array([result.confidence for result in results], dtype=np.float64),
         "relevance of the best hit": np.array([r.hits[0].relevance for r in results], dtype=np.float64),
     }
+
+
+def drawn(within: Any, values: Array, rows: Any) -> float:
+    """AUROC of some rows."""
+    return auroc(within[rows], values[rows])
 
 
 def auroc(within: Any, values: Array) -> float:

@@ -196,9 +196,9 @@ def test_plain_lines_on_standard_input(uec, tmp_path, monkeypatch):
     from uec_retriever.data import sources
 
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a wing\na bird\n")))
-    sources._keep_input.cache_clear()
+    sources._keep.cache_clear()
     outcome = uec("index", "--index", tmp_path / "i", "--corpus", "-", "--expert", "none")
-    sources._keep_input.cache_clear()
+    sources._keep.cache_clear()
     refused(outcome, "standard input, line 1", "needs --format, such as --format csv")
 
 

@@ -1,7 +1,11 @@
 """Folders of files: what is read of them, what is passed over and why, what is bad."""
 
+import gzip
+import json
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -212,3 +216,61 @@ def test_documents_of_other_programs_need_an_extra(tmp_path, monkeypatch):
     corpus = Corpus(tmp_path)
     assert texts(corpus) == {"a.txt": "x"}
     assert describe(corpus.passed_over) == "3 to be had with pip install 'uec-retriever[files]'"
+
+
+def test_folders_may_be_nested_ever_so_deep(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    for _ in range(1_200):
+        os.mkdir("d")
+        os.chdir("d")
+    with open("a.txt", "w") as file:
+        file.write("deep down")
+    os.chdir(tmp_path)
+    try:
+        assert list(texts(Corpus(Path("docs"))).values()) == ["deep down"]
+    finally:  # which pytest does by recursion
+        os.rename("docs", "old")
+        for _ in range(1_200):
+            os.rename("old/d", "next")
+            shutil.rmtree("old")
+            os.rename("next", "old")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others refuse such names")
+def test_names_that_are_no_utf8_are_bad_and_passed_over(tmp_path):
+    write(
+        tmp_path,
+        a_txt="good",
+        **{"_\udcff_txt": "hidden", "b\udcff_txt": "x", "c\udcff__d_txt": "y", "e\udcff_png": "z"},
+    )
+    with pytest.raises(CorpusError, match="2 problems") as raised:
+        texts(Corpus(tmp_path))
+    assert str(raised.value).encode().decode().count(": its name is not in UTF-8: rename it") == 2
+    corpus = Corpus(tmp_path, skip_bad=True)
+    assert texts(corpus) == {"a.txt": "good"}
+    assert corpus.bad[0].startswith("b\N{REPLACEMENT CHARACTER}.txt:") and len(corpus.passed_over) == 2
+    json.dumps([corpus.bad, corpus.passed_over], ensure_ascii=False).encode()
+    with pytest.raises(CorpusError, match="rename it"):
+        texts(Corpus(tmp_path / "b\udcff.txt"))
+
+
+def test_a_packed_table_is_no_larger_than_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "_LARGEST", 2**20)
+    rows = b"a,b\n" + b"x,y\n" * 2**19
+    write(tmp_path, a_txt="x", small_csv=gzip.compress(rows[:2_000]), t_csv=gzip.compress(rows))
+    corpus = Corpus(tmp_path, skip_bad=True)
+    assert sorted(texts(corpus)) == ["a.txt", "small.csv"]
+    assert corpus.bad == ["t.csv: it is more than 1 MB when unpacked: split it"] and corpus.may_hold("t.csv")
+
+
+def test_bad_rows_of_a_table_are_all_told_and_passed_over_alone(tmp_path):
+    write(tmp_path, t_csv="text,a\nx,1\ny,1,2\nz,3\ny,1,2,3\n")
+    for path, expected in ((tmp_path, ["text: x\na: 1\n\ntext: z\na: 3"]), (tmp_path / "t.csv", ["x", "z"])):
+        with pytest.raises(
+            CorpusError, match=r"(?s)2 problems.*t.csv, line 3: more values.*line 5: more values"
+        ):
+            texts(Corpus(path))
+        corpus = Corpus(path, skip_bad=True)
+        for _ in range(2):
+            assert list(texts(corpus).values()) == expected and len(corpus.bad) == 2

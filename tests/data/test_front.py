@@ -50,6 +50,8 @@ def read(path, front, mark="---"):
         ("!!binary aGk=", "hi"),
         ("!!set {dd, bb, cc, aa}", ["aa", "bb", "cc", "dd"]),
         ("[!!set {dd, bb, cc, aa}]", '[["aa", "bb", "cc", "dd"]]'),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+        ("[9999-12-31T23:00:00-14:00, {}]", '["9999-12-31T23:00:00-14:00", {}]'),
         ("[{2024-01-31: 2024-02-01, 1: ~}]", '[{"2024-01-31": "2024-02-01", "1": null}]'),
     ],
 )
@@ -117,6 +119,9 @@ BOMBS = {
     + "\n".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 40)),
     "strings": f"a: &a {'x' * 5_000}\nb: [{', '.join(['*a'] * 1_000)}]",
     "keys": f"a: &a {'x' * 500}\nb: [{', '.join(['{*a : 1}'] * 1_000)}]",
+    "nothing": lists(9).replace("x, x, x, x, x, x, x, x, x, x", ""),
+    "empty objects": "a0: &a0 {}\n"
+    + "\n".join(f"a{i}: &a{i} {{{', '.join(f'k{j}: *a{i - 1}' for j in range(9))}}}" for i in range(1, 10)),
     "itself": "a: &a [*a]",
     "itself, an object": "a: &a {b: *a}",
 }
@@ -134,6 +139,29 @@ def test_aliases_that_are_meant_well_are_followed(tmp_path):
     assert found == {"by": ["Ann", "Bo"], "edited": ["Ann", "Bo"], "base.x": 1, "more.x": 1, "more.y": 2}
 
 
+def test_what_is_merged_again_and_again_is_merged_once(tmp_path):
+    rows = [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 30)}], y: {i}}}" for i in range(1, 10)]
+    found, _ = read(tmp_path, "\n".join(["a0: &a0 {x: 1, y: 0}", *rows, "b: {<<: [*a1, *a2], z: 1}"]))
+    assert found["a9.x"] == 1 and found["a9.y"] == 9 and len(found) == 23
+    assert (found["b.x"], found["b.y"], found["b.z"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("key", ["k", "key"])
+def test_own_values_go_before_merged_ones_and_first_ones_before_others(tmp_path, key):
+    front = f"a: &a {{{key}: 1, p: 1}}\nb: &b {{{key}: 2, q: 2}}\nc: {{<<: [*a, *b], r: 3}}\nd: {{{key}: 4, <<: *a}}"
+    found, _ = read(tmp_path, front)
+    assert {k: v for k, v in found.items() if k[0] in "cd"} == {
+        f"c.{key}": 1, "c.p": 1, "c.q": 2, "c.r": 3, f"d.{key}": 4, "d.p": 1,
+    }  # fmt: skip
+
+
+def test_far_too_much_is_not_merged(tmp_path, caplog):
+    keys = ", ".join(f"k{i}: 1" for i in range(3_000))
+    rows = [f"a{i}: &a{i} {{<<: [{', '.join(f'*a{j}' for j in range(i))}]}}" for i in range(1, 80)]
+    found, text = read(tmp_path, "\n".join([f"a0: &a0 {{{keys}}}", *rows]))
+    assert found.keys() == {"title"} and text.endswith("body") and "it merges far too much" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("front", "mark"),
     [
@@ -142,6 +170,8 @@ def test_aliases_that_are_meant_well_are_followed(tmp_path):
         ("k: !!int ''", "---"),
         ("k: !!python/name:os.system", "---"),
         ("? [a, b]\n: c", "---"),
+        ("k: {<<: [1]}", "---"),
+        ("k: {<<: soon}", "---"),
         ("k: " + "[" * 5_000, "---"),
         ("title = 0x" + "F" * 5_000, "+++"),
         ("k = [[0x" + "F" * 5_000 + "]]", "+++"),

@@ -1,5 +1,7 @@
 """Headings of Markdown and reStructuredText, and what a place in a text stands under."""
 
+import time
+
 import pytest
 
 from uec_retriever.data.files.markup import Outline, headings_of, title_of, with_markdown_headings
@@ -79,3 +81,54 @@ def test_where_a_place_stands(word, path):
 def test_the_title_is_the_first_of_the_highest():
     assert title_of(headings_of("## Part\n# Book\n# Other", "markdown")) == "Book"
     assert title_of([]) == ""
+
+
+N = 100_000
+SLOW = {
+    "blanks": "# a" + " " * N + "b",
+    "closings": "# a" + " #" * N + "b",
+    "brackets": "# " + "[" * N,
+    "pictures": "# " + "![" * N,
+    "links": "# " + "[](" * N,
+    "links in brackets": "# " + "[](()" * N,
+    "parentheses": "# []" + "(" * N,
+    "pairs": "# [](" + "()" * N,
+    "marks": "# " + "*`" * N + "a",
+    "underlined": "[" * N + "\n" + "=" * N + " " * N + "x\n===",
+    "fences": "```" + "`" * N + " " * N + "x",
+}
+
+
+@pytest.mark.parametrize("markup", ["markdown", "rst"])
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
+def test_no_heading_takes_long(text, markup):
+    begun = time.process_time()
+    headings_of(f"{text}\n{'=' * 3 * len(text)}\n", markup)
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("# C#", "C#"),
+        ("# C# ##  ", "C#"),
+        ("# #", ""),
+        ("## ##", ""),
+        ("# a  b\t#", "a b"),
+        ("# see [a](http://x/b_(c)) now", "see a now"),
+        ("# [![build](b.svg)](http://x) of *all*", "build of all"),
+        ("# a[i] and [b](c)", "a[i] and b"),
+        ("# [a [b](c)", "[a b"),
+    ],
+)
+def test_a_heading_says_what_people_read(line, title):
+    assert [heading.title for heading in headings_of(line, "markdown")] == [title]
+
+
+@pytest.mark.parametrize("text", ["# {}\n\na", "{}\n===\n"])
+def test_of_a_very_long_heading_the_beginning_is_kept(text):
+    [heading] = headings_of(text.format("word " * 50_000), "markdown")
+    assert len(heading.title) <= 200 and heading.title.startswith("word word") and heading.title.endswith("…")
+    assert len(Outline([heading]).at(5)) <= 200
+    [heading] = headings_of(text.format("x" * 200), "markdown")
+    assert heading.title == "x" * 200

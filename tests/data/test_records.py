@@ -12,6 +12,7 @@ from uec_retriever.data.records import (
     content_id,
     make_records,
     same_content,
+    unique,
 )
 from uec_retriever.data.seen import SeenIds
 from uec_retriever.errors import IdConflictError, InvalidInputError, show
@@ -261,3 +262,24 @@ def test_same_content(one, other, same):
     assert not same_content(Record("a", "t", {"x": one}), Record("a", "u", {"x": one}))
     assert not same_content(Record("a", "t", {"x": one}), Record("a", "t", {"x": one, "y": 1}))
     assert not same_content(Record("a", "t", {"x": one}), Record("a", "t", {"y": one}))
+
+
+@pytest.mark.parametrize(
+    ("identifier", "hint"),
+    [
+        ("doc#0003", True),
+        ("a#b#12345", True),
+        ("doc#003", False),
+        ("#0003", False),
+        ("1234", False),
+        ("doc#x003", False),
+    ],
+)
+def test_an_id_that_a_piece_has_too_names_the_splitting(identifier, hint):
+    whole = Record(identifier, "a"), Record(identifier, "b")
+    stream = SeenIds()
+    stream.new(whole[:1])
+    for given in (lambda: unique(whole), lambda: stream.new(whole[1:])):
+        with pytest.raises(IdConflictError, match="given twice") as raised:
+            given()
+        assert ("--no-split" in str(raised.value)) is hint

@@ -133,3 +133,12 @@ def test_titles_alone_are_texts_only_if_asked_for(tmp_path):
     with pytest.raises(CorpusError, match="--text-column"):
         ids(Corpus(path))
     assert ids(Corpus(path, Columns(text="title"))) == [("1", "only")]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"])
+def test_a_line_without_end_is_never_loaded(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(sources, "LONGEST_LINE", 2**20)
+    data = b"text\n" * (name != "t.jsonl") + b"x" * 2**23
+    (tmp_path / name).write_bytes(gzip.compress(data))
+    with pytest.raises(CorpusError, match="has a line of more than 1 million characters"):
+        list(Corpus(tmp_path / name))

@@ -14,9 +14,9 @@ from uec_retriever.data.files.folder import KINDS, Folder, is_text_file
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.printable import run_problem
 from uec_retriever.data.problems import describe, tell_problems
-from uec_retriever.data.sources import STANDARD_INPUT, open_source, source_name, suffix_of
+from uec_retriever.data.sources import STANDARD_INPUT, open_source, read_lines, source_name, suffix_of
 from uec_retriever.data.splitting import Splitter
-from uec_retriever.data.tables import Row, read_csv, read_parquet
+from uec_retriever.data.tables import Bad, Row, read_csv, read_parquet
 from uec_retriever.data.texts import text_problem
 from uec_retriever.data.types import ColumnTypes, check_types
 from uec_retriever.errors import CorpusError, InvalidInputError, show
@@ -24,8 +24,6 @@ from uec_retriever.errors import CorpusError, InvalidInputError, show
 _FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 _NAMES = 300  # characters of the names that there are, in a message
 _MOST = 1_000  # problems, after which reading ends
-Bad = Callable[[str], None]
-"""Called with what is wrong, and where."""
 
 
 @dataclass
@@ -186,16 +184,16 @@ class Corpus:
             return read_parquet(self.path, column=self.columns.text)
         if self.found_types is None:
             self.found_types = self._find_types()
-        return self._csv()
+        return self._csv(self._note)
 
-    def _csv(self) -> Iterator[Row]:
+    def _csv(self, bad: Bad) -> Iterator[Row]:
         separator = "\t" if self._format == ".tsv" else ","
-        return read_csv(self.path, separator=separator, column=self.columns.text)
+        return read_csv(self.path, separator=separator, column=self.columns.text, bad=bad)
 
     def _find_types(self) -> dict[str, str]:
         """Types of a CSV's columns, but for texts, titles and ids."""
         found, own = ColumnTypes(self._given_types), {*vars(self.columns).values(), "id"}
-        for _, row in self._csv():
+        for _, row in self._csv(lambda _: None):  # which the rows are told with
             found.see({name: value for name, value in row.items() if name not in own})
         return found.found
 
@@ -244,7 +242,7 @@ def read_jsonl(path: Path, bad: Bad | None = None) -> Iterator[Row]:
     """
     name = source_name(path)
     with open_source(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(read_lines(file, name), start=1):
             place = f"{name}, line {number}"
             line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if not line.strip():

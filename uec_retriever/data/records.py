@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ RESERVED_PREFIXES = ("uec:", "chroma:")
 ID_KEY = "uec:id"  # of filters alone: {ID_KEY: {"$in": ["id of a record"]}}
 SOURCE_KEY = "uec:s"  # filters may name it: {SOURCE_KEY: "id of a document"}
 _REFUSED_PREFIXES = ("#", "$")  # by Chroma, when a whole batch has been encoded
+_PIECE = re.compile(r".#\d{4,}\Z", re.S)  # the end of the id of one
 _SHOWN = 40  # characters of a text without an id, in messages
 
 
@@ -62,9 +64,7 @@ def make_records(
     payloads: Sequence[str] | None = None,
     sources: Sequence[str | None] | None = None,
 ) -> list[Record]:
-    """Check what the user wants to add, before anything is encoded or stored.
-
-    A record given twice counts once.
+    """Check what the user wants to add, before anything is encoded or stored; a record given twice counts once.
 
     Args:
         texts: of the records.
@@ -165,10 +165,11 @@ def unique(records: Iterable[Record]) -> list[Record]:
 
 def given_twice(identifier: str) -> IdConflictError:
     """That one id stands for two different records, as an error."""
-    return IdConflictError(
-        f"id {show(identifier)} is given twice for different texts or metadata: "
-        "make ids unique, or leave them out to have them made from the content"
+    told = f"id {show(identifier)} is given twice for different texts or metadata: make ids unique, or leave them out"
+    split = "; or, as one may be a piece of a long text, do not split (--no-split)" * bool(
+        _PIECE.search(identifier)
     )
+    return IdConflictError(f"{told} to have them made from the content{split}")
 
 
 def check_not_empty(records: Sequence[Record]) -> None:
@@ -249,7 +250,7 @@ def check_metadata(metadata: object, owner: str) -> Metadata:
 
     Args:
         metadata: a flat mapping, or None.
-        owner: whose they are, in messages: a quoted id, or a place.
+        owner: whose they are, in messages.
 
     Raises:
         InvalidInputError: naming owner, key and fix.

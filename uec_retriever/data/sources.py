@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import shutil
 import sys
 import tempfile
@@ -11,12 +12,14 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from uec_retriever.errors import CorpusError
 
 STANDARD_INPUT = Path("-")
 GZIP = ".gz"
+LONGEST_LINE = 2**28
+"""Bytes, or characters, of a line, and of a value of a table: what is longer is no text, but damage or a trap."""
 _MAGIC = b"\x1f\x8b"
 
 
@@ -32,14 +35,15 @@ def suffix_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def open_source(path: Path) -> Iterator[BinaryIO]:
+def open_source(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
     """Open a file to read its bytes, decompressed if it is gzip, whatever its name.
 
     Args:
         path: of the file; `-` for standard input. That, and a pipe, is kept in a temporary file, to be read again.
+        most: bytes that are unpacked of one that is gzip; None for all.
 
     Raises:
-        CorpusError: if it cannot be read, or the compressed data are damaged or cut off.
+        CorpusError: if it cannot be read, or the compressed data are damaged or cut off, or unpack to more.
     """
     try:
         with open(_keep(path) if _flows(path) else path, "rb") as file:
@@ -49,13 +53,52 @@ def open_source(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 return
             with gzip.open(file) as unpacked:
-                yield unpacked  # type: ignore[misc]
+                if most is None:
+                    yield unpacked  # type: ignore[misc]
+                else:
+                    yield io.BufferedReader(_Bounded(unpacked, most, source_name(path)))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise CorpusError(
             f"{source_name(path)} is damaged or cut off: compress it again ({error})"
         ) from error
     except OSError as error:
         raise CorpusError(f"cannot read {source_name(path)}: {error.strerror or error}") from error
+
+
+class _Bounded(io.RawIOBase):
+    """What is unpacked of a file, as long as it is not far larger than it looks."""
+
+    def __init__(self, file: gzip.GzipFile, most: int, name: str) -> None:
+        self._file, self._left, self._most, self._name = file, most, most, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read1(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise CorpusError(f"{self._name}: it is more than {self._most >> 20} MB when unpacked: split it")
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def read_lines(file: IO[bytes] | IO[str], name: str) -> Iterator[Any]:
+    """The lines of a file, each of which has to fit into memory.
+
+    Args:
+        file: opened.
+        name: of it, for messages.
+
+    Raises:
+        CorpusError: for a line that is far too long, as of a file without any ends of lines.
+    """
+    while line := file.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise CorpusError(
+                f"{name}: it has a line of more than {LONGEST_LINE >> 20} million characters: it is no such file, or damaged"
+            )
+        yield line
 
 
 @contextlib.contextmanager

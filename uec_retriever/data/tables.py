@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from uec_retriever.data.files.encodings import BinaryFileError, UnknownEncodingError, encoding_of_file
-from uec_retriever.data.sources import open_seekable, open_source, source_name
+from uec_retriever.data.sources import LONGEST_LINE, open_seekable, open_source, read_lines, source_name
 from uec_retriever.errors import CorpusError, show
 
+Bad = Callable[[str], None]
+"""Called with what is wrong, and where."""
 Row = tuple[str, dict[str, Any]]
 """Where it is, for messages, and its values by the names of their columns."""
 SEPARATORS = (",", ";", "\t", "|")
@@ -19,29 +21,38 @@ _NAMES = 300  # characters of the names that there are, in a message
 _HEAD = 2**20  # characters of a table that its separator is told from
 
 
-def read_csv(path: Path, *, separator: str = ",", column: str | None = None) -> Iterator[Row]:
+def read_csv(
+    path: Path,
+    *,
+    separator: str = ",",
+    column: str | None = None,
+    bad: Bad | None = None,
+    most: int | None = None,
+) -> Iterator[Row]:
     """Rows of a CSV file with a header, without their empty cells.
 
     Args:
         path: of the file, plain or gzip.
         separator: that is expected; another that the header has is found.
         column: that there must be, and that tells the separator; None for none.
+        bad: told of each row with more values than columns, which is then passed over; refused if None.
+        most: bytes that are unpacked of one that is gzip; None for all.
 
     Raises:
         CorpusError: naming the line.
     """
-    csv.field_size_limit(2**31 - 1)
+    csv.field_size_limit(LONGEST_LINE)
     name = source_name(path)
     try:
-        encoding = encoding_of_file(path)
+        encoding = encoding_of_file(path, most)
         encoding = "utf-8-sig" if encoding == "utf-8" else encoding
         with (
-            open_source(path) as source,
+            open_source(path, most) as source,
             io.TextIOWrapper(source, newline="", encoding=encoding) as file,
         ):
             head = file.read(_HEAD)
             separator = _separator(head, separator, column)
-            reader = csv.reader(_Lines(head, file), delimiter=separator, strict=True)
+            reader = csv.reader(_Lines(head, file, name), delimiter=separator, strict=True)
             line = 1
             names = [each.strip() if each != column else each for each in next(reader, [])]
             if column is not None:
@@ -51,10 +62,11 @@ def read_csv(path: Path, *, separator: str = ",", column: str | None = None) -> 
             for cells in reader:
                 place = f"{name}, line {reader.line_num}"
                 if len(cells) > len(names):
-                    raise CorpusError(
-                        f"{place}: more values than columns: quote texts with '{separator}' in them"
-                    )
-                if cells:
+                    told = f"{place}: more values than columns: quote texts with '{separator}' in them"
+                    if bad is None:
+                        raise CorpusError(told)
+                    bad(told)
+                elif cells:
                     yield place, {k: v for k, v in zip(names, cells, strict=False) if v}
                 line = reader.line_num + 1
     except csv.Error as error:
@@ -135,11 +147,13 @@ def _separator(head: str, expected: str, column: str | None) -> str:
 class _Lines:
     """The lines of what was read ahead and of the rest."""
 
-    def __init__(self, head: str, rest: io.TextIOWrapper) -> None:
+    def __init__(self, head: str, rest: io.TextIOWrapper, name: str) -> None:
         self._lines = iter(io.StringIO(head, newline=""))
         self._rest = rest
+        self._name = name
 
     def __iter__(self) -> Iterator[str]:
+        rest = read_lines(self._rest, self._name)
         for line in self._lines:
-            yield line if line.endswith(("\n", "\r")) else line + self._rest.readline()
-        yield from self._rest
+            yield line if line.endswith(("\n", "\r")) else line + next(rest, "")
+        yield from rest

@@ -178,7 +178,8 @@ def search_encoded(
     for row, (query, words, found) in enumerate(zip(queries, lexical, candidates, strict=True)):
         start = time.perf_counter()
         raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], found, words)
-        k, promised, among = options.k, None, list(range(len(found)))
+        k, promised = options.k, None
+        among: Sequence[int] = range(len(found))
         if covering is not None and options.coverage is not None:
             among = found.first(covering.candidates)
             promised = promise(covering, options.coverage, raw[among], options.max_k, broken)

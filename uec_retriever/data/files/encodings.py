@@ -73,15 +73,19 @@ def encoding_of(data: bytes, *, marked_up: bool = False) -> str:
     return _likely(data[max(0, wrong - _SAMPLE // 2) : wrong + _SAMPLE // 2])
 
 
-def encoding_of_file(path: Path) -> str:
+def encoding_of_file(path: Path, most: int | None = None) -> str:
     """The encoding of a file that need not fit into memory, plain or packed.
+
+    Args:
+        path: of it.
+        most: bytes that are unpacked (see `open_source`).
 
     Raises:
         BinaryFileError: for what is no text.
         UnknownEncodingError: if no likely encoding fits.
         CorpusError: if it cannot be read.
     """
-    with open_source(path) as file:
+    with open_source(path, most) as file:
         first = file.read(_BLOCK)
         for mark, encoding in _MARKS:
             if first.startswith(mark):

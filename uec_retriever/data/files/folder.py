@@ -19,7 +19,9 @@ from uec_retriever.data.files.markup import Markup, headings_of, title_of
 from uec_retriever.data.files.unread import Unread
 from uec_retriever.data.files.walk import ON_PURPOSE, walk
 from uec_retriever.data.moments import iso
+from uec_retriever.data.printable import printable
 from uec_retriever.data.tables import read_csv
+from uec_retriever.data.texts import surrogate_at
 from uec_retriever.errors import CorpusError
 
 TEXTS: Mapping[str, Markup] = {
@@ -99,6 +101,8 @@ class Folder:
             try:
                 if (reason := self._reason(path, suffix)) is not None:
                     self._pass_over(reason, name)
+                elif surrogate_at(name) is not None:
+                    self._note("its name is not in UTF-8: rename it", name)
                 else:
                     yield self._read(name, path, suffix)
             except BinaryFileError:
@@ -121,14 +125,14 @@ class Folder:
     def _pass_over(self, reason: str, name: str) -> None:
         if self._is_left_out(name):
             return
-        self.passed_over.setdefault(reason, []).append(name)
+        self.passed_over.setdefault(reason, []).append(printable(name))
         if reason not in ON_PURPOSE:
             self.unread.add(name)
 
     def _note(self, problem: str, name: str, between: str = ": ") -> None:
         if self._is_left_out(name):
             return
-        self.bad.append(f"{name}{between}{problem}")
+        self.bad.append(f"{printable(name)}{between}{problem}")
         self.unread.add(name)
 
     def _reason(self, path: Path, suffix: str) -> str | None:
@@ -157,7 +161,7 @@ class Folder:
         found: dict[str, Any] = {}
         title, markup = "", TEXTS.get(suffix, "markdown")
         if suffix in TABLES:
-            text, markup = _table_text(path, suffix), "plain"
+            text, markup = self._table_text(name, path, suffix), "plain"
         elif suffix in CONVERTED:
             key = name, status.st_mtime_ns, status.st_size
             if (kept := self._converted.get(key)) is None:
@@ -181,6 +185,15 @@ class Folder:
             metadata[TITLE_KEY] = shown
         there = title in {heading.title for heading in headings} or text.lstrip("# \n").startswith(title)
         return FileText(name, text, "" if there else title, metadata, markup)
+
+    def _table_text(self, name: str, path: Path, suffix: str) -> str:
+        """A table as a text: each row a paragraph that names its columns; rows that are bad are noted."""
+
+        def note(problem: str) -> None:
+            self.bad.append(f"{printable(name)}{problem.removeprefix(str(path))}")
+
+        rows = read_csv(path, separator=TABLES[suffix], bad=note, most=_LARGEST)
+        return "\n\n".join("\n".join(f"{name}: {value}" for name, value in row.items()) for _, row in rows)
 
 
 def is_text_file(path: Path) -> bool:
@@ -212,9 +225,3 @@ class _Converted:
         data = json.dumps(found).encode()
         self._places[key] = self._file.seek(0, 2), len(data)
         self._file.write(data)
-
-
-def _table_text(path: Path, suffix: str) -> str:
-    """A table as a text: each row a paragraph that names its columns."""
-    rows = read_csv(path, separator=TABLES[suffix])
-    return "\n\n".join("\n".join(f"{name}: {value}" for name, value in row.items()) for _, row in rows)

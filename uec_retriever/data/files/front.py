@@ -17,6 +17,7 @@ from uec_retriever.errors import CorpusError
 _FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?\n)?\1[ \t]*(?:\n|\Z)", re.S)
 _LONGEST = 2**16  # characters of front matter
 _BITS = 64
+_MOST_MERGED = 2**18  # values
 _BAD = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What readers raise, PyYAML also for tags whose values are none of theirs."""
 _YAML = "tag:yaml.org,2002:"
@@ -62,6 +63,8 @@ def front_metadata(found: Mapping[str, Any]) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Reads plain scalars by the rules of a column of CSV; what is quoted, or has a tag, as it says."""
 
+    _merged = 0
+
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         tag: str = super().resolve(kind, value, implicit)
         name = tag.removeprefix(_YAML)
@@ -74,6 +77,31 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         except ValueError:  # the 31st of February
             return f"{_YAML}str"
         return tag
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge (`<<`) alike with all versions of PyYAML: own keys win, then what is named first, and all but once."""
+        own, named = [], dict[int, Any]()
+        for key, value in node.value:
+            if key.tag == f"{_YAML}merge":
+                parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                named.update((id(part), part) for part in parts)
+                continue
+            if key.tag == f"{_YAML}value":
+                key.tag = f"{_YAML}str"
+            own.append((key, value))
+        node.value = own
+        merged = []
+        for part in reversed(named.values()):
+            if not isinstance(part, yaml.MappingNode):
+                raise yaml.constructor.ConstructorError(problem="what is merged is no mapping")
+            self.flatten_mapping(part)
+            merged += part.value
+            self._merged += len(part.value)
+            if self._merged > _MOST_MERGED:
+                raise yaml.constructor.ConstructorError(problem="it merges far too much")
+        if named:
+            pairs = {(k.tag, k.value) if isinstance(k.value, str) else id(k): (k, v) for k, v in merged + own}
+            node.value = list(pairs.values())
 
 
 def _read_yaml(text: str) -> Any:

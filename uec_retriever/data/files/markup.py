@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 Markup = Literal["plain", "markdown", "rst"]
-_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*")
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ADORNMENT = re.compile(r"""([!-/:-@\[-`{-~])\1{2,}[ \t]*""")
-_MARKS = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*`]+")  # of links and emphasis
+_LINK = re.compile(
+    r"!?\[([^\[\]]*)\]\((?:[^()]|\([^()]*\))*\)"
+)  # none within, so that it is found in linear time
+_EMPHASIS = re.compile(r"[*`]+")
+_LONGEST = 200  # characters of a title
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Heading:
     Attributes:
         start: characters before it.
         level: 1 for the highest.
-        title: what it says, without marks.
+        title: what it says, without marks; of a very long one the beginning.
     """
 
     start: int
@@ -78,8 +82,8 @@ def _in_markdown(text: str) -> Iterator[Heading]:
             before = ""
         elif fence:
             before = ""
-        elif match := _HEADING.fullmatch(bare):
-            yield Heading(start, len(match[1]), _plain(match[2]))
+        elif match := _HEADING.match(bare):
+            yield Heading(start, len(match[1]), _plain(_without_closing(bare[match.end() :])))
             before = ""
         elif before and (match := _UNDERLINE.fullmatch(bare)):
             yield Heading(previous, 1 if match[1][0] == "=" else 2, _plain(before))
@@ -128,5 +132,15 @@ def _rst_titles(lines: list[str]) -> Iterator[tuple[int, int, bool]]:
         yield i - 1, levels.setdefault((line[0], over), len(levels) + 1), over
 
 
+def _without_closing(title: str) -> str:
+    """A title without the `##` that may end it, which a blank parts from it: that of `C#` stays."""
+    title = title.strip(" \t")
+    bare = title.rstrip("#")
+    return bare if not bare or bare.endswith((" ", "\t")) else title
+
+
 def _plain(title: str) -> str:
-    return " ".join(_MARKS.sub(lambda match: match[1] or "", title).split())
+    for _ in range(2):  # of a link that is a picture, too
+        title = _LINK.sub(r"\1", title)
+    title = " ".join(_EMPHASIS.sub("", title).split())
+    return title if len(title) <= _LONGEST else f"{title[: _LONGEST - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"

@@ -8,6 +8,7 @@ import re
 import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -26,40 +27,61 @@ def walk(folder: Path, pass_over: Note, bad: Note) -> Iterator[tuple[str, Path]]
     Folders are not followed through links, so that there are no loops; a file may be a link to one within the folder.
 
     Args:
-        folder: to walk.
+        folder: to walk, of any depth.
         pass_over: told of what is left out on purpose; of a folder once, its name ending in `/`.
         bad: told of what cannot be read, and why.
     """
-    yield from _walk(folder, "", [], os.path.realpath(folder), pass_over, bad)
-
-
-def _walk(
-    folder: Path, prefix: str, rules: list[tuple[str, GitIgnoreSpec]], top: str, pass_over: Note, bad: Note
-) -> Iterator[tuple[str, Path]]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        if any(entry.name == _IGNORE and entry.is_file() for entry in entries):
-            lines = (folder / _IGNORE).read_text(encoding="utf-8", errors="replace").splitlines()
-            rules = [*rules, (prefix, _rules_of(lines))]
-    except OSError as error:
-        bad(error.strerror or str(error), prefix or str(folder))
-        return
-    for entry in entries:
-        name = prefix + entry.name
+    top = os.path.realpath(folder)
+    left = [_Level(*_entries(folder, "", [], bad))]
+    while left:
+        level = left[-1]
+        if (entry := next(level.entries, None)) is None:
+            left.pop()
+            continue
+        name = level.prefix + entry.name
         try:
             directory = entry.is_dir(follow_symlinks=False)
             shown = name + "/" * directory
-            if reason := _reason(entry, shown, rules, top):
+            if reason := _reason(entry, shown, level.rules, top):
                 pass_over(reason, shown)
             elif directory:
-                yield from _walk(folder / entry.name, shown, rules, top, pass_over, bad)
+                left.append(_Level(*_entries(Path(entry.path), shown, level.rules, bad)))
             else:
-                yield name, folder / entry.name
+                yield name, Path(entry.path)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ELOOP):
                 pass_over("link to nothing", name)
             else:
                 bad(error.strerror or str(error), name)
+
+
+Rules = list[tuple[str, GitIgnoreSpec]]
+"""The files of rules above a place: what the names are under, and theirs."""
+
+
+@dataclass(frozen=True)
+class _Level:
+    """A folder that is being walked: what is left of it, how its names begin, the rules for it."""
+
+    entries: Iterator[os.DirEntry[str]]
+    prefix: str
+    rules: Rules
+
+
+def _entries(
+    folder: Path, prefix: str, rules: Rules, bad: Note
+) -> tuple[Iterator[os.DirEntry[str]], str, Rules]:
+    """What is in a folder, in order, and the rules that hold there; nothing of one that cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        if any(entry.name == _IGNORE and entry.is_file() for entry in entries):
+            lines = (folder / _IGNORE).read_text(encoding="utf-8", errors="replace").splitlines()
+            rules = [*rules, (prefix, _rules_of(lines))]
+    except OSError as error:
+        bad(error.strerror or str(error), prefix or str(folder))
+        return iter(()), prefix, rules
+    return iter(entries), prefix, rules
 
 
 def _rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
@@ -77,9 +99,7 @@ def _is_rule(line: str) -> bool:
     return True
 
 
-def _reason(
-    entry: os.DirEntry[str], shown: str, rules: list[tuple[str, GitIgnoreSpec]], top: str
-) -> str | None:
+def _reason(entry: os.DirEntry[str], shown: str, rules: Rules, top: str) -> str | None:
     """Why an entry is left out; None if it is not. `top` is the folder, without links."""
     if entry.name.startswith("."):
         return _HIDDEN
@@ -95,7 +115,7 @@ def _reason(
     return None if within else "link out of the folder"
 
 
-def _is_ignored(name: str, rules: list[tuple[str, GitIgnoreSpec]]) -> bool:
+def _is_ignored(name: str, rules: Rules) -> bool:
     """The last file of rules that says something of it counts, as with git."""
     for prefix, spec in reversed(rules):
         found = spec.check_file(name.removeprefix(prefix)).include
