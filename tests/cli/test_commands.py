@@ -35,7 +35,7 @@ def test_index_then_a_longer_corpus_adds_only_what_is_new(uec, index, corpus):
     assert told.pop("seconds") >= 0
     assert told == {
         "added": 10, "updated": 0, "unchanged": 60, "skipped": 0, "deleted": 0, "absent": 0, "before": 60, "count": 70,
-        "updated_ids": [], "deleted_ids": [], "absent_ids": [], "truncated": {}, "truncated_ids": [], "skipped_empty": [],
+        "updated_ids": [], "deleted_ids": [], "absent_ids": [], "kept": 0, "kept_ids": [], "truncated": {}, "truncated_ids": [], "skipped_empty": [],
         "fitting_seconds": None, "stale": [], "documents": 70, "split": 0, "pieces": 0,
     }  # fmt: skip
     assert "0 added, 0 updated, 70 unchanged" in uec("index", "--index", index, "--corpus", corpus(70)).out

@@ -86,7 +86,8 @@ def test_what_is_passed_over_is_told_by_reason(tmp_path):
         "of no regular kind": ["pipe.txt"],
     }
     assert corpus.bad == []
-    assert describe(corpus.passed_over).startswith("2 hidden, 2 link to nothing, 2 of no kind")
+    told = describe(corpus.passed_over)
+    assert told.startswith("2 hidden, 2 of no kind that is read (no suffix, .png), 2 link to nothing")
 
 
 def test_no_link_leads_out_of_the_folder(tmp_path):
