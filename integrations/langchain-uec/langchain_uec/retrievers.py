@@ -66,6 +66,7 @@ class UECRetriever(SearchFields, ChangesDocuments, FindsTools, SearchesTogether)
         coverage: how often a right text is to be among the documents, in (0, 1): as many as that needs, instead of `k`.
             It needs `engine.calibrate_coverage`; whether it holds for a query is in `include`'s `promise`.
         max_k: at most this many documents, with `coverage`; a call's own `k` goes before both.
+        group_by: `document` for k whole documents, each by the best of the pieces that `uec index` split it into.
         no_evidence: a sentence for the language model where there are no documents, such as with `abstain="empty"`:
             the text of the one document that is given then, whose id is `NO_EVIDENCE_ID`. For the last retriever before the
             prompt: one that fuses several takes it for a document like others.

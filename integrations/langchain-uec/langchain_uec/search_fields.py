@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from uec_retriever.engine.grouping import GroupBy, check_group_by
 from uec_retriever.engine.options import (
     check_no_evidence,
     check_search_options,
@@ -32,6 +33,7 @@ class SearchFields(BaseModel):
     min_relevance: float | None = None
     coverage: float | None = None
     max_k: int | None = None
+    group_by: GroupBy | None = None
     no_evidence: str | None = None
 
     def _for_call(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +80,7 @@ def check_search_fields(options: Mapping[str, Any]) -> None:
         min_relevance=options.get("min_relevance"),
         score_threshold=options.get("score_threshold"),
     )
+    check_group_by(options.get("group_by"), options.get("coverage"))
     check_no_evidence(options.get("no_evidence"), least, abstain)
 
 

@@ -86,6 +86,7 @@ class UECRetriever(Closes, NodeIndex, SearchFields, BaseRetriever):
         coverage: how often a right text is to be among the nodes, in (0, 1): as many as that needs, instead of `similarity_top_k`.
             It needs `engine.calibrate_coverage`; whether it holds for a query is in `include`'s `promise`.
         max_k: at most this many nodes, with `coverage`.
+        group_by: `document` for documents, each by the best of its nodes.
         no_evidence: a sentence for the language model where there are no nodes, such as with `abstain="empty"`: the text
             of the one node that is given then, of the score 0 and the id `NO_EVIDENCE_ID`. For the last retriever before the
             prompt: one that fuses several, or drops low scores, takes it for a node like others.

@@ -14,6 +14,7 @@ from uec_retriever.checks.numbers import check_number
 from uec_retriever.engine.abstention import check_abstention
 from uec_retriever.engine.coverage import check_coverage
 from uec_retriever.engine.diversity import among
+from uec_retriever.engine.grouping import GroupBy, check_group_by
 from uec_retriever.engine.options import (
     check_no_evidence,
     check_search_options,
@@ -47,6 +48,7 @@ class SearchFields:
     min_relevance: float | None = None
     coverage: float | None = None
     max_k: int | None = None
+    group_by: GroupBy | None = None
     no_evidence: str | None = None
     mmr_threshold: float | None = None
     include: Sequence[Extra] = ()
@@ -77,6 +79,7 @@ class RetrieverOptions(TypedDict, total=False):
     min_relevance: float | None
     coverage: float | None
     max_k: int | None
+    group_by: GroupBy | None
     no_evidence: str | None
     mmr_threshold: float | None
     include: Sequence[str]
@@ -140,4 +143,5 @@ def check_values(options: RetrieverOptions) -> None:
     )
     if options.get("mmr_threshold") is not None:
         check_diversity(options["mmr_threshold"])
+    check_group_by(options.get("group_by"), options.get("coverage"))
     check_no_evidence(options.get("no_evidence"), least, abstain)

@@ -1,0 +1,34 @@
+"""Documents that `uec index` has split, found by their pieces."""
+
+import pytest
+from langchain_small import pairs, telling
+
+from langchain_uec import UECRetriever
+from uec_retriever import Engine, Recipe
+from uec_retriever.data.records import Record
+from uec_retriever.errors import InvalidInputError
+
+TEXTS = telling(30)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory, models):
+    engine = Engine.from_texts(
+        TEXTS[:3], models[:1], tmp_path_factory.mktemp("pieces") / "idx", Recipe(pairs()), device="cpu"
+    )
+    engine.add_records(
+        Record(f"d{i // 6}#{i % 6:04}", text, {}, source=f"d{i // 6}") for i, text in enumerate(TEXTS)
+    )
+    return engine
+
+
+async def test_each_document_once(engine):
+    retriever = UECRetriever(engine=engine, k=5, group_by="document")
+    found = retriever.invoke(TEXTS[7])
+    assert found[0].id == "d1#0001" and len({d.id.split("#")[0] for d in found}) == 5
+    assert await retriever.ainvoke(TEXTS[7]) == found
+    plain = UECRetriever(engine=engine, k=5)
+    assert plain.invoke(TEXTS[7], group_by="document") == found
+    assert plain.batch([TEXTS[7], TEXTS[8]], group_by="document")[0] == found
+    with pytest.raises(InvalidInputError, match="leave out group_by"):
+        UECRetriever(engine=engine, group_by="document", coverage=0.9)

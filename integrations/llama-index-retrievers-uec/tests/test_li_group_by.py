@@ -1,0 +1,34 @@
+"""Documents found by their nodes."""
+
+import pytest
+from llama_index.core import Document
+from llama_index.core.node_parser import SentenceSplitter
+from llama_index.retrievers.uec import UECRetriever
+
+from tests.engine.small import pairs, sentences
+from uec_retriever import Recipe
+from uec_retriever.errors import InvalidInputError
+
+TEXTS = [". ".join(sentences(12, seed)) for seed in range(6)]
+
+
+async def test_each_document_once(li_models):
+    documents = [Document(text=text, id_=f"doc {i}") for i, text in enumerate(TEXTS)]
+    splitter = SentenceSplitter(chunk_size=30, chunk_overlap=0)
+    with UECRetriever.from_documents(
+        documents,
+        [li_models["static"]],
+        recipe=Recipe(pairs()),
+        transformations=[splitter],
+        device="cpu",
+        similarity_top_k=6,
+        group_by="document",
+    ) as retriever:
+        assert retriever.engine.count() > 12
+        found = retriever.retrieve(TEXTS[2])
+        assert sorted(n.node.ref_doc_id for n in found) == [f"doc {i}" for i in range(6)]
+        assert [n.node_id for n in await retriever.aretrieve(TEXTS[2])] == [n.node_id for n in found]
+        nodes = retriever.with_options(group_by=None).retrieve(TEXTS[2])
+        assert nodes[0].node_id == found[0].node_id
+        with pytest.raises(InvalidInputError, match="group_by must be"):
+            retriever.with_options(group_by="node")
