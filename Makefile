@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-uae test test-random test-oldest test-newest test-ranges coverage lint constraints benchmark clean
+.PHONY: demo demo-uae first-hour test test-random test-oldest test-newest test-ranges coverage lint constraints benchmark clean
 # tested versions; with CONSTRAINTS=/dev/null pip takes the newest that the ranges of pyproject.toml allow
 TESTED := $(shell $(PYTHON) -m devtools.constraints file)
 CONSTRAINTS ?= $(TESTED)
@@ -88,6 +88,16 @@ GROUP := pytest
 test-ranges: $(VENV)/torch
 	$(INSTALL) --editable ".$(EXTRAS)" $(EDITABLE) --group pytest --group $(GROUP)
 	$(PYTEST) -m "not models" $(TESTS)
+
+# a new user's first hour, with the wheels in an environment that has nothing else
+first-hour: $(VENV)/installed-test
+	rm -rf $(VENV)-first build/wheels
+	$(MAKE) VENV=$(VENV)-first $(VENV)-first/torch
+	for project in . $(INTEGRATIONS); do \
+		$(BIN)/python -m build --wheel --no-isolation --outdir build/wheels $$project > /dev/null || exit 1; done
+	$(VENV)-first/bin/pip install --quiet $(foreach file,$(CONSTRAINTS),--constraint $(file)) build/wheels/*.whl
+	$(VENV)-first/bin/python -P devtools/first_hour.py \
+		$$($(BIN)/python -c "from devtools.models import WORDLLAMA, real_model; print(real_model(WORDLLAMA))")
 
 # renew the tested versions: for another torch, make constraints TORCH=torch==VERSION
 constraints:
