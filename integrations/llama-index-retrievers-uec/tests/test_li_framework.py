@@ -155,6 +155,8 @@ async def test_an_agent_gets_the_tools_that_the_retriever_picks(retriever):
     found = ObjectRetriever(base, mapping).retrieve(TEXTS[4])
     assert [tool.metadata.name for tool in found] == [n.metadata["name"] for n in base.retrieve(TEXTS[4])]
     retriever = ToolRetriever(base, tools())
+    report = retriever.add_tools()  # by name, in place of what stood under ids of the content
+    assert (report.added, report.deleted) == (len(TEXTS), len(TEXTS))
     assert retriever.add_tools().unchanged == len(TEXTS)
     agent = FunctionAgent(tool_retriever=retriever, llm=llm)
     query = f"Tool description: {TEXTS[4]}"
