@@ -12,7 +12,7 @@ from typing import Unpack
 
 from llama_index.core.objects import ObjectRetriever, SimpleToolNodeMapping
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import QueryBundle, TextNode
+from llama_index.core.schema import BaseNode, QueryBundle
 from llama_index.core.tools import BaseTool
 from llama_index.retrievers.uec.base import UECRetriever
 from llama_index.retrievers.uec.retriever_options import RetrieverOptions, check_options
@@ -128,7 +128,7 @@ class ToolRetriever(Closes, ObjectRetriever[BaseTool]):
         return await asyncio.to_thread(self.retrieve, str_or_query_bundle)
 
 
-def _tool_nodes(tools: Sequence[BaseTool]) -> list[TextNode]:
+def _tool_nodes(tools: Sequence[BaseTool]) -> list[BaseNode]:
     """LlamaIndex's nodes of tools, with their names as ids."""
     names = Counter(tool.metadata.get_name() for tool in tools)
     if twice := [name for name, number in names.items() if number > 1]:
@@ -137,7 +137,7 @@ def _tool_nodes(tools: Sequence[BaseTool]) -> list[TextNode]:
     return [node.model_copy(update={"id_": node.metadata["name"]}) for node in nodes]
 
 
-def _delete_older(engine: Engine, nodes: Sequence[TextNode]) -> int:
+def _delete_older(engine: Engine, nodes: Sequence[BaseNode]) -> int:
     """Delete what 0.1.0 stored of tools under ids of their content; how many that were."""
     older = list(_older(engine, [node.node_id for node in nodes]))
     return engine.delete(older) if older else 0
