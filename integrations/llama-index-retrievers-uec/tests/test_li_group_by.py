@@ -2,7 +2,7 @@
 
 import pytest
 from llama_index.core import Document
-from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.node_parser import TokenTextSplitter
 from llama_index.retrievers.uec import UECRetriever
 
 from tests.engine.small import pairs, sentences
@@ -14,7 +14,7 @@ TEXTS = [". ".join(sentences(12, seed)) for seed in range(6)]
 
 async def test_each_document_once(li_models):
     documents = [Document(text=text, id_=f"doc {i}") for i, text in enumerate(TEXTS)]
-    splitter = SentenceSplitter(chunk_size=30, chunk_overlap=0)
+    splitter = TokenTextSplitter(chunk_size=30, chunk_overlap=0)
     with UECRetriever.from_documents(
         documents,
         [li_models["static"]],
