@@ -126,7 +126,7 @@ def index(
     """Make an index, or add to it what is new in the corpus.
 
     The first time, this fits the posterior of each expert (what makes it say how sure it is) and
-    then embeds the corpus. Fitting costs about as much as embedding 240 to 960 texts, less than a tenth of a corpus from
+    then embeds the corpus. Fitting costs about as much as embedding 240 to 960 texts, about a tenth of a corpus from
     3,000 texts on. Run it again with a longer corpus, or after an interruption: it only does what is
     missing. A text whose id is there with other content takes its place; what is in the index and not in the corpus stays
     and is told, unless `--sync` has it deleted.
