@@ -25,11 +25,12 @@ HEAVY = (
     "semantic_text_splitter",
 )
 # The arrows of the design: each part with what it may use, from the bottom up. The three steps do not know each other.
-FOUNDATION = ("errors", "atomic", "checks", "gaussian")
+FOUNDATION = ("errors", "atomic", "write_ahead", "checks", "gaussian")
 STEPS = ("laplace", "convolution", "similarity")
 MAY_USE = {
     "errors": (),
     "atomic": ("errors",),
+    "write_ahead": (),
     "gaussian": ("errors",),
     "checks": ("errors",),
     "data": ("errors", "checks"),

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tests.mounts import read_only
 from uec_retriever.errors import InvalidInputError, StorageError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.fingerprint import probe_fingerprint, same_model
@@ -199,6 +200,18 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         EmbeddingCache(tmp_path / "file" / "cache").get(SCOPE, ["a"])
     with pytest.raises(StorageError, match="cannot be used"):
         EmbeddingCache(tmp_path).get(SCOPE, ["a"])  # a folder itself
+
+
+def test_a_folder_that_is_read_only_for_a_while(cache):
+    another = EmbeddingCache(cache.path)
+    another.put(SCOPE, ["a"], vectors(1))
+    with read_only(cache.path.parent):
+        assert list(cache.get(SCOPE, ["a"])) == ["a"]
+        with pytest.raises(StorageError, match="cannot be used"):
+            cache.put(SCOPE, ["b"], vectors(1))
+    cache.put(SCOPE, ["b"], vectors(1))
+    assert sorted(another.get(SCOPE, ["a", "b"])) == ["a", "b"]
+    another.close()
 
 
 def test_a_model_is_known_again_by_probes_within_noise(cache):

@@ -16,8 +16,10 @@ import numpy as np
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.errors import StorageError
 from uec_retriever.gaussian import Array
+from uec_retriever.write_ahead import write_ahead
 
 _VARIABLES = 500  # in one statement
+_PATIENCE = 30.0  # seconds to wait for others that write
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, used INTEGER, vector BLOB)",
     "CREATE INDEX IF NOT EXISTS recency ON embedding (used)",
@@ -154,7 +156,7 @@ class EmbeddingCache:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
                     raise StorageError(f"cannot write to {self.path.parent}: {error.strerror}") from error
-            database = sqlite3.connect(self.path or ":memory:", timeout=30, check_same_thread=False)
+            database = sqlite3.connect(self.path or ":memory:", timeout=_PATIENCE, check_same_thread=False)
             try:
                 self._prepare(database)
             except BaseException:
@@ -169,12 +171,15 @@ class EmbeddingCache:
             raise StorageError(
                 f"{self.path} is a database of something else: give the embedding cache another file"
             )
-        database.execute("PRAGMA journal_mode=WAL")
+        write_ahead(database, _PATIENCE)
         database.execute("PRAGMA synchronous=NORMAL")  # a kill loses nothing, a power cut the last batches
         for statement in _SCHEMA:
             database.execute(statement)
 
     def _refusal(self, error: sqlite3.Error) -> StorageError:
+        if self.path is not None and self._database is not None:
+            self._database.close()  # one that was opened while nothing could be written never writes
+            self._database = None
         return StorageError(
             f"the embedding cache {self.path or 'in memory'} cannot be used ({error}): it may be deleted at any time, then "
             "its texts are embedded anew"

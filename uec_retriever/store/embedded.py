@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -50,10 +51,12 @@ class _State:
     Attributes:
         stamps: graph -> its seal file, as of when it was loaded or changed here.
         broken: a call failed in it; it may hang at the next.
+        read_only: it was used while nothing could be written; connections to the database made then never write.
     """
 
     stamps: dict[str, _Stamp] = field(default_factory=dict)
     broken: bool = False
+    read_only: bool = False
 
 
 _states: WeakKeyDictionary[System, _State] = WeakKeyDictionary()
@@ -119,6 +122,7 @@ class EmbeddedAccess:
         out, and new ones are not found yet.
         """
         loaded = self._current()
+        loaded.state.read_only |= not os.access(self._database, os.W_OK)
         try:
             yield loaded.collection
         except (InternalError, OSError):
@@ -129,6 +133,8 @@ class EmbeddedAccess:
     def changing(self) -> Iterator[Collection]:
         """The collection as it is now, for one call that writes; if that fails, it is loaded anew."""
         with graph_lock(self._database):
+            if self._loaded is not None and self._loaded.state.read_only:
+                self._loaded.state.broken = True
             loaded = self._load()
             try:
                 yield loaded.collection

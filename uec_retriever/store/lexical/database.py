@@ -12,7 +12,6 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from uec_retriever.errors import (
     StorageError,
     UECError,
 )
+from uec_retriever.write_ahead import write_ahead
 
 FORMAT_VERSION = 1
 PATIENCE = 60.0  # seconds to wait for another writer
@@ -31,7 +31,6 @@ _APPLICATION = 0x75656C78  # "uelx"
 _PAGE = 8192
 _WAL_KEPT = 64 << 20  # bytes that a log may keep once it is written back
 _HEADER = b"SQLite format 3\0"
-_POLL = 0.02
 
 
 class Database:
@@ -142,8 +141,10 @@ class Database:
         return self._connect()
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
+        # what was opened while nothing could be written never writes
+        lasts = self.path is None or not self.writable or _may_write(self.path)
         with self._lock:
-            if not self._closed:
+            if lasts and not self._closed:
                 self._idle.append(connection)
                 return
         connection.close()
@@ -207,7 +208,7 @@ class Database:
             if not self.writable:
                 raise CorruptFileError(f"{self.path} is empty, and its folder is read-only")
             connection.execute(f"PRAGMA page_size = {_PAGE}")
-            _write_ahead(connection)
+            write_ahead(connection, PATIENCE)
             connection.execute("BEGIN IMMEDIATE")
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
                 make(connection)
@@ -276,16 +277,3 @@ def _may_write(path: Path) -> bool:
     """Whether SQLite could write the file and its log beside it."""
     folder = os.access(path.parent, os.W_OK)
     return folder and (not path.exists() or os.access(path, os.W_OK))
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead mode; SQLite itself does not wait for others that do so at the same moment."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(_POLL)
