@@ -13,16 +13,18 @@ left out of the candidates, so that nothing can be found. For each raw signal an
 - `auroc_off_topic`: P(a query of the set has more confidence than one of another set);
 - `ece`, `brier`: of probabilities, for queries as they are (`_hit`) and for the mixture (`_mixed`).
 
-The table `lexical` says what that signal adds to the calibrated confidence (`benchmarks.confidence_ablation`).
+The table `prior` says what that of `benchmarks.confidence_prior` adds where there are no labels
+(`benchmarks.confidence_ablation`); it is one that was fitted without the collection.
 
 Calibrators are fitted on pseudo-queries of the corpus (no labels), or on train labels where there are
-some. Signals and pseudo-queries were chosen on the train splits of covidqa, metatool and qasper, and on
-techqa and hotpotqa, none of which is reported here on those queries. Signals that were left out are in RESULTS.md.
+some. Signals and pseudo-queries were chosen on the train splits of covidqa, metatool, pubmedqa and qasper, and on
+techqa, hotpotqa and musique, none of which is reported here on those queries. What was left out is in RESULTS.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +37,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import (
+    RESULTS,
     SEED,
     console,
     data_folder,
@@ -46,10 +49,13 @@ from benchmarks.common import (
 from benchmarks.confidence_ablation import WITHOUT, Ablation, ablate, ablation_table
 from benchmarks.confidence_table import signals_table
 from devtools.models import MINILM, WORDLLAMA, real_model
+from uec_retriever.checks.rows import read_row
 from uec_retriever.confidence.fit import Kind, Outcomes, expected_calibration_error, fit_confidence
-from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
+from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.off_topic import OFF_TOPIC
+from uec_retriever.confidence.prior import WITH_WORDS, Prior
 from uec_retriever.confidence.queries import LabelledQuery, index_pairs, labelled_queries, pair_queries
+from uec_retriever.confidence.signals import SIGNALS
 from uec_retriever.data.corpus import Corpus
 from uec_retriever.engine.confidence import ConfidenceOptions, search_queries, without_suspects
 from uec_retriever.engine.engine import Engine
@@ -64,6 +70,7 @@ SETS = ("cranfield", "scifact_partial", "covidqa", "metatool")
 K, CANDIDATES = 10, 30
 OFF_TOPIC_QUERIES = 300
 SHARES = (0.5, 0.0)
+LABELS = "train labels"
 METRICS = ("nauc", "auroc_hit", "auroc_mixed", "auroc_off_topic")
 CALIBRATION = ("ece_hit", "brier_hit", "ece_mixed", "brier_mixed")
 Floats = NDArray[np.float64]
@@ -145,10 +152,10 @@ def evaluate(
     engine: Engine, collection: Collection, foreign: Sequence[str], train: Collection | None, pseudo: int
 ) -> tuple[dict[str, Any], dict[str, Ablation]]:
     """Every signal and calibrator on one collection; calibration -> what the lexical signal adds to it."""
-    outcomes = _search(engine, _label_queries(collection))
+    outcomes = search(engine, label_queries(collection))
     generator = np.random.default_rng(SEED)
     chosen = generator.permutation(len(foreign))[:OFF_TOPIC_QUERIES]
-    off_topic = _search(engine, [LabelledQuery(foreign[i], (), off_topic=True) for i in chosen])
+    off_topic = search(engine, [LabelledQuery(foreign[i], (), off_topic=True) for i in chosen])
     parts = [
         outcomes.among(outcomes.kinds == Kind.ANSWERABLE),
         outcomes.among(outcomes.kinds == Kind.LEFT_OUT),
@@ -183,7 +190,7 @@ def evaluate(
     return result, ablations
 
 
-def _label_queries(collection: Collection) -> list[LabelledQuery]:
+def label_queries(collection: Collection) -> list[LabelledQuery]:
     """Queries of a collection with their right texts."""
     texts = dict(zip(collection.ids, collection.texts, strict=True))
     right = {q.text: [d for d, grade in q.relevance.items() if grade > 0] for q in collection.queries}
@@ -191,7 +198,8 @@ def _label_queries(collection: Collection) -> list[LabelledQuery]:
     return [by_text[q.text] for q in collection.queries]
 
 
-def _search(engine: Engine, queries: Sequence[LabelledQuery]) -> Outcomes:
+def search(engine: Engine, queries: Sequence[LabelledQuery]) -> Outcomes:
+    """Each query with its answers among the candidates and without."""
     return search_queries(engine.ensemble, engine.store, engine.words, queries, ConfidenceOptions(K))
 
 
@@ -202,27 +210,29 @@ def _calibrators(
     if pseudo:
         questions["pseudo"] = pair_queries(index_pairs(engine.pages(), limit=pseudo, seed=SEED))
     if train is not None:
-        questions["train labels"] = _label_queries(train)
+        questions[LABELS] = label_queries(train)
     models: dict[str, ConfidenceModel] = {}
     reports: dict[str, Any] = {}
     for source, asked in questions.items():
         asked = [*asked, *(LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC)]
-        outcomes = without_suspects(_search(engine, asked))
-        dense = [{**signals, "lexical": 0.0} for signals in outcomes.signals]
-        ablated = Outcomes(dense, outcomes.hits, outcomes.kinds, outcomes.queries)
-        for label, data, share in (
-            *((f"{source}, {share:.0%} unanswerable", outcomes, share) for share in SHARES),
-            (f"{source}, 50% unanswerable{WITHOUT}", ablated, 0.5),
-        ):
+        outcomes = without_suspects(search(engine, asked))
+        calibrations: list[tuple[str, float, Prior | None]] = [
+            (f"{source}, {share:.0%} unanswerable", share, None if source == LABELS else prior_without(name))
+            for share in SHARES
+        ]
+        if source != LABELS:
+            calibrations += [(label + WITHOUT, share, None) for label, share, _ in calibrations]
+        for label, share, prior in calibrations:
             try:
                 models[label], report = fit_confidence(
-                    data,
+                    outcomes,
                     k=K,
                     candidates=CANDIDATES,
                     records=engine.count(),
                     source=source,
                     unanswerable=share,
                     seed=SEED,
+                    prior=prior,
                 )
             except InvalidInputError as error:
                 console.print(f"{name}, {label}: {error}")
@@ -232,6 +242,12 @@ def _calibrators(
                 "weights": dict(zip(models[label].signals, models[label].weights, strict=True)),
             }
     return models, reports
+
+
+def prior_without(name: str) -> Prior:
+    """The prior that knows nothing of a collection."""
+    priors = json.loads((RESULTS / "confidence_prior.json").read_text())["priors"]
+    return read_row(Prior, priors[name]) if name in priors else WITH_WORDS
 
 
 def _measure(

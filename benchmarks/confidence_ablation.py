@@ -1,4 +1,4 @@
-"""What the lexical signal adds to a calibrated confidence: with it less without it, with paired intervals.
+"""What the prior adds to a confidence that was calibrated without labels: with it less without it, with paired intervals.
 
 Both models are fitted on the same searches; test queries are drawn with replacement, each with its two searches, the
 one with its right texts and the one without.
@@ -20,7 +20,7 @@ from uec_retriever.evaluation.abstention import nauc
 from uec_retriever.evaluation.bootstrap import interval, resample
 
 DRAWS = 500
-WITHOUT = ", no lexical"
+WITHOUT = ", no prior"
 # metric -> what the table calls it
 SHOWN = {
     "auroc_hit": "AUROC of a hit",
@@ -36,7 +36,7 @@ class Ablation:
     """Both models of one calibration on n test queries of a set.
 
     Attributes:
-        present: `[4]` the metrics of `SHOWN` with the signal.
+        present: `[4]` the metrics of `SHOWN` with the prior.
         absent: `[4]` without it.
         draws: `[S, 4]` differences, present less absent, of the draws; NaN where a draw has no value.
     """
@@ -52,7 +52,7 @@ def ablate(
     """Compare two models query by query.
 
     Args:
-        present: `[n]` confidences of the searches with right texts, and `[n]` of those without, by the model with the signal.
+        present: `[n]` confidences of the searches with right texts, and `[n]` of those without, by the model with the prior.
         absent: the same by the other model.
         hits: `[n]` whether the former found one.
         ndcg: `[n]` nDCG@10 of the former.
@@ -98,8 +98,8 @@ def ablation_table(found: Mapping[str, Mapping[str, Ablation]]) -> dict[str, Any
         if len(parts) > 1:
             rows.append([f"mean, {source}", *_cells(list(parts.values()))])
     return {
-        "name": "lexical",
-        "title": "Confidence with the signal lexical, and the difference to one without it",
+        "name": "prior",
+        "title": "Confidence with the prior, and the difference to one without it",
         "columns": ["set, fitted on", *(c for shown in SHOWN.values() for c in (shown, "difference"))],
         "rows": rows,
         "note": "[...]: 95 % paired bootstrap interval over queries; each set counts alike; a lower ECE is better",
@@ -107,7 +107,7 @@ def ablation_table(found: Mapping[str, Mapping[str, Ablation]]) -> dict[str, Any
 
 
 def _cells(parts: Sequence[Ablation]) -> list[str]:
-    """The metrics with the signal and the differences, means over sets."""
+    """The metrics with the prior and the differences, means over sets."""
     present, absent = (np.mean([getattr(p, side) for p in parts], axis=0) for side in ("present", "absent"))
     draws = np.mean([p.draws for p in parts], axis=0)
     cells = []

@@ -17,8 +17,10 @@ NAMES = {
     "signal: top": "score of the best hit (MTEB)",
     "heuristic: deviation of the first ten": "deviation of the first ten (MTEB)",
     "heuristic: the first less the second": "the first less the second (MTEB)",
+    "signal: margin_5": "the first less the fifth",
     "signal: margin_10": "the first less the tenth",
     "pseudo, 50% unanswerable": "confidence, no labels",
+    "pseudo, 50% unanswerable, no prior": "confidence, no labels, no prior",
     "pseudo, 0% unanswerable": "confidence, no labels, all answerable",
     "train labels, 50% unanswerable": "confidence, train labels",
 }

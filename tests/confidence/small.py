@@ -7,17 +7,7 @@ from uec_retriever.confidence.fit import (
     Outcomes,
     fit_confidence,
 )
-from uec_retriever.confidence.model import SIGNALS
-
-QUERY = "boundary layer of a wing"
-TEXTS = [
-    "the boundary layer of a thin wing",
-    "boundary layers and heat",
-    "a wing",
-    "pressure in a nozzle",
-    "cats",
-]
-RAW = np.array([0.8, 0.7, 0.5, 0.45, 0.1])
+from uec_retriever.confidence.signals import FITTED, SIGNALS
 
 
 def outcomes(number=120, seed=0, *, off_topic=20, flip=1.0):
@@ -25,9 +15,10 @@ def outcomes(number=120, seed=0, *, off_topic=20, flip=1.0):
     generator = np.random.default_rng(seed)
     kinds = np.array([Kind.ANSWERABLE, Kind.LEFT_OUT] * number + [Kind.OFF_TOPIC] * off_topic)
     hits = (kinds == Kind.ANSWERABLE) & (generator.random(len(kinds)) < 0.7)
-    table = generator.normal(size=(len(kinds), 3)) + hits[:, None] * np.array([0.5, 1.5, flip])
+    table = generator.normal(size=(len(kinds), 4)) + hits[:, None] * np.array([0.5, 1.5, flip, 0.7])
     queries = np.concatenate([np.repeat(np.arange(number), 2), number + np.arange(off_topic)])
-    return Outcomes([dict(zip(SIGNALS, row, strict=True)) for row in table.tolist()], hits, kinds, queries)
+    signals = [dict.fromkeys(SIGNALS, 0.0) | dict(zip(FITTED, row, strict=True)) for row in table.tolist()]
+    return Outcomes(signals, hits, kinds, queries)
 
 
 def fit(made, **changes):

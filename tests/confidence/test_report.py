@@ -10,24 +10,14 @@ from tests.confidence.small import fit, outcomes
 from uec_retriever.confidence.fit import (
     expected_calibration_error,
 )
-from uec_retriever.confidence.model import SIGNALS
-
-QUERY = "boundary layer of a wing"
-TEXTS = [
-    "the boundary layer of a thin wing",
-    "boundary layers and heat",
-    "a wing",
-    "pressure in a nozzle",
-    "cats",
-]
-RAW = np.array([0.8, 0.7, 0.5, 0.45, 0.1])
+from uec_retriever.confidence.signals import FITTED
 
 
 def test_the_report_is_of_unseen_queries():
     """On pure noise, a fit would shine on its own data; the report must not."""
     generator = np.random.default_rng(1)
     made = outcomes(32, off_topic=0)
-    noise = [dict(zip(SIGNALS, generator.normal(size=3), strict=True)) for _ in made.signals]
+    noise = [dict(zip(FITTED, generator.normal(size=4), strict=True)) for _ in made.signals]
     _, report = fit(replace(made, signals=noise))
     assert report.auroc < 0.6
     _, telling = fit(outcomes(400))

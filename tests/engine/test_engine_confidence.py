@@ -9,9 +9,10 @@ from sklearn.metrics import roc_auc_score
 from tests.engine.small import answers, pairs, sentences, telling
 from uec_retriever.confidence.fit import Kind
 from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.prior import WITH_WORDS
 from uec_retriever.confidence.queries import LabelledQuery
 from uec_retriever.data.corpus import Corpus, read_queries
-from uec_retriever.data.pairs import pseudo_pairs
+from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
 from uec_retriever.data.qrels import read_relevant
 from uec_retriever.engine.confidence import ConfidenceOptions, search_queries
 from uec_retriever.engine.engine import Engine
@@ -254,3 +255,33 @@ def test_unanswerable_queries_get_less_on_a_real_corpus(tmp_path, collections, w
         assert roc_auc_score(labels, both) > least, other
         assert np.median(confidence["present"]) > np.median(confidence[other])
     assert asdict(report)["queries"] > 100
+
+
+def test_a_prior_joins_where_there_are_words_and_no_labels(calibrated, make):
+    engine, _ = calibrated
+    assert ConfidenceModel.from_string(engine.manifest.confidence).prior == WITH_WORDS
+    wordless = make("static", lexical=False)
+    wordless.add(TEXTS, ids=IDS)
+    wordless.calibrate_confidence(k=5, limit=64)
+    assert ConfidenceModel.from_string(wordless.manifest.confidence).prior is None
+    asked = make("static", folder="asked")
+    asked.add(TEXTS, ids=IDS)
+    labelled = {" ".join(text.split()[:4]): [i] for text, i in zip(TEXTS[:60], IDS, strict=False)}
+    asked.calibrate_confidence(labelled=labelled, k=5)
+    assert ConfidenceModel.from_string(asked.manifest.confidence).prior is None
+    users = CalibrationPairs(list(labelled), TEXTS[:60], source="user")
+    asked.calibrate_confidence(users, k=5)
+    assert ConfidenceModel.from_string(asked.manifest.confidence).prior is None
+
+
+def test_rarities_of_words_are_inverse_document_frequencies(engine):
+    query = "cat dog unheardof"
+    [words] = engine.words.encode(engine.manifest.lexical, [[query]])
+    analyze = words.follower.analyzer.terms
+    held = [set(analyze(text)) for text in TEXTS]
+    expected = [
+        np.log((len(TEXTS) + 1) / (1 + sum(term in each for each in held))) / np.log(len(TEXTS) + 1)
+        for term in words.terms
+    ]
+    np.testing.assert_allclose(words.rarities, expected)
+    assert words.rarities.max() == 1  # of a word in none

@@ -9,22 +9,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from uec_retriever.checks.numbers import check_number
-from uec_retriever.confidence.model import SIGNALS, ConfidenceModel
+from uec_retriever.confidence.logistic import fit_logistic
+from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.prior import Prior
 from uec_retriever.confidence.queries import LABELS, MINIMUM_QUERIES
 from uec_retriever.confidence.relevance import RelevanceModel
+from uec_retriever.confidence.signals import FITTED
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
 OFF_TOPIC_SHARE = 0.2  # of the unanswerable queries
 _FOLDS = 5
 _MINIMUM_OF_A_KIND = 5  # rows of each outcome, one for each fold
-_SMALLEST_SCALE = 1e-12  # a signal that hardly varies is left as it is
 
 
 class Kind(IntEnum):
@@ -114,6 +114,7 @@ def fit_confidence(
     source: str,
     unanswerable: float = 0.5,
     seed: int = 0,
+    prior: Prior | None = None,
 ) -> tuple[ConfidenceModel, ConfidenceReport]:
     """Logistic regression (L2, C = 1, weights >= 0) from standardised signals to the outcome.
 
@@ -128,6 +129,7 @@ def fit_confidence(
         source: of the queries.
         unanswerable: share of queries without an answer to be assumed, in [0, 1).
         seed: of the parts.
+        prior: what else is known, averaged with the fit; None for nothing.
 
     Raises:
         InvalidInputError: for too few queries, or if nearly all succeeded or failed.
@@ -154,30 +156,34 @@ def fit_confidence(
             f"{succeeded} of {len(used.hits)} searches found a right answer, so there is nothing to tell apart: {remedy}"
         )
     weights = used.weights(unanswerable)
-    table = np.array([[row[name] for name in SIGNALS] for row in used.signals], dtype=np.float64)
-    predicted = np.empty(len(table))
+    table = np.array([[row[name] for name in FITTED] for row in used.signals], dtype=np.float64)
     folds = list(
         StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed).split(table, used.hits, used.queries)
     )
+
+    def fitted(rows: NDArray[Any] | slice) -> ConfidenceModel:
+        own = fit_logistic(table[rows], used.hits[rows], weights[rows])
+        return ConfidenceModel(
+            signals=FITTED,
+            means=tuple(own.means.tolist()),
+            scales=tuple(own.scales.tolist()),
+            weights=tuple(own.weights.tolist()),
+            intercept=own.intercept,
+            k=k,
+            candidates=candidates,
+            unanswerable=unanswerable,
+            queries=number,
+            records=records,
+            source=source,
+            prior=prior,
+        )
+
+    predicted = np.empty(len(table))
     for train, held in folds:
-        fold = _logistic(table[train], used.hits[train], weights[train])
-        predicted[held] = fold.probabilities(table[held])
-    fitted = _logistic(table, used.hits, weights)
+        fold = fitted(train)
+        predicted[held] = [fold.probability(used.signals[row]) for row in held.tolist()]
     relevance, quality = _fit_relevance(used, weights, folds)
-    model = ConfidenceModel(
-        signals=tuple(SIGNALS),
-        means=tuple(fitted.means.tolist()),
-        scales=tuple(fitted.scales.tolist()),
-        weights=tuple(fitted.weights.tolist()),
-        intercept=fitted.intercept,
-        k=k,
-        candidates=candidates,
-        unanswerable=unanswerable,
-        queries=number,
-        records=records,
-        source=source,
-        relevance=relevance,
-    )
+    model = replace(fitted(slice(None)), relevance=relevance)
     report = _report(used, predicted, weights)
     return model, replace(
         report, relevance_auroc=quality and quality[0], relevance_ece=quality and quality[1]
@@ -213,35 +219,6 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / weights.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class _Logistic:
-    means: Array
-    scales: Array
-    weights: Array
-    intercept: float
-
-    def probabilities(self, table: Array) -> Array:
-        return np.asarray(expit((table - self.means) / self.scales @ self.weights + self.intercept))
-
-
-def _logistic(table: Array, hits: NDArray[np.bool_], sample_weights: Array) -> _Logistic:
-    """Weights >= 0: a signal that would get a negative one is left out, the worst first."""
-    means = np.average(table, axis=0, weights=sample_weights)
-    scales = np.sqrt(np.average((table - means) ** 2, axis=0, weights=sample_weights))
-    scales = np.where(scales < _SMALLEST_SCALE, 1.0, scales)
-    standard = (table - means) / scales
-    weights, kept = np.zeros(table.shape[1]), list(range(table.shape[1]))
-    while kept:
-        fitted = LogisticRegression().fit(standard[:, kept], hits, sample_weight=sample_weights)
-        found = fitted.coef_[0]
-        if found.min() >= 0:
-            weights[kept] = found
-            return _Logistic(means, scales, weights, float(fitted.intercept_[0]))
-        del kept[int(found.argmin())]
-    share = float(np.average(hits, weights=sample_weights))
-    return _Logistic(means, scales, weights, float(logit(share)))
-
-
 def _fit_relevance(
     outcomes: Outcomes, weights: Array, folds: Sequence[tuple[NDArray[Any], NDArray[Any]]]
 ) -> tuple[RelevanceModel | None, tuple[float, float] | None]:
@@ -258,10 +235,10 @@ def _fit_relevance(
         chosen, others = np.isin(search, train), np.isin(search, held)
         if not right[chosen].any():
             return None, None
-        predicted[others] = _logistic(table[chosen], right[chosen], every[chosen]).probabilities(
+        predicted[others] = fit_logistic(table[chosen], right[chosen], every[chosen]).probabilities(
             table[others]
         )
-    fitted = _logistic(table, right, every)
+    fitted = fit_logistic(table, right, every)
     model = RelevanceModel(
         tuple(fitted.means.tolist()),
         tuple(fitted.scales.tolist()),

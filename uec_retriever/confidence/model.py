@@ -1,12 +1,6 @@
-"""Confidence: abstention signals of a query, and the probability that its hits hold a right answer.
+"""Confidence: the probability that the hits of a query hold a right answer, from its abstention signals.
 
-An abstention signal is a number that tends to be higher when a search went well; none is a
-probability. A `ConfidenceModel` turns them into one. It is fitted by `Engine.calibrate_confidence`
-and kept with the index.
-
-What the retriever's own uncertainty offers was tried as well: the deviation of the best candidate and
-the trace of the query's variance tell queries off topic, as the best score does too, but next to nothing
-of success on topic; nor does the entropy of the coefficients (benchmarks/results/confidence.json).
+A `ConfidenceModel` is fitted by `Engine.calibrate_confidence` and kept with the index.
 """
 
 from __future__ import annotations
@@ -14,87 +8,29 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.checks.rows import FINITE_ROW, read_row
+from uec_retriever.confidence.prior import Prior
 from uec_retriever.confidence.relevance import RelevanceModel
+from uec_retriever.confidence.signals import SIGNALS
 from uec_retriever.data.staleness import is_stale
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError, UECError, show
-from uec_retriever.gaussian import Array
 
-DEPTH = 10  # candidates that signals look at, whatever k a search asks for
-SIGNALS = {  # higher is better; chosen without the test splits (benchmarks/confidence.py)
-    "top": "raw score of the best candidate",
-    "margin_10": "raw score of the best candidate less that of the tenth",
-    "lexical": "correlation of the raw scores of the first ten with the share of the query's words they hold",
-}
-_FORMAT = 1
-_WORD = re.compile(r"\w{3,}")
-_READ = 2000  # characters of a text that are searched for words
-_LEAST_SPREAD = 1e-9  # below it, a correlation is rounding
+_FORMATS = (1, 2)  # before priors, and since
 _logger = logging.getLogger(__name__)
-
-
-def abstention_signals(query: str, texts: Sequence[str], raw: Array) -> dict[str, float]:
-    """The signals of one query, from its first ten candidates (from all of them, if they are fewer).
-
-    Args:
-        query: its text.
-        texts: m texts of the candidates, m >= 1, in any order.
-        raw: `[m]` their raw scores.
-
-    Returns:
-        Every name in `SIGNALS` with its value. Where there is nothing to compare, the margin and the
-        correlation are 0.
-
-    Raises:
-        InvalidInputError: without candidates, or if they are not as many of each.
-    """
-    raw = np.asarray(raw, dtype=np.float64)
-    if raw.ndim != 1 or len(raw) == 0 or len(texts) != len(raw):
-        raise InvalidInputError(
-            f"signals need texts and raw scores of the same candidates, at least one: got {len(texts)} and {raw.shape}"
-        )
-    order = np.argsort(-raw, kind="stable")[:DEPTH]
-    first = raw[order]
-    return {
-        "top": float(first[0]),
-        "margin_10": float(first[0] - first[-1]),
-        "lexical": _correlation(first, _word_shares(query, [texts[i] for i in order])),
-    }
-
-
-def _word_shares(query: str, texts: Sequence[str]) -> Array:
-    """`[m]` share of the query's words that each text holds, rare ones among the texts counting more.
-
-    A word is found inside longer ones too, so that inflected forms match without a stemmer.
-    """
-    words = set(_WORD.findall(query.lower()))
-    found = [{w for w in words if w in text} for text in (text[:_READ].lower() for text in texts)]
-    frequency = Counter(w for held in found for w in held)
-    weight = {w: math.log1p((len(texts) + 1) / (frequency[w] + 0.5)) for w in words}
-    total = sum(weight.values()) or 1.0
-    return np.array([sum(weight[w] for w in sorted(held)) for held in found]) / total
-
-
-def _correlation(one: Array, other: Array) -> float:
-    """Pearson's, 0 where either does not vary."""
-    one, other = one - one.mean(), other - other.mean()
-    lengths = float(np.sqrt(one @ one)), float(np.sqrt(other @ other))
-    return float(one @ other) / (lengths[0] * lengths[1]) if min(lengths) > _LEAST_SPREAD else 0.0
 
 
 @dataclass(frozen=True)
 class ConfidenceModel:
     """Logistic regression from standardised signals to P(a right answer is among the first k).
+
+    Where no labels were there to fit it on, its log odds are averaged with those of a prior.
 
     Attributes:
         signals: names out of `SIGNALS`, S of them.
@@ -110,6 +46,7 @@ class ConfidenceModel:
         source: where the queries came from, e.g. `title + first sentence` or `labelled`.
         relevance: P(a hit is a right text); None in one that an earlier version fitted.
         asked: sketch of the labelled queries that it was fitted on (`query_sketch`); empty if there were none.
+        prior: what real queries of other collections tell; None if it says nothing of this index.
     """
 
     __pydantic_config__ = FINITE_ROW
@@ -127,6 +64,7 @@ class ConfidenceModel:
     source: str
     relevance: RelevanceModel | None = None
     asked: tuple[str, ...] = ()
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         if not self.signals or len(set(self.signals)) < len(self.signals):
@@ -159,11 +97,13 @@ class ConfidenceModel:
             self.signals, self.means, self.scales, self.weights, strict=True
         ):
             logit += weight * (signals[name] - mean) / scale
+        if self.prior is not None:
+            logit = (logit + self.prior.logit(signals, self.k, self.unanswerable)) / 2
         return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
 
     def to_string(self) -> str:
         """One short string: collection metadata holds nothing but scalars."""
-        return json.dumps({"format": _FORMAT, **asdict(self)}, separators=(",", ":"))
+        return json.dumps({"format": _FORMATS[-1], **asdict(self)}, separators=(",", ":"))
 
     @classmethod
     def from_string(cls, string: str) -> ConfidenceModel:
@@ -176,12 +116,12 @@ class ConfidenceModel:
         try:
             values = parse_object(string)
             version = values.pop("format", None)
-            if isinstance(version, int) and version != _FORMAT:
+            if isinstance(version, int) and version not in _FORMATS:
                 raise FormatVersionError(
-                    f"the index's confidence has format {version}, this version reads {_FORMAT}: "
+                    f"the index's confidence has format {version}, this version reads {_FORMATS[-1]}: "
                     "calibrate it anew with 'uec calibrate-confidence'"
                 )
-            if version != _FORMAT:
+            if version not in _FORMATS:
                 raise InvalidInputError(f"its format is {show(version)}")
             return read_row(cls, values)
         except InvalidInputError as error:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import get_args
 
 from uec_retriever.checks.numbers import check_number
-from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
+from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.signals import abstention_signals
+from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import Abstain, SearchResult
 from uec_retriever.errors import InvalidInputError, LowConfidenceError, show
 from uec_retriever.gaussian import Array
@@ -34,7 +36,9 @@ def confidence_reason(
     return None
 
 
-def search_confidence(model: ConfidenceModel, query: str, found: Candidates, raw: Array) -> float:
+def search_confidence(
+    model: ConfidenceModel, query: str, found: Candidates, raw: Array, words: LexicalQuery | None
+) -> float:
     """P(a right answer is among the first k), from the candidates that a search at calibration would have had.
 
     Where nothing was found, there is none.
@@ -44,12 +48,14 @@ def search_confidence(model: ConfidenceModel, query: str, found: Candidates, raw
         query: its text.
         found: m candidates.
         raw: `[m]` their raw scores.
+        words: the query as words; None for one without, or an index without.
     """
     if not found.records:
         return 0.0
     rows = found.first(model.candidates)
     texts = [found.records[i].text for i in rows]
-    return model.probability(abstention_signals(query, texts, raw[rows]))
+    rarities = None if words is None else words.rarities
+    return model.probability(abstention_signals(query, texts, raw[rows], rarities))
 
 
 def hit_relevances(model: ConfidenceModel, found: Candidates, raw: Array) -> Array | None:

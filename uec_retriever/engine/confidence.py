@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from uec_retriever.checks.numbers import check_whole
 from uec_retriever.confidence.fit import ConfidenceReport, Kind, Outcomes, check_share, fit_confidence
-from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
+from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.off_topic import OFF_TOPIC
+from uec_retriever.confidence.prior import WITH_WORDS
 from uec_retriever.confidence.queries import (
     LabelledQuery,
     check_labelled,
@@ -26,6 +27,7 @@ from uec_retriever.confidence.queries import (
     pair_queries,
 )
 from uec_retriever.confidence.relevance import DEPTH, relevance_features
+from uec_retriever.confidence.signals import abstention_signals
 from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.progress import Progress
@@ -112,6 +114,7 @@ def calibrate_confidence(
     else:
         pairs = pairs or index_pairs(store.pages(), limit=options.limit, seed=options.seed)
         queries, source = pair_queries(pairs), f"pairs: {pairs.source}"
+    made = pairs is not None and pairs.source != "user"
     if options.unanswerable:
         queries += [LabelledQuery(text, (), off_topic=True) for text in OFF_TOPIC]
     outcomes = search_queries(ensemble, store, words, queries, options, progress)
@@ -123,6 +126,7 @@ def calibrate_confidence(
         source=source,
         unanswerable=options.unanswerable,
         seed=options.seed,
+        prior=WITH_WORDS if made and ensemble.manifest.lexical is not None else None,
     )
     return replace(model, asked=query_sketch(labelled or ())), report
 
@@ -165,7 +169,8 @@ def search_queries(
             query = encoded.gaussian[row : row + 1]
             for searched, answers in both_ways(labelled, query, found, planted.get(row), options.candidates):
                 raw, _ = score_candidates(ensemble, query, searched, lexical[row])
-                signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw)
+                rarities = None if (asked := lexical[row]) is None else asked.rarities
+                signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw, rarities)
                 kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if labelled.off_topic else Kind.LEFT_OUT
                 order = np.argsort(-raw, kind="stable")
                 best = {searched.records[i].id for i in order[: options.k]}

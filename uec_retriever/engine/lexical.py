@@ -46,6 +46,12 @@ class LexicalQuery:
     statistics: LexicalStatistics
     share: float
 
+    @property
+    def rarities(self) -> Array:
+        """`[t]` inverse document frequencies of the terms, from 0 of one in every text to 1 of one in none."""
+        known = self.statistics.texts + 1
+        return np.asarray(np.log(known / (self.statistics.frequencies + 1)) / np.log(max(known, 2)))
+
     def find(self, limit: int, allowed: Sequence[str] | None = None) -> dict[str, float]:
         """Ids of the best texts by words alone -> their mean similarity, best first.
 

@@ -193,7 +193,7 @@ def search_encoded(
             hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
         if reason is None and model is not None:
-            confidence = search_confidence(model, query, found, raw)
+            confidence = search_confidence(model, query, found, raw, words)
         seconds = {
             "encode": encode_seconds,
             "query": query_seconds,

@@ -211,7 +211,7 @@ def _search(
         query,
         {},
         best_hits(found, raw, deviations, relevances, range(len(found)), model.k),
-        confidence=search_confidence(model, query, found, raw),
+        confidence=search_confidence(model, query, found, raw, words),
         words=matched_words(words),
     )
 

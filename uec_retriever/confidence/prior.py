@@ -1,0 +1,91 @@
+"""Prior: what searches with real queries, in other collections, tell of a confidence.
+
+Queries made from an index's own texts share words with them, as no user's do: what is learnt of them alone is too sure
+of itself in one index and too modest in another. Real queries with known answers are elsewhere. The prior is fitted on
+seven collections of them (benchmarks/confidence_prior.py), each with and without its answers, and says in two steps
+whether a right answer is among the first k:
+
+    P(hit) = P(answerable) P(found | answerable)
+
+so that the share of queries without an answer can be any. An index's own fit and the prior are then averaged in log
+odds (a logarithmic opinion pool: Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from uec_retriever.checks.rows import FINITE_ROW
+from uec_retriever.confidence.signals import SIGNALS
+from uec_retriever.errors import InvalidInputError
+
+_LEAST = 1e-9  # of a probability and of its complement
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Two logistic regressions on signals as they are.
+
+    Attributes:
+        signals: names out of `SIGNALS`, S of them.
+        answerable: `[S]` weights for P(the index has an answer), >= 0, at half of the queries without one.
+        answerable_intercept: log odds where all signals are 0.
+        found: `[S]` weights for P(a right answer is among the first k, if there is one), >= 0.
+        found_intercept: log odds where all signals are 0 and k is 1.
+        depth: weight of the natural logarithm of k, >= 0.
+    """
+
+    __pydantic_config__ = FINITE_ROW
+
+    signals: tuple[str, ...]
+    answerable: tuple[float, ...]
+    answerable_intercept: float
+    found: tuple[float, ...]
+    found_intercept: float
+    depth: float
+
+    def __post_init__(self) -> None:
+        numbers = (*self.answerable, self.answerable_intercept, *self.found, self.found_intercept, self.depth)
+        if not len(self.signals) == len(self.answerable) == len(self.found) or not set(self.signals) <= {
+            *SIGNALS
+        }:
+            raise InvalidInputError(
+                f"a prior has a weight of each kind for each of its signals: {self.signals}"
+            )
+        if not all(map(math.isfinite, numbers)) or min(*self.answerable, *self.found, self.depth) < 0:
+            raise InvalidInputError(f"the weights of a prior are finite and at least 0: {numbers}")
+
+    def logit(self, signals: Mapping[str, float], k: int, unanswerable: float) -> float:
+        """Log odds that a right answer is among the first k.
+
+        Args:
+            signals: what `abstention_signals` gives for the query.
+            k: hits, >= 1.
+            unanswerable: share of queries without an answer, in [0, 1).
+        """
+        answerable, found = self.answerable_intercept, self.found_intercept + self.depth * math.log(k)
+        for name, one, other in zip(self.signals, self.answerable, self.found, strict=True):
+            answerable += one * signals[name]
+            found += other * signals[name]
+        probability = _expit(found)
+        if unanswerable:
+            probability *= _expit(answerable + math.log((1 - unanswerable) / unanswerable))
+        probability = min(max(probability, _LEAST), 1 - _LEAST)
+        return math.log(probability / (1 - probability))
+
+
+def _expit(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+
+
+WITH_WORDS = Prior(
+    signals=("margin_5", "lexical", "perplexity", "specificity", "length"),
+    answerable=(7.6772, 0.3476, 0.0271, 0.0, 0.0),
+    answerable_intercept=-0.7122,
+    found=(6.9213, 1.0763, 0.0975, 3.1397, 0.5192),
+    found_intercept=-2.7752,
+    depth=0.8537,
+)
+"""For indexes with words; raw scores of models alone are of another scale for each."""
