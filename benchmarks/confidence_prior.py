@@ -40,6 +40,7 @@ from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.off_topic import OFF_TOPIC
 from uec_retriever.confidence.prior import WITH_WORDS, Prior
 from uec_retriever.confidence.queries import LabelledQuery, index_pairs, pair_queries
+from uec_retriever.confidence.signals import FITTED_ON_MADE
 from uec_retriever.engine.confidence import without_suspects
 from uec_retriever.engine.engine import Engine
 from uec_retriever.evaluation.abstention import nauc
@@ -177,7 +178,13 @@ def table(label: str, searched: Sequence[Searched], priors: dict[str, Prior]) ->
     measured: dict[str, list[tuple[float, ...]]] = {"own": [], "prior": [], "both": []}
     for one in searched:
         own, _ = fit_confidence(
-            one.own, k=K, candidates=CANDIDATES, records=one.records, source="pseudo", seed=SEED
+            one.own,
+            k=K,
+            candidates=CANDIDATES,
+            records=one.records,
+            source="pseudo",
+            seed=SEED,
+            signals=FITTED_ON_MADE,
         )
         prior = priors[one.name]
         signals = one.outcomes.signals

@@ -1,4 +1,4 @@
-"""What the lexical signal adds, against differences known by construction."""
+"""What a prior adds, against differences known by construction."""
 
 import numpy as np
 import pytest

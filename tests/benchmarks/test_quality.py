@@ -1,8 +1,14 @@
 """Benchmarks of quality, at a small size."""
 
+import json
+
 import pytest
 
+from benchmarks.common import RESULTS
+from benchmarks.confidence import prior_without
 from devtools.models import MINILM, WORDLLAMA
+from uec_retriever.checks.rows import read_row
+from uec_retriever.confidence.prior import WITH_WORDS, Prior
 
 
 @pytest.mark.data
@@ -38,11 +44,34 @@ def test_confidence_is_measured_with_and_without_answers(run):
     assert {"signal: top", "signal: margin_10", "signal: lexical"} <= set(scores)
     calibrated = [name for name in scores if name.startswith(("pseudo", "train labels"))]
     assert len(calibrated) > 3
+    assert scores["pseudo, 50% unanswerable"] != scores["pseudo, 50% unanswerable, no prior"]
     for name in calibrated:
         assert 0 < scores[name]["ece_mixed"] < 0.5
         assert 0 < scores[name]["brier_mixed"] < 0.5
         assert scores[name]["auroc_mixed"] > 0.5
     assert all(s["nauc_interval"][0] <= s["nauc"] <= s["nauc_interval"][1] for s in scores.values())
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_a_prior_is_fitted_on_other_collections(run):
+    result = run("confidence_prior")
+    priors = {name: read_row(Prior, prior) for name, prior in result["priors"].items()}
+    assert set(priors) == {"metatool", "hotpotqa_100"}
+    assert priors["metatool"] != priors["hotpotqa_100"] != read_row(Prior, result["prior"])
+    [table] = result["tables"]
+    assert len(table["rows"]) == 2 * 3 * 3  # ensembles, metrics, confidences
+    for label, *cells in table["rows"]:
+        assert all(-1 <= float(cell) <= 1 for cell in cells)
+        assert "AUROC" not in label or float(cells[-1]) > 0.6
+
+
+def test_the_prior_that_is_used_is_the_one_that_was_measured():
+    measured = json.loads((RESULTS / "confidence_prior.json").read_text())
+    assert read_row(Prior, measured["prior"]) == WITH_WORDS
+    for name, prior in measured["priors"].items():
+        assert prior_without(name) == read_row(Prior, prior) != WITH_WORDS
+    assert prior_without("cranfield") == WITH_WORDS
 
 
 @pytest.mark.data

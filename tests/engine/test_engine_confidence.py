@@ -11,6 +11,7 @@ from uec_retriever.confidence.fit import Kind
 from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.prior import WITH_WORDS
 from uec_retriever.confidence.queries import LabelledQuery
+from uec_retriever.confidence.signals import FITTED_ON_MADE, FITTED_ON_REAL
 from uec_retriever.data.corpus import Corpus, read_queries
 from uec_retriever.data.pairs import CalibrationPairs, pseudo_pairs
 from uec_retriever.data.qrels import read_relevant
@@ -258,20 +259,23 @@ def test_unanswerable_queries_get_less_on_a_real_corpus(tmp_path, collections, w
 
 
 def test_a_prior_joins_where_there_are_words_and_no_labels(calibrated, make):
+    def of(engine):
+        return ConfidenceModel.from_string(engine.manifest.confidence)
+
     engine, _ = calibrated
-    assert ConfidenceModel.from_string(engine.manifest.confidence).prior == WITH_WORDS
+    assert (of(engine).prior, of(engine).signals) == (WITH_WORDS, FITTED_ON_MADE)
     wordless = make("static", lexical=False)
     wordless.add(TEXTS, ids=IDS)
     wordless.calibrate_confidence(k=5, limit=64)
-    assert ConfidenceModel.from_string(wordless.manifest.confidence).prior is None
+    assert (of(wordless).prior, of(wordless).signals) == (None, FITTED_ON_MADE)
     asked = make("static", folder="asked")
     asked.add(TEXTS, ids=IDS)
     labelled = {" ".join(text.split()[:4]): [i] for text, i in zip(TEXTS[:60], IDS, strict=False)}
     asked.calibrate_confidence(labelled=labelled, k=5)
-    assert ConfidenceModel.from_string(asked.manifest.confidence).prior is None
+    assert (of(asked).prior, of(asked).signals) == (None, FITTED_ON_REAL)
     users = CalibrationPairs(list(labelled), TEXTS[:60], source="user")
     asked.calibrate_confidence(users, k=5)
-    assert ConfidenceModel.from_string(asked.manifest.confidence).prior is None
+    assert (of(asked).prior, of(asked).signals) == (None, FITTED_ON_REAL)
 
 
 def test_rarities_of_words_are_inverse_document_frequencies(engine):

@@ -27,8 +27,10 @@ SIGNALS = {  # higher is better; chosen without the test splits (benchmarks/conf
     "specificity": "mean inverse document frequency of the query's words, in [0, 1]; 0 without words",
     "length": "natural logarithm of the number of the query's words; 0 without words",
 }
-FITTED = ("top", "margin_5", "lexical", "perplexity")
-"""The signals that an index's own queries are asked about."""
+FITTED_ON_MADE = ("top", "margin_5", "lexical", "perplexity")
+"""What a model is fitted on if queries were made from texts: their words say nothing of those that users choose."""
+FITTED_ON_REAL = (*FITTED_ON_MADE, "specificity", "length")
+"""What a model is fitted on if queries are real ones."""
 _SPREAD = 30  # candidates whose perplexity counts
 _TEMPERATURE = 0.05  # of their softmax
 _WORD = re.compile(r"\w{3,}")
