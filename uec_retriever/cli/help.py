@@ -129,7 +129,7 @@ class _Verbose:
     """Takes `-v` beside its own options."""
 
     def __init__(self, *args: Any, params: Sequence[Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, params=[*(params or ()), verbose_option()], **kwargs)
+        super().__init__(*args, params=[*(params or ()), verbose_option()], **kwargs)  # type: ignore[call-arg]
 
 
 class _Command(_Verbose, TyperCommand):
