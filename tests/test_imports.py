@@ -28,6 +28,7 @@ HEAVY = (
 FOUNDATION = ("errors", "atomic", "write_ahead", "checks", "gaussian")
 STEPS = ("laplace", "convolution", "similarity")
 MAY_USE = {
+    "__main__": ("cli",),
     "errors": (),
     "atomic": ("errors",),
     "write_ahead": (),
@@ -57,7 +58,7 @@ MAY_USE = {
         "utility_labeler",
     ),
 }
-TOP = "cli"  # may use everything, and nothing uses it
+TOP = "cli"  # may use everything, and nothing uses it but what starts it
 ONLY_IN = {
     "sentence_transformers": ("experts", "training"),
     "chromadb": ("store",),

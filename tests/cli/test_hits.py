@@ -42,6 +42,11 @@ def test_ids_are_whole_on_one_line(screen, width):
     assert all(len(line) <= width for line in shown if LONG_ID not in line)
 
 
+def test_an_id_with_line_breaks_keeps_the_table(screen):
+    shown = screen(result(Record("a\nb\tc", "a wing"), Record("d1", "heat")), 80)
+    assert shown[2:] == [" 1  0.750  0.020  a␊b␉c", "    a wing", " 2  0.750  0.020  d1", "    heat"]
+
+
 def test_as_many_lines_as_asked_for(screen):
     found = result(Record("d1", "nothing " * 100 + "a wing in heat " + "and so on " * 100))
     for lines in (0, 1, 2, 5):

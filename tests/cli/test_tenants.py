@@ -65,7 +65,7 @@ def test_an_engine_that_travels_stays_with_its_tenant(server, models, tmp_path):
     ]
     engine = Engine.from_texts(texts, [models["bert"]], place, device="cpu")
     assert pickle.loads(pickle.dumps(engine)).count() == 40
-    with pytest.raises(NotAnIndexError):
+    with pytest.raises(NotAnIndexError, match="here: make it .* or give the right one .*--tenant"):
         Engine.open(Location(tmp_path / "idx", server, collection="travels", tenant="bolt", database="docs"))
     engine.close()
 

@@ -1,10 +1,13 @@
 """What goes before the commands: the version, and how much is said."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
 import uec_retriever
+from tests.cli.test_help import commands
 
 
 def test_version(uec):
@@ -12,8 +15,21 @@ def test_version(uec):
     assert (outcome.code, outcome.out) == (0, f"uec-retriever {uec_retriever.__version__}\n")
 
 
-@pytest.mark.parametrize(("asked", "told"), [((), ()), (("-v",), ("ours",)), (("-vv",), ("ours", "theirs"))])
-def test_verbose_tells_more_while_the_command_runs(uec, index, monkeypatch, asked, told):
+NOTHING, OURS, BOTH = (), ("ours",), ("ours", "theirs")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ((), (), NOTHING),
+        (("-v",), (), OURS),
+        (("-vv",), (), BOTH),
+        ((), ("-v",), OURS),
+        ((), ("-vv",), BOTH),
+        (("-v",), ("--verbose",), BOTH),
+    ],
+)
+def test_verbose_tells_more_while_the_command_runs(uec, index, monkeypatch, before, after, told):
     levels = logging.getLogger().level, logging.getLogger("uec_retriever").level
 
     def read(string):
@@ -21,7 +37,19 @@ def test_verbose_tells_more_while_the_command_runs(uec, index, monkeypatch, aske
         logging.getLogger("chromadb").info("theirs")
 
     monkeypatch.setattr("uec_retriever.cli.manage.read_confidence", read)
-    outcome = uec(*asked, "info", "--index", index)
+    outcome = uec(*before, "info", *after, "--index", index)
     assert outcome.code == 0
     assert [line for line in ("ours", "theirs") if f"note: {line}" in outcome.err] == list(told)
     assert (logging.getLogger().level, logging.getLogger("uec_retriever").level) == levels
+
+
+@pytest.mark.parametrize("path", list(commands()), ids=" ".join)
+def test_every_command_and_group_takes_it(uec, path):
+    assert "-v, --verbose" in uec(*path, "--help").out
+
+
+def test_python_runs_it_too():
+    ran = subprocess.run(
+        [sys.executable, "-m", "uec_retriever", "--version"], capture_output=True, text=True, check=True
+    )
+    assert (ran.stdout, ran.stderr) == (f"uec-retriever {uec_retriever.__version__}\n", "")

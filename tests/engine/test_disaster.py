@@ -12,8 +12,11 @@ from tests.engine.small import answers, contents, numbered, pairs, sentences
 from tests.mounts import mounted
 from tests.mounts import read_only as mounted_read_only
 from uec_retriever.data.records import Record
+from uec_retriever.engine.check import IndexCheck, check_index
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.estimate import estimate
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.open import open_store
 from uec_retriever.errors import StorageError
 
 QUERIES = sentences(8, 2, 5)
@@ -141,6 +144,17 @@ def test_a_read_only_folder_is_searched_and_not_written(read_only, reopen):
                     write()
     shutil.copytree(folder, folder.parent / "writable")
     assert answers(reopen(folder.parent / "writable"), QUERIES) == found
+
+
+def test_a_read_only_folder_is_looked_at_without_its_models(read_only):
+    folder, _ = read_only
+    location = Location(folder)
+    for _ in range(2):
+        store = open_store(location)[1]
+        assert len(store.ids()) == store.count() == 50
+        store.close()
+    assert check_index(location) == IndexCheck(50, (), ())
+    assert estimate(numbered(51), None, location).texts == 1
 
 
 def test_a_folder_that_becomes_read_only(make, small_disk, caplog):

@@ -39,6 +39,7 @@ def test_texts_make_an_index_and_the_next_call_adds_to_it(tmp_path, models):
         TEXTS[50:], location=tmp_path / "index", recipe=Recipe(structure="kron", layout="block")
     )
     assert again.count() == 60
+    assert str(tmp_path / "index") in repr(again) and repr(again.ensemble.labels) in repr(again)
     assert again.manifest == engine.manifest
 
 

@@ -14,6 +14,12 @@ def folder(tmp_path):
     return write_collection(tmp_path / "toy")
 
 
+def test_a_folder_without_queries_is_told_before_its_corpus_is_read(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text("broken")
+    with pytest.raises(CorpusError, match="is no BEIR folder of queries: put a queries.jsonl there"):
+        load_collection(tmp_path, "test")
+
+
 def test_excluded_passages_are_read(folder):
     (folder / "exclude.tsv").write_text("q1\tp5\nq1\tp4\nq9\tp0\n")
     found = load_collection(folder, "test")

@@ -16,6 +16,7 @@ from devtools.tiny import ARCHITECTURES
 from uec_retriever.errors import InvalidInputError, ModelNotFoundError, NumericalError
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.last_layer import Recorder
+from uec_retriever.experts.loading import load_cross_encoder, load_model
 
 
 def in_threads(expert, groups, rounds):
@@ -180,6 +181,14 @@ def test_encoding_without_a_posterior_says_what_to_do(static):
 def test_missing_model_is_named(name):
     with pytest.raises(ModelNotFoundError, match=re.escape(repr(name))):
         Expert.load(name, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "~/no-such-folder", "./folder", "../folder", "a/b/c"])
+def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(name, caplog):
+    for load in (load_model, load_cross_encoder):
+        with pytest.raises(ModelNotFoundError, match=f"{re.escape(repr(name))}: there is no such folder"):
+            load(name, device="cpu")
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

@@ -253,13 +253,16 @@ def test_a_failure_names_the_text(folder, monkeypatch):
     assert refusal.value.position == 1  # the longer one goes first
 
 
-def test_export_refuses_with_the_fix(model, with_head, folder, tmp_path, monkeypatch):
+def test_export_refuses_with_the_fix(model, static, with_head, folder, tmp_path, monkeypatch):
     with pytest.raises(InvalidInputError, match="is not empty: give a new folder"):
         export_onnx(model, folder)
     with pytest.raises(InvalidInputError, match="quantise must be 'int8' or None"):
         export_onnx(model, tmp_path / "new", quantise="int3")
-    with pytest.raises(UnsupportedModelError, match="module Dense"):
-        export_onnx(with_head(Dense(HIDDEN, 8)), tmp_path / "new")
+    for kind, others in (("Dense", with_head(Dense(HIDDEN, 8))), ("StaticEmbedding", static())):
+        with pytest.raises(
+            UnsupportedModelError, match=f"^a model with a module {kind} .*use the model itself$"
+        ):
+            export_onnx(others, tmp_path / "new")
     last = SentenceTransformer(modules=[model[0], Pooling(HIDDEN, "lasttoken"), Normalize()], device="cpu")
     with pytest.raises(UnsupportedModelError, match="'lasttoken'"):
         export_onnx(last, tmp_path / "new")

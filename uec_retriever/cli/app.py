@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 import sys
 import traceback
 from typing import Annotated
@@ -75,26 +73,12 @@ def _tell_version(asked: bool) -> None:
 
 @app.callback()
 def _before_any_command(
-    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit."),
     ] = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            show_default=False,
-            help="Say more of what is done; -vv, what libraries say too.",
-        ),
-    ] = 0,
 ) -> None:
-    if verbose:
-        logger = logging.getLogger(None if verbose > 1 else uec_retriever.__name__)
-        context.call_on_close(functools.partial(logger.setLevel, logger.level))
-        logger.setLevel(logging.INFO)
+    pass
 
 
 fit_help(app)

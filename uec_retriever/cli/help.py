@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
+from uec_retriever.cli.verbose import verbose_option
+
 WIDEST = 100  # characters of a line: longer ones are read with effort
 NAMES = 27  # characters of an option with what it takes, at most
 _NAME = "bold cyan"
@@ -123,7 +125,14 @@ def _show_rows(console: Console, title: str, rows: Sequence[Row]) -> None:
 _WRAPPED = "Value error, "  # what pydantic puts before the message of another library
 
 
-class _Command(TyperCommand):
+class _Verbose:
+    """Takes `-v` beside its own options."""
+
+    def __init__(self, *args: Any, params: Sequence[Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, params=[*(params or ()), verbose_option()], **kwargs)  # type: ignore[call-arg]
+
+
+class _Command(_Verbose, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
@@ -137,6 +146,6 @@ class _Command(TyperCommand):
         show_help(self, ctx)
 
 
-class _Group(TyperGroup):
+class _Group(_Verbose, TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         show_help(self, ctx)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_LINES = 2
 _MATCHED = "bold green"
 _INDENT = 4
+_BREAKS = str.maketrans("\t\n", "\N{SYMBOL FOR HORIZONTAL TABULATION}\N{SYMBOL FOR LINE FEED}")
 _BETWEEN = " › "  # headings, as they are within each other
 
 
@@ -90,7 +91,7 @@ def show_result(result: SearchResult, style: Style) -> None:
     for number, hit in enumerate(result, start=1):
         # the deviation is in units of the raw score; on the [0, 1] scale it is half
         numbers = f"{number:>{rank}}  {hit.score:.3f}  {hit.deviation / 2:.3f}  "
-        _show_id(numbers, Text(printable(hit.id), style="bold cyan"))
+        _show_id(numbers, Text(_on_one_line(hit.id), style="bold cyan"))
         _show_text(hit, result.matched(hit), style.lines)
 
 
@@ -101,6 +102,10 @@ def _show_id(numbers: str, identifier: Text) -> None:
         return
     output.print(Text(numbers.rstrip()))
     output.print(identifier, soft_wrap=True)
+
+
+def _on_one_line(identifier: str) -> str:
+    return printable(identifier).translate(_BREAKS)
 
 
 def _show_promise(promise: CoveragePromise) -> None:

@@ -101,7 +101,7 @@ def report_reading(documents: Corpus) -> None:
     if documents.passed_over:
         from uec_retriever.data.problems import describe
 
-        hint = "" if _logger.isEnabledFor(logging.INFO) else " (uec -v index lists them)"
+        hint = "" if _logger.isEnabledFor(logging.INFO) else " (-v lists them)"
         errors.print(f"passed over: {describe(documents.passed_over)}{hint}")
         for reason, names in documents.passed_over.items():
             for name in names:

@@ -262,9 +262,14 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
     """Id and text of each query of a BEIR `queries.jsonl`, or of a folder that holds one.
 
     Raises:
-        CorpusError: naming the line.
+        CorpusError: naming the line, or if the folder holds none.
     """
-    for place, row in read_jsonl(path / "queries.jsonl" if path.is_dir() else path):
+    file = path / "queries.jsonl" if path.is_dir() else path
+    if not file.exists() and file is not path:
+        raise CorpusError(
+            f"{path} is no BEIR folder of queries: put a queries.jsonl there, with _id and text"
+        )
+    for place, row in read_jsonl(file):
         try:
             identifier = as_string(row.get("_id", row.get("id")), "_id", numbers=True)
             text = as_string(row.get("text"), "text")

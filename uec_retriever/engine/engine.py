@@ -45,6 +45,9 @@ class Engine(Closes, Calibrator):
         if folder.location.url is not None:
             release_when_dropped(store, store.client)  # not with the engine: reading may outlive it
 
+    def __repr__(self) -> str:
+        return f"Engine({self._folder.location!r}, experts={self.ensemble.labels!r})"
+
     @classmethod
     def create(
         cls,

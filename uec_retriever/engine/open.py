@@ -32,4 +32,6 @@ def open_store(location: Location) -> tuple[IndexFolder, ChromaStore, Manifest]:
     folder = IndexFolder(location)
     with folder.closing_on_errors():
         client = folder.client(existing=True)
-        return folder, *ChromaStore.open(client, location.collection, folder.opened_database)
+        store, manifest = ChromaStore.open(client, location.collection, folder.opened_database)
+        store.owner = folder
+        return folder, store, manifest

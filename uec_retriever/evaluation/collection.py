@@ -138,6 +138,7 @@ def load_collection(folder: Path, split: str) -> Collection:
     Raises:
         CorpusError: for a file that cannot be read, or qrels that name what is not there.
     """
+    texts = dict(read_queries(folder))  # first: it takes less time to find out that there are none
     corpus = Corpus(folder)
     documents = list(corpus)
     records = [d.record for d in documents]
@@ -145,7 +146,6 @@ def load_collection(folder: Path, split: str) -> Collection:
         *(r.id for r in records),
         *corpus.skipped,
     }  # judged passages without text cannot be found: a miss
-    texts = dict(read_queries(folder))
     details = {str(row.get("_id", row.get("id"))): row for _, row in read_jsonl(folder / "queries.jsonl")}
     excluded = _read_excluded(folder)
     queries = []

@@ -41,6 +41,7 @@ def load_model(
         ModelNotFoundError: if it cannot be loaded.
     """
     check_device(device)
+    _check_there("embedding model", name)
     try:
         return SentenceTransformer(
             model_source(name), device=device, trust_remote_code=trust_remote_code, **options
@@ -68,6 +69,7 @@ def load_cross_encoder(
         ModelNotFoundError: if it cannot be loaded.
     """
     check_device(device)
+    _check_there("cross-encoder", name)
     try:
         encoder: CrossEncoder = CrossEncoder(
             model_source(name), device=device, trust_remote_code=trust_remote_code
@@ -122,6 +124,13 @@ def _without(names: set[str], options: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in options.items()
         if key not in names
     }
+
+
+def _check_there(kind: str, name: str) -> None:
+    """Refuse a folder that is not there, which would be looked for on the hub and refused as no id of it."""
+    is_folder = name.startswith(("~", "./", "../")) or Path(name).is_absolute() or name.count("/") > 1
+    if is_folder and not Path(name).expanduser().exists():
+        raise _not_found(kind, name, FileNotFoundError("there is no such folder"))
 
 
 def _not_found(kind: str, name: str, error: Exception) -> ModelNotFoundError:

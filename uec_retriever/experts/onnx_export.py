@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 
 from uec_retriever.errors import InvalidInputError, MissingExtraError, UnsupportedModelError, show
 from uec_retriever.experts.onnx import OnnxEmbedding
-from uec_retriever.experts.onnx_folder import read_folder
+from uec_retriever.experts.onnx_folder import KNOWN, read_folder
 from uec_retriever.gaussian import Array, lengths
 
 _TRACED = ["a text to trace with", "two texts"]
@@ -62,6 +62,11 @@ def export_onnx(
         raise InvalidInputError(f"{target} is not empty: give a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary, _quiet():
+        if strangers := [name for module in model if (name := type(module).__name__) not in KNOWN]:
+            raise UnsupportedModelError(
+                f"a model with a module {strangers[0]} cannot be exported, only one of {', '.join(KNOWN)}: use the model "
+                "itself"
+            )
         made = Path(temporary) / "made"
         model.save_pretrained(str(made), create_model_card=False)
         for pattern in _WEIGHTS:

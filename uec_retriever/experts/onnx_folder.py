@@ -19,7 +19,7 @@ _LEGACY = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
 }
-_KNOWN = ("Transformer", "Pooling", "Normalize")
+KNOWN = ("Transformer", "Pooling", "Normalize")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class OnnxFolder:
         Raises:
             UnsupportedModelError: for another pooling, or a module that is not of transformer, pooling, normalisation.
         """
-        if strangers := [kind for kind in self.modules if kind not in _KNOWN]:
+        if strangers := [kind for kind in self.modules if kind not in KNOWN]:
             raise UnsupportedModelError(
                 f"{self.path} has a module {strangers[0]}, which its ONNX file leaves out: export the whole model, with an "
                 "output sentence_embedding, or load it with sentence-transformers, without the prefix onnx:"

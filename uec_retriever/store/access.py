@@ -122,5 +122,8 @@ def read_manifest(client: ClientAPI, name: str) -> Manifest:
         with guard("open the collection"):
             collection = client.get_collection(name, embedding_function=None)
     except NotFoundError as error:
-        raise NotAnIndexError(f"there is no collection {name!r} here: make it with 'uec index'") from error
+        raise NotAnIndexError(
+            f"there is no collection {name!r} here: make it with 'uec index', or give the right one (--collection, on a server "
+            "with --tenant and --database too; in Python a Location)"
+        ) from error
     return Manifest.from_metadata(collection.metadata, name)

@@ -37,7 +37,12 @@ class ChromaStore(CollectionReader):
     Args:
         access: to the collection.
         name: of the collection.
+
+    Attributes:
+        owner: of the database, if that is gone with it, as a copy of one that cannot be written is.
     """
+
+    owner: object = None
 
     @classmethod
     def create(

@@ -251,6 +251,8 @@ def test_a_server_by_url_and_by_client(experts, recipe, tmp_path, server):
     place = Location(tmp_path / "served", server, secret, collection="served")
     made = UECRetriever.from_nodes(text_nodes(), experts, place, recipe, similarity_top_k=3)
     assert "hush" not in repr(made)
+    assert repr(made) == f"UECRetriever(engine={made.engine!r}, similarity_top_k=3)"
+    assert server in repr(made) and repr(made.engine.experts[0].label) in repr(made)
     client = chromadb.HttpClient(host="127.0.0.1", port=urlparse(server).port)
     by_client = Location(tmp_path / "served", client=client, collection="served")
     other = UECRetriever(by_client, similarity_top_k=3)

@@ -54,6 +54,13 @@ class SearchFields:
     include: Sequence[Extra] = ()
     trust_query_embedding: bool = False
 
+    def __repr__(self) -> str:
+        told = [f"engine={self.engine!r}"]  # type: ignore[attr-defined]
+        for name in SearchFields.__annotations__:
+            if (value := getattr(self, name)) != getattr(SearchFields, name):
+                told.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(told)})"
+
     def _engine_options(self) -> dict[str, Any]:
         """Keywords of `Engine.search`."""
         named = {name: getattr(self, name) for name in SearchFields.__annotations__.keys() - _OWN}
