@@ -82,10 +82,10 @@ def _expit(logit: float) -> float:
 
 WITH_WORDS = Prior(
     signals=("margin_5", "lexical", "perplexity", "specificity", "length"),
-    answerable=(8.3683, 0.2482, 0.0269, 0.0, 0.0),
-    answerable_intercept=-0.7834,
-    found=(5.4813, 1.0476, 0.108, 3.1773, 0.5583),
-    found_intercept=-2.405,
+    answerable=(8.3671, 0.2483, 0.0269, 0.0, 0.0),
+    answerable_intercept=-0.7831,
+    found=(5.4818, 1.0476, 0.108, 3.1773, 0.5583),
+    found_intercept=-2.4051,
     depth=0.8281,
 )
 """For indexes with words; raw scores of models alone are of another scale for each."""
