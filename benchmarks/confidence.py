@@ -55,7 +55,7 @@ from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.off_topic import OFF_TOPIC
 from uec_retriever.confidence.prior import WITH_WORDS, Prior
 from uec_retriever.confidence.queries import LabelledQuery, index_pairs, labelled_queries, pair_queries
-from uec_retriever.confidence.signals import FITTED_ON_MADE, FITTED_ON_REAL, SIGNALS
+from uec_retriever.confidence.signals import SIGNALS
 from uec_retriever.data.corpus import Corpus
 from uec_retriever.engine.confidence import ConfidenceOptions, search_queries, without_suspects
 from uec_retriever.engine.engine import Engine
@@ -232,7 +232,6 @@ def _calibrators(
                     source=source,
                     unanswerable=share,
                     seed=SEED,
-                    signals=FITTED_ON_REAL if source == LABELS else FITTED_ON_MADE,
                     prior=prior,
                 )
             except InvalidInputError as error:

@@ -40,7 +40,6 @@ from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.off_topic import OFF_TOPIC
 from uec_retriever.confidence.prior import WITH_WORDS, Prior
 from uec_retriever.confidence.queries import LabelledQuery, index_pairs, pair_queries
-from uec_retriever.confidence.signals import FITTED_ON_MADE
 from uec_retriever.engine.confidence import without_suspects
 from uec_retriever.engine.engine import Engine
 from uec_retriever.evaluation.abstention import nauc
@@ -59,6 +58,7 @@ SETS = (
 ENSEMBLES = ((WORDLLAMA,), (MINILM, WORDLLAMA))
 DEPTHS = (1, 2, 3, 5, 10)
 METRICS = ("nAUC", "AUROC mixed", "ECE mixed")
+TITLE = "Confidence without labels, on queries of collections that the prior was fitted without"
 SIGNALS = WITH_WORDS.signals
 Floats = NDArray[np.float64]
 _DIGITS = 4
@@ -115,16 +115,15 @@ def main() -> None:
     priors = {name: fit_prior([s for s in everything if s.name != name]) for name in arguments.sets}
     columns = ["", *arguments.sets, "mean"]
     rows = [row for label, part in found.items() for row in table(label, part, priors)]
-    show("Queries of collections that the prior was fitted without", columns, rows)
+    show(TITLE, columns, rows)
     prior = fit_prior(everything)
     console.print(prior)
     result: dict[str, Any] = {
         "kind": "tables",
-        "title": "Confidence without labels, on queries of collections that the prior was fitted without",
         "split": "train",
         "prior": asdict(prior),
         "priors": {name: asdict(one) for name, one in priors.items()},
-        "tables": [{"name": "found", "title": "", "columns": columns, "rows": rows}],
+        "tables": [{"name": "found", "title": TITLE, "columns": columns, "rows": rows}],
     }
     save_result(arguments.name, result, arguments.out)
 
@@ -178,13 +177,7 @@ def table(label: str, searched: Sequence[Searched], priors: dict[str, Prior]) ->
     measured: dict[str, list[tuple[float, ...]]] = {"own": [], "prior": [], "both": []}
     for one in searched:
         own, _ = fit_confidence(
-            one.own,
-            k=K,
-            candidates=CANDIDATES,
-            records=one.records,
-            source="pseudo",
-            seed=SEED,
-            signals=FITTED_ON_MADE,
+            one.own, k=K, candidates=CANDIDATES, records=one.records, source="pseudo", seed=SEED
         )
         prior = priors[one.name]
         signals = one.outcomes.signals

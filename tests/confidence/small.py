@@ -7,7 +7,7 @@ from uec_retriever.confidence.fit import (
     Outcomes,
     fit_confidence,
 )
-from uec_retriever.confidence.signals import FITTED_ON_REAL, SIGNALS
+from uec_retriever.confidence.signals import FITTED, SIGNALS
 
 
 def outcomes(number=120, seed=0, *, off_topic=20, flip=1.0):
@@ -15,11 +15,9 @@ def outcomes(number=120, seed=0, *, off_topic=20, flip=1.0):
     generator = np.random.default_rng(seed)
     kinds = np.array([Kind.ANSWERABLE, Kind.LEFT_OUT] * number + [Kind.OFF_TOPIC] * off_topic)
     hits = (kinds == Kind.ANSWERABLE) & (generator.random(len(kinds)) < 0.7)
-    table = generator.normal(size=(len(kinds), 6)) + hits[:, None] * np.array([0.5, 1.5, flip, 0.7, 0.2, 0.2])
+    table = generator.normal(size=(len(kinds), 4)) + hits[:, None] * np.array([0.5, 1.5, flip, 0.7])
     queries = np.concatenate([np.repeat(np.arange(number), 2), number + np.arange(off_topic)])
-    signals = [
-        dict.fromkeys(SIGNALS, 0.0) | dict(zip(FITTED_ON_REAL, row, strict=True)) for row in table.tolist()
-    ]
+    signals = [dict.fromkeys(SIGNALS, 0.0) | dict(zip(FITTED, row, strict=True)) for row in table.tolist()]
     return Outcomes(signals, hits, kinds, queries)
 
 

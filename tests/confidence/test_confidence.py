@@ -18,7 +18,7 @@ from uec_retriever.confidence.model import (
     staleness,
 )
 from uec_retriever.confidence.prior import WITH_WORDS
-from uec_retriever.confidence.signals import FITTED_ON_REAL
+from uec_retriever.confidence.signals import FITTED
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError
 
 
@@ -124,7 +124,7 @@ def test_probabilities_are_those_of_sklearn(unanswerable):
     fitted, _ = fit(made, unanswerable=unanswerable)
     assert min(fitted.weights) > 0
     weights = made.weights(unanswerable)
-    table = np.array([[row[name] for name in FITTED_ON_REAL] for row in made.signals])
+    table = np.array([[row[name] for name in FITTED] for row in made.signals])
     means = np.average(table, axis=0, weights=weights)
     scales = np.sqrt(np.average((table - means) ** 2, axis=0, weights=weights))
     oracle = LogisticRegression().fit((table - means) / scales, made.hits, sample_weight=weights)

@@ -10,14 +10,14 @@ from tests.confidence.small import fit, outcomes
 from uec_retriever.confidence.fit import (
     expected_calibration_error,
 )
-from uec_retriever.confidence.signals import FITTED_ON_REAL
+from uec_retriever.confidence.signals import FITTED
 
 
 def test_the_report_is_of_unseen_queries():
     """On pure noise, a fit would shine on its own data; the report must not."""
     generator = np.random.default_rng(1)
     made = outcomes(32, off_topic=0)
-    noise = [dict(zip(FITTED_ON_REAL, generator.normal(size=6), strict=True)) for _ in made.signals]
+    noise = [dict(zip(FITTED, generator.normal(size=4), strict=True)) for _ in made.signals]
     _, report = fit(replace(made, signals=noise))
     assert report.auroc < 0.6
     _, telling = fit(outcomes(400))

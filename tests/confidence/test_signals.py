@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from uec_retriever.confidence.signals import FITTED_ON_MADE, FITTED_ON_REAL, SIGNALS, abstention_signals
+from uec_retriever.confidence.signals import FITTED, SIGNALS, abstention_signals
 from uec_retriever.errors import InvalidInputError
 
 QUERY = "boundary layer of a wing"
@@ -27,7 +27,7 @@ def test_signals_by_hand():
     assert found["top"] == 0.8
     assert found["margin_10"] == pytest.approx(0.7) == found["margin_5"]
     assert abstention_signals(QUERY, [*TEXTS, "dogs"], [*RAW, 0.05])["margin_5"] == pytest.approx(0.7)
-    assert set(FITTED_ON_MADE) < set(FITTED_ON_REAL) < set(SIGNALS)
+    assert set(FITTED) < set(SIGNALS)
     # words of three letters and more: boundary, layer, wing; each is in two of the five texts, so all weigh alike
     assert found["lexical"] == pytest.approx(np.corrcoef(RAW, [3, 2, 1, 0, 0])[0, 1])
 

@@ -18,7 +18,7 @@ from uec_retriever.confidence.model import ConfidenceModel
 from uec_retriever.confidence.prior import Prior
 from uec_retriever.confidence.queries import LABELS, MINIMUM_QUERIES
 from uec_retriever.confidence.relevance import RelevanceModel
-from uec_retriever.confidence.signals import FITTED_ON_REAL
+from uec_retriever.confidence.signals import FITTED
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
@@ -114,7 +114,6 @@ def fit_confidence(
     source: str,
     unanswerable: float = 0.5,
     seed: int = 0,
-    signals: tuple[str, ...] = FITTED_ON_REAL,
     prior: Prior | None = None,
 ) -> tuple[ConfidenceModel, ConfidenceReport]:
     """Logistic regression (L2, C = 1, weights >= 0) from standardised signals to the outcome.
@@ -130,7 +129,6 @@ def fit_confidence(
         source: of the queries.
         unanswerable: share of queries without an answer to be assumed, in [0, 1).
         seed: of the parts.
-        signals: names of those to fit, out of `SIGNALS`.
         prior: what else is known, averaged with the fit; None for nothing.
 
     Raises:
@@ -158,7 +156,7 @@ def fit_confidence(
             f"{succeeded} of {len(used.hits)} searches found a right answer, so there is nothing to tell apart: {remedy}"
         )
     weights = used.weights(unanswerable)
-    table = np.array([[row[name] for name in signals] for row in used.signals], dtype=np.float64)
+    table = np.array([[row[name] for name in FITTED] for row in used.signals], dtype=np.float64)
     folds = list(
         StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed).split(table, used.hits, used.queries)
     )
@@ -166,7 +164,7 @@ def fit_confidence(
     def fitted(rows: NDArray[Any] | slice) -> ConfidenceModel:
         own = fit_logistic(table[rows], used.hits[rows], weights[rows])
         return ConfidenceModel(
-            signals=signals,
+            signals=FITTED,
             means=tuple(own.means.tolist()),
             scales=tuple(own.scales.tolist()),
             weights=tuple(own.weights.tolist()),

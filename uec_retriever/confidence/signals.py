@@ -24,13 +24,11 @@ SIGNALS = {  # higher is better; chosen without the test splits (benchmarks/conf
     "margin_10": "raw score of the best candidate less that of the tenth",
     "lexical": "correlation of the raw scores of the first ten with the share of the query's words they hold",
     "perplexity": "minus the perplexity of the first thirty candidates under a softmax of their raw scores",
-    "specificity": "mean inverse document frequency of the query's words, in [0, 1]; 0 without words",
+    "specificity": "mean inverse document frequency of the query's words, in [0, 1], 0 of one in no text; 0 without words",
     "length": "natural logarithm of the number of the query's words; 0 without words",
 }
-FITTED_ON_MADE = ("top", "margin_5", "lexical", "perplexity")
-"""What a model is fitted on if queries were made from texts: their words say nothing of those that users choose."""
-FITTED_ON_REAL = (*FITTED_ON_MADE, "specificity", "length")
-"""What a model is fitted on if queries are real ones."""
+FITTED = ("top", "margin_5", "lexical", "perplexity")
+"""What an index's own queries are asked about: words of made ones say nothing, and few real ones mislead off topic."""
 _SPREAD = 30  # candidates whose perplexity counts
 _TEMPERATURE = 0.05  # of their softmax
 _WORD = re.compile(r"\w{3,}")
@@ -47,7 +45,8 @@ def abstention_signals(
         query: its text.
         texts: m texts of the candidates, m >= 1, in any order.
         raw: `[m]` their raw scores.
-        rarities: `[t]` inverse document frequencies of the query's t words, in [0, 1]; None without words.
+        rarities: `[t]` inverse document frequencies of the query's t words, in [0, 1], 0 of one in no text; None without
+            words.
 
     Returns:
         Every name in `SIGNALS` with its value. Where there is nothing to compare, margins and the

@@ -27,7 +27,7 @@ from uec_retriever.confidence.queries import (
     pair_queries,
 )
 from uec_retriever.confidence.relevance import DEPTH, relevance_features
-from uec_retriever.confidence.signals import FITTED_ON_MADE, FITTED_ON_REAL, abstention_signals
+from uec_retriever.confidence.signals import abstention_signals
 from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.progress import Progress
@@ -126,7 +126,6 @@ def calibrate_confidence(
         source=source,
         unanswerable=options.unanswerable,
         seed=options.seed,
-        signals=FITTED_ON_MADE if made else FITTED_ON_REAL,
         prior=WITH_WORDS if made and ensemble.manifest.lexical is not None else None,
     )
     return replace(model, asked=query_sketch(labelled or ())), report

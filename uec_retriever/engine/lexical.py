@@ -48,9 +48,9 @@ class LexicalQuery:
 
     @property
     def rarities(self) -> Array:
-        """`[t]` inverse document frequencies of the terms, from 0 of one in every text to 1 of one in none."""
-        known = self.statistics.texts + 1
-        return np.asarray(np.log(known / (self.statistics.frequencies + 1)) / np.log(max(known, 2)))
+        """`[t]` inverse document frequencies of the terms, from 0 of one in every text to almost 1; 0 of one in none."""
+        texts, held = self.statistics.texts, self.statistics.frequencies
+        return np.where(held > 0, np.log((texts + 1) / (held + 1)) / np.log(max(texts, 1) + 1), 0.0)
 
     def find(self, limit: int, allowed: Sequence[str] | None = None) -> dict[str, float]:
         """Ids of the best texts by words alone -> their mean similarity, best first.
