@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from itertools import chain
+from string import punctuation
 from typing import Any, Generic, TypeVar
 
 import Stemmer
@@ -29,10 +30,10 @@ _CACHED_SPANS = 1 << 13
 _LONGEST_CACHED = 64
 _ASCII_LANGUAGES = frozenset(("english", "porter", "indonesian"))  # their stemmers know no accents
 _JOINTS = str.maketrans("", "", "-_'")
-_PLAIN = re.compile(
-    r"""["'(\[]*([A-Za-z][a-z]*|[A-Z]+)[.,;:!?)\]"']*"""
-)  # most chunks: a short cut, nothing else
-_WHOLE_NUMBER = re.compile(r"""["'(\[]*([0-9]+)[.,;:!?)\]"']*""")  # likewise
+_BEFORE = "".join(set(punctuation) - set("._"))  # these begin no term
+_AFTER = "".join(set(punctuation) - set("_+#"))  # these end none
+_PLAIN = re.compile("[A-Za-z][a-z]*|[A-Z]+")  # most chunks: a short cut, nothing else
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")  # likewise
 _CHUNK = re.compile(r"\S+")  # what str.split() gives
 T = TypeVar("T")
 
@@ -197,20 +198,26 @@ class _Analysis:
         self.spans = _Cache(lambda chunk: tuple(self._in_order(chunk)), _CACHED_SPANS)
 
     def _terms(self, chunk: str) -> tuple[str, ...]:
-        if plain := _PLAIN.fullmatch(chunk):
-            term = self._words[plain[1]]
+        core = chunk.lstrip(_BEFORE).rstrip(_AFTER)
+        if core != chunk:
+            return self.terms[core]
+        if _PLAIN.fullmatch(chunk):
+            term = self._words[chunk]
             return (term,) if term else ()
-        if number := _WHOLE_NUMBER.fullmatch(chunk):
-            return (number[1][:LONGEST_TERM],)
+        if _NUMBER.fullmatch(chunk):
+            return (chunk[:LONGEST_TERM],)
         return tuple([term for term, _, _ in self._in_order(chunk)])
 
     def _in_order(self, chunk: str) -> list[Span]:
         return sorted(self._chunk(chunk), key=lambda span: span[1])
 
     def _chunk(self, chunk: str) -> Iterator[Span]:
-        if plain := _PLAIN.fullmatch(chunk):
-            if term := self._words[plain[1]]:
-                yield (term, *plain.span(1))
+        core = chunk.lstrip(_BEFORE)
+        before = len(chunk) - len(core)
+        core = core.rstrip(_AFTER)
+        if _PLAIN.fullmatch(core):
+            if term := self._words[core]:
+                yield (term, before, before + len(core))
             return
         text, edits = normalize(chunk)
         for kind, segment, start, end in segments(text):
