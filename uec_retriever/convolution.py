@@ -84,7 +84,9 @@ def coefficients(
     if temperature == 0:
         return np.asarray(np.eye(experts)[np.argmin(u, axis=1)])
     with np.errstate(over="ignore"):
-        return np.asarray(softmax(log_prior - u / temperature, axis=1))
+        exponents = log_prior - u / temperature
+        parts = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+        return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
 
 def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None = None) -> GaussianEmbedding:
@@ -106,8 +108,7 @@ def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None =
     pi = _check(experts, weights)
     mean = np.concatenate([p * e.mean for p, e in zip(pi, experts, strict=True)], axis=1)
     if factors := _factors(experts, pi):
-        basis = block_diag(*(f.basis for f in factors)).astype(factors[0].basis.dtype)
-        return GaussianEmbedding(mean, FactoredVariance(_side_by_side(factors), basis))
+        return GaussianEmbedding(mean, FactoredVariance(_side_by_side(factors), _diagonal(factors)))
     variances = [p**2 * e.variance for p, e in zip(pi, experts, strict=True)]
     return GaussianEmbedding(mean, np.concatenate(variances, axis=1))
 
@@ -152,6 +153,14 @@ def _side_by_side(factors: Sequence[FactoredVariance]) -> Array:
     return np.concatenate([f.coefficients for f in factors], axis=1)
 
 
+def _diagonal(factors: Sequence[FactoredVariance]) -> Array:
+    """The bases, as blocks on the diagonal."""
+    if len(factors) == 1:
+        return factors[0].basis
+    basis: Array = block_diag(*(f.basis for f in factors))
+    return basis.astype(factors[0].basis.dtype)
+
+
 def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> list[Array]:
     """K columns `[n, 1]` of weights, or refusal."""
     if not experts:
@@ -163,7 +172,8 @@ def _check(experts: Sequence[GaussianEmbedding], weights: Array | None) -> list[
         return [np.ones((texts, 1), dtype=np.float32)] * len(experts)
     if weights.shape != (texts, len(experts)):
         raise InvalidInputError(f"weights must be {(texts, len(experts))}, got {weights.shape}")
-    return np.split(weights.astype(experts[0].mean.dtype), len(experts), axis=1)
+    weights = weights.astype(experts[0].mean.dtype)
+    return [weights[:, k : k + 1] for k in range(len(experts))]
 
 
 @dataclass(frozen=True, eq=False)

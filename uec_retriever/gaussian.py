@@ -81,7 +81,10 @@ class GaussianEmbedding:
 
     def __getitem__(self, rows: Rows) -> GaussianEmbedding:
         """The chosen texts, always as a batch."""
-        return GaussianEmbedding(self.mean[rows], self.spread[rows])
+        chosen = object.__new__(GaussianEmbedding)  # what is valid need not be checked again
+        object.__setattr__(chosen, "mean", self.mean[rows])
+        object.__setattr__(chosen, "spread", self.spread[rows])
+        return chosen
 
     @property
     def dimension(self) -> int:
@@ -109,7 +112,9 @@ class GaussianEmbedding:
         return np.asarray(weights @ self.spread.T)
 
     def scale_variance(self, factor: float) -> GaussianEmbedding:
-        """The same means under `factor` >= 0 times the variance."""
+        """The same means under `factor` >= 0 times the variance; itself for 1."""
+        if factor == 1:
+            return self
         return GaussianEmbedding(self.mean, self.spread * np.float32(factor))
 
     def bounded(self) -> GaussianEmbedding:
@@ -139,6 +144,8 @@ class GaussianEmbedding:
     @staticmethod
     def concatenate(batches: Sequence[GaussianEmbedding]) -> GaussianEmbedding:
         """Join batches of equal dimension, at least one, in order."""
+        if len(batches) == 1:
+            return batches[0]
         mean = np.concatenate([b.mean for b in batches])
         factors = [b.spread for b in batches if isinstance(b.spread, FactoredVariance)]
         if len(factors) == len(batches) and all(np.array_equal(f.basis, factors[0].basis) for f in factors):

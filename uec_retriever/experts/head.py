@@ -51,6 +51,8 @@ class Linearised:
     @staticmethod
     def concatenate(parts: Sequence[Linearised]) -> Linearised:
         """Join forward passes of one model, at least one, in order."""
+        if len(parts) == 1:
+            return parts[0]
         gains = [part.gain for part in parts]
         return Linearised(
             torch.cat([part.features for part in parts]),

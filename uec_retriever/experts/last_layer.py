@@ -210,12 +210,12 @@ def pooling_weights(pooling: nn.Module, like: Tensor, features: dict[str, Any]) 
 def _bag_features(tokens: Tensor, offsets: Tensor, vocabulary: int) -> Tensor:
     """Sparse `[n, V]` share of each token in its text: what an EmbeddingBag averages over."""
     ids, starts = tokens.cpu().numpy(), offsets.cpu().numpy()
-    lengths = np.diff(starts, append=len(ids))
-    cells = np.repeat(np.arange(len(starts)), lengths) * vocabulary + ids
+    lengths = np.append(starts[1:], len(ids)) - starts
+    cells = np.repeat(np.arange(len(starts)) * vocabulary, lengths) + ids
     cells, counts = np.unique(cells, return_counts=True)
     rows, columns = np.divmod(cells, vocabulary)
     shares = (counts / lengths[rows]).astype(np.float32)
-    indices = torch.from_numpy(np.stack([rows, columns]))
+    indices = torch.from_numpy(np.array([rows, columns]))
     return _sparse(indices, torch.from_numpy(shares), (len(starts), vocabulary))
 
 

@@ -95,7 +95,8 @@ class LinearisedModel:
             parts.append(self.forward(batch, prompt))
             if progress:
                 progress(len(batch))
-        return Linearised.concatenate(parts)[np.argsort(order)]
+        joined = Linearised.concatenate(parts)
+        return joined if len(order) == 1 else joined[np.argsort(order)]
 
     @torch.inference_mode(False)  # weights of the pooling come from autograd
     @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from uec_retriever.store.connection import close, guard
 from uec_retriever.store.embedded import EmbeddedAccess
 from uec_retriever.store.entries import NUMBER_KEY
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.rows import COLUMNS, Columns
+from uec_retriever.store.rows import Rows
 
 _TIME = "time"
 
@@ -45,8 +45,12 @@ class Access(Protocol):
     def changes(self, mark: str) -> Changes:
         """What was changed since a mark of an earlier look, or since nobody knows when, "" or a mark of another kind."""
 
-    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
-        """What is stored of records, by Chroma's columns, and the ids of those that only Chroma can tell."""
+    @property
+    def reads_rows(self) -> bool:
+        """Whether there are `rows`."""
+
+    def rows(self) -> Rows | None:
+        """What reads records without Chroma; None if only Chroma can."""
 
     def number(self) -> int | None:
         """What a change is numbered by in the metadata of its records; None where a log does that."""
@@ -69,7 +73,10 @@ class DirectAccess:
     Attributes:
         client: the client.
         loads: always 1.
+        reads_rows: never, Chroma alone tells of records.
     """
+
+    reads_rows = False
 
     def __init__(self, client: ClientAPI, name: str) -> None:
         self.client: ClientAPI = client
@@ -100,9 +107,8 @@ class DirectAccess:
         rows = zip(found["ids"], found["metadatas"] or [], strict=True)
         return Changes({i: int(m[NUMBER_KEY]) for i, m in rows}, write_mark(_TIME, now))  # type: ignore[arg-type]
 
-    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
-        """Nothing: Chroma tells all."""
-        return {name: [] for name in COLUMNS}, list(ids)
+    def rows(self) -> None:
+        """None."""
 
     def number(self) -> int:
         """The time on the server, in ms."""

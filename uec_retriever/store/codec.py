@@ -51,6 +51,11 @@ class VarianceCodec:
         return sum(len(basis) for basis in self.bases)
 
     @cached_property
+    def _traces(self) -> Array:
+        """`[R]` of the profiles that the bases consist of."""
+        return np.concatenate([basis.sum(axis=1) for basis in self.bases])
+
+    @cached_property
     def _projection(self) -> Array:
         """`[sum_k D_k, R]` the transposed bases on the diagonal."""
         return np.asarray(block_diag(*(b.T for b in self.bases)), dtype=np.float32)
@@ -68,8 +73,9 @@ class VarianceCodec:
     def bound(self, coded: CodedVariances) -> CodedVariances:
         """The same with no block's trace above 1 (see `GaussianEmbedding.bounded`), for unweighted blocks."""
         ranks = [len(basis) for basis in self.bases]
-        traces = np.concatenate([basis.sum(axis=1) for basis in self.bases]) * coded.coefficients
-        of_blocks = np.add.reduceat(traces, np.cumsum([0, *ranks[:-1]]), axis=1)
+        of_blocks = np.add.reduceat(self._traces * coded.coefficients, np.cumsum([0, *ranks[:-1]]), axis=1)
+        if (of_blocks <= 1).all():
+            return coded
         shrinkage = np.repeat(1 / np.maximum(1, of_blocks), ranks, axis=1)
         return CodedVariances(coded.coefficients * shrinkage, coded.projections)
 

@@ -14,7 +14,9 @@ from uec_retriever.data.records import RESERVED_PREFIXES, SOURCE_KEY, Record
 from uec_retriever.gaussian import Array
 
 _logger = logging.getLogger(__name__)
-_VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
+_VARIANCE, _PAYLOAD = "uec:v", "uec:p"
+EMBEDDED_KEY = "uec:e"
+"""What is embedded instead of the text, where that is another."""
 NUMBER_KEY = "uec:n"
 """When a record was put, where no log of ours tells it."""
 _LONGEST = 960  # characters under one key: just below 1,000, a record takes Chroma twice the space and time
@@ -69,7 +71,7 @@ class Stored:
 
 
 def to_candidates(
-    ids: list[str], texts: list[str], metadatas: list[Mapping[str, Any]], distances: list[float]
+    ids: list[str], texts: list[Any], metadatas: list[Mapping[str, Any] | None], distances: list[float]
 ) -> Candidates:
     """What a query gave, from Chroma's columns.
 
@@ -94,7 +96,7 @@ def to_stored(
     }
 
 
-def _variances(ids: list[str], metadatas: list[Mapping[str, Any]]) -> dict[int, str]:
+def _variances(ids: list[str], metadatas: Sequence[Mapping[str, Any] | None]) -> dict[int, str]:
     """Row -> coded variance, of our records."""
     variances = [_variance(metadata) for metadata in metadatas]
     if foreign := [ids[i] for i, v in enumerate(variances) if v is None and metadatas[i]]:
@@ -110,7 +112,7 @@ def to_record(identifier: str, text: str, metadata: Mapping[str, Any] | None) ->
     """A record with the user's metadata only, from what Chroma holds, by key: Chroma gives them in any order."""
     metadata = metadata or {}
     own = {k: v for k, v in sorted(metadata.items()) if not k.startswith(RESERVED_PREFIXES)}
-    ours = (metadata.get(key) for key in (_EMBEDDED, _PAYLOAD, SOURCE_KEY))
+    ours = (metadata.get(key) for key in (EMBEDDED_KEY, _PAYLOAD, SOURCE_KEY))
     return Record(identifier, text, own, *ours)
 
 
@@ -121,7 +123,7 @@ def with_predecessor(record: Record, old: Record) -> Record:
 
 def to_metadata(record: Record, replaced: Record | None) -> dict[str, Any]:
     """Metadata as Chroma is to hold it, without the variance; it merges, and None drops a key."""
-    ours = {_EMBEDDED: record.embedded, _PAYLOAD: record.payload, SOURCE_KEY: record.source}
+    ours = {EMBEDDED_KEY: record.embedded, _PAYLOAD: record.payload, SOURCE_KEY: record.source}
     if replaced is None:
         return {**record.metadata, **{k: v for k, v in ours.items() if v is not None}}
     return {**dict.fromkeys(replaced.metadata), **record.metadata, **ours}

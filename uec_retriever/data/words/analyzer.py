@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from itertools import chain
+from operator import itemgetter
+from string import punctuation
 from typing import Any, Generic, TypeVar
 
 import Stemmer
@@ -29,10 +31,10 @@ _CACHED_SPANS = 1 << 13
 _LONGEST_CACHED = 64
 _ASCII_LANGUAGES = frozenset(("english", "porter", "indonesian"))  # their stemmers know no accents
 _JOINTS = str.maketrans("", "", "-_'")
-_PLAIN = re.compile(
-    r"""["'(\[]*([A-Za-z][a-z]*|[A-Z]+)[.,;:!?)\]"']*"""
-)  # most chunks: a short cut, nothing else
-_WHOLE_NUMBER = re.compile(r"""["'(\[]*([0-9]+)[.,;:!?)\]"']*""")  # likewise
+_BEFORE = "".join(set(punctuation) - set("._"))  # these begin no term
+_AFTER = "".join(set(punctuation) - set("_+#"))  # these end none
+_PLAIN = re.compile("[A-Za-z][a-z]*|[A-Z]+")  # most chunks: a short cut, nothing else
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")  # likewise
 _CHUNK = re.compile(r"\S+")  # what str.split() gives
 T = TypeVar("T")
 
@@ -194,32 +196,39 @@ class _Analysis:
         self._thread = threading.local()  # a stemmer must not be used by two threads at once
         self._words = _Cache(self._word, _CACHED_TERMS)
         self.terms = _Cache(self._terms, _CACHED_TERMS)
-        self.spans = _Cache(lambda chunk: tuple(self._in_order(chunk)), _CACHED_SPANS)
+        self.spans = _Cache(self._spans, _CACHED_SPANS)
 
     def _terms(self, chunk: str) -> tuple[str, ...]:
-        if plain := _PLAIN.fullmatch(chunk):
-            term = self._words[plain[1]]
+        core = chunk.lstrip(_BEFORE).rstrip(_AFTER)
+        if core != chunk:
+            return self.terms[core]
+        if _PLAIN.fullmatch(chunk):
+            term = self._words[chunk]
             return (term,) if term else ()
-        if number := _WHOLE_NUMBER.fullmatch(chunk):
-            return (number[1][:LONGEST_TERM],)
-        return tuple([term for term, _, _ in self._in_order(chunk)])
+        if _NUMBER.fullmatch(chunk):
+            return (chunk[:LONGEST_TERM],)
+        return tuple([term for term, _, _ in self._cut(chunk)])
 
-    def _in_order(self, chunk: str) -> list[Span]:
-        return sorted(self._chunk(chunk), key=lambda span: span[1])
+    def _spans(self, chunk: str) -> tuple[Span, ...]:
+        core = chunk.lstrip(_BEFORE)
+        before = len(chunk) - len(core)
+        core = core.rstrip(_AFTER)
+        if _PLAIN.fullmatch(core):
+            term = self._words[core]
+            return ((term, before, before + len(core)),) if term else ()
+        return tuple(self._cut(chunk))
 
-    def _chunk(self, chunk: str) -> Iterator[Span]:
-        if plain := _PLAIN.fullmatch(chunk):
-            if term := self._words[plain[1]]:
-                yield (term, *plain.span(1))
-            return
+    def _cut(self, chunk: str) -> list[Span]:
         text, edits = normalize(chunk)
+        found: list[Span] = []
         for kind, segment, start, end in segments(text):
             if kind is Kind.WORD:
                 term = self._words[segment]
             else:
                 term = segment if kind is Kind.BIGRAM else self._whole(segment)
             if term:
-                yield (term[:LONGEST_TERM], *original_span(edits, start, end))
+                found.append((term[:LONGEST_TERM], *original_span(edits, start, end)))
+        return sorted(found, key=itemgetter(1))
 
     def _casefold(self, text: str) -> str:
         text = text[: 4 * LONGEST_TERM]  # of the rest nothing can stay

@@ -122,10 +122,11 @@ def _split(found: list[Segment], text: str, start: int, level: int = 0) -> None:
     if _INITIALS.fullmatch(text):  # U.S.A.
         found.append((Kind.WHOLE, text.replace(".", ""), start, start + len(text)))
         return
-    for depth in range(level, len(_SEPARATORS)):
-        places = [m.span() for m in _SEPARATORS[depth].finditer(text)]
-        if not places:
+    depths = () if text.isalnum() else range(level, len(_SEPARATORS))
+    for depth in depths:
+        if not _SEPARATORS[depth].search(text):
             continue
+        places = [m.span() for m in _SEPARATORS[depth].finditer(text)]
         spans = list(
             zip([0, *(high for _, high in places)], [*(low for low, _ in places), len(text)], strict=True)
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -13,58 +15,87 @@ from uec_retriever.store.lexical.documents import (
     NONE,
     encode,
     find_numbers,
-    find_terms,
     free_numbers,
     read_contents,
     read_state,
+    select,
     take_numbers,
     write_lengths,
 )
 from uec_retriever.store.lexical.postings import SHIFT, Ints, change_postings, pack
 
+_LOW = (1 << SHIFT) - 1
 
-def apply(
-    connection: sqlite3.Connection, put: Mapping[str, Counter[str]], delete: Collection[str], mark: str
-) -> None:
+
+@dataclass(frozen=True)
+class Put:
+    """Documents that are new or replaced.
+
+    Attributes:
+        ids: of n documents.
+        lengths: `[n]`, in terms.
+        terms: distinct ones.
+        words: `[sum of the lengths]`, positions of terms, document by document.
+    """
+
+    ids: Sequence[str]
+    lengths: Ints
+    terms: Sequence[str]
+    words: Ints
+
+    @classmethod
+    def of(cls, documents: Mapping[str, Sequence[str]]) -> Put:
+        """Documents as id -> terms, with repeats."""
+        lengths = np.array([len(terms) for terms in documents.values()], np.int64)
+        places: defaultdict[str, int] = defaultdict(count().__next__)
+        every = map(places.__getitem__, chain.from_iterable(documents.values()))
+        words = np.fromiter(every, np.int64, int(lengths.sum()))
+        return cls(list(documents), lengths, list(places), words)
+
+
+def apply(connection: sqlite3.Connection, put: Put, delete: Collection[str], mark: str) -> None:
     """Write a change.
 
     Args:
         connection: in a transaction that writes.
-        put: id -> terms with their frequencies, of documents that are new or replaced.
+        put: documents that are new or replaced.
         delete: ids, none of them in `put`, that need not be there.
         mark: from now on.
     """
     state = read_state(connection)
-    replaced, deleted = find_numbers(connection, put), find_numbers(connection, delete)
-    fresh = [identifier for identifier in put if identifier not in replaced]
+    replaced, deleted = find_numbers(connection, put.ids), find_numbers(connection, delete)
+    fresh = [identifier for identifier in put.ids if identifier not in replaced]
     gone = [*replaced.values(), *deleted.values()]
     contents = read_contents(connection, gone)
     old = np.sort(contents.terms << SHIFT | np.repeat(np.array(gone, np.int64), contents.sizes))
     free_numbers(connection, deleted.values())
     given = take_numbers(connection, len(fresh), state.numbers)
-    numbers = {**replaced, **dict(zip(fresh, given, strict=True))}
+    by_id = {**replaced, **dict(zip(fresh, given, strict=True))}
+    numbers = [by_id[identifier] for identifier in put.ids]
 
-    known, new = _name_terms(connection, put)
-    keys, tfs = _write_documents(connection, put, numbers, {**known, **new})
+    terms, new = _name_terms(connection, put.terms)
+    keys, tfs = _write_documents(connection, put, numbers, terms)
     removed = old[~np.isin(old, keys, assume_unique=True)]
     added = ~np.isin(keys, old, assume_unique=True)
     _change_terms(connection, keys, tfs, added, removed, new)
     every = np.concatenate([keys, removed])
     counts = np.concatenate([tfs, np.zeros(len(removed), np.int64)])
-    order = np.argsort(every)
+    order = np.argsort(every, kind="stable")
     change_postings(connection, every[order], counts[order], set(new.values()))
 
-    lengths = {numbers[identifier]: terms.total() for identifier, terms in put.items()}
-    changed = {**dict.fromkeys(deleted.values(), NONE), **lengths}
     version = state.version + 1
+    lengths = {
+        **dict.fromkeys(deleted.values(), NONE),
+        **dict(zip(numbers, put.lengths.tolist(), strict=True)),
+    }
     write_lengths(
-        connection, np.array(list(changed), np.int64), np.array(list(changed.values()), np.int64), version
+        connection, np.array(list(lengths), np.int64), np.array(list(lengths.values()), np.int64), version
     )
     connection.execute(
         "UPDATE state SET documents = documents + ?, length = length + ?, numbers = ?, version = ?, mark = ?",
         (
             len(fresh) - len(deleted),
-            sum(lengths.values()) - int(contents.tfs.sum(dtype=np.int64)),
+            int(put.lengths.sum()) - int(contents.tfs.sum(dtype=np.int64)),
             max(state.numbers, max(given, default=-1) + 1),
             version,
             mark,
@@ -72,36 +103,42 @@ def apply(
     )
 
 
-def _name_terms(
-    connection: sqlite3.Connection, put: Mapping[str, Counter[str]]
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Ids of the terms that there are, and of those that are new, ascending."""
-    every = dict.fromkeys(term for terms in put.values() for term in terms)
-    known = {term: row[0] for term, row in find_terms(connection, every).items()}
+def _name_terms(connection: sqlite3.Connection, terms: Sequence[str]) -> tuple[Ints, dict[bytes, int]]:
+    """Ids of terms, and of those among them that are new, ascending."""
+    stored = [encode(term) or b"" for term in terms]
+    known = dict(select(connection, "term, id FROM terms", "term", stored))
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM terms").fetchone()
-    return known, {term: last + 1 + i for i, term in enumerate(t for t in every if t not in known)}
+    new = {term: last + 1 + i for i, term in enumerate(term for term in stored if term not in known)}
+    known.update(new)
+    return np.array([known[term] for term in stored], np.int64), new
 
 
 def _write_documents(
-    connection: sqlite3.Connection,
-    put: Mapping[str, Counter[str]],
-    numbers: Mapping[str, int],
-    known: Mapping[str, int],
+    connection: sqlite3.Connection, put: Put, numbers: Sequence[int], terms: Ints
 ) -> tuple[Ints, Ints]:
-    """Store documents; key and frequency of each of their postings, document by document."""
-    sizes = np.array([len(terms) for terms in put.values()], np.int64)
-    ids = np.fromiter((known[term] for terms in put.values() for term in terms), np.int64, sizes.sum())
-    tfs = np.fromiter((tf for terms in put.values() for tf in terms.values()), np.int64, sizes.sum())
-    order = np.lexsort((ids, np.repeat(np.arange(len(sizes)), sizes)))
-    ids, tfs = ids[order], tfs[order]
-    raw_ids, ends = ids.astype("<u4").tobytes(), np.cumsum(sizes).tolist()
+    """Store documents under their numbers; key and frequency of each of their postings, ascending by key.
+
+    Args:
+        connection: in a transaction.
+        put: n documents.
+        numbers: n, theirs.
+        terms: ids of the terms.
+    """
+    owners = np.repeat(np.arange(len(numbers)), put.lengths)
+    pairs, tfs = np.unique(owners << SHIFT | terms[put.words], return_counts=True)
+    owners, ids = pairs >> SHIFT, pairs & _LOW
+    raw_ids, ends = (
+        ids.astype("<u4").tobytes(),
+        np.cumsum(np.bincount(owners, minlength=len(numbers))).tolist(),
+    )
     rows = [
-        (numbers[identifier], identifier, raw_ids[4 * (end - size) : 4 * end], pack(tfs[end - size : end]))
-        for identifier, size, end in zip(put, sizes.tolist(), ends, strict=True)
+        (number, identifier, raw_ids[4 * start : 4 * end], pack(tfs[start:end]))
+        for number, identifier, start, end in zip(numbers, put.ids, [0, *ends], ends, strict=False)
     ]
     connection.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", rows)
-    own = np.array([row[0] for row in rows], np.int64)
-    return ids << SHIFT | np.repeat(own, sizes), tfs
+    keys = ids << SHIFT | np.array(numbers, np.int64)[owners]
+    order = np.argsort(keys, kind="stable")
+    return keys[order], tfs[order]
 
 
 def _change_terms(
@@ -110,13 +147,13 @@ def _change_terms(
     tfs: Ints,
     added: Any,
     removed: Ints,
-    new: Mapping[str, int],
+    new: Mapping[bytes, int],
 ) -> None:
     """Count the documents of each term; new ones come, and those that have none left go."""
-    terms, rows = np.unique(keys >> SHIFT, return_inverse=True)
-    most = np.zeros(len(terms), np.int64)
-    np.maximum.at(most, rows, tfs)
-    more = np.bincount(rows, added, minlength=len(terms)).astype(np.int64)
+    owners = keys >> SHIFT
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    terms, most = owners[starts], np.maximum.reduceat(tfs, starts)
+    more = np.add.reduceat(added, starts, dtype=np.int64)
     known = len(terms) - len(new)  # the ids of new ones are the last
     connection.executemany(
         "UPDATE terms SET df = df + ?, most = max(most, ?) WHERE id = ?",
@@ -124,7 +161,7 @@ def _change_terms(
     )
     connection.executemany(
         "INSERT INTO terms VALUES (?, ?, ?, ?)",
-        zip(new.values(), map(encode, new), more[known:].tolist(), most[known:].tolist(), strict=True),
+        zip(new.values(), new, more[known:].tolist(), most[known:].tolist(), strict=True),
     )
     lost, fewer = np.unique(removed >> SHIFT, return_counts=True)
     connection.executemany(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from uec_retriever.checks.numbers import check_number, check_whole
 from uec_retriever.errors import CorruptFileError, InvalidInputError, ModelMismatchError, show
 from uec_retriever.store.lexical import documents, postings
-from uec_retriever.store.lexical.changes import apply
+from uec_retriever.store.lexical.changes import Put, apply
 from uec_retriever.store.lexical.database import Database
 from uec_retriever.store.lexical.documents import (
     LONGEST_TERM,
@@ -128,9 +127,8 @@ class LexicalIndex:
             StorageError: if it cannot be written or the disk is full; nothing was changed then.
         """
         _check_text("mark", mark)
-        counted = {_check_text("id", i): _count(i, terms) for i, terms in put.items()}
-        _check_terms(counted)
-        gone = {_check_text("id", identifier) for identifier in delete} - counted.keys()
+        counted = _count(put)
+        gone = {_check_text("id", identifier) for identifier in delete} - put.keys()
         with self._database.write() as connection, _sound():
             apply(connection, counted, sorted(gone), mark)
 
@@ -277,18 +275,17 @@ def _check_text(name: str, value: object) -> str:
     raise InvalidInputError(f"{name} must be a string without lone surrogates, got {show(value)}")
 
 
-def _count(identifier: str, terms: Sequence[str]) -> Counter[str]:
-    if isinstance(terms, str):
-        raise InvalidInputError(f"the terms of {show(identifier)} are a string: give a list of terms")
-    return Counter(terms)
-
-
-def _check_terms(counted: Mapping[str, Counter[str]]) -> None:
-    """Refuse terms that cannot be kept; each is looked at once, however many documents have it."""
-    refused = [term for term in set().union(*counted.values()) if encode(term) is None]
-    if refused:
-        identifier, term = next((i, term) for i, own in counted.items() for term in refused if term in own)
+def _count(documents: Mapping[str, Sequence[str]]) -> Put:
+    """Documents to be put; refuses what cannot be kept. A term is looked at once, however many documents have it."""
+    for identifier, terms in documents.items():
+        _check_text("id", identifier)
+        if isinstance(terms, str):
+            raise InvalidInputError(f"the terms of {show(identifier)} are a string: give a list of terms")
+    put = Put.of(documents)
+    if refused := [term for term in put.terms if encode(term) is None]:
+        identifier, term = next((i, term) for i, own in documents.items() for term in refused if term in own)
         raise InvalidInputError(
             f"{show(identifier)} has the term {show(term)}: a term is 1 to {LONGEST_TERM} characters without lone "
             "surrogates"
         )
+    return put

@@ -15,6 +15,9 @@ import numpy as np
 from uec_retriever.errors import CorruptFileError
 
 MOST = 1600  # postings in a row, which fill a page of the file
+_TERMS = (
+    500  # whose rows are held at once, and named in a statement, of which old versions of SQLite bear 999
+)
 SHIFT = 32  # of a term's id in a key; the number of a document is below
 _MASK = (1 << SHIFT) - 1
 _Row = tuple[int, bytes, bytes]  # key, numbers, frequencies
@@ -91,30 +94,63 @@ def change_postings(connection: sqlite3.Connection, keys: Ints, counts: Ints, ne
     raw_numbers, raw_counts = numbers.tobytes(), np.minimum(counts, 255).astype("u1").tobytes()
     short = np.logical_and.reduceat((counts > 0) & (counts < 256), bounds[:-1]).tolist()
     firsts, owners = numbers[bounds[:-1]].tolist(), terms[bounds[:-1]].tolist()
-    rows: list[_Row] = []
-    empty: list[tuple[int]] = []
-    for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
-        base = owners[i] << SHIFT
-        last = None if owners[i] in new else _last(connection, base, _MASK)
-        key, old, old_tfs = last or (base, b"", b"")
-        appended = not old or int.from_bytes(old[-4:], "little") < firsts[i]
-        if appended and short[i] and len(old) == 4 * len(old_tfs) and len(old_tfs) + end - start <= MOST:
-            rows.append((key, old + raw_numbers[4 * start : 4 * end], old_tfs + raw_counts[start:end]))
-            continue
-        while start < end:
-            stop, row = end, last
-            if last and firsts[i] < last[0] & _MASK:
-                first = int(numbers[start])
-                row = _last(connection, base, first)
-                after = _next(connection, base, first)
-                stop = end if after is None else start + int(np.searchsorted(numbers[start:end], after))
-            own = list(_split(row or (base, b"", b""), numbers[start:stop], counts[start:stop]))
-            rows += own
-            if not own and row:
-                empty.append((row[0],))
-            start = stop
-    connection.executemany("DELETE FROM postings WHERE key = ?", empty)
-    connection.executemany("INSERT OR REPLACE INTO postings VALUES (?, ?, ?)", rows)
+    for first in range(0, len(owners), _TERMS):
+        rows: list[_Row] = []
+        empty: list[tuple[int]] = []
+        some = owners[first : first + _TERMS]
+        lasts = _last_rows(connection, [term for term in some if term not in new])
+        for i, (term, start, end) in enumerate(
+            zip(some, bounds[first:], bounds[first + 1 :], strict=False), first
+        ):
+            last = lasts.get(term)
+            key, old, old_tfs = last or (term << SHIFT, b"", b"")
+            appended = not old or int.from_bytes(old[-4:], "little") < firsts[i]
+            if appended and short[i] and len(old) == 4 * len(old_tfs) and len(old_tfs) + end - start <= MOST:
+                rows.append((key, old + raw_numbers[4 * start : 4 * end], old_tfs + raw_counts[start:end]))
+                continue
+            for own, row in _change_term(
+                connection, term << SHIFT, last, numbers[start:end], counts[start:end]
+            ):
+                rows += own
+                if not own and row:
+                    empty.append((row[0],))
+        connection.executemany("DELETE FROM postings WHERE key = ?", empty)
+        connection.executemany("INSERT OR REPLACE INTO postings VALUES (?, ?, ?)", rows)
+
+
+def _change_term(
+    connection: sqlite3.Connection, base: int, last: _Row | None, numbers: Ints, counts: Ints
+) -> Iterator[tuple[list[_Row], _Row | None]]:
+    """Rows of a term with postings set, and the row that they take the place of, if there is one.
+
+    Args:
+        connection: in a transaction.
+        base: of the term's keys.
+        last: its last row, if it has any.
+        numbers: `[n]`, ascending.
+        counts: `[n]`, 0 for none.
+    """
+    while len(numbers):
+        stop, row, first = len(numbers), last, int(numbers[0])
+        if last and first < last[0] & _MASK:
+            row = _last(connection, base, first)
+            after = _next(connection, base, first)
+            stop = stop if after is None else int(np.searchsorted(numbers, after))
+        yield list(_split(row or (base, b"", b""), numbers[:stop], counts[:stop])), row
+        numbers, counts = numbers[stop:], counts[stop:]
+
+
+def _last_rows(connection: sqlite3.Connection, terms: Sequence[int]) -> dict[int, _Row]:
+    """Term's id -> its last row, of those terms that have any."""
+    if not terms:
+        return {}
+    found = connection.execute(
+        f"WITH wanted (base) AS (VALUES {', '.join(['(?)'] * len(terms))}) "
+        "SELECT key, numbers, tfs FROM wanted JOIN postings "
+        f"ON key = (SELECT max(key) FROM postings WHERE key BETWEEN base AND base + {_MASK})",
+        [term << SHIFT for term in terms],
+    )
+    return {row[0] >> SHIFT: row for row in found}
 
 
 def _last(connection: sqlite3.Connection, base: int, number: int) -> _Row | None:
