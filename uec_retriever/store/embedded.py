@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import time
 import weakref
@@ -18,7 +17,7 @@ from chromadb.api.models.Collection import Collection
 from chromadb.config import System
 from chromadb.errors import InternalError, NotFoundError
 
-from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError
+from uec_retriever.errors import IndexBusyError, NotAnIndexError
 from uec_retriever.store.changes import Changes, read_mark, write_mark
 from uec_retriever.store.connection import (
     close,
@@ -29,7 +28,8 @@ from uec_retriever.store.connection import (
     refuse_in_fork,
     system_of,
 )
-from uec_retriever.store.graph_files import find_damage, is_sealed, remove, seal, seal_file
+from uec_retriever.store.graph import check_graph
+from uec_retriever.store.graph_files import is_sealed, seal, seal_file
 from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
 from uec_retriever.store.release import release_when_dropped
@@ -41,7 +41,6 @@ _OFTEN = 1000  # changes between two looks at how much of the log is in vain
 _SELDOM = 4.0  # times as long as loading took, a reader does not look what others have changed since
 _LOG = "log"
 _Stamp = tuple[int, int] | None
-_logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -222,7 +221,7 @@ class EmbeddedAccess:
         state = None if system is None else _states.get(system)
         if state is not None and (state.broken or state.stamps.get(log.graph, stamp) != stamp):
             forget(self._database)
-        if (state is None or log.graph not in state.stamps) and _check_graph(log):
+        if (state is None or log.graph not in state.stamps) and check_graph(log):
             forget(self._database)
         stale = self._loaded is not None
         client, state = self._connect()
@@ -268,42 +267,3 @@ class EmbeddedAccess:
                 ) from None
             return None
         return stat.st_mtime_ns, stat.st_ino
-
-
-@contextlib.contextmanager
-def without_graph(database: Path, name: str) -> Iterator[ChromaLog]:
-    """The log of a collection, to be completed; its graph is removed, to be made anew from the log the next time."""
-    with graph_lock(database):
-        log = ChromaLog.of(database, name)
-        _drop_graph(log)
-        try:
-            yield log
-        finally:
-            _drop_graph(log)  # reading records meanwhile makes a part of it
-        log.compact(without_graph=True)
-
-
-def _drop_graph(log: ChromaLog) -> None:
-    forget(log.database)
-    seal_file(log.database, log.graph).unlink(missing_ok=True)
-    remove(log.database, log.graph)
-
-
-def _check_graph(log: ChromaLog) -> bool:
-    """Remove a graph that may be torn, so that Chroma makes it anew from its log; returns whether it did."""
-    if is_sealed(log.database, log.graph):
-        return False
-    log.keep()
-    folder, missing = log.database / log.graph, log.missing()
-    if not missing:
-        if folder.is_dir():
-            _logger.warning("making the graph of %d texts anew from the log of %s", log.count(), log.database)
-            remove(log.database, log.graph)
-        log.compact(without_graph=True)
-        return True
-    if damage := find_damage(folder, missing):
-        raise CorruptFileError(
-            f"{damage}, and Chroma's log does not hold {len(missing)} of {log.count()} vectors, since an older version "
-            "began the index: 'uec repair' embeds these anew"
-        )
-    return False

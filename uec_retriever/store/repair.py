@@ -14,8 +14,8 @@ from uec_retriever.data.records import Record
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
-from uec_retriever.store.embedded import without_graph
 from uec_retriever.store.entries import Candidates, to_record
+from uec_retriever.store.graph import without_graph
 from uec_retriever.store.graph_files import find_damage
 from uec_retriever.store.log import ChromaLog
 from uec_retriever.store.serving import refuse_beside_server
