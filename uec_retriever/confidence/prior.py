@@ -82,10 +82,10 @@ def _expit(logit: float) -> float:
 
 WITH_WORDS = Prior(
     signals=("margin_5", "lexical", "perplexity", "specificity", "length"),
-    answerable=(8.3671, 0.2483, 0.0269, 0.0, 0.0),
-    answerable_intercept=-0.7831,
-    found=(5.4818, 1.0476, 0.108, 3.1773, 0.5583),
-    found_intercept=-2.4051,
-    depth=0.8281,
+    answerable=(8.3678, 0.2483, 0.0269, 0.0, 0.0),
+    answerable_intercept=-0.7833,
+    found=(8.5791, 1.0093, 0.0557, 5.032, 0.6572),
+    found_intercept=-4.1504,
+    depth=0.8328,
 )
 """For indexes with words; raw scores of models alone are of another scale for each."""
