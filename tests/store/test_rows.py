@@ -1,7 +1,6 @@
 """Reading records straight from Chroma's sqlite file, against Chroma itself."""
 
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from uec_retriever.data.records import Record, same_content
 from uec_retriever.errors import StorageError
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
-from uec_retriever.store.entries import to_candidates
-from uec_retriever.store.rows import COLUMNS, Rows
+from uec_retriever.store.rows import COLUMNS
 
 ITEMS = [Record(f"kind {i}", f"text {i}", {key: value}) for i, (key, value) in enumerate(KINDS.items())]
 
@@ -32,7 +30,7 @@ def by_chroma(store, ids):
 
 
 def directly(store, ids):
-    columns, others = store._access.rows().whole(ids)
+    columns, others = store._access.rows(ids)
     return {i: values for i, *values in zip(*(columns[name] for name in COLUMNS), strict=True)}, others
 
 
@@ -83,69 +81,17 @@ def test_what_was_embedded_is_read_in_the_order_of_the_ids(store):
     ids = ["whole", "absent", *(r.id for r in reversed(ITEMS)), "foreign"]
     expected = {r.id: r.embedding_text or "" for r in store.get(ids)}
     assert expected["whole"] == "another" and expected["kind 1"] == "embedded otherwise"
-    assert (
-        list(store._access.rows().texts(ids).items())
-        == list(expected.items())
-        == list(store.texts(ids).items())
-    )
+    assert list(store._access.texts(ids).items()) == list(expected.items()) == list(store.texts(ids).items())
 
 
 def test_what_was_embedded_is_read_by_chroma_should_its_tables_change(store, monkeypatch):
     put(store, ITEMS[:3])
 
-    def texts(rows, ids):
+    def texts(ids):
         raise StorageError("no such table")
 
-    monkeypatch.setattr(Rows, "texts", texts)
+    monkeypatch.setattr(store._access, "texts", texts)
     assert store.texts(["kind 2", "kind 0"]) == {"kind 2": "text 2", "kind 0": "text 0"}
-
-
-def by_chroma_alone(store, vector, limit):
-    found = store.collection.query(
-        query_embeddings=vector, n_results=limit, include=["documents", "metadatas", "distances"]
-    )
-    [candidates] = map(to_candidates, *(found[n] for n in ("ids", "documents", "metadatas", "distances")))
-    return candidates
-
-
-@pytest.mark.parametrize("readable", [True, False])
-def test_a_query_finds_what_chroma_alone_would_give(store, monkeypatch, readable):
-    put(store, [*ITEMS, Record("whole", "a text", {"a": [1, 2]}, "what was embedded", "payload", "source")])
-    store.replace_metadata([Record("whole", "a text", {"b": True})], {"whole": store.get(["whole"])[0]})
-    store.delete(["kind 0"])
-    if not readable:  # as a later Chroma may have other tables
-
-        def contents(rows, ids):
-            raise StorageError("no such table")
-
-        monkeypatch.setattr(Rows, "contents", contents)
-    [found] = store.query(vectors(1), 100)
-    expected = by_chroma_alone(store, vectors(1), 100)
-    assert len(found) == len(ITEMS)
-    assert found.records == expected.records and found.variances == expected.variances
-    np.testing.assert_array_equal(found.means, expected.means)
-
-
-def test_an_open_connection_sees_what_was_changed_since_and_goes_with_the_store(store):
-    put(store, records(3))
-    rows = store._access.rows()
-    assert store.texts(["id000"])
-    [connection] = rows._idle
-    put(store, [Record("id000", "new", {"k": 1}), Record("id009", "more")], seed=7)
-    assert store.texts(["id000", "id009"]) == {"id000": "new", "id009": "more"}
-    assert rows._idle == [connection]  # one for all that was read one after the other
-    store.close()
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        connection.execute("SELECT 1")
-
-
-def test_threads_read_over_connections_of_their_own(store):
-    put(store, records(40))
-    ids = [r.id for r in records(40)]
-    expected = store.texts(ids)
-    with ThreadPoolExecutor(8) as pool:
-        assert all(found == expected for found in pool.map(store.texts, [ids] * 200))
-    assert 1 <= len(store._access.rows()._idle) <= 8
 
 
 def test_another_collection_of_the_same_ids_stays_out(store, tmp_path):

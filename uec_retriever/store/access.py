@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from uec_retriever.store.connection import close, guard
 from uec_retriever.store.embedded import EmbeddedAccess
 from uec_retriever.store.entries import NUMBER_KEY
 from uec_retriever.store.manifest import Manifest
-from uec_retriever.store.rows import Rows
+from uec_retriever.store.rows import COLUMNS, Columns
 
 _TIME = "time"
 
@@ -45,12 +45,11 @@ class Access(Protocol):
     def changes(self, mark: str) -> Changes:
         """What was changed since a mark of an earlier look, or since nobody knows when, "" or a mark of another kind."""
 
-    @property
-    def reads_rows(self) -> bool:
-        """Whether there are `rows`."""
+    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
+        """What is stored of records, by Chroma's columns, and the ids of those that only Chroma can tell."""
 
-    def rows(self) -> Rows | None:
-        """What reads records without Chroma; None if only Chroma can."""
+    def texts(self, ids: Sequence[str]) -> dict[str, str] | None:
+        """Id -> what was embedded, of the records that are there; None if only Chroma can tell."""
 
     def number(self) -> int | None:
         """What a change is numbered by in the metadata of its records; None where a log does that."""
@@ -73,10 +72,7 @@ class DirectAccess:
     Attributes:
         client: the client.
         loads: always 1.
-        reads_rows: never, Chroma alone tells of records.
     """
-
-    reads_rows = False
 
     def __init__(self, client: ClientAPI, name: str) -> None:
         self.client: ClientAPI = client
@@ -107,8 +103,12 @@ class DirectAccess:
         rows = zip(found["ids"], found["metadatas"] or [], strict=True)
         return Changes({i: int(m[NUMBER_KEY]) for i, m in rows}, write_mark(_TIME, now))  # type: ignore[arg-type]
 
-    def rows(self) -> None:
-        """None."""
+    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
+        """Nothing: Chroma tells all."""
+        return {name: [] for name in COLUMNS}, list(ids)
+
+    def texts(self, ids: Sequence[str]) -> None:
+        """Chroma tells."""
 
     def number(self) -> int:
         """The time on the server, in ms."""

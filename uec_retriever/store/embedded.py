@@ -7,7 +7,7 @@ import gc
 import os
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -33,7 +33,7 @@ from uec_retriever.store.graph_files import is_sealed, seal, seal_file
 from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
 from uec_retriever.store.release import release_when_dropped
-from uec_retriever.store.rows import Rows
+from uec_retriever.store.rows import Columns, read_rows, read_texts
 from uec_retriever.store.serving import refuse_beside_server
 
 _BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
@@ -66,7 +66,6 @@ class _Loaded:
     client: ClientAPI
     collection: Collection
     log: ChromaLog
-    rows: Rows
     state: _State
     seconds: float  # that loading took
     since: float  # of the monotonic clock
@@ -92,8 +91,6 @@ class EmbeddedAccess:
         IndexBusyError: if another process loads or saves for minutes.
         StorageError: if `chroma run` serves the database.
     """
-
-    reads_rows = True
 
     def __init__(self, database: Path, name: str, client: ClientAPI) -> None:
         self._database = database
@@ -167,9 +164,13 @@ class EmbeddedAccess:
         changed = None if after is None else log.changed(after, last)
         return Changes(changed, f"{write_mark(kind, last)} is {log.digest(last) or ''}")
 
-    def rows(self) -> Rows:
-        """What reads records without Chroma."""
-        return self._current().rows
+    def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
+        """What is stored of records, and the ids of those that only Chroma can tell."""
+        return read_rows(self._current().log, ids)
+
+    def texts(self, ids: Sequence[str]) -> dict[str, str]:
+        """Id -> what was embedded, of the records that are there."""
+        return read_texts(self._current().log, ids)
 
     def number(self) -> None:
         """Chroma's log numbers what is changed here."""
@@ -186,7 +187,6 @@ class EmbeddedAccess:
         """Close the client."""
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
-            loaded.rows.close()
             close(loaded.client)
 
     def _current(self) -> _Loaded:
@@ -240,7 +240,7 @@ class EmbeddedAccess:
         if stale:
             gc.collect()  # the old graph may be large, and Chroma's objects hold each other
         now = time.monotonic()
-        self._loaded = _Loaded(client, collection, log, Rows(log), state, now - start, now)
+        self._loaded = _Loaded(client, collection, log, state, now - start, now)
         self._loads += 1
         return self._loaded
 

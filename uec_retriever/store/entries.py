@@ -71,7 +71,7 @@ class Stored:
 
 
 def to_candidates(
-    ids: list[str], texts: list[Any], metadatas: list[Mapping[str, Any] | None], distances: list[float]
+    ids: list[str], texts: list[str], metadatas: list[Mapping[str, Any]], distances: list[float]
 ) -> Candidates:
     """What a query gave, from Chroma's columns.
 
@@ -96,7 +96,7 @@ def to_stored(
     }
 
 
-def _variances(ids: list[str], metadatas: Sequence[Mapping[str, Any] | None]) -> dict[int, str]:
+def _variances(ids: list[str], metadatas: list[Mapping[str, Any]]) -> dict[int, str]:
     """Row -> coded variance, of our records."""
     variances = [_variance(metadata) for metadata in metadatas]
     if foreign := [ids[i] for i, v in enumerate(variances) if v is None and metadatas[i]]:

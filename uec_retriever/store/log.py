@@ -75,12 +75,6 @@ class ChromaLog:
         """A connection to the database, for one transaction; what SQLite refuses in it is a StorageError."""
         return _connect(self.database)
 
-    def open(self) -> sqlite3.Connection:
-        """A connection to the database that stays open, for any thread, and begins no transaction by itself."""
-        return sqlite3.connect(
-            _address(self.database), timeout=60, uri=True, isolation_level=None, check_same_thread=False
-        )
-
     def keep(self) -> None:
         """Have Chroma keep the log of this database from now on."""
         with _connect(self.database) as connection:
@@ -227,18 +221,8 @@ def copy_rows(database: Path, target: Path) -> None:
 def _connect(database: Path) -> Iterator[sqlite3.Connection]:
     """A connection of our own, for one transaction; it never makes the file."""
     try:
-        connection = sqlite3.connect(_address(database), timeout=60, uri=True)
+        connection = sqlite3.connect(f"{(database / DATABASE_FILE).as_uri()}?mode=rw", timeout=60, uri=True)
         with contextlib.closing(connection), connection:
             yield connection
     except sqlite3.Error as error:
-        raise unreadable(database, error) from error
-
-
-def _address(database: Path) -> str:
-    """What never makes the file."""
-    return f"{(database / DATABASE_FILE).as_uri()}?mode=rw"
-
-
-def unreadable(database: Path, error: sqlite3.Error) -> StorageError:
-    """The error of a database that SQLite cannot read."""
-    return StorageError(f"cannot read the database {database}: {error}")
+        raise StorageError(f"cannot read the database {database}: {error}") from error

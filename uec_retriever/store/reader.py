@@ -22,12 +22,10 @@ from uec_retriever.store.connection import Where, guard
 from uec_retriever.store.entries import Candidates, Stored, to_candidates, to_record, to_stored
 from uec_retriever.store.filter_advice import advice, can_be_odd
 from uec_retriever.store.filters import chroma_where
-from uec_retriever.store.rows import COLUMNS, Content, Rows
+from uec_retriever.store.rows import COLUMNS
 
 T = TypeVar("T")
 _Call = Callable[[Collection], Any]
-_CONTENT: list[Any] = ["documents", "metadatas"]
-_DISTANCES: list[Any] = ["distances"]
 _SAMPLE = 300  # records that tell which metadata there are
 _QUERIES = 64  # in one call to Chroma
 _FOUND = 32_000  # by them together, since Chroma names all that in one statement, which takes 32,766
@@ -115,7 +113,7 @@ class CollectionReader:
         """Records by id, in that order, those absent or not matching a filter left out."""
         found: dict[str, Record] = {}
         for part in self._parts(ids):
-            result = self._get(part, _CONTENT, where)
+            result = self._get(part, ["documents", "metadatas"], where)
             found.update(
                 (r.id, r) for r in map(to_record, result["ids"], result["documents"], result["metadatas"])
             )
@@ -178,7 +176,7 @@ class CollectionReader:
         """
         found: dict[str, Stored] = {}
         for part in self._parts(ids):
-            columns, others = self._directly(Rows.whole, part) or (
+            columns, others = self._directly(self._access.rows, part) or (
                 {name: [] for name in COLUMNS},
                 part,
             )
@@ -190,16 +188,15 @@ class CollectionReader:
         """Id -> what was embedded, of the records among `ids` that are there, in that order."""
         found: dict[str, str] = {}
         for part in self._parts(ids):
-            texts = self._directly(Rows.texts, part)
+            texts = self._directly(self._access.texts, part)
             found |= {r.id: r.embedding_text or "" for r in self.get(part)} if texts is None else texts
         return found
 
-    def _directly(self, read: Callable[[Rows, list[str]], T], ids: list[str]) -> T | None:
-        """What is read without Chroma; None where only that can tell, or should its tables change."""
+    def _directly(self, read: Callable[[list[str]], T], ids: list[str]) -> T | None:
+        """What can be read without Chroma; None should its tables change."""
         try:
             with self._call_chroma("read"):
-                rows = self._access.rows()
-                return None if rows is None else read(rows, ids)
+                return read(ids)
         except StorageError:
             if self._closed:
                 raise
@@ -247,30 +244,6 @@ class CollectionReader:
         for start in range(0, len(vectors), together):
             part = np.asarray(vectors[start : start + together], np.float32)
             search = functools.partial(reads.query_matching, vectors=part, limit=limit, condition=condition)
-            found += self._query(search, where)
-        return found
-
-    def _query(self, search: Callable[..., Any], where: Where | None) -> Iterator[Candidates]:
-        """What a search finds; its texts and metadata without Chroma, which takes three times as long for them."""
-        if not self._access.reads_rows:
-            result = self._read("query", where, functools.partial(search, include=[*_CONTENT, *_DISTANCES]))
-            yield from map(to_candidates, *(result[name] for name in ("ids", *_CONTENT, *_DISTANCES)))
-            return
-        result = self._read("query", where, functools.partial(search, include=_DISTANCES))
-        contents = self._contents([i for ids in result["ids"] for i in ids])
-        for ids, distances in zip(result["ids"], result["distances"], strict=True):
-            there = [contents.get(i, (None, None)) for i in ids]
-            yield to_candidates(ids, [text for text, _ in there], [own for _, own in there], distances)
-
-    def _contents(self, ids: Sequence[str]) -> dict[str, Content]:
-        """Id -> text and metadata of the records that are there."""
-        found: dict[str, Content] = {}
-        for part in self._parts(ids):
-            contents = self._directly(Rows.contents, part)
-            if contents is None:
-                got = self._get(part, _CONTENT)
-                contents = dict(
-                    zip(got["ids"], zip(*(got[name] for name in _CONTENT), strict=True), strict=True)
-                )
-            found |= contents
+            result = self._read("query", where, search)
+            found += map(to_candidates, *(result[column] for column in reads.QUERIED))
         return found

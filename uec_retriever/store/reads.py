@@ -22,6 +22,7 @@ from uec_retriever.store.filters import JOINS, Condition
 _VALUES = 8_000  # in one call; of a number SQLite gets two
 _CLAUSES = 250  # beyond, the time grows faster than their number
 _DEPTH = 30
+QUERIED = ("ids", "documents", "metadatas", "distances")  # columns of a query
 _IDS = 5_000
 _BEHIND = ("Error finding id", "Nothing found on disk")  # what Chroma says if its graph has not got a row yet
 _WAITS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds, until it has
@@ -75,9 +76,7 @@ def get_matching(
     return collection.get(ids=ids, where=condition, include=include)
 
 
-def query_matching(
-    collection: Collection, vectors: Array, limit: int, condition: Condition | None, include: list[Any]
-) -> Any:
+def query_matching(collection: Collection, vectors: Array, limit: int, condition: Condition | None) -> Any:
     """Chroma's columns of the nearest records that match a condition.
 
     Args:
@@ -85,29 +84,27 @@ def query_matching(
         vectors: `[n, D]`.
         limit: at most this many for each, >= 1.
         condition: of `chroma_where`.
-        include: the columns, `distances` among them.
 
     Returns:
-        `ids` and the columns, each of n lists, nearest first.
+        `ids`, `documents`, `metadatas` and `distances`, each of n lists, nearest first.
     """
+    include: list[Any] = ["documents", "metadatas", "distances"]
     if condition is None or _is_small(condition):
         return collection.query(query_embeddings=vectors, n_results=limit, where=condition, include=include)
     parts = [
         collection.query(query_embeddings=vectors, ids=part, n_results=limit, include=include)
         for part in slices(sorted(_match(collection, condition, None)), _IDS)
     ]
-    return _nearest(parts, len(vectors), limit, ["ids", *include])
+    return _nearest(parts, len(vectors), limit)
 
 
-def _nearest(
-    parts: Sequence[Any], queries: int, limit: int, columns: Sequence[str]
-) -> dict[str, list[list[Any]]]:
+def _nearest(parts: Sequence[Any], queries: int, limit: int) -> dict[str, list[list[Any]]]:
     """What several searches found, joined for each query."""
-    found: dict[str, list[list[Any]]] = {name: [] for name in columns}
+    found: dict[str, list[list[Any]]] = {name: [] for name in QUERIED}
     for row in range(queries):
-        joined = {name: [value for part in parts for value in part[name][row]] for name in columns}
+        joined = {name: [value for part in parts for value in part[name][row]] for name in QUERIED}
         order = np.argsort(joined["distances"], kind="stable")[:limit].tolist()
-        for name in columns:
+        for name in QUERIED:
             found[name].append([joined[name][i] for i in order])
     return found
 
