@@ -71,29 +71,6 @@ def test_replaced_deleted_and_changed_records(store):
     assert store.stored(ids)["id003"].record.metadata == {"m": "new"}
 
 
-def test_what_was_embedded_is_read_in_the_order_of_the_ids(store):
-    whole = Record("whole", "a text", {"a": 1}, "what was embedded")
-    put(store, [*ITEMS, whole])
-    store.put([Record("whole", "another", {"b": 2})], vectors(1), ["v" * 2000])
-    store.put([Record("kind 1", "a text", {}, "embedded otherwise")], vectors(1), ["v" * 2000])
-    store.collection.upsert(["foreign"], vectors(1))
-    store.delete(["kind 0"])
-    ids = ["whole", "absent", *(r.id for r in reversed(ITEMS)), "foreign"]
-    expected = {r.id: r.embedding_text or "" for r in store.get(ids)}
-    assert expected["whole"] == "another" and expected["kind 1"] == "embedded otherwise"
-    assert list(store._access.texts(ids).items()) == list(expected.items()) == list(store.texts(ids).items())
-
-
-def test_what_was_embedded_is_read_by_chroma_should_its_tables_change(store, monkeypatch):
-    put(store, ITEMS[:3])
-
-    def texts(ids):
-        raise StorageError("no such table")
-
-    monkeypatch.setattr(store._access, "texts", texts)
-    assert store.texts(["kind 2", "kind 0"]) == {"kind 2": "text 2", "kind 0": "text 0"}
-
-
 def test_another_collection_of_the_same_ids_stays_out(store, tmp_path):
     put(store, records(2), seed=1)
     other = ChromaStore.create(store.client, "other", MANIFEST, tmp_path / "chroma")

@@ -48,9 +48,6 @@ class Access(Protocol):
     def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
         """What is stored of records, by Chroma's columns, and the ids of those that only Chroma can tell."""
 
-    def texts(self, ids: Sequence[str]) -> dict[str, str] | None:
-        """Id -> what was embedded, of the records that are there; None if only Chroma can tell."""
-
     def number(self) -> int | None:
         """What a change is numbered by in the metadata of its records; None where a log does that."""
 
@@ -106,9 +103,6 @@ class DirectAccess:
     def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
         """Nothing: Chroma tells all."""
         return {name: [] for name in COLUMNS}, list(ids)
-
-    def texts(self, ids: Sequence[str]) -> None:
-        """Chroma tells."""
 
     def number(self) -> int:
         """The time on the server, in ms."""

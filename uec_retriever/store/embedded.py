@@ -33,7 +33,7 @@ from uec_retriever.store.graph_files import is_sealed, seal, seal_file
 from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
 from uec_retriever.store.release import release_when_dropped
-from uec_retriever.store.rows import Columns, read_rows, read_texts
+from uec_retriever.store.rows import Columns, read_rows
 from uec_retriever.store.serving import refuse_beside_server
 
 _BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
@@ -167,10 +167,6 @@ class EmbeddedAccess:
     def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
         """What is stored of records, and the ids of those that only Chroma can tell."""
         return read_rows(self._current().log, ids)
-
-    def texts(self, ids: Sequence[str]) -> dict[str, str]:
-        """Id -> what was embedded, of the records that are there."""
-        return read_texts(self._current().log, ids)
 
     def number(self) -> None:
         """Chroma's log numbers what is changed here."""

@@ -14,9 +14,7 @@ from uec_retriever.data.records import RESERVED_PREFIXES, SOURCE_KEY, Record
 from uec_retriever.gaussian import Array
 
 _logger = logging.getLogger(__name__)
-_VARIANCE, _PAYLOAD = "uec:v", "uec:p"
-EMBEDDED_KEY = "uec:e"
-"""What is embedded instead of the text, where that is another."""
+_VARIANCE, _EMBEDDED, _PAYLOAD = "uec:v", "uec:e", "uec:p"
 NUMBER_KEY = "uec:n"
 """When a record was put, where no log of ours tells it."""
 _LONGEST = 960  # characters under one key: just below 1,000, a record takes Chroma twice the space and time
@@ -112,7 +110,7 @@ def to_record(identifier: str, text: str, metadata: Mapping[str, Any] | None) ->
     """A record with the user's metadata only, from what Chroma holds, by key: Chroma gives them in any order."""
     metadata = metadata or {}
     own = {k: v for k, v in sorted(metadata.items()) if not k.startswith(RESERVED_PREFIXES)}
-    ours = (metadata.get(key) for key in (EMBEDDED_KEY, _PAYLOAD, SOURCE_KEY))
+    ours = (metadata.get(key) for key in (_EMBEDDED, _PAYLOAD, SOURCE_KEY))
     return Record(identifier, text, own, *ours)
 
 
@@ -123,7 +121,7 @@ def with_predecessor(record: Record, old: Record) -> Record:
 
 def to_metadata(record: Record, replaced: Record | None) -> dict[str, Any]:
     """Metadata as Chroma is to hold it, without the variance; it merges, and None drops a key."""
-    ours = {EMBEDDED_KEY: record.embedded, _PAYLOAD: record.payload, SOURCE_KEY: record.source}
+    ours = {_EMBEDDED: record.embedded, _PAYLOAD: record.payload, SOURCE_KEY: record.source}
     if replaced is None:
         return {**record.metadata, **{k: v for k, v in ours.items() if v is not None}}
     return {**dict.fromkeys(replaced.metadata), **record.metadata, **ours}

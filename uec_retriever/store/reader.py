@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from chromadb.api import ClientAPI
@@ -24,7 +24,6 @@ from uec_retriever.store.filter_advice import advice, can_be_odd
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.rows import COLUMNS
 
-T = TypeVar("T")
 _Call = Callable[[Collection], Any]
 _SAMPLE = 300  # records that tell which metadata there are
 _QUERIES = 64  # in one call to Chroma
@@ -176,31 +175,20 @@ class CollectionReader:
         """
         found: dict[str, Stored] = {}
         for part in self._parts(ids):
-            columns, others = self._directly(self._access.rows, part) or (
-                {name: [] for name in COLUMNS},
-                part,
-            )
+            columns, others = self._read_rows(part)
             for each in (columns, self._get_known(others)) if others else (columns,):
                 found.update(to_stored(*(each[name] for name in COLUMNS)))
         return found
 
-    def texts(self, ids: Sequence[str]) -> dict[str, str]:
-        """Id -> what was embedded, of the records among `ids` that are there, in that order."""
-        found: dict[str, str] = {}
-        for part in self._parts(ids):
-            texts = self._directly(self._access.texts, part)
-            found |= {r.id: r.embedding_text or "" for r in self.get(part)} if texts is None else texts
-        return found
-
-    def _directly(self, read: Callable[[list[str]], T], ids: list[str]) -> T | None:
-        """What can be read without Chroma; None should its tables change."""
+    def _read_rows(self, ids: list[str]) -> tuple[Columns, list[str]]:
+        """Chroma's columns of what can be read without it, and the ids that are left to it: all, should its tables change."""
         try:
             with self._call_chroma("read"):
-                return read(ids)
+                return self._access.rows(ids)
         except StorageError:
             if self._closed:
                 raise
-            return None
+            return {name: [] for name in COLUMNS}, ids
 
     def _get_known(self, ids: list[str]) -> Any:
         """Chroma's columns of those ids that its graph has."""

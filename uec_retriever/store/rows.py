@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from uec_retriever.store.entries import EMBEDDED_KEY
 from uec_retriever.store.log import ChromaLog
 
 Columns = dict[str, list[Any]]
@@ -49,28 +48,6 @@ def read_rows(log: ChromaLog, ids: Sequence[str]) -> tuple[Columns, list[str]]:
         for name, value in zip(COLUMNS, (identifier, text, own, np.frombuffer(vector, "<f4")), strict=True):
             columns[name].append(value)
     return columns, [i for _, i, vector in rows if vector is None]
-
-
-def read_texts(log: ChromaLog, ids: Sequence[str]) -> dict[str, str]:
-    """Id -> what was embedded, of the records that are there; "" for one of someone else's without a text.
-
-    Args:
-        log: of the collection.
-        ids: distinct, at most as many as Chroma takes in one call.
-
-    Raises:
-        StorageError: if the database cannot be read, as when a later Chroma has other tables.
-    """
-    with log.connect() as connection:
-        rows = connection.execute(
-            "SELECT e.embedding_id, m.key, m.string_value FROM embeddings e LEFT JOIN embedding_metadata m "
-            "ON m.id = e.id AND m.key IN (?, ?) "
-            f"WHERE e.segment_id = ? AND e.embedding_id IN ({_marks(ids)})",
-            (_DOCUMENT, EMBEDDED_KEY, log.rows, *ids),
-        ).fetchall()
-    texts = {i: text or "" for i, key, text in rows if key != EMBEDDED_KEY}
-    texts.update((i, text) for i, key, text in rows if key == EMBEDDED_KEY)
-    return {i: texts[i] for i in ids if i in texts}
 
 
 def _metadatas(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:

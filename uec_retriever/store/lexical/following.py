@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from filelock import FileLock, Timeout
 
 from uec_retriever.data.progress import Progress
+from uec_retriever.data.records import Record
 from uec_retriever.data.words import WordAnalyzer
 from uec_retriever.errors import (
     CorruptFileError,
@@ -52,8 +53,8 @@ class Followed(Protocol):
     def ids(self) -> list[str]:
         """Of all records."""
 
-    def texts(self, ids: Sequence[str]) -> dict[str, str]:
-        """Id -> what was embedded, of those records that are there."""
+    def get(self, ids: Sequence[str]) -> list[Record]:
+        """Those records that are there."""
 
 
 class LexicalFollower:
@@ -224,14 +225,14 @@ class LexicalFollower:
         self, index: LexicalIndex, ids: Sequence[str], mark: str, progress: Progress | None = None
     ) -> None:
         """Have records as they are now, or are no more."""
-        texts = self._collection.texts(ids) if ids else {}
-        terms = {i: self.analyzer.terms(text) for i, text in texts.items()}
+        records = self._collection.get(ids) if ids else []
+        terms = {r.id: self.analyzer.terms(r.embedding_text or "") for r in records}
         try:
             index.change(terms, [i for i in ids if i not in terms], mark)
         except StorageError as error:
             raise _UnkeptError(str(error)) from error
         if progress is not None:
-            progress(len(texts))
+            progress(len(records))
 
     def _open(self) -> LexicalIndex:
         try:
