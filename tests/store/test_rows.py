@@ -1,6 +1,9 @@
 """Reading records straight from Chroma's sqlite file, against Chroma itself."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from tests.store.small import MANIFEST, put, records, vectors
 from tests.store.test_chroma import KINDS
 from uec_retriever.data.records import Record, same_content
 from uec_retriever.errors import StorageError
+from uec_retriever.store import embedded
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
 from uec_retriever.store.rows import COLUMNS
@@ -105,3 +109,52 @@ def test_a_closed_store_says_so(store):
     store.close()
     with pytest.raises(StorageError, match="closed"):
         store.stored(["a"])
+
+
+def test_while_something_is_changed_here_chroma_tells(store, monkeypatch):
+    """The two copies of SQLite in a process do not exclude each other: what is read meanwhile may be half new."""
+    items = records(5)
+    put(store, items)
+    ids = [r.id for r in items]
+    assert len(directly(store, ids)[0]) == 5
+    with store._access.changing():
+        assert directly(store, ids) == ({}, ids)
+    real = embedded.read_rows
+
+    def meanwhile(log, asked):
+        found = real(log, asked)
+        store.replace_metadata([replace(items[0], metadata={"new": 1})], {items[0].id: items[0]})
+        return found
+
+    monkeypatch.setattr(embedded, "read_rows", meanwhile)
+    assert directly(store, ids) == ({}, ids)
+    monkeypatch.undo()
+    assert len(directly(store, ids)[0]) == 4  # the log has no vector beside a change of metadata
+
+
+def test_threads_that_read_while_others_replace_see_records_of_one_moment(store):
+    ids = [f"id{i}" for i in range(20)]
+
+    def write(generation):
+        made = [Record(i, f"{i} of {generation}", {"generation": generation}) for i in ids]
+        store.put(made, np.full((len(ids), 4), generation, np.float32), [f"v{generation}"] * len(ids))
+
+    write(0)
+    done = threading.Event()
+
+    def read():
+        torn = []
+        while not done.is_set():
+            torn += [
+                (each.record, each.mean)
+                for each in store.stored(ids).values()
+                if each.record.text.split()[-1] != str(each.record.metadata["generation"])
+            ]
+        return torn
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for generation in range(1, 40):
+            write(generation)
+        done.set()
+        assert not any(reader.result() for reader in readers)

@@ -7,6 +7,7 @@ import gc
 import os
 import time
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from uec_retriever.store.graph_files import is_sealed, seal, seal_file
 from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import DATABASE_FILE, ChromaLog
 from uec_retriever.store.release import release_when_dropped
-from uec_retriever.store.rows import Columns, read_rows
+from uec_retriever.store.rows import COLUMNS, Columns, read_rows
 from uec_retriever.store.serving import refuse_beside_server
 
 _BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
@@ -59,6 +60,7 @@ class _State:
 
 
 _states: WeakKeyDictionary[System, _State] = WeakKeyDictionary()
+_steps: Counter[Path] = Counter()  # of changes here: their beginnings and ends, so that it is odd during one
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class EmbeddedAccess:
             if self._loaded is not None and self._loaded.state.read_only:
                 self._loaded.state.broken = True
             loaded = self._load()
+            _steps[self._database] += 1
             try:
                 yield loaded.collection
                 seal(self._database, loaded.log.graph, loaded.log.last())
@@ -143,6 +146,8 @@ class EmbeddedAccess:
             except BaseException:
                 loaded.state.broken = True
                 raise
+            finally:
+                _steps[self._database] += 1
             loaded.state.stamps[loaded.log.graph] = self._stamp(loaded.log.graph)
 
     def stamp(self) -> object:
@@ -165,8 +170,17 @@ class EmbeddedAccess:
         return Changes(changed, f"{write_mark(kind, last)} is {log.digest(last) or ''}")
 
     def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
-        """What is stored of records, and the ids of those that only Chroma can tell."""
-        return read_rows(self._current().log, ids)
+        """What is stored of records, and the ids of those that only Chroma can tell.
+
+        That is all of them while this process changes something: SQLite's locks exclude other processes, and not the two
+        copies of it, Chroma's and Python's, that are in one.
+        """
+        log, before = self._current().log, _steps[self._database]
+        if before % 2 == 0:
+            found = read_rows(log, ids)
+            if _steps[self._database] == before:
+                return found
+        return {name: [] for name in COLUMNS}, list(ids)
 
     def number(self) -> None:
         """Chroma's log numbers what is changed here."""

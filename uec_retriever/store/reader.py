@@ -22,7 +22,7 @@ from uec_retriever.store.connection import Where, guard
 from uec_retriever.store.entries import Candidates, Stored, to_candidates, to_record, to_stored
 from uec_retriever.store.filter_advice import advice, can_be_odd
 from uec_retriever.store.filters import chroma_where
-from uec_retriever.store.rows import COLUMNS
+from uec_retriever.store.rows import COLUMNS, Columns
 
 _Call = Callable[[Collection], Any]
 _SAMPLE = 300  # records that tell which metadata there are

@@ -105,7 +105,7 @@ def apply(connection: sqlite3.Connection, put: Put, delete: Collection[str], mar
 
 def _name_terms(connection: sqlite3.Connection, terms: Sequence[str]) -> tuple[Ints, dict[bytes, int]]:
     """Ids of terms, and of those among them that are new, ascending."""
-    stored = [encode(term) for term in terms]
+    stored = [encode(term) or b"" for term in terms]
     known = dict(select(connection, "term, id FROM terms", "term", stored))
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM terms").fetchone()
     new = {term: last + 1 + i for i, term in enumerate(term for term in stored if term not in known)}

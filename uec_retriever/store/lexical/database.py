@@ -276,4 +276,4 @@ def _check_header(path: Path) -> None:
 def _may_write(path: Path) -> bool:
     """Whether SQLite could write the file and its log beside it."""
     folder = os.access(path.parent, os.W_OK)
-    return folder and (not path.exists() or os.access(path, os.W_OK))
+    return folder and (os.access(path, os.W_OK) or not path.exists())
