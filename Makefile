@@ -136,6 +136,7 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.confidence
 	$(BIN)/python -m benchmarks.scope
+	$(BIN)/python -m benchmarks.answer_likelihood
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.labels --parts speed --sets covidqa qasper_dev_evidence pubmedqa
 	$(BIN)/python -m benchmarks.labels --parts precision --sets covidqa --speed-chunks 1 --name labels_precision
