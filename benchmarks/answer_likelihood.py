@@ -2,7 +2,7 @@
 
     python -m benchmarks.answer_likelihood
     python -m benchmarks.answer_likelihood --llm gemma-3-270m          # a base model, without a chat
-    python -m benchmarks.answer_likelihood --split train --queries 20  # where prompts and lengths were chosen
+    python -m benchmarks.answer_likelihood --split train --queries 20  # where wordings were tried
 
 Each question is searched with its right texts in the index, and once more with these, and what nearly repeats them,
 left out, as `uec eval confidence` does. Both times the language model gets the first k texts and answers (greedy).
