@@ -1,6 +1,7 @@
 """Which question lost its evidence? Our confidence against what a local language model tells of its own answer.
 
     python -m benchmarks.answer_likelihood
+    python -m benchmarks.answer_likelihood --dtype float32 --queries 24 --name answer_likelihood_float32
     python -m benchmarks.answer_likelihood --llm gemma-3-270m          # a base model, without a chat
     python -m benchmarks.answer_likelihood --split train --queries 20  # where wordings were tried
 
@@ -98,6 +99,7 @@ def main() -> None:
         "kind": "tables",
         "split": options.split,
         "llm": options.llm,
+        "dtype": options.dtype,
         "experts": options.experts,
         "k": options.k,
         "sets": {name: {**found[name], "areas": describe(each)} for name, each in measured.items()},
