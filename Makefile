@@ -134,8 +134,11 @@ benchmark: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.lexical_engines
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.codec
+	$(BIN)/python -m benchmarks.confidence_prior
 	$(BIN)/python -m benchmarks.confidence
 	$(BIN)/python -m benchmarks.scope
+	$(BIN)/python -m benchmarks.answer_likelihood
+	$(BIN)/python -m benchmarks.answer_likelihood --dtype float32 --queries 24 --timed 3 --name answer_likelihood_float32
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.labels --parts speed --sets covidqa qasper_dev_evidence pubmedqa
 	$(BIN)/python -m benchmarks.labels --parts precision --sets covidqa --speed-chunks 1 --name labels_precision

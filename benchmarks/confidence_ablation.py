@@ -72,11 +72,11 @@ def metrics(whole: Floats, left_out: Floats, hits: NDArray[np.bool_], ndcg: Floa
     """`[4]` the metrics of `SHOWN`; an AUROC is NaN where all searches, or none, succeeded."""
     searches = np.concatenate([whole, left_out])
     outcomes = np.concatenate([hits, np.zeros(len(left_out), bool)])
-    areas = (_area(hits, whole), _area(outcomes, searches))
+    areas = (area(hits, whole), area(outcomes, searches))
     return np.array([*areas, nauc(ndcg, whole), expected_calibration_error(outcomes, searches)])
 
 
-def _area(labels: NDArray[np.bool_], values: Floats) -> float:
+def area(labels: NDArray[np.bool_], values: Floats) -> float:
     """AUROC by ranks, as Mann and Whitney's U: scikit-learn's takes too long for thousands of draws."""
     ones = int(labels.sum())
     if not 0 < ones < len(labels):
