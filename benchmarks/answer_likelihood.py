@@ -25,6 +25,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,13 @@ import numpy as np
 from benchmarks.answer_areas import Signals, areas_table, cost_table, describe, measure
 from benchmarks.answering_model import Answered, AnsweringModel, Question
 from benchmarks.common import SEED, console, load_experts, save_result, show
-from benchmarks.confidence import load_splits, open_or_make
+from benchmarks.confidence import load_splits, open_or_make, prior_without
 from benchmarks.timing import Stopwatch
 from devtools.models import GEMMA3, MINILM, MPNET, SMOLLM2, WORDLLAMA, real_llm, real_model
-from uec_retriever.confidence.model import ConfidenceModel, abstention_signals
+from uec_retriever.confidence.model import ConfidenceModel
+from uec_retriever.confidence.signals import abstention_signals
 from uec_retriever.engine.engine import Engine
+from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import Hit
 from uec_retriever.evaluation.collection import Collection
 from uec_retriever.evaluation.confidence_queries import Asked, ask_queries, needed_confidence
@@ -122,6 +125,7 @@ def evaluate(
     """Every signal of both searches of each question, and what describes them."""
     right = right_ids(collection)
     engine.calibrate_confidence(k=k, seed=SEED)
+    leave_out(engine, collection.name)
     searches = ask_both_ways(engine, right)
     values = {PSEUDO: confidences(searches)}
     if train is not None and train.split != collection.split:
@@ -144,6 +148,13 @@ def evaluate(
             for one, two in zip(questions[:3], answered[:3], strict=True)
         ],
     }
+
+
+def leave_out(engine: Engine, name: str) -> None:
+    """Have the confidence use the prior that knows nothing of a collection."""
+    model = replace(needed_confidence(engine), prior=prior_without(name))
+    with engine._writing() as ensemble:
+        engine._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
 
 
 def right_ids(collection: Collection) -> dict[str, list[str]]:
@@ -175,16 +186,18 @@ def take_times(
         own = watch if number else Stopwatch(watch.clock)
         result = own.time("search", engine.search, query.text, k)
         candidates = engine.search(query.text, confidence.candidates).hits
-        own.time("confidence", tell, confidence, query.text, candidates)
+        [words] = engine.words.encode(engine.manifest.lexical, [[query.text]])
+        own.time("confidence", tell, confidence, query.text, candidates, words)
         one = [Question(query.text, tuple(hit.text for hit in result))]
         own.time("LLM, answer", model.answers, one)
         own.time("LLM, verdict", model.verdicts, one)
 
 
-def tell(model: ConfidenceModel, query: str, candidates: Sequence[Hit]) -> float:
+def tell(model: ConfidenceModel, query: str, candidates: Sequence[Hit], words: LexicalQuery | None) -> float:
     """The confidence, from what a search has scored."""
     texts, raw = [hit.text for hit in candidates], np.array([hit.raw_score for hit in candidates])
-    return model.probability(abstention_signals(query, texts, raw))
+    rarities = None if words is None else words.rarities
+    return model.probability(abstention_signals(query, texts, raw, rarities))
 
 
 if __name__ == "__main__":
