@@ -84,9 +84,7 @@ def coefficients(
     if temperature == 0:
         return np.asarray(np.eye(experts)[np.argmin(u, axis=1)])
     with np.errstate(over="ignore"):
-        exponents = log_prior - u / temperature
-        parts = np.exp(exponents - exponents.max(axis=1, keepdims=True))
-        return np.asarray(parts / parts.sum(axis=1, keepdims=True))
+        return np.asarray(softmax(log_prior - u / temperature, axis=1))
 
 
 def convolve_block(experts: Sequence[GaussianEmbedding], weights: Array | None = None) -> GaussianEmbedding:
