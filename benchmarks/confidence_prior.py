@@ -2,7 +2,7 @@
 
     python -m benchmarks.confidence_prior                      # seven collections, two ensembles
     python -m benchmarks.confidence_prior --indexes FOLDER     # keep the indexes there, and use those that are there
-    python -m benchmarks.confidence_prior --sets metatool hotpotqa_100 --documents 120 --queries 40    # small
+    python -m benchmarks.confidence_prior --sets metatool qasper_dev_evidence --documents 60 --queries 30    # small
 
 Train queries where a collection has some, and all queries of those that nothing else is reported on; each is searched
 with its right texts among the candidates and without. The prior of all of them is what `confidence.prior` holds; for

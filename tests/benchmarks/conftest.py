@@ -17,7 +17,7 @@ SMALL = {
     "words_cost": "--texts 200 --queries 6 --repeats 1",
     "fitting": "--set metatool --pairs 32 --loop-pairs 4",
     "confidence": "--sets metatool --queries 60 --train 60 --pseudo 64",
-    "confidence_prior": "--sets metatool hotpotqa_100 --queries 30 --documents 60 --pseudo 64 --pairs 48",
+    "confidence_prior": "--sets metatool qasper_dev_evidence --queries 30 --documents 60 --pseudo 64 --pairs 48",
     "sts": "--sets stsb_en --limit 30 --train 20 --pairs 32",
     "classification": "--sets clinc150 --labels 4 --limit 20 --per-label 4 --rounds 1 --pairs 32",
     "calibration": "--sets metatool --limit 30 --documents 80 --pairs 64",

@@ -57,8 +57,8 @@ def test_confidence_is_measured_with_and_without_answers(run):
 def test_a_prior_is_fitted_on_other_collections(run):
     result = run("confidence_prior")
     priors = {name: read_row(Prior, prior) for name, prior in result["priors"].items()}
-    assert set(priors) == {"metatool", "hotpotqa_100"}
-    assert priors["metatool"] != priors["hotpotqa_100"] != read_row(Prior, result["prior"])
+    assert set(priors) == {"metatool", "qasper_dev_evidence"}
+    assert priors["metatool"] != priors["qasper_dev_evidence"] != read_row(Prior, result["prior"])
     [table] = result["tables"]
     assert len(table["rows"]) == 2 * 3 * 3  # ensembles, metrics, confidences
     for label, *cells in table["rows"]:
