@@ -148,7 +148,8 @@ class Calibrator(Writer):
         Without arguments no labels are needed: titles and first sentences of the index's own texts
         serve as queries, the rest of each text as its right answer, and the same search without that
         answer as one that cannot succeed, beside everyday questions off topic. Real queries are harder
-        and other: labels of your own make a better confidence, if they are some hundreds.
+        and other. So in an index with words this is averaged with a prior of real queries elsewhere (`confidence.prior`), and
+        labels of your own make a better confidence, if they are some hundreds.
 
         Do it when the texts are in; again when they have changed a lot, and after `recalibrate`. It holds for searches
         without a filter and with at least as many candidates as for this k; others have none.
