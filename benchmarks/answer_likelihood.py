@@ -152,7 +152,8 @@ def evaluate(
 
 def leave_out(engine: Engine, name: str) -> None:
     """Have the confidence use the prior that knows nothing of a collection."""
-    model = replace(needed_confidence(engine), prior=prior_without(name))
+    model = needed_confidence(engine)
+    model = replace(model, prior=model.prior and prior_without(name))
     with engine._writing() as ensemble:
         engine._save(replace(ensemble.manifest, confidence=model.to_string()), ensemble)
 

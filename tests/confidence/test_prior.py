@@ -43,6 +43,8 @@ def test_far_out_it_stays_finite():
     "change",
     [
         {"signals": ("top",)},
+        {"signals": ("top", "top")},
+        {"signals": (), "answerable": (), "found": ()},
         {"signals": ("top", "luck")},
         {"answerable": (1.0, -0.1)},
         {"found": (1.0, math.nan)},

@@ -89,12 +89,11 @@ def test_perplexity_is_that_of_a_softmax():
     raw = np.random.default_rng(0).normal(0.5, 0.05, 60)
     found = abstention_signals("q", ["text"] * 60, raw)["perplexity"]
     assert found == pytest.approx(-math.exp(entropy(softmax(np.sort(raw)[::-1][:30] / 0.05))))
-    for number in (1, 7, 30):
-        assert abstention_signals("q", ["a"] * number, np.full(number, 0.3))["perplexity"] == pytest.approx(
-            -number
-        )
+    for number in (1, 7, 30):  # fewer count as if they were thirty
+        alike = abstention_signals("q", ["a"] * number, np.full(number, 0.3))
+        assert alike["perplexity"] == pytest.approx(-30)
     alone = abstention_signals("q", ["a"] * 9, np.array([100.0, *[0.0] * 8]))
-    assert alone["perplexity"] == pytest.approx(-1)
+    assert alone["perplexity"] == pytest.approx(-30 / 9)
 
 
 def test_signals_of_the_words_of_a_query():

@@ -119,16 +119,23 @@ def test_while_something_is_changed_here_chroma_tells(store, monkeypatch):
     assert len(directly(store, ids)[0]) == 5
     with store._access.changing():
         assert directly(store, ids) == ({}, ids)
-    real = embedded.read_rows
+    changed = threading.Event()
 
     def meanwhile(log, asked):
-        found = real(log, asked)
-        store.replace_metadata([replace(items[0], metadata={"new": 1})], {items[0].id: items[0]})
-        return found
+        writer.start()
+        assert not changed.wait(0.2)  # it waits until this is read
+        return real(log, asked)
 
+    def write():
+        store.replace_metadata([replace(items[0], metadata={"new": 1})], {items[0].id: items[0]})
+        changed.set()
+
+    real, writer = embedded.read_rows, threading.Thread(target=write)
     monkeypatch.setattr(embedded, "read_rows", meanwhile)
-    assert directly(store, ids) == ({}, ids)
+    assert len(directly(store, ids)[0]) == 5
+    assert changed.wait(10)
     monkeypatch.undo()
+    writer.join()
     assert len(directly(store, ids)[0]) == 4  # the log has no vector beside a change of metadata
 
 

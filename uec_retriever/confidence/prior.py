@@ -47,14 +47,14 @@ class Prior:
     depth: float
 
     def __post_init__(self) -> None:
-        numbers = (*self.answerable, self.answerable_intercept, *self.found, self.found_intercept, self.depth)
-        if not len(self.signals) == len(self.answerable) == len(self.found) or not set(self.signals) <= {
-            *SIGNALS
-        }:
+        names, weights = set(self.signals), (*self.answerable, *self.found, self.depth)
+        sizes = {len(names), len(self.signals), len(self.answerable), len(self.found)}
+        if not names or len(sizes) > 1 or not names <= set(SIGNALS):
             raise InvalidInputError(
-                f"a prior has a weight of each kind for each of its signals: {self.signals}"
+                f"a prior has a weight of each kind for each of its signals, which are distinct: {self.signals}"
             )
-        if not all(map(math.isfinite, numbers)) or min(*self.answerable, *self.found, self.depth) < 0:
+        numbers = (*weights, self.answerable_intercept, self.found_intercept)
+        if not all(map(math.isfinite, numbers)) or min(weights) < 0:
             raise InvalidInputError(f"the weights of a prior are finite and at least 0: {numbers}")
 
     def logit(self, signals: Mapping[str, float], k: int, unanswerable: float) -> float:

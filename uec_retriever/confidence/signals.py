@@ -23,7 +23,7 @@ SIGNALS = {  # higher is better; chosen without the test splits (benchmarks/conf
     "margin_5": "raw score of the best candidate less that of the fifth",
     "margin_10": "raw score of the best candidate less that of the tenth",
     "lexical": "correlation of the raw scores of the first ten with the share of the query's words they hold",
-    "perplexity": "minus the perplexity of the first thirty candidates under a softmax of their raw scores",
+    "perplexity": "minus the perplexity of the first thirty candidates under a softmax of their raw scores; of fewer in proportion",
     "specificity": "mean inverse document frequency of the query's words, in [0, 1], 0 of one in no text; 0 without words",
     "length": "natural logarithm of the number of the query's words; 0 without words",
 }
@@ -69,7 +69,7 @@ def abstention_signals(
         "margin_5": float(first[0] - first[: DEPTH // 2][-1]),
         "margin_10": float(first[0] - first[-1]),
         "lexical": _correlation(first, _word_shares(query, [texts[i] for i in order[:DEPTH]])),
-        "perplexity": -_perplexity((spread - spread[0]) / _TEMPERATURE),
+        "perplexity": -_perplexity((spread - spread[0]) / _TEMPERATURE) * _SPREAD / len(spread),
         "specificity": 0.0 if rarities is None or not words else float(rarities.mean()),
         "length": math.log(words) if words else 0.0,
     }

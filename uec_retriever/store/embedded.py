@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import threading
 import time
 import weakref
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,9 @@ class _State:
 
 
 _states: WeakKeyDictionary[System, _State] = WeakKeyDictionary()
-_steps: Counter[Path] = Counter()  # of changes here: their beginnings and ends, so that it is odd during one
+_alone: defaultdict[Path, threading.Lock] = defaultdict(
+    threading.Lock
+)  # of changes, and reads past Chroma, here
 
 
 @dataclass(frozen=True)
@@ -137,17 +140,15 @@ class EmbeddedAccess:
             if self._loaded is not None and self._loaded.state.read_only:
                 self._loaded.state.broken = True
             loaded = self._load()
-            _steps[self._database] += 1
             try:
-                yield loaded.collection
+                with _alone[self._database]:
+                    yield loaded.collection
                 seal(self._database, loaded.log.graph, loaded.log.last())
             except (ValueError, TypeError, NotFoundError):  # refused before anything was done
                 raise
             except BaseException:
                 loaded.state.broken = True
                 raise
-            finally:
-                _steps[self._database] += 1
             loaded.state.stamps[loaded.log.graph] = self._stamp(loaded.log.graph)
 
     def stamp(self) -> object:
@@ -172,15 +173,16 @@ class EmbeddedAccess:
     def rows(self, ids: Sequence[str]) -> tuple[Columns, list[str]]:
         """What is stored of records, and the ids of those that only Chroma can tell.
 
-        That is all of them while this process changes something: SQLite's locks exclude other processes, and not the two
-        copies of it, Chroma's and Python's, that are in one.
+        That is all of them while this process changes something, or reads so: SQLite's locks exclude other processes, and
+        not the two copies of it, Chroma's and Python's, that are in one.
         """
-        log, before = self._current().log, _steps[self._database]
-        if before % 2 == 0:
-            found = read_rows(log, ids)
-            if _steps[self._database] == before:
-                return found
-        return {name: [] for name in COLUMNS}, list(ids)
+        log, alone = self._current().log, _alone[self._database]
+        if not alone.acquire(blocking=False):
+            return {name: [] for name in COLUMNS}, list(ids)
+        try:
+            return read_rows(log, ids)
+        finally:
+            alone.release()
 
     def number(self) -> None:
         """Chroma's log numbers what is changed here."""
