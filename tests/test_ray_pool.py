@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +39,18 @@ def work(name, job):
         raise StrangeError("one", "two")
     if job == "late":
         time.sleep(0.3)
+    if isinstance(job, Path):
+        meet(job)
     return name, job, os.getpid()
+
+
+def meet(folder):
+    """Wait until two workers are here: the second may start long after the first."""
+    (folder / str(os.getpid())).touch()
+    end = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2:
+        assert time.monotonic() < end, "no second worker came"
+        time.sleep(0.01)
 
 
 def worker(name):
@@ -51,13 +63,14 @@ def run(jobs, name="n", size=2):
     return RayPool(workers=size).map(partial(worker, name), jobs)
 
 
-def test_results_come_in_order_and_jobs_are_read_as_there_is_room(address):
+def test_results_come_in_order_and_jobs_are_read_as_there_is_room(address, tmp_path):
+    made = [tmp_path, tmp_path, *("late" if i % 7 == 0 else i for i in range(28))]
     read, behind, pids = [], [], set()
 
     def jobs():
-        for i in range(30):
-            read.append(i)
-            yield "late" if i % 7 == 0 else i
+        for job in made:
+            read.append(job)
+            yield job
 
     found = []
     for name, job, pid in run(jobs()):
@@ -65,7 +78,7 @@ def test_results_come_in_order_and_jobs_are_read_as_there_is_room(address):
         pids.add(pid)
         behind.append(len(read) - len(found) + 1)
         assert name == "n"
-    assert found == ["late" if i % 7 == 0 else i for i in range(30)]
+    assert found == made
     assert max(behind) == 2 * _WINDOW
     assert len(pids) == 2
 
@@ -106,8 +119,8 @@ def test_an_error_of_the_jobs_comes_behind_the_results_before(address):
     assert found == [0, 1, 2]
 
 
-def test_who_stops_early_leaves_no_worker(address):
-    results = run(iter(range(1000)))
+def test_who_stops_early_leaves_no_worker(address, tmp_path):
+    results = run(iter([tmp_path, tmp_path, *range(1000)]))
     next(results)
     running = workers()
     assert len(running) == 2
