@@ -91,6 +91,11 @@ class SearchOptions:
         chroma_where(self.where)
 
     @property
+    def needs_confidence(self) -> bool:
+        """Whether what is given depends on how probable it is that it is right."""
+        return self.min_confidence is not None or self.min_relevance is not None
+
+    @property
     def limit(self) -> int:
         """How many to fetch and rescore; for coverage at least."""
         if self.candidates is not None:
@@ -132,6 +137,7 @@ def search_encoded(
     encode_seconds: float,
     other: str | None,
     lexical: Sequence[LexicalQuery | None],
+    wordless: str | None = None,
 ) -> list[SearchResult]:
     """The k best texts of each of n queries that are Gaussians in the layout of the index already.
 
@@ -144,6 +150,7 @@ def search_encoded(
         encode_seconds: that encoding took, for each.
         other: what is other about these queries than at calibration; None if nothing is.
         lexical: the n queries as words.
+        wordless: why they are not, in an index with words; then scores are others than at calibration, too.
 
     Raises:
         InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is
@@ -152,6 +159,7 @@ def search_encoded(
         UnreadableWordsError: if the lexical index cannot be read.
     """
     model, covering = ensemble.confidence, needed_model(ensemble, options.coverage)
+    other = other or wordless
     reason = why_no_confidence(ensemble, options, other)
     limit = options.limit
     if model is not None and reason is None:  # it needs as many as it was calibrated with

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -120,6 +119,7 @@ def ask_queries(
     Raises:
         InvalidInputError: for an index without confidence, bad queries, a share out of range, or if no right record is in the
             index.
+        StorageError: if the lexical index cannot be read.
     """
     needed_confidence(engine)
     check_share(unanswerable)
@@ -133,8 +133,8 @@ def ask_queries(
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
         texts = [question.labelled.text for question in batch]
-        ask = functools.partial(_ask_batch, ensemble, engine.store, batch, ensemble.encode_queries(texts))
-        asked += engine.words.using(ensemble.manifest.lexical, [[text] for text in texts], ask)
+        words = engine.words.encode(ensemble.manifest.lexical, [[text] for text in texts])
+        asked += _ask_batch(ensemble, engine.store, batch, ensemble.encode_queries(texts), words)
         if progress:
             progress(len(batch))
     return asked
