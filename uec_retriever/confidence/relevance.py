@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uec_retriever.checks.rows import FINITE_ROW
+from uec_retriever.confidence.odds import probabilities
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
@@ -62,7 +63,7 @@ class RelevanceModel:
             raise InvalidInputError("scales must be positive, weights at least 0 and the intercept finite")
 
     def probabilities(self, raw: Array, among: Sequence[int] | None = None) -> Array:
-        """`[m]` P(it is a right text) of each candidate, in [0, 1] and in the order of `raw`.
+        """`[m]` P(it is a right text) of each candidate, in [LEAST, 1 - LEAST] (`confidence.odds`), in the order of `raw`.
 
         Args:
             raw: `[m]` raw scores of the query's candidates, m >= 1.
@@ -70,5 +71,4 @@ class RelevanceModel:
         """
         factors = [weight / scale for weight, scale in zip(self.weights, self.scales, strict=True)]
         offset = self.intercept - sum(f * mean for f, mean in zip(factors, self.means, strict=True))
-        logits = np.clip(np.asarray(factors) @ relevance_features(raw, among) + offset, -500, 500)
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
+        return probabilities(np.asarray(factors) @ relevance_features(raw, among) + offset)
