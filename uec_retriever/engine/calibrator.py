@@ -94,7 +94,7 @@ class Calibrator(Writer):
         calibrated confidence is dropped: call `calibrate_confidence` again.
 
         Args:
-            labelled: query -> ids of its right records, as many as there are.
+            labelled: query -> ids of its right texts or documents, as many as there are.
             pairs: instead of these, queries of users and texts that answer them, which need not be in the index.
             progress: True for a bar, if it takes over two seconds; or called with the number of queries done.
 
@@ -153,7 +153,7 @@ class Calibrator(Writer):
         Args:
             pairs: queries and texts that answer them, instead of those made from the index. The texts
                 need not be in it.
-            labelled: query -> ids of its right records, as many as there are; none if it is known to
+            labelled: query -> ids of its right texts or documents, as many as there are; none if it is known to
                 have no answer here.
             k: hits among which a right answer is to be.
             unanswerable: the share of queries without an answer in the index that you expect, in [0, 1).
@@ -197,7 +197,7 @@ class Calibrator(Writer):
         in words (`recalibrate_share`) before.
 
         Args:
-            labelled: query -> ids of its right records, as many as there are; at least 9 for a coverage of .9, 19 for .95,
+            labelled: query -> ids of its right texts or documents, as many as there are; at least 9 for a coverage of .9, 19 for .95,
                 and with some hundreds there are few hits more than needed.
             candidates: how many to fetch and rescore, >= 1: the more, the higher a coverage can be promised.
             nonconformity: what hits are counted by, out of `confidence.conformal.NONCONFORMITIES`; it decides how many
