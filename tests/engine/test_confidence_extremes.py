@@ -5,12 +5,14 @@ import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.small import WORDS, sentences, telling
 from uec_retriever.confidence.prior import WITH_WORDS
+from uec_retriever.confidence.signals import abstention_signals
 from uec_retriever.engine.engine import Engine
 from uec_retriever.errors import InvalidInputError
 
@@ -112,6 +114,21 @@ def test_generated_queries(shrunk):
 def test_texts_that_are_alike_are_as_relevant(other, labels):
     relevances = [hit.relevance for hit in other(TEXTS[:1] * 40, *labels).search("wing heat", 40)]
     assert max(relevances) - min(relevances) < 1e-6
+
+
+@pytest.mark.parametrize("labels", LABELS, ids="+".join)
+def test_a_query_without_words_is_no_surer_than_one_whose_words_no_text_has(other, labels):
+    """Its score is that of the dense experts alone, as if words had agreed with them."""
+    engine = other(TEXTS, *labels)
+    assert engine.manifest.lexical.share == 0.5
+    with_words = engine.ensemble.confidence
+    for query in ("?!", "the of and"):
+        result = engine.search(query, 30)
+        raw = [hit.raw_score for hit in result]
+        signals = abstention_signals(query, [hit.text for hit in result], np.array(raw) / 2)
+        assert result.confidence == pytest.approx(with_words.probability(signals))
+        relevances = with_words.relevance.probabilities(np.array(raw) / 2)
+        assert [hit.relevance for hit in result] == pytest.approx(relevances.tolist())
 
 
 @pytest.mark.parametrize("name", HELD)

@@ -20,6 +20,7 @@ FEATURES = {  # higher is better; none falls as the score rises, within a query
 }
 DEPTH = 10
 """How many hits of each query a relevance model is fitted on."""
+_LEAST_SPREAD = 1e-6  # below it, scores differ by rounding
 
 
 def relevance_features(raw: Array, among: Sequence[int] | None = None) -> Array:
@@ -32,7 +33,7 @@ def relevance_features(raw: Array, among: Sequence[int] | None = None) -> Array:
     raw = np.asarray(raw, dtype=np.float64)
     known = raw if among is None else raw[list(among)]
     spread, place = float(known.std()), len(raw) - np.searchsorted(np.sort(raw), raw)  # the last of its tie
-    behind = (known.max() - raw) / spread if spread > 0 else np.zeros(len(raw))
+    behind = (known.max() - raw) / max(spread, _LEAST_SPREAD)
     return np.stack([raw, -behind, -np.log(place)])
 
 

@@ -35,7 +35,7 @@ from uec_retriever.data.records import Record
 from uec_retriever.engine.answers import records_of, right_records
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble
-from uec_retriever.engine.scoring import score_candidates
+from uec_retriever.engine.scoring import comparable_scores, score_candidates
 from uec_retriever.engine.search import default_candidates
 from uec_retriever.engine.words import Words
 from uec_retriever.errors import InvalidInputError
@@ -179,6 +179,7 @@ def search_queries(
             query = encoded.gaussian[row : row + 1]
             for searched, answers in both_ways(labelled, query, found, planted.get(row), options.candidates):
                 raw, _ = score_candidates(ensemble, query, searched, lexical[row])
+                raw = comparable_scores(ensemble, raw, lexical[row])
                 rarities = None if (asked := lexical[row]) is None else asked.rarities
                 signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw, rarities)
                 kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if labelled.off_topic else Kind.LEFT_OUT

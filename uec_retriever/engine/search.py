@@ -24,7 +24,7 @@ from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.grouping import PIECES, GroupBy, check_group_by, grouped
 from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import Abstain, Hit, MatchedWords, SearchResult
-from uec_retriever.engine.scoring import score_candidates
+from uec_retriever.engine.scoring import comparable_scores, score_candidates
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array
 from uec_retriever.similarity import unit_score
@@ -193,7 +193,8 @@ def search_encoded(
             promised = promise(covering, options.coverage, raw[among], options.max_k, broken)
             k = promised.needed if options.max_k is None else min(promised.needed, options.max_k)
         among = grouped(options.group_by, found.records, raw, among)
-        relevances = None if reason is not None or model is None else hit_relevances(model, found, raw)
+        scores = comparable_scores(ensemble, raw, words)
+        relevances = None if reason is not None or model is None else hit_relevances(model, found, scores)
         hits = best_hits(found, raw, deviations, relevances, among, k)
         if options.min_relevance is not None:
             hits = [h for h in hits if h.relevance is not None and h.relevance >= options.min_relevance]
@@ -201,7 +202,7 @@ def search_encoded(
             hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
         if reason is None and model is not None:
-            confidence = search_confidence(model, query, found, raw, words)
+            confidence = search_confidence(model, query, found, scores, words)
         seconds = {
             "encode": encode_seconds,
             "query": query_seconds,
