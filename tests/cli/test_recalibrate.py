@@ -85,7 +85,16 @@ def test_recorded_judgements_set_it_too(uec, index, judged):
     assert told["share"]["queries"] == 40 and told["lexical"]["share"] < SHARE
     assert json.loads(uec(*command, "--max-queries", "5").out)["share"]["queries"] == 5
     outcome = uec("calibrate-confidence", "--index", index, "-k", "1", "--judgements", "--json")
-    assert json.loads(outcome.out)["queries"] == 40
+    assert json.loads(outcome.out)["queries"] == 40 and "judgements of right texts" not in outcome.err
+    gone = min(min(ids) for ids in relevant.values())
+    number = sum(gone in ids for ids in relevant.values())
+    with Engine.open(index) as engine:
+        engine.delete([gone])
+    for again in (command, ("calibrate-confidence", "--index", index, "-k", "1", "--judgements", "--json")):
+        outcome = uec(*again)
+        assert f"passing over {number} of 40 judgements of right texts" in " ".join(outcome.err.split())
+        report = json.loads(outcome.out)
+        assert report.get("share", report)["queries"] == 40 - number
 
 
 def test_wrong_usage(uec, tmp_path, placeholders):

@@ -17,6 +17,7 @@ from uec_retriever.confidence.model import (
     read_confidence,
     staleness,
 )
+from uec_retriever.confidence.odds import LEAST
 from uec_retriever.confidence.prior import WITH_WORDS
 from uec_retriever.confidence.signals import FITTED
 from uec_retriever.errors import CorruptFileError, FormatVersionError, InvalidInputError
@@ -43,8 +44,8 @@ def test_probability_by_hand():
     signals = {"top": 0.6, "margin_10": 0.15, "lexical": 0.4}
     logit = -0.3 + 0.4 * 1 - 1.2 * 1 + 0.3 * 1
     assert model().probability(signals) == pytest.approx(1 / (1 + math.exp(-logit)))
-    for extreme, expected in ((1e9, 1), (-1e9, 0)):
-        assert model().probability({**signals, "margin_10": extreme}) == expected
+    for extreme, expected in ((1e9, 1 - LEAST), (-1e9, LEAST)):
+        assert model().probability({**signals, "margin_10": extreme}) == pytest.approx(expected)
 
 
 @given(st.lists(st.floats(-2, 2), min_size=3, max_size=3), st.floats(0, 1))
@@ -128,7 +129,7 @@ def test_probabilities_are_those_of_sklearn(unanswerable):
     means = np.average(table, axis=0, weights=weights)
     scales = np.sqrt(np.average((table - means) ** 2, axis=0, weights=weights))
     oracle = LogisticRegression().fit((table - means) / scales, made.hits, sample_weight=weights)
-    expected = oracle.predict_proba((table - means) / scales)[:, 1]
+    expected = np.clip(oracle.predict_proba((table - means) / scales)[:, 1], LEAST, 1 - LEAST)
     np.testing.assert_allclose([fitted.probability(row) for row in made.signals], expected, atol=1e-9)
 
 

@@ -20,11 +20,8 @@ MODEL = RelevanceModel((0.3, -1.0, -1.5), (0.2, 0.8, 0.7), (0.5, 1.0, 0.0), -1.2
 
 @given(raw=SCORES)
 def test_features_are_those_of_a_loop(raw):
-    spread = float(np.std(raw))
-    wanted = [
-        [s, -(max(raw) - s) / spread if spread > 0 else 0.0, -math.log(sum(other >= s for other in raw))]
-        for s in raw
-    ]
+    spread = max(float(np.std(raw)), 1e-6)
+    wanted = [[s, -(max(raw) - s) / spread, -math.log(sum(other >= s for other in raw))] for s in raw]
     np.testing.assert_allclose(relevance_features(np.array(raw)).T, wanted, rtol=1e-9, atol=1e-12)
 
 
@@ -34,6 +31,12 @@ def test_relevance_never_falls_as_the_score_rises(raw, weights):
     along = model.probabilities(np.array(raw))[np.argsort(-np.array(raw), kind="stable")]
     assert (np.diff(along) <= 1e-12).all()
     assert ((along >= 0) & (along <= 1)).all()
+
+
+@given(st.floats(-1, 1), st.lists(st.floats(0, 1e-9), min_size=1, max_size=30))
+def test_rounding_puts_no_text_behind_another(score, noise):
+    behind = -relevance_features(score - np.array(noise))[1]
+    assert behind.max() < 0.002
 
 
 def test_a_probability_is_the_logistic_function_of_the_weighted_features():

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from tests.engine.recording import record_endlessly, record_many
-from tests.engine.small import numbered, pairs
+from tests.engine.small import numbered, pairs, sentences
+from uec_retriever.data.records import Record
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.judgements import Judgement, Judgements
 from uec_retriever.engine.location import Location
+from uec_retriever.engine.results import NO_EVIDENCE_ID
 from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.store.lexical_options import LexicalOptions
 
 
 @pytest.fixture
@@ -158,17 +161,19 @@ def test_processes_record_at_once(kept, file, processes, caplog):
     assert len(found) == 200 and all(ids == {"id0", "id1", "id2", "id3"} for ids in found.values())
 
 
-def test_an_engine_records_and_gives_back_what_it_holds(make, reopen, tmp_path):
+def test_an_engine_records_and_gives_back_what_it_holds(make, reopen, tmp_path, caplog):
     engine = make("static")
     engine.add_records(numbered(20))
     assert engine.judgements() == {}
     engine.record_judgement("cat", "000003")
     engine.record_judgement("cat", "000004", 0)
-    engine.record_judgement("dog", "stranger")
     engine.record_judgement("wing", "000005", value=2)
     assert engine.judgements() == {"cat": {"000003"}, "wing": {"000005"}}
     engine.delete(["000005"])
-    assert engine.judgements() == {"cat": {"000003"}}
+    with caplog.at_level(logging.WARNING):
+        assert engine.judgements() == {"cat": {"000003"}}
+    [told] = [r.getMessage() for r in caplog.records if "judgements" in r.getMessage()]
+    assert "passing over 1 of 2 judgements" in told and "e.g. '000005'" in told
     [file] = (tmp_path / "index" / "judgements").iterdir()
     assert file.stem == str(engine.store.collection.id)
     assert [json.loads(line)["id"] for line in file.read_text().split("\n") if line][-1] == "000005"
@@ -179,8 +184,61 @@ def test_an_engine_records_and_gives_back_what_it_holds(make, reopen, tmp_path):
         assert again.judgements() == {"cat": {"000003"}}
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_an_id_that_the_index_does_not_hold_is_refused_and_nothing_is_recorded(make, value):
+    engine = make("static")
+    engine.add_records(numbered(5))
+    for unknown in ("00003", "000003 ", "000003#0000", NO_EVIDENCE_ID):
+        with pytest.raises(InvalidInputError, match=f"neither a text nor a document of the id '{unknown}'"):
+            engine.record_judgement("cat", unknown, value)
+    engine.delete(["000003"])
+    with pytest.raises(InvalidInputError, match="deleted"):
+        engine.record_judgement("cat", "000003", value)
+    assert engine._judgements.values() == {}
+
+
+def pieces(document, number, seed=0):
+    texts = sentences(number, seed)
+    return [Record(f"{document}#{i:04}", text, source=document) for i, text in enumerate(texts)]
+
+
+def test_a_document_is_judged_by_its_pieces(make):
+    engine = make("static")
+    engine.add_records([*pieces("one", 3), *pieces("two", 2, 1), Record("whole", "cat dog")])
+    for query, judged in (("a", "one"), ("b", "two#0001"), ("c", "two"), ("c", "whole")):
+        engine.record_judgement(query, judged)
+    wanted = {"a": {"one#0000", "one#0001", "one#0002"}, "b": {"two#0001"}}
+    assert engine.judgements() == {**wanted, "c": {"two#0000", "two#0001", "whole"}}
+    engine.delete(["two#0001"])
+    assert engine.judgements() == {"a": wanted["a"], "c": {"two#0000", "whole"}}
+    engine.add_records(pieces("whole", 2))  # split by now: what was judged is one of its pieces
+    assert engine.judgements()["c"] == {"two#0000", "whole#0000", "whole#0001"}
+
+
+def test_labels_name_documents_as_well_as_pieces(make):
+    """So that the ids of a corpus do for an index of it that is in pieces."""
+    engine = make("static")
+    documents = [pieces(f"d{i}", 3, i) for i in range(50)]
+    engine.add_records(piece for document in documents for piece in document)
+    queries = {" ".join(document[1].text.split()[:3]): document for document in documents}
+    by_document = {query: {document[0].source} for query, document in queries.items()}
+    by_piece = {query: {piece.id for piece in document} for query, document in queries.items()}
+    by_either = {q: by_piece[q] if i % 2 else by_document[q] for i, q in enumerate(queries)}
+    told = []
+    for labelled in (by_document, by_piece, by_either):
+        report = engine.calibrate_confidence(labelled=labelled, k=5)
+        assert report.hit_rate > 0.5
+        covered = engine.calibrate_coverage(labelled)
+        assert covered.unanswered == 0
+        share = engine.recalibrate_share(labelled)
+        engine.use_words(LexicalOptions())
+        told.append((report, covered, share))
+    assert told[0] == told[1] == told[2]
+
+
 def test_judgements_are_recorded_while_another_writes(make, tmp_path):
     engine = make("static")
+    engine.add_records(numbered(5))
     with Engine.open(tmp_path / "index", device="cpu") as other, other._writing():
         engine.record_judgement("cat", "000003")
     assert engine._judgements.read() == {"cat": {"000003"}}

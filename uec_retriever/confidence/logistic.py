@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
+from uec_retriever.confidence.odds import probabilities
 from uec_retriever.gaussian import Array
 
 _SMALLEST_SCALE = 1e-12  # a feature that hardly varies is left as it is
@@ -31,8 +32,8 @@ class Logistic:
     intercept: float
 
     def probabilities(self, table: Array) -> Array:
-        """`[n]`, from `[n, S]` features."""
-        return np.asarray(expit((table - self.means) / self.scales @ self.weights + self.intercept))
+        """`[n]` in [LEAST, 1 - LEAST] (`confidence.odds`), from `[n, S]` features."""
+        return probabilities((table - self.means) / self.scales @ self.weights + self.intercept)
 
 
 def fit_logistic(table: Array, hits: NDArray[np.bool_], sample_weights: Array) -> Logistic:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.checks.rows import FINITE_ROW, read_row
+from uec_retriever.confidence.odds import bounded, expit
 from uec_retriever.confidence.prior import Prior
 from uec_retriever.confidence.relevance import RelevanceModel
 from uec_retriever.confidence.signals import SIGNALS
@@ -87,7 +88,7 @@ class ConfidenceModel:
             raise InvalidInputError(f"unanswerable must be in [0, 1), got {self.unanswerable}")
 
     def probability(self, signals: Mapping[str, float]) -> float:
-        """P(a right answer is among the first k), in [0, 1].
+        """P(a right answer is among the first k), in [LEAST, 1 - LEAST] (`confidence.odds`).
 
         Args:
             signals: what `abstention_signals` gives for the query.
@@ -97,9 +98,10 @@ class ConfidenceModel:
             self.signals, self.means, self.scales, self.weights, strict=True
         ):
             logit += weight * (signals[name] - mean) / scale
+        logit = bounded(logit)
         if self.prior is not None:
             logit = (logit + self.prior.logit(signals, self.k, self.unanswerable)) / 2
-        return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
+        return expit(logit)
 
     def to_string(self) -> str:
         """One short string: collection metadata holds nothing but scalars."""

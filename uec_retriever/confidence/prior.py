@@ -8,7 +8,8 @@ whether a right answer is among the first k:
     P(hit) = P(answerable) P(found | answerable)
 
 so that the share of queries without an answer can be any. An index's own fit and the prior are then averaged in log
-odds (a logarithmic opinion pool: Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
+odds (a logarithmic opinion pool: Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986),
+both bounded alike, so that neither is overruled where the other is far from all that it was fitted on.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from uec_retriever.checks.rows import FINITE_ROW
+from uec_retriever.confidence.odds import expit, log_odds
 from uec_retriever.confidence.signals import SIGNALS
 from uec_retriever.errors import InvalidInputError
-
-_LEAST = 1e-9  # of a probability and of its complement
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Prior:
             raise InvalidInputError(f"the weights of a prior are finite and at least 0: {numbers}")
 
     def logit(self, signals: Mapping[str, float], k: int, unanswerable: float) -> float:
-        """Log odds that a right answer is among the first k.
+        """Log odds that a right answer is among the first k, bounded (`confidence.odds`).
 
         Args:
             signals: what `abstention_signals` gives for the query.
@@ -69,15 +69,10 @@ class Prior:
         for name, one, other in zip(self.signals, self.answerable, self.found, strict=True):
             answerable += one * signals[name]
             found += other * signals[name]
-        probability = _expit(found)
+        probability = expit(found)
         if unanswerable:
-            probability *= _expit(answerable + math.log((1 - unanswerable) / unanswerable))
-        probability = min(max(probability, _LEAST), 1 - _LEAST)
-        return math.log(probability / (1 - probability))
-
-
-def _expit(logit: float) -> float:
-    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+            probability *= expit(answerable + math.log((1 - unanswerable) / unanswerable))
+        return log_odds(probability)
 
 
 WITH_WORDS = Prior(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uec_retriever.checks.rows import FINITE_ROW
+from uec_retriever.confidence.odds import probabilities
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
 
@@ -19,6 +20,7 @@ FEATURES = {  # higher is better; none falls as the score rises, within a query
 }
 DEPTH = 10
 """How many hits of each query a relevance model is fitted on."""
+_LEAST_SPREAD = 1e-6  # below it, scores differ by rounding
 
 
 def relevance_features(raw: Array, among: Sequence[int] | None = None) -> Array:
@@ -31,7 +33,7 @@ def relevance_features(raw: Array, among: Sequence[int] | None = None) -> Array:
     raw = np.asarray(raw, dtype=np.float64)
     known = raw if among is None else raw[list(among)]
     spread, place = float(known.std()), len(raw) - np.searchsorted(np.sort(raw), raw)  # the last of its tie
-    behind = (known.max() - raw) / spread if spread > 0 else np.zeros(len(raw))
+    behind = (known.max() - raw) / max(spread, _LEAST_SPREAD)
     return np.stack([raw, -behind, -np.log(place)])
 
 
@@ -62,7 +64,7 @@ class RelevanceModel:
             raise InvalidInputError("scales must be positive, weights at least 0 and the intercept finite")
 
     def probabilities(self, raw: Array, among: Sequence[int] | None = None) -> Array:
-        """`[m]` P(it is a right text) of each candidate, in [0, 1] and in the order of `raw`.
+        """`[m]` P(it is a right text) of each candidate, in [LEAST, 1 - LEAST] (`confidence.odds`), in the order of `raw`.
 
         Args:
             raw: `[m]` raw scores of the query's candidates, m >= 1.
@@ -70,5 +72,4 @@ class RelevanceModel:
         """
         factors = [weight / scale for weight, scale in zip(self.weights, self.scales, strict=True)]
         offset = self.intercept - sum(f * mean for f, mean in zip(factors, self.means, strict=True))
-        logits = np.clip(np.asarray(factors) @ relevance_features(raw, among) + offset, -500, 500)
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
+        return probabilities(np.asarray(factors) @ relevance_features(raw, among) + offset)

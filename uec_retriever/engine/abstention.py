@@ -47,7 +47,7 @@ def search_confidence(
         model: of the index.
         query: its text.
         found: m candidates.
-        raw: `[m]` their raw scores.
+        raw: `[m]` their raw scores, `comparable_scores`.
         words: the query as words; None for one without, or an index without.
     """
     if not found.records:
@@ -64,7 +64,7 @@ def hit_relevances(model: ConfidenceModel, found: Candidates, raw: Array) -> Arr
     Args:
         model: of the index.
         found: m candidates.
-        raw: `[m]` their raw scores.
+        raw: `[m]` their raw scores, `comparable_scores`.
     """
     rows = found.first(model.candidates)
     return model.relevance.probabilities(raw, rows) if model.relevance and rows else None

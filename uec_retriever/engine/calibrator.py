@@ -12,12 +12,11 @@ from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.progress import Watch, watching
 from uec_retriever.engine.confidence import ConfidenceOptions, calibrate_confidence, known_queries
 from uec_retriever.engine.coverage import CANDIDATES, CoverageReport, calibrate_coverage
-from uec_retriever.engine.lexical import UnreadableWordsError
 from uec_retriever.engine.recalibrate import recalibrate
 from uec_retriever.engine.recipe import Recipe
 from uec_retriever.engine.share import ShareReport, choose_share
 from uec_retriever.engine.writer import Writer
-from uec_retriever.errors import InvalidInputError, StorageError
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.store.lexical_options import LexicalOptions
 from uec_retriever.store.manifest import Manifest
 
@@ -95,7 +94,7 @@ class Calibrator(Writer):
         calibrated confidence is dropped: call `calibrate_confidence` again.
 
         Args:
-            labelled: query -> ids of its right records, as many as there are.
+            labelled: query -> ids of its right texts or documents, as many as there are.
             pairs: instead of these, queries of users and texts that answer them, which need not be in the index.
             progress: True for a bar, if it takes over two seconds; or called with the number of queries done.
 
@@ -122,11 +121,8 @@ class Calibrator(Writer):
                     "this index has no words to trust: call use_words ('uec words') first"
                 )
             queries = known_queries(labelled or {}, self.store) if pairs is None else pair_queries(pairs)
-            try:
-                with watching(progress, "Searching", len(queries), unit="queries") as tell:
-                    report = choose_share(ensemble, self.store, self.words, queries, tell)
-            except UnreadableWordsError as error:
-                raise StorageError(f"the lexical index cannot be read: {error}") from error
+            with watching(progress, "Searching", len(queries), unit="queries") as tell:
+                report = choose_share(ensemble, self.store, self.words, queries, tell)
             options = replace(manifest.lexical, share=report.share)
             self._save(replace(manifest.without_confidence(), lexical=options), ensemble)
         return report
@@ -157,7 +153,7 @@ class Calibrator(Writer):
         Args:
             pairs: queries and texts that answer them, instead of those made from the index. The texts
                 need not be in it.
-            labelled: query -> ids of its right records, as many as there are; none if it is known to
+            labelled: query -> ids of its right texts or documents, as many as there are; none if it is known to
                 have no answer here.
             k: hits among which a right answer is to be.
             unanswerable: the share of queries without an answer in the index that you expect, in [0, 1).
@@ -174,6 +170,7 @@ class Calibrator(Writer):
             InvalidInputError: for too few texts or queries, k not below the number of texts, or if
                 nearly all searches succeed or fail.
             IndexBusyError: if another process writes, or calibrated meanwhile.
+            StorageError: if the lexical index cannot be read.
         """
         options = ConfidenceOptions(k, unanswerable, limit, seed, batch_size)
         with self._writing() as ensemble:  # the texts stay as they are meanwhile
@@ -200,7 +197,7 @@ class Calibrator(Writer):
         in words (`recalibrate_share`) before.
 
         Args:
-            labelled: query -> ids of its right records, as many as there are; at least 9 for a coverage of .9, 19 for .95,
+            labelled: query -> ids of its right texts or documents, as many as there are; at least 9 for a coverage of .9, 19 for .95,
                 and with some hundreds there are few hits more than needed.
             candidates: how many to fetch and rescore, >= 1: the more, the higher a coverage can be promised.
             nonconformity: what hits are counted by, out of `confidence.conformal.NONCONFORMITIES`; it decides how many
@@ -216,12 +213,9 @@ class Calibrator(Writer):
             StorageError: if the lexical index cannot be read.
         """
         with self._writing() as ensemble:  # the texts stay as they are meanwhile
-            try:
-                with watching(progress, "Searching", len(labelled), unit="queries") as tell:
-                    model, report = calibrate_coverage(
-                        ensemble, self.store, self.words, labelled, candidates, nonconformity, tell
-                    )
-            except UnreadableWordsError as error:
-                raise StorageError(f"the lexical index cannot be read: {error}") from error
+            with watching(progress, "Searching", len(labelled), unit="queries") as tell:
+                model, report = calibrate_coverage(
+                    ensemble, self.store, self.words, labelled, candidates, nonconformity, tell
+                )
             self._save(replace(ensemble.manifest, coverage=model.to_string()), ensemble)
         return report

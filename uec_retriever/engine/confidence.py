@@ -32,9 +32,10 @@ from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.data.pairs import CalibrationPairs
 from uec_retriever.data.progress import Progress
 from uec_retriever.data.records import Record
+from uec_retriever.engine.answers import records_of, right_records
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble
-from uec_retriever.engine.scoring import score_candidates
+from uec_retriever.engine.scoring import comparable_scores, score_candidates
 from uec_retriever.engine.search import default_candidates
 from uec_retriever.engine.words import Words
 from uec_retriever.errors import InvalidInputError
@@ -94,7 +95,7 @@ def calibrate_confidence(
         words: of the index.
         options: what it is for.
         pairs: queries and texts that answer them; made from the index if there are neither these nor labels.
-        labelled: query -> ids of its right records.
+        labelled: query -> ids of its right texts or documents.
         progress: called with the number of queries done.
 
     Raises:
@@ -134,10 +135,19 @@ def calibrate_confidence(
 def known_queries(labelled: Mapping[str, Collection[str]], store: ChromaStore) -> list[LabelledQuery]:
     """Queries with the texts of their right records, which the index holds.
 
+    Args:
+        labelled: query -> ids of its right texts or documents; a query whose answers are gone is one that is answerable, and
+            not here.
+        store: the index.
+
     Raises:
         InvalidInputError: for a bad query, or if none of the ids is in the index.
     """
-    return labelled_queries(labelled, {r.id: r.text for r in store.get(check_labelled(labelled))})
+    wanted = check_labelled(labelled)
+    named = records_of(store, wanted)
+    held = {record for records in named.values() for record in records}
+    meant = right_records(labelled, {i: [i] for i in wanted} | named)
+    return labelled_queries(meant, {r.id: r.text for r in store.get(sorted(held))})
 
 
 def search_queries(
@@ -169,6 +179,7 @@ def search_queries(
             query = encoded.gaussian[row : row + 1]
             for searched, answers in both_ways(labelled, query, found, planted.get(row), options.candidates):
                 raw, _ = score_candidates(ensemble, query, searched, lexical[row])
+                raw = comparable_scores(ensemble, raw, lexical[row])
                 rarities = None if (asked := lexical[row]) is None else asked.rarities
                 signals = abstention_signals(labelled.text, [r.text for r in searched.records], raw, rarities)
                 kind = Kind.ANSWERABLE if answers else Kind.OFF_TOPIC if labelled.off_topic else Kind.LEFT_OUT

@@ -20,6 +20,7 @@ from uec_retriever.confidence.conformal import (
 from uec_retriever.confidence.queries import check_labelled
 from uec_retriever.confidence.sketch import query_sketch
 from uec_retriever.data.progress import Progress
+from uec_retriever.engine.answers import records_of, right_records
 from uec_retriever.engine.candidates import find_candidates
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.scoring import score_candidates
@@ -178,7 +179,7 @@ def calibrate_coverage(
         ensemble: the experts.
         store: the index.
         words: of the index.
-        labelled: query -> ids of its right records, as many as there are.
+        labelled: query -> ids of its right texts or documents, as many as there are.
         candidates: how many to fetch and rescore.
         nonconformity: what hits are counted by, out of `NONCONFORMITIES`.
         progress: called with the number of queries done.
@@ -188,8 +189,7 @@ def calibrate_coverage(
     """
     candidates = check_whole("candidates", candidates, 1)
     nonconformities(nonconformity, np.zeros(1))  # refuses what is none
-    there = set(store.present(check_labelled(labelled)))
-    queries = {query: there.intersection(map(str, ids)) for query, ids in labelled.items()}
+    queries = right_records(labelled, records_of(store, check_labelled(labelled)))
     answered = [query for query, ids in queries.items() if ids]
     if not answered:
         raise InvalidInputError(

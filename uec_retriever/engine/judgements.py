@@ -29,7 +29,7 @@ class Judgement:
 
     Attributes:
         query: its text, as it was searched for.
-        id: of the record, whether or not the index still holds it.
+        id: of the record, or of a document that is in pieces, whether or not the index still holds it.
         value: 0 for a wrong answer, above 0 for a right one; finite.
 
     Raises:

@@ -22,8 +22,8 @@ from uec_retriever.store.lexical_options import LexicalOptions
 T = TypeVar("T")
 
 
-class UnreadableWordsError(Exception):
-    """The lexical index cannot be read: search without it."""
+class UnreadableWordsError(StorageError):
+    """The lexical index cannot be read: search without it, where that is no other search than was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,4 +160,4 @@ def read_words(
     try:
         return follower.read(call, progress)
     except (StorageError, CorruptFileError) as error:
-        raise UnreadableWordsError(str(error)) from error
+        raise UnreadableWordsError(f"the lexical index cannot be read: {error}") from error

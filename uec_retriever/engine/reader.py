@@ -12,11 +12,12 @@ from uec_retriever.confidence.model import staleness
 from uec_retriever.data.progress import Watch, watching
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
+from uec_retriever.engine.answers import records_of, right_records
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.judgements import Judgement, Judgements
 from uec_retriever.engine.words import Words
-from uec_retriever.errors import ModelMismatchError
+from uec_retriever.errors import InvalidInputError, ModelMismatchError, show
 from uec_retriever.experts.expert import Expert
 from uec_retriever.gaussian import Array
 from uec_retriever.store.chroma import ChromaStore
@@ -119,28 +120,42 @@ class Reader:
 
         Args:
             query: as it was searched for.
-            id: of the record, as in `Hit.id`.
+            id: of the record, as in `Hit.id`, or of a document that the index has in pieces.
             value: 0 for a wrong answer, above 0 for a right one. The last one counts.
 
         Raises:
-            InvalidInputError: for a query or an id that none can be, a value that is no finite number >= 0, or an index
-                in memory or in a temporary folder, where they would be lost.
-            StorageError: if the folder cannot be written.
+            InvalidInputError: for a query or an id that none can be, an id that the index does not hold (any more), a value
+                that is no finite number >= 0, or an index in memory or in a temporary folder, where they would be lost.
+            StorageError: if Chroma cannot be read, or the folder cannot be written.
         """
-        self._judgements.record([Judgement(query, id, value)])
+        kept, judgement = self._judgements, Judgement(query, id, value)
+        if not records_of(self.store, [judgement.id]):
+            raise InvalidInputError(
+                f"the index has neither a text nor a document of the id {show(judgement.id)}, which was judged: give the id of "
+                "a hit (Hit.id); what was deleted since it was shown cannot be judged"
+            )
+        kept.record([judgement])
 
     def judgements(self) -> dict[str, set[str]]:
         """Query -> ids of the records that were judged right for it and are in the index: what `labelled=` takes.
 
-        Queries without any are left out: that none of those judged is right does not say that the index has no answer.
+        Of a document that was judged these are its pieces. Queries without any are left out: that none of those judged is
+        right does not say that the index has no answer. A warning in the log counts judgements whose texts are gone.
 
         Raises:
             InvalidInputError: for an index in memory or in a temporary folder, which has none.
             StorageError: if they cannot be read.
         """
         right = self._judgements.read()
-        there = set(self.store.present(sorted(set().union(*right.values()))))
-        return {query: held for query, ids in right.items() if (held := ids & there)}
+        named = records_of(self.store, sorted(set().union(*right.values())))
+        if gone := [i for ids in right.values() for i in sorted(ids) if i not in named]:
+            _logger.warning(
+                "passing over %d of %d judgements of right texts: these texts are no longer in the index, e.g. %s",
+                len(gone),
+                sum(map(len, right.values())),
+                show(gone[0]),
+            )
+        return {query: held for query, held in right_records(right, named).items() if held}
 
     @property
     def _judgements(self) -> Judgements:

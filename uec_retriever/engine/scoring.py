@@ -66,3 +66,18 @@ def score_candidates(
         return np.empty(0), np.empty(0)
     dense = dense_moments(ensemble, query, found.means, ensemble.codec.from_strings(found.variances))
     return score_moments(ensemble, dense, words, None if words is None else words.moments(found.records))
+
+
+def comparable_scores(ensemble: Ensemble, raw: Array, words: LexicalQuery | None) -> Array:
+    """`[m]` scores as confidence compares them between queries.
+
+    A query without words is scored by the dense experts alone, which have the trust in words, too: its scores would be too
+    good beside others. They count as those of a query whose words no text has.
+
+    Args:
+        ensemble: the experts.
+        raw: `[m]` scores of one query's candidates.
+        words: the query as words; None for one without, or an index without.
+    """
+    options = ensemble.manifest.lexical
+    return raw if options is None or words is not None else (1 - options.share) * raw

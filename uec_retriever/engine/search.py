@@ -24,7 +24,7 @@ from uec_retriever.engine.expert_scores import with_expert_scores
 from uec_retriever.engine.grouping import PIECES, GroupBy, check_group_by, grouped
 from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import Abstain, Hit, MatchedWords, SearchResult
-from uec_retriever.engine.scoring import score_candidates
+from uec_retriever.engine.scoring import comparable_scores, score_candidates
 from uec_retriever.errors import InvalidInputError, show
 from uec_retriever.gaussian import Array
 from uec_retriever.similarity import unit_score
@@ -91,6 +91,11 @@ class SearchOptions:
         chroma_where(self.where)
 
     @property
+    def needs_confidence(self) -> bool:
+        """Whether what is given depends on how probable it is that it is right."""
+        return self.min_confidence is not None or self.min_relevance is not None
+
+    @property
     def limit(self) -> int:
         """How many to fetch and rescore; for coverage at least."""
         if self.candidates is not None:
@@ -132,6 +137,7 @@ def search_encoded(
     encode_seconds: float,
     other: str | None,
     lexical: Sequence[LexicalQuery | None],
+    wordless: str | None = None,
 ) -> list[SearchResult]:
     """The k best texts of each of n queries that are Gaussians in the layout of the index already.
 
@@ -144,6 +150,7 @@ def search_encoded(
         encode_seconds: that encoding took, for each.
         other: what is other about these queries than at calibration; None if nothing is.
         lexical: the n queries as words.
+        wordless: why they are not, in an index with words; then scores are others than at calibration, too.
 
     Raises:
         InvalidInputError: for a `min_confidence` or `min_relevance` where there is no confidence, or a `coverage` that is
@@ -152,6 +159,7 @@ def search_encoded(
         UnreadableWordsError: if the lexical index cannot be read.
     """
     model, covering = ensemble.confidence, needed_model(ensemble, options.coverage)
+    other = other or wordless
     reason = why_no_confidence(ensemble, options, other)
     limit = options.limit
     if model is not None and reason is None:  # it needs as many as it was calibrated with
@@ -185,7 +193,8 @@ def search_encoded(
             promised = promise(covering, options.coverage, raw[among], options.max_k, broken)
             k = promised.needed if options.max_k is None else min(promised.needed, options.max_k)
         among = grouped(options.group_by, found.records, raw, among)
-        relevances = None if reason is not None or model is None else hit_relevances(model, found, raw)
+        scores = comparable_scores(ensemble, raw, words)
+        relevances = None if reason is not None or model is None else hit_relevances(model, found, scores)
         hits = best_hits(found, raw, deviations, relevances, among, k)
         if options.min_relevance is not None:
             hits = [h for h in hits if h.relevance is not None and h.relevance >= options.min_relevance]
@@ -193,7 +202,7 @@ def search_encoded(
             hits = with_expert_scores(ensemble, store, encoded.gaussian.mean[row], words, hits)
         confidence = None
         if reason is None and model is not None:
-            confidence = search_confidence(model, query, found, raw, words)
+            confidence = search_confidence(model, query, found, scores, words)
         seconds = {
             "encode": encode_seconds,
             "query": query_seconds,

@@ -10,6 +10,7 @@ from typing import Any
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.grouping import GroupBy
+from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.queries import encode, encoded_embedding
 from uec_retriever.engine.reader import Reader
 from uec_retriever.engine.rescoring import rescore
@@ -83,6 +84,8 @@ class Searcher(Reader):
             LowConfidenceError: where it abstains, with `abstain="raise"`.
             InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` or
                 `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
+            StorageError: if Chroma cannot be read, or words cannot where there is a `min_confidence` or `min_relevance`;
+                other searches do without words then, and have no confidence.
         """
         options: Any = {"where": where, "candidates": candidates, "temperature": temperature}
         options |= {"expert_scores": expert_scores, "min_confidence": min_confidence, "abstain": abstain}
@@ -127,6 +130,8 @@ class Searcher(Reader):
             LowConfidenceError: for the first query where it abstains, with `abstain="raise"`; `flag` tells of all.
             InvalidInputError: for an empty query, k < 1, a filter Chroma cannot apply, a `min_confidence` or
                 `min_relevance` where there is no confidence, or a `coverage` that is not calibrated.
+            StorageError: if Chroma cannot be read, or words cannot where there is a `min_confidence` or `min_relevance`;
+                other searches do without words then, and have no confidence.
         """
         options = SearchOptions(
             *(k, where, candidates, expert_scores, min_confidence, abstain),
@@ -140,7 +145,8 @@ class Searcher(Reader):
         search = functools.partial(
             search_encoded, ensemble, self.store, queries, encoded, options, seconds, other
         )
-        return self.words.using(ensemble.manifest.lexical, [[query] for query in queries], search)
+        words, needed = [[query] for query in queries], options.needs_confidence
+        return self.words.using(ensemble.manifest.lexical, words, search, needed=needed)
 
     async def asearch(self, query: str, k: int = 10, **options: Any) -> SearchResult:
         """Search in a thread, so that the event loop goes on; embedding objects are asked by their asynchronous methods.
@@ -214,6 +220,7 @@ class Searcher(Reader):
             LowConfidenceError: where it abstains, with `abstain="raise"`.
             InvalidInputError: without texts, for an empty one, k < 1, a filter Chroma cannot apply, a `min_confidence`
                 or `min_relevance` for several texts, since these have no confidence, or a `coverage` that is not calibrated.
+            StorageError: as `search` raises it.
         """
         options = SearchOptions(
             *(k, where, candidates, expert_scores, min_confidence, abstain),
@@ -228,7 +235,8 @@ class Searcher(Reader):
         search = functools.partial(
             search_encoded, ensemble, self.store, queries[:1], encoded, options, seconds, other
         )
-        return self.words.using(ensemble.manifest.lexical, [queries], search)[0]
+        needed = options.needs_confidence
+        return self.words.using(ensemble.manifest.lexical, [queries], search, needed=needed)[0]
 
     def search_embedding(
         self,
@@ -271,7 +279,10 @@ class Searcher(Reader):
             InvalidInputError: for an empty query or text.
         """
         [query], texts, ensemble = check_texts([query], "query"), check_texts(texts), self._current()
-        score = functools.partial(rescore, ensemble, query, texts, batch_size)
+
+        def score(words: Sequence[LexicalQuery | None], _: str | None) -> Rescoring:
+            return rescore(ensemble, query, texts, batch_size, words)
+
         return self.words.using(ensemble.manifest.lexical, [[query]], score)
 
     def _prepare(

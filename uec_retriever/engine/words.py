@@ -93,14 +93,28 @@ class Words:
         self,
         options: LexicalOptions | None,
         queries: Sequence[Sequence[str]],
-        call: Callable[[Sequence[LexicalQuery | None]], T],
+        call: Callable[[Sequence[LexicalQuery | None], str | None], T],
+        *,
+        needed: bool = False,
     ) -> T:
-        """What a call gives with queries as words; without them, and with a warning, if the index cannot be read."""
+        """What a call gives with queries as words; without them, and with a warning, if the index cannot be read.
+
+        Args:
+            options: of the index; None for no words.
+            queries: n of them; each of one text, or of several that stand for it.
+            call: gets the n queries as words, and why it has to do without; None if it has not.
+            needed: whether it cannot do without.
+
+        Raises:
+            UnreadableWordsError: if words are needed and cannot be read.
+        """
         try:
-            return call(self.encode(options, queries))
+            return call(self.encode(options, queries), None)
         except UnreadableWordsError as error:
+            if needed:
+                raise
             _logger.warning("searching without words: %s", error)
-            return call([None] * len(queries))
+            return call([None] * len(queries), f"calibrated for searches with words, and {error}")
 
     def follow(self, options: LexicalOptions | None, progress: Progress | None = None) -> None:
         """Bring the lexical index up to the texts; what it cannot do now, the next search will try.

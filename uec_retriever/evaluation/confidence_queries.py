@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +20,7 @@ from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.ensemble import EncodedTexts, Ensemble
 from uec_retriever.engine.lexical import LexicalQuery
 from uec_retriever.engine.results import SearchResult
-from uec_retriever.engine.scoring import score_candidates
+from uec_retriever.engine.scoring import comparable_scores, score_candidates
 from uec_retriever.engine.search import best_hits, matched_words
 from uec_retriever.errors import InvalidInputError
 from uec_retriever.gaussian import Array
@@ -120,6 +119,7 @@ def ask_queries(
     Raises:
         InvalidInputError: for an index without confidence, bad queries, a share out of range, or if no right record is in the
             index.
+        StorageError: if the lexical index cannot be read.
     """
     needed_confidence(engine)
     check_share(unanswerable)
@@ -133,8 +133,8 @@ def ask_queries(
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
         texts = [question.labelled.text for question in batch]
-        ask = functools.partial(_ask_batch, ensemble, engine.store, batch, ensemble.encode_queries(texts))
-        asked += engine.words.using(ensemble.manifest.lexical, [[text] for text in texts], ask)
+        words = engine.words.encode(ensemble.manifest.lexical, [[text] for text in texts])
+        asked += _ask_batch(ensemble, engine.store, batch, ensemble.encode_queries(texts), words)
         if progress:
             progress(len(batch))
     return asked
@@ -172,7 +172,15 @@ def _ask_batch(
         raw, deviations = score_candidates(ensemble, encoded.gaussian[row : row + 1], own, lexical[row])
         rows = own.first(model.candidates)
         searched = own[rows]
-        result = _search(model, query.text, searched, raw[rows], deviations[rows], lexical[row])
+        scores = comparable_scores(ensemble, raw[rows], lexical[row])
+        relevances = hit_relevances(model, searched, scores)
+        result = SearchResult(
+            query.text,
+            {},
+            best_hits(searched, raw[rows], deviations[rows], relevances, range(len(searched)), model.k),
+            confidence=search_confidence(model, query.text, searched, scores, lexical[row]),
+            words=matched_words(lexical[row]),
+        )
         place, nearest = _first_right(searched, raw[rows], question.right)
         needed: dict[float, int] = {}
         reached = None
@@ -195,25 +203,6 @@ def _ask_batch(
             )
         )
     return asked
-
-
-def _search(
-    model: ConfidenceModel,
-    query: str,
-    found: Candidates,
-    raw: Array,
-    deviations: Array,
-    words: LexicalQuery | None,
-) -> SearchResult:
-    """What a search for k gives."""
-    relevances = hit_relevances(model, found, raw)
-    return SearchResult(
-        query,
-        {},
-        best_hits(found, raw, deviations, relevances, range(len(found)), model.k),
-        confidence=search_confidence(model, query, found, raw, words),
-        words=matched_words(words),
-    )
 
 
 def _first_right(found: Candidates, raw: Array, right: Collection[str]) -> tuple[int | None, str | None]:

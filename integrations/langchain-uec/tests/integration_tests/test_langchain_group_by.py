@@ -32,3 +32,13 @@ async def test_each_document_once(engine):
     assert plain.batch([TEXTS[7], TEXTS[8]], group_by="document")[0] == found
     with pytest.raises(InvalidInputError, match="leave out group_by"):
         UECRetriever(engine=engine, group_by="document", coverage=0.9)
+
+
+def test_what_was_found_is_judged_by_its_id_or_its_document(engine):
+    retriever = UECRetriever(engine=engine, k=1, group_by="document")
+    [found] = retriever.invoke(TEXTS[7])
+    retriever.engine.record_judgement("seven", found.id)
+    retriever.engine.record_judgement("document", "d1")
+    assert engine.judgements() == {"seven": {"d1#0001"}, "document": {f"d1#{i:04}" for i in range(6)}}
+    with pytest.raises(InvalidInputError, match="of the id 'd1#01'"):
+        retriever.engine.record_judgement("seven", "d1#01")
