@@ -1,6 +1,8 @@
 """A full disk stops writing, and neither opening nor searching."""
 
 import contextlib
+import dataclasses
+import gc
 import multiprocessing
 import os
 import shutil
@@ -74,8 +76,9 @@ def test_an_index_on_a_full_disk_is_opened_and_searched(filled, disk, reopen, ca
         store = open_store(Location(folder))[1]
         assert len(store.ids()) == len(stored)
         store.close()
-        del engine, store
+        engine = store = None
         assert files(folder) == before
+    gc.collect()
     assert not [*(tmp_path / "temporary").iterdir()]
     assert answers(reopen(folder), QUERIES) == found
 
@@ -115,12 +118,11 @@ def test_a_copy_is_left_for_what_others_have_changed(filled, disk, reopen):
     process.start()
     process.join(60)
     assert process.exitcode == 0
+    with contextlib.closing(sqlite3.connect(folder / "chroma" / "chroma.sqlite3")) as rows, rows:
+        rows.execute(  # of which no seal tells
+            "UPDATE embedding_metadata SET string_value = 'other' WHERE id = 1 AND key = 'chroma:document'"
+        )
     with full(disk):
-        with sqlite3.connect(folder / "chroma" / "chroma.sqlite3") as rows:  # rows that no seal tells of
-            rows.execute(
-                "UPDATE embedding_metadata SET string_value = 'other' WHERE id = 1 AND key = 'chroma:document'"
-            )
-        rows.close()
         engine.store._access._loaded = _older(engine.store._access._loaded)
         assert len(contents(engine)) == len(stored) + 40
         assert engine.get(["000000"])[0].text == "other"
@@ -130,8 +132,6 @@ def test_a_copy_is_left_for_what_others_have_changed(filled, disk, reopen):
 
 def _older(loaded):
     """As if it had been loaded long ago, so that it is looked for changes."""
-    import dataclasses
-
     return dataclasses.replace(loaded, since=loaded.since - 3600)
 
 

@@ -114,7 +114,7 @@ class Home:
         with self._making:
             if self.copy is None or not self.is_current(self.copy):
                 if os.access(self.folder, os.W_OK) and not self._told:
-                    _logger.warning("searching in a copy, as nothing can be written: %s", reason)
+                    _logger.warning("searching in a copy, as nothing can be written: %s", str(reason))
                     self._told = True
                 # Chroma could write through links as soon as there is some space
                 links = self.copy is None and not os.access(self.folder, os.W_OK)
