@@ -25,12 +25,13 @@ HEAVY = (
     "semantic_text_splitter",
 )
 # The arrows of the design: each part with what it may use, from the bottom up. The three steps do not know each other.
-FOUNDATION = ("errors", "atomic", "write_ahead", "checks", "gaussian")
+FOUNDATION = ("errors", "atomic", "temporary", "write_ahead", "checks", "gaussian")
 STEPS = ("laplace", "convolution", "similarity")
 MAY_USE = {
     "__main__": ("cli",),
     "errors": (),
     "atomic": ("errors",),
+    "temporary": (),
     "write_ahead": (),
     "gaussian": ("errors",),
     "checks": ("errors",),

@@ -192,7 +192,7 @@ def test_a_cell_with_an_index_in_memory_runs_twice(folders):
 def test_a_fork_leaves_its_parents_folder():
     script = """
         import os
-        from uec_retriever.engine.temporary import temporary_folder
+        from uec_retriever.temporary import temporary_folder
         class Owner: pass
         owner = Owner()
         folder = temporary_folder(owner)

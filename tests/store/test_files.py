@@ -116,7 +116,7 @@ def test_what_its_owner_is_replacing_is_not_copied(database, tmp_path):
     (database / ".uec-graph-1.json.0a").write_text("half a seal")
     (database / "uec-graph-1.json").symlink_to(tmp_path / "gone")  # as if replaced after it was listed
     (tmp_path / "copy").mkdir()
-    copy_database(database, tmp_path / "copy")
+    copy_database(database, tmp_path / "copy", links=True)
     assert [f.name for f in (tmp_path / "copy").iterdir()] == [DATABASE_FILE]
 
 

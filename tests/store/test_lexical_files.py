@@ -17,7 +17,7 @@ from uec_retriever.errors import (
     NotAnIndexError,
     StorageError,
 )
-from uec_retriever.store.lexical import LexicalIndex, database, moment
+from uec_retriever.store.lexical import LexicalIndex, database, moment, place
 
 # refusals
 
@@ -161,6 +161,11 @@ def test_a_file_removed_or_replaced_under_an_open_index_is_noticed(words_path, t
 # disks and folders
 
 
+def unwritable(patch):
+    for module in (database, place):
+        patch.setattr(module, "may_write", lambda _: False)
+
+
 def test_a_full_disk_changes_nothing(words_path, monkeypatch):
     filled(words_path)
     connect = database.Database._connect
@@ -191,7 +196,7 @@ def test_a_read_only_folder_is_read(words_path, monkeypatch, tmp_path, leftover)
         if not leftover:
             index.close()
             shutil.copyfile(words_path, copied)
-    monkeypatch.setattr(database, "_may_write", lambda _: False)
+    unwritable(monkeypatch)
     before = {p.name: p.read_bytes() for p in copied.parent.iterdir() if not p.name.endswith("-shm")}
     with LexicalIndex.open(copied, {}) as index:
         for _ in range(2):
@@ -204,7 +209,7 @@ def test_a_read_only_folder_is_read(words_path, monkeypatch, tmp_path, leftover)
 def test_a_folder_that_only_others_write_is_followed(words_path, monkeypatch):
     filled(words_path)
     with monkeypatch.context() as patch:
-        patch.setattr(database, "_may_write", lambda _: False)
+        unwritable(patch)
         reader = LexicalIndex.open(words_path, {})
     assert reader.mark == "done"
     with LexicalIndex.open(words_path, {}) as writer:

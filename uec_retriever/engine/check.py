@@ -76,8 +76,8 @@ def check_index(location: str | Path | Location, *, progress: Progress | None = 
             folder.whole_posterior(entry.posterior)
         except CorruptFileError as error:
             problems.append(str(error))
-    database = folder.opened_database
-    missing = ChromaLog.of(database, location.collection).missing() if database else {}
+    home = folder.home
+    missing = ChromaLog.of(home.opened, location.collection).missing() if home else {}
     if missing:
         problems.append(
             f"a kill while Chroma saves could lose {len(missing)} vectors, which its log does not hold since an older "

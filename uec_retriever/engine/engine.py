@@ -90,7 +90,7 @@ class Engine(Closes, Calibrator):
             ensemble = without(ensemble)
             with folder.write_lock():
                 store = ChromaStore.create(
-                    folder.client(), folder.location.collection, ensemble.manifest, folder.opened_database
+                    folder.client(), folder.location.collection, ensemble.manifest, folder.home
                 )
         return cls(ensemble, store, folder)
 

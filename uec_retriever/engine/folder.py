@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from uec_retriever.engine.location import Location
-from uec_retriever.engine.temporary import memory_folder, temporary_folder
 from uec_retriever.errors import CorruptFileError, InvalidInputError, NotAnIndexError, StorageError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.store.connection import ClientAPI, check_client, close, connect, connects_to
-from uec_retriever.store.graph_files import copy_database
+from uec_retriever.store.home import Home
 from uec_retriever.store.locks import write_lock
 from uec_retriever.store.serving import refuse_beside_server
+from uec_retriever.temporary import memory_folder, temporary_folder
 
 
 class IndexFolder:
@@ -41,7 +40,7 @@ class IndexFolder:
         self.location = location
         self._embeddings: EmbeddingCache | None = None
         self._client: ClientAPI | None = None if location.client is None else check_client(location.client)
-        self._copy: Path | None = None
+        self._home: Home | None = None
         self._mutex = threading.Lock()
         self._writing = threading.RLock()  # threads of one engine take turns, on a server too
         if location.path is not None:
@@ -67,15 +66,17 @@ class IndexFolder:
         return self._embeddings
 
     @property
-    def opened_database(self) -> Path | None:
-        """The embedded database that the client opened: `database`, or a copy if that cannot be written; None if none."""
+    def home(self) -> Home | None:
+        """Where the embedded database is opened, in a copy while `database` cannot be written; None if there is none."""
         if self.location.url is not None or self.location.client is not None:
             return None
-        return self._copy or self.database
+        if self._home is None:
+            self._home = Home(self.database)
+        return self._home
 
     def hand_over(self) -> None:
         """Leave the embedded client to the store that was opened with it, which may replace it."""
-        if self.opened_database is not None:
+        if self.home is not None:
             self._client = None
 
     def close(self) -> None:
@@ -169,13 +170,7 @@ class IndexFolder:
             if self._client is None:
                 if existing and not self.can_hold_index():
                     raise NotAnIndexError(self._why_none())
-                if self.location.url is None:
-                    refuse_beside_server(self.database)
-                    self._make()
-                place = self.location
-                self._client = connect(
-                    self._copy or self.database, place.url, place.plain_headers, place.parts
-                )
+                self._client = self._connect()
             return self._client
 
     @contextlib.contextmanager
@@ -186,15 +181,16 @@ class IndexFolder:
             IndexBusyError: if another process holds it.
             StorageError: if the folder cannot be written.
         """
-        own = self.opened_database is not None
-        if own and not self.database.is_dir():
-            raise NotAnIndexError(f"the folder {self.database} is gone: open the index again where it is now")
-        database = self.database if own else self.client()
-        if self._copy is not None:
-            raise StorageError(
-                f"cannot write to {self.database}: it can be searched only. Check its permissions"
-            )
-        with self._writing, write_lock(database):
+        home = self.home
+        if home is not None:
+            if not self.database.is_dir():
+                raise NotAnIndexError(
+                    f"the folder {self.database} is gone: open the index again where it is now"
+                )
+            home.check_permission()
+        with self._writing, write_lock(self.client() if home is None else self.database):
+            if home is not None:
+                home.come_home()  # before anything is embedded for a disk that is full
             yield
 
     def _why_none(self) -> str:
@@ -207,15 +203,17 @@ class IndexFolder:
         there = "" if self.path.is_dir() else ", nor such a folder: correct the name, or"
         return f"there is no index in {self.path}{there or ':'} make one with 'uec index'"
 
-    def _make(self) -> None:
-        """The folder of the database; a copy of one that cannot be written."""
-        if self.can_hold_index() and not os.access(self.database, os.W_OK):
-            self._copy = temporary_folder(self)
-            copy_database(self.database, self._copy)
-            return
-        try:
-            self.database.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"cannot write to {self.path}: {error.strerror}. Choose another folder"
-            ) from error
+    def _connect(self) -> ClientAPI:
+        """A client of the server, or of the embedded database, whose folder is made."""
+        place, home = self.location, self.home
+        if home is None:
+            return connect(None, place.url, place.plain_headers, place.parts)
+        refuse_beside_server(self.database)
+        if not self.database.is_dir():
+            try:
+                self.database.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageError(
+                    f"cannot write to {self.path}: {error.strerror}. Choose another folder"
+                ) from error
+        return home.connect()

@@ -32,6 +32,5 @@ def open_store(location: Location) -> tuple[IndexFolder, ChromaStore, Manifest]:
     folder = IndexFolder(location)
     with folder.closing_on_errors():
         client = folder.client(existing=True)
-        store, manifest = ChromaStore.open(client, location.collection, folder.opened_database)
-        store.owner = folder
+        store, manifest = ChromaStore.open(client, location.collection, folder.home)
         return folder, store, manifest

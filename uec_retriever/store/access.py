@@ -16,6 +16,7 @@ from uec_retriever.store.changes import OVERLAP, Changes, read_mark, write_mark
 from uec_retriever.store.connection import close, guard
 from uec_retriever.store.embedded import EmbeddedAccess
 from uec_retriever.store.entries import NUMBER_KEY
+from uec_retriever.store.home import Home
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.store.rows import COLUMNS, Columns
 
@@ -58,9 +59,11 @@ class Access(Protocol):
         """Close the client, if it is of a kind that can be."""
 
 
-def access_to(client: ClientAPI, name: str, database: Path | None) -> Access:
+def access_to(client: ClientAPI, name: str, database: Home | Path | None) -> Access:
     """Access to a collection of a client; `database` is its folder if it is an embedded one of ours."""
-    return DirectAccess(client, name) if database is None else EmbeddedAccess(database, name, client)
+    if database is None:
+        return DirectAccess(client, name)
+    return EmbeddedAccess(Home(database) if isinstance(database, Path) else database, name, client)
 
 
 class DirectAccess:

@@ -24,6 +24,7 @@ from uec_retriever.store.entries import (
     variance_metadata,
     with_predecessor,
 )
+from uec_retriever.store.home import Home
 from uec_retriever.store.locks import server_lock
 from uec_retriever.store.manifest import Manifest
 from uec_retriever.store.reader import CollectionReader
@@ -37,16 +38,11 @@ class ChromaStore(CollectionReader):
     Args:
         access: to the collection.
         name: of the collection.
-
-    Attributes:
-        owner: of the database, if that is gone with it, as a copy of one that cannot be written is.
     """
-
-    owner: object = None
 
     @classmethod
     def create(
-        cls, client: ClientAPI, name: str, manifest: Manifest, database: Path | None = None
+        cls, client: ClientAPI, name: str, manifest: Manifest, database: Home | Path | None = None
     ) -> ChromaStore:
         """Make an empty index, in a database of ours if its folder is given. Raises StorageError if the name is taken."""
         with guard("create the collection"):
@@ -59,7 +55,9 @@ class ChromaStore(CollectionReader):
         return cls(access_to(client, name, database), name)
 
     @classmethod
-    def open(cls, client: ClientAPI, name: str, database: Path | None = None) -> tuple[ChromaStore, Manifest]:
+    def open(
+        cls, client: ClientAPI, name: str, database: Home | Path | None = None
+    ) -> tuple[ChromaStore, Manifest]:
         """Open an index.
 
         Args:

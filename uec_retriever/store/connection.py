@@ -161,7 +161,12 @@ def forget(path: Path) -> None:
 def is_current(client: ClientAPI) -> bool:
     """Whether a client's Chroma has not been forgotten; that of a server or of the user's own never is."""
     system = _systems.get(client)
-    return system is None or system is system_of(Path(client.get_settings().persist_directory))
+    return system is None or system is system_of(folder_of(client))
+
+
+def folder_of(client: ClientAPI) -> Path:
+    """The folder whose database an embedded client has open."""
+    return Path(client.get_settings().persist_directory)
 
 
 def close(client: ClientAPI) -> None:

@@ -91,29 +91,36 @@ def remove(database: Path, graph: str) -> None:
         raise StorageError(f"cannot write to {database}: {error.strerror}") from error
 
 
-def copy_database(database: Path, target: Path) -> None:
-    """A copy of a database that cannot be written, to search in: Chroma writes even then. The graphs are linked.
+def copy_database(database: Path, target: Path, *, links: bool) -> None:
+    """A copy of a database that cannot be written, to search in: Chroma writes even then.
 
-    Others may write to it meanwhile: a seal that is copied before the rows tells of a graph that is older than they are.
+    Others may write to it meanwhile: a seal that is copied before the rows tells of a graph that is older than they are,
+    and a file that is copied with its time is as sealed or torn.
 
     Args:
         database: folder of the database.
         target: an empty folder.
+        links: link the files of the graphs, which saves their space where nothing can be written through that.
 
     Raises:
+        IndexBusyError: if others go on writing for a minute.
         StorageError: if it cannot be read, or there is no space for the copy.
     """
     try:
         for entry in database.iterdir():
             if entry.is_dir():
-                shutil.copytree(entry, target / entry.name, copy_function=os.symlink)
+                shutil.copytree(
+                    entry, target / entry.name, copy_function=os.symlink if links else shutil.copy2
+                )
             elif not entry.name.endswith(".lock") and not entry.name.startswith((DATABASE_FILE, ".")):
                 with contextlib.suppress(FileNotFoundError):  # its owner has replaced it
                     shutil.copyfile(entry, target / entry.name)
         copy_rows(database, target)
-    except OSError as error:
+    except (OSError, shutil.Error) as error:  # the latter of several files
+        reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"cannot copy {database} to {target} to search in it: {error.strerror or error}"
+            f"cannot copy {database} to {target} to search in it ({reason}): free some disk space, or set TMPDIR to a folder "
+            "on another disk"
         ) from error
 
 

@@ -101,11 +101,22 @@ def _acquire(lock: FileLock, database: str) -> None:
 
 
 @contextlib.contextmanager
-def graph_lock(database: Path, seconds: float = GRAPH_PATIENCE) -> Iterator[None]:
+def graph_lock(
+    database: Path, seconds: float = GRAPH_PATIENCE, *, needed: bool = True
+) -> Iterator[StorageError | None]:
     """Exclude other threads and processes from loading or changing a graph of a database meanwhile.
+
+    Args:
+        database: its folder.
+        seconds: to wait for them.
+        needed: refuse where processes cannot be excluded, since the folder cannot be written.
+
+    Yields:
+        Why processes are not excluded, but threads alone; None if they are.
 
     Raises:
         IndexBusyError: if they take longer than that.
+        StorageError: if the folder cannot be written, and must be.
     """
     mutex, lock = _graph_locks.setdefault(
         database, (threading.RLock(), FileLock(database / GRAPH_LOCK_FILE, thread_local=False))
@@ -117,16 +128,21 @@ def graph_lock(database: Path, seconds: float = GRAPH_PATIENCE) -> Iterator[None
     if not mutex.acquire(timeout=seconds):
         raise busy
     try:
+        refused = None
         try:
             lock.acquire(timeout=seconds)
         except Timeout as error:
             raise busy from error
         except OSError as error:
-            raise StorageError(f"cannot write to {database}: {error.strerror}") from error
+            refused = StorageError(f"cannot write to {database}: {error.strerror}")
+            refused.__cause__ = error
+            if needed:
+                raise refused from error
         try:
-            yield
+            yield refused
         finally:
-            lock.release()
+            if refused is None:
+                lock.release()
     finally:
         mutex.release()
 

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from uec_retriever.errors import NotAnIndexError, StorageError
+from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
 
 DATABASE_FILE = "chroma.sqlite3"
+_JOURNAL = f"{DATABASE_FILE}-journal"
+_TRIES = 5
 _TOPIC = "persistent://default/default/"
 _UPDATE, _UPSERT = 1, 2  # Chroma's numbers of operations
 _SLACK = 1000  # rows that the log may have beyond its share
@@ -199,22 +201,44 @@ def copy_rows(database: Path, target: Path) -> None:
     """Copy the sqlite file as it is at one moment, whoever writes to it.
 
     Args:
-        database: folder that cannot be written.
+        database: folder that may not be writable.
         target: folder of the copy, which has none yet.
+
+    Raises:
+        IndexBusyError: if others go on writing for a minute.
+        OSError: if it cannot be copied.
     """
-    source = database / DATABASE_FILE
-    try:
-        with (
-            contextlib.closing(
-                sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", timeout=60, uri=True)
-            ) as rows,
-            contextlib.closing(sqlite3.connect(target / DATABASE_FILE)) as copied,
-        ):
-            rows.backup(copied)
-    except sqlite3.Error:  # a kill left a change half done: it can be rolled back in the copy alone
-        for name in (DATABASE_FILE, f"{DATABASE_FILE}-journal"):
-            if (database / name).exists():
-                shutil.copyfile(database / name, target / name)
+    uri = f"{(database / DATABASE_FILE).absolute().as_uri()}?mode=ro"
+    for _ in range(_TRIES):
+        try:
+            with (
+                contextlib.closing(sqlite3.connect(uri, timeout=60, uri=True)) as rows,
+                contextlib.closing(sqlite3.connect(target / DATABASE_FILE)) as copied,
+            ):
+                rows.backup(copied)
+            return
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                break
+            # a kill left a change half done: it can be rolled back in the copy alone
+            before = _look_at_rows(database)
+            for name in (DATABASE_FILE, _JOURNAL):
+                (target / name).unlink(missing_ok=True)
+                if name in before:
+                    shutil.copyfile(database / name, target / name)
+            if _look_at_rows(database) == before:  # else another process rolled it back meanwhile
+                return
+    raise IndexBusyError(f"somebody has been writing to {database} for a minute: wait for that")
+
+
+def _look_at_rows(database: Path) -> dict[str, tuple[int, int, int]]:
+    """File -> what tells whether it was changed, of those that are there."""
+    found = {}
+    for name in (DATABASE_FILE, _JOURNAL):
+        with contextlib.suppress(FileNotFoundError):
+            status = (database / name).stat()
+            found[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
 
 
 @contextlib.contextmanager

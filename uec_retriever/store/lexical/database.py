@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from uec_retriever.errors import (
     StorageError,
     UECError,
 )
+from uec_retriever.store.lexical.place import Place, may_write
 from uec_retriever.write_ahead import write_ahead
 
 FORMAT_VERSION = 1
@@ -30,7 +29,6 @@ PATIENCE = 60.0  # seconds to wait for another writer
 _APPLICATION = 0x75656C78  # "uelx"
 _PAGE = 8192
 _WAL_KEPT = 64 << 20  # bytes that a log may keep once it is written back
-_HEADER = b"SQLite format 3\0"
 
 
 class Database:
@@ -59,17 +57,20 @@ class Database:
         self._alone = threading.RLock() if path is None else contextlib.nullcontext()
         self._process = os.getpid()
         self._closed = False
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
         with told(path):
-            self._uri, self.writable = self._choose()
-            self._identity = self._look()
-            with contextlib.ExitStack() as undo:
-                connection = self._connect()
-                undo.callback(connection.close)
-                self._prepare(connection, make)
-                undo.pop_all()
-            self._identity = self._look()
+            self._place = Place(path)
+            try:
+                connection = self._open(make)
+            except sqlite3.Error as error:
+                self._place.copy(error, PATIENCE)
+                connection = self._open(make)
+            self._identity = self._place.look()
             self._idle.append(connection)
+
+    @property
+    def writable(self) -> bool:
+        """Whether it may be written, as far as could be told when it was opened."""
+        return self._place.writable
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -86,7 +87,9 @@ class Database:
             StorageError: if the file cannot be written or the disk is full.
         """
         if not self.writable:
-            raise StorageError(f"cannot write {self.path}: the file or its folder is read-only")
+            raise StorageError(
+                f"cannot write {self.path}: the file or its folder is read-only, or was on a full disk when it was opened"
+            )
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
@@ -98,8 +101,6 @@ class Database:
         if os.getpid() == self._process:
             for connection in idle:
                 connection.close()
-            if self._copy:
-                self._copy.cleanup()
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -126,12 +127,12 @@ class Database:
                 "this process was forked from one that had a lexical index open: start processes with 'spawn' or "
                 "'forkserver', or open the index after the fork alone"
             )
-        seen = self._look()
+        seen = self._place.look()
         with self._lock:
             if self._closed:
                 raise StorageError("the lexical index is closed: open it again")
             if seen != self._identity:
-                if "immutable" not in self._uri or seen is None:
+                if not self._place.immutable or seen is None:
                     raise CorruptFileError(
                         f"{self.path} was removed or replaced while it was open: open it again, or have it rebuilt"
                     )
@@ -142,50 +143,25 @@ class Database:
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         # what was opened while nothing could be written never writes
-        lasts = self.path is None or not self.writable or _may_write(self.path)
+        lasts = self.path is None or not self.writable or may_write(self.path)
         with self._lock:
             if lasts and not self._closed:
                 self._idle.append(connection)
                 return
         connection.close()
 
-    def _choose(self) -> tuple[str, bool]:
-        """How SQLite is to open the file, and whether it may write."""
-        if self.path is None:
-            return ":memory:", True
-        path = self.path.absolute()
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            _check_header(path)
-        if _may_write(path):
-            return f"{path.as_uri()}?mode=rwc", True
-        log = path.with_name(path.name + "-wal")
-        if not log.exists() or not log.stat().st_size:
-            return f"{path.as_uri()}?immutable=1", False
-        if log.with_name(path.name + "-shm").exists():
-            return f"{path.as_uri()}?mode=ro", False
-        # a kill left changes in the log: they can be read back in a copy alone
-        self._copy = tempfile.TemporaryDirectory(prefix="uec-words-")
-        copy = Path(self._copy.name) / path.name
-        shutil.copyfile(path, copy)
-        shutil.copyfile(log, copy.with_name(log.name))
-        return f"{copy.as_uri()}?mode=rw", False
-
-    def _look(self) -> tuple[int, ...] | None:
-        """Tells the file from another in its place, and one that nobody should write from how it was."""
-        if self.path is None:
-            return ()
-        try:
-            status = os.stat(self.path)
-        except OSError:
-            return None
-        extra = (status.st_size, status.st_mtime_ns) if "immutable" in self._uri else ()
-        return (status.st_dev, status.st_ino, *extra)
+    def _open(self, make: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+        """The first connection, to tables that are there."""
+        with contextlib.ExitStack() as undo:
+            connection = self._connect()
+            undo.callback(connection.close)
+            self._prepare(connection, make)
+            undo.pop_all()
+        return connection
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._uri, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True
+            self._place.uri, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True
         )
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -256,24 +232,3 @@ def _translate(error: sqlite3.Error, path: Path | None) -> UECError:
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PERM | sqlite3.SQLITE_NOMEM:
             return StorageError(f"cannot read or write {path}: {error}")
     return CorruptFileError(f"{path} is damaged ({error}): remove it and have it rebuilt")
-
-
-def _check_header(path: Path) -> None:
-    """Refuse what is cut short: SQLite would find out only once it reads what is missing."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header:
-        return
-    if len(header) < 100 or not header.startswith(_HEADER):
-        raise CorruptFileError(f"{path} is damaged (no database): remove it and have it rebuilt")
-    page = int.from_bytes(header[16:18], "big")
-    expected = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
-    log = path.with_name(path.name + "-wal")
-    if path.stat().st_size < expected and not (log.exists() and log.stat().st_size):
-        raise CorruptFileError(f"{path} is damaged (cut short): remove it and have it rebuilt")
-
-
-def _may_write(path: Path) -> bool:
-    """Whether SQLite could write the file and its log beside it."""
-    folder = os.access(path.parent, os.W_OK)
-    return folder and (os.access(path, os.W_OK) or not path.exists())

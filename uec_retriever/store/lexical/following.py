@@ -31,6 +31,7 @@ from uec_retriever.store.lexical.index import LexicalIndex
 _AT_ONCE = 2500  # texts in one change, more than are added before it follows
 _SOON = 1.0  # seconds until one looks again where looking is not cheap, at least
 _SELDOM = 4.0  # times as long as looking took, likewise
+_AGAIN = 10.0  # seconds until one that is kept in memory is tried in its file again
 _PATIENCE = 600.0  # seconds that another process may take to follow
 _UNFINISHED = "unfinished "  # begins the mark of an index that may lack texts of before the mark
 _UNUSABLE = (CorruptFileError, FormatVersionError, ModelMismatchError, NotAnIndexError)
@@ -62,7 +63,7 @@ class LexicalFollower:
 
     The collection is the truth. Whatever was changed since the index last looked, by whomever, is read from it; an
     index that is absent, damaged or of other settings is made anew from it. What cannot be kept in its file is kept
-    in memory. Where nothing cheap tells of changes, as on a server, it looks once a second at most, and no more than
+    in memory, until it can. Where nothing cheap tells of changes, as on a server, it looks once a second at most, and no more than
     a fifth of the time.
 
     Args:
@@ -84,6 +85,8 @@ class LexicalFollower:
         self._damage: str | None = None
         self._stamp: object = None
         self._next = 0.0
+        self._in_memory = self._path is None
+        self._again = 0.0  # when to try the file again
         self._versions: Mapping[str, int] = {}  # that were followed, of changes that may be told again
 
     def behind(self) -> int | None:
@@ -100,7 +103,7 @@ class LexicalFollower:
 
     def look_again(self) -> None:
         """Look for changes the next time, as there are some from here."""
-        self._next = 0.0
+        self._next = self._again = 0.0
 
     def read(self, call: Callable[[LexicalIndex], T], progress: Progress | None = None) -> T:
         """What a call gives that reads the index, once that has followed.
@@ -113,8 +116,12 @@ class LexicalFollower:
             StorageError: if the collection or the index cannot be read.
         """
         for suspicion in (False, True):
+            index = self._followed(progress)
             try:
-                return call(self._followed(progress))
+                return call(index)
+            except StorageError:
+                if index is self._index:
+                    raise  # else it was closed, as another has taken its place
             except CorruptFileError as error:  # of a file that another process has made anew, at first
                 with self._mutex:
                     self.close()
@@ -149,13 +156,33 @@ class LexicalFollower:
         return time.monotonic() < self._next if stamp is None else stamp == self._stamp
 
     def _catch_up(self, stamp: object, progress: Progress | None) -> None:
+        if self._path is not None and (not self._in_memory or time.monotonic() >= self._again):
+            kept = (self._index, self._versions) if self._in_memory else (None, {})
+            if self._in_memory:
+                self._index, self._versions, self._in_memory = None, {}, False
+            try:
+                with self._alone():
+                    self._follow_in_file(stamp, progress)
+            except _UnkeptError as error:
+                if kept[0] is None:
+                    _logger.warning("words are indexed in memory, as they cannot be in a file: %s", error)
+                self.close()
+                self._index, self._versions = kept
+                self._in_memory, self._again = True, time.monotonic() + _AGAIN
+            else:
+                if kept[0] is not None:
+                    kept[0].close()
+                return
+        self._follow(stamp, progress)
+
+    def _follow_in_file(self, stamp: object, progress: Progress | None) -> None:
+        before = self._index
         try:
-            with self._alone():
-                self._follow(stamp, progress)
-        except _UnkeptError as error:
-            _logger.warning("words are indexed in memory, as they cannot be in a file: %s", error)
-            self.close()
-            self._path = None
+            self._follow(stamp, progress)
+        except _UnkeptError:
+            if before is None or before.writable:
+                raise
+            self.close()  # it was opened where nothing could be written: perhaps by now the file can
             self._follow(stamp, progress)
 
     @contextlib.contextmanager
@@ -225,6 +252,8 @@ class LexicalFollower:
         self, index: LexicalIndex, ids: Sequence[str], mark: str, progress: Progress | None = None
     ) -> None:
         """Have records as they are now, or are no more."""
+        if not index.writable:
+            raise _UnkeptError(f"{self._path} cannot be written")
         records = self._collection.get(ids) if ids else []
         terms = {r.id: self.analyzer.terms(r.embedding_text or "") for r in records}
         try:
@@ -241,19 +270,22 @@ class LexicalFollower:
                 self._damage = None
             if self._index is None:
                 try:
-                    self._index = LexicalIndex.open(self._path, self.analyzer.settings())
+                    self._index = self._open_index()
                 except _UNUSABLE as error:
                     self._discard(str(error))
-                    self._index = LexicalIndex.open(self._path, self.analyzer.settings())
+                    self._index = self._open_index()
             return self._index
         except (StorageError, *_UNUSABLE) as error:
             raise _UnkeptError(str(error)) from error
+
+    def _open_index(self) -> LexicalIndex:
+        return LexicalIndex.open(None if self._in_memory else self._path, self.analyzer.settings())
 
     def _discard(self, reason: str) -> None:
         """Begin anew."""
         _logger.warning("indexing all words anew: %s", reason)
         self.close()
-        if self._path is not None:
+        if self._path is not None and not self._in_memory:
             try:
                 LexicalIndex.remove(self._path)
             except OSError as error:

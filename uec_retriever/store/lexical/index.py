@@ -95,6 +95,11 @@ class LexicalIndex:
             path.with_name(name).unlink(missing_ok=True)
 
     @property
+    def writable(self) -> bool:
+        """Whether it may be changed, as far as could be told when it was opened."""
+        return self._database.writable
+
+    @property
     def mark(self) -> str:
         """How far the index has followed its collection: what the last change said, or ""."""
         with self._read() as connection:

@@ -1,0 +1,173 @@
+"""Where an embedded database is opened: in its folder, or in a copy while that cannot be written.
+
+Chroma writes even to open. On a read-only file system it cannot, nor on a full disk: there it searches in a copy.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+from chromadb.api import ClientAPI
+from chromadb.errors import InternalError
+
+from uec_retriever.errors import IndexBusyError, StorageError
+from uec_retriever.store.connection import connect, is_current
+from uec_retriever.store.graph_files import copy_database
+from uec_retriever.store.locks import LOCK_SUFFIX, graph_lock
+from uec_retriever.store.log import DATABASE_FILE
+from uec_retriever.temporary import temporary_folder
+
+_TICK = 0.02  # seconds, at least as coarse as times of changes are
+_TICKS = 10
+_Look = frozenset[tuple[str, int, int, int]]
+_logger = logging.getLogger(__name__)
+
+
+class Copy:
+    """A copy of a database, gone with this object.
+
+    Args:
+        look: how the files that are copied look.
+
+    Attributes:
+        folder: of the copy.
+        look: the same.
+    """
+
+    def __init__(self, look: _Look) -> None:
+        self.look = look
+        self.folder = temporary_folder(self)
+
+
+class Home:
+    """The folder of an embedded database, and the copy that is searched while that cannot be written.
+
+    Args:
+        folder: of the database, which need not be there yet.
+
+    Attributes:
+        folder: the same.
+        copy: made last; None while the folder is used itself.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.copy: Copy | None = None
+        self._making = threading.Lock()
+        self._told = False
+        self._client: ClientAPI | None = None
+
+    @property
+    def opened(self) -> Path:
+        """The folder that Chroma has open, or would."""
+        return self.folder if self.copy is None else self.copy.folder
+
+    def connect(self) -> ClientAPI:
+        """A client of the database, or of a copy.
+
+        Raises:
+            StorageError: if neither can be opened.
+        """
+        try:
+            self.check_permission()
+            return connect(self.folder)
+        except StorageError as error:
+            if not self.may_copy(error):
+                raise
+            with graph_lock(self.folder, needed=False):
+                copy = self.search_in_copy(error)
+            return connect(copy.folder)
+
+    def check_permission(self) -> None:
+        """Refuse a folder that is there and cannot be written, as far as that can be told without trying.
+
+        Raises:
+            StorageError: if it cannot.
+        """
+        if self.folder.is_dir() and not os.access(self.folder, os.W_OK):
+            raise StorageError(
+                f"cannot write to {self.folder}: it can be searched only. Check its permissions"
+            ) from PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def may_copy(self, error: StorageError) -> bool:
+        """Whether a copy may help: the system or Chroma refused to open or write what is there, and not we."""
+        cause = error.__cause__
+        busy = isinstance(error, IndexBusyError) or "is locked" in str(cause)
+        refused = isinstance(cause, InternalError | OSError | sqlite3.Error)
+        return refused and not busy and (self.folder / DATABASE_FILE).is_file()
+
+    def search_in_copy(self, reason: StorageError) -> Copy:
+        """A copy of the database as it is; the last one if nothing has changed since. The caller excludes who locks.
+
+        Args:
+            reason: why the folder itself cannot be used.
+
+        Raises:
+            StorageError: if there is no space for it either.
+        """
+        with self._making:
+            if self.copy is None or not self.is_current(self.copy):
+                if os.access(self.folder, os.W_OK) and not self._told:
+                    _logger.warning("searching in a copy, as nothing can be written: %s", str(reason))
+                    self._told = True
+                # Chroma could write through links as soon as there is some space
+                links = self.copy is None and not os.access(self.folder, os.W_OK)
+                copy = Copy(self._look_when_settled())
+                copy_database(self.folder, copy.folder, links=links)
+                self.copy = copy
+            return self.copy
+
+    def is_current(self, copy: Copy) -> bool:
+        """Whether nothing has changed since a copy was made."""
+        return copy.look == self._look()
+
+    def come_home(self) -> None:
+        """Use the folder itself again, in order to write.
+
+        Raises:
+            StorageError: if it still cannot be written.
+        """
+        self.check_permission()
+        if self.copy is not None:
+            self._client = connect(self.folder)
+            self.copy, self._told = None, False
+
+    def client(self) -> ClientAPI:
+        """A client of the folder itself, for one owner.
+
+        Raises:
+            StorageError: if it cannot be opened.
+        """
+        client, self._client = self._client, None  # that which has come home
+        return connect(self.folder) if client is None or not is_current(client) else client
+
+    def _look_when_settled(self) -> _Look:
+        """How the files look, so that whatever is written later makes them look otherwise."""
+        look = self._look()
+        for _ in range(_TICKS):
+            if not any(0 <= time.time() - changed / 1e9 < _TICK for _, _, _, changed in look):
+                break
+            time.sleep(_TICK)
+            look = self._look()
+        return look
+
+    def _look(self) -> _Look:
+        """Name, number, size and time of each file that a change changes; nothing if the folder is gone."""
+        found = set()
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith((LOCK_SUFFIX, "-journal")) or entry.name.startswith("."):
+                        continue
+                    if entry.is_file():
+                        status = entry.stat()
+                        found.add((entry.name, status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:  # also of a file that was just replaced: it looks otherwise now
+            return frozenset()
+        return frozenset(found)
