@@ -53,7 +53,10 @@ class Access(Protocol):
         """What a change is numbered by in the metadata of its records; None where a log does that."""
 
     def compact(self) -> None:
-        """Let go of what Chroma's log holds in vain, if that is much."""
+        """Let go of what Chroma's log and graph hold in vain, if that is much."""
+
+    def make_graph_anew(self) -> bool:
+        """Do so if this can be done here, and has not been since the last change; returns whether it was."""
 
     def close(self) -> None:
         """Close the client, if it is of a kind that can be."""
@@ -113,6 +116,10 @@ class DirectAccess:
 
     def compact(self) -> None:
         """Nothing, as only who has the folder can: a server's log of it grows until somebody opens that without it."""
+
+    def make_graph_anew(self) -> bool:
+        """Not done: only who has the folder can."""
+        return False
 
     def close(self) -> None:
         """Close the client, if it is of a kind that can be."""

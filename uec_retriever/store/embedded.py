@@ -27,8 +27,8 @@ from uec_retriever.store.connection import (
     refuse_in_fork,
     system_of,
 )
-from uec_retriever.store.graph import check_graph
-from uec_retriever.store.graph_files import is_sealed, seal
+from uec_retriever.store.graph import check_graph, without_graph
+from uec_retriever.store.graph_files import elements, is_sealed, seal
 from uec_retriever.store.home import Copy, Home
 from uec_retriever.store.loaded import Loaded, State, stamp_of, states
 from uec_retriever.store.locks import graph_lock
@@ -76,6 +76,7 @@ class EmbeddedAccess:
         self._first: ClientAPI | None = client
         self._loaded: Loaded | None = None
         self._looked = 0
+        self._renewed = -1
         self._loads = 0
         refuse_beside_server(home.folder)
         self._current()
@@ -163,12 +164,30 @@ class EmbeddedAccess:
         """Chroma's log numbers what is changed here."""
 
     def compact(self) -> None:
-        """Let go of what the log holds in vain, if that is much."""
+        """Let go of what the log and the graph hold in vain, if that is much."""
         with graph_lock(self._home.folder):
-            log = self._load_at_home().log
+            loaded = self._load_at_home()
+            log = loaded.log
             if (last := log.last()) > self._looked + _OFTEN:  # looking takes as long as the log is
                 log.compact()
                 self._looked = last
+                dead = elements(log.database / log.graph) - log.count()
+                if dead > max(log.count(), _OFTEN):
+                    self._make_graph_anew(loaded)
+
+    def make_graph_anew(self) -> bool:
+        """Do so, unless it has been done since the last change; returns whether it was."""
+        loaded = self._current()
+        if (last := loaded.log.last()) == self._renewed:
+            return False
+        self._make_graph_anew(loaded)
+        self._renewed = last
+        return True
+
+    def _make_graph_anew(self, loaded: Loaded) -> None:
+        """Have it made the next time, of the records that are there: among many deleted ones some cannot be reached."""
+        with without_graph(loaded.log.database, self._name):
+            loaded.state.broken = True
 
     def close(self) -> None:
         """Close the client."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from uec_retriever.store.filter_advice import advice, can_be_odd
 from uec_retriever.store.filters import chroma_where
 from uec_retriever.store.rows import COLUMNS, Columns
 
+_logger = logging.getLogger(__name__)
 _Call = Callable[[Collection], Any]
 _SAMPLE = 300  # records that tell which metadata there are
 _QUERIES = 64  # in one call to Chroma
@@ -43,6 +45,7 @@ class CollectionReader:
         self._name = name
         self._batch = int(access.client.get_max_batch_size())
         self._closed = False
+        self._told = False
         self._counted: tuple[object, int] = (None, 0)  # the stamp as of which, and how many
 
     @property
@@ -219,7 +222,9 @@ class CollectionReader:
             return self._access.changes(mark)
 
     def query(self, vectors: Array, limit: int, where: Where | None = None) -> list[Candidates]:
-        """The nearest records of each of n query vectors.
+        """The nearest records of each of n query vectors; without a filter all, if there are no more than that.
+
+        If Chroma's graph does not reach some of them, it is made anew.
 
         Args:
             vectors: `[n, D]`.
@@ -233,5 +238,33 @@ class CollectionReader:
             part = np.asarray(vectors[start : start + together], np.float32)
             search = functools.partial(reads.query_matching, vectors=part, limit=limit, condition=condition)
             result = self._read("query", where, search)
+            if condition is None and self._is_short(result, limit) and self._reach_all(search, limit):
+                result = self._read("query", where, search)
             found += map(to_candidates, *(result[column] for column in reads.QUERIED))
         return found
+
+    def _is_short(self, result: Any, limit: int) -> bool:
+        """Whether a query without a filter has found fewer records than there are."""
+        fewest = min(map(len, result["ids"]))
+        return fewest < limit and fewest < min(limit, self.known_count())
+
+    def _reach_all(self, search: _Call, limit: int) -> bool:
+        """Have Chroma's graph made anew if it does not reach some records; returns whether it was."""
+        there = self.count()
+        result = self._read("query", None, search)
+        if not self._is_short(result, min(limit, there)):  # somebody added or deleted some meanwhile
+            return False
+        reached = min(map(len, result["ids"]))
+        with self._call_chroma("make the graph anew"):
+            anew = self._access.make_graph_anew()
+        if anew:
+            _logger.warning("a search reached %d of %d texts: Chroma's graph was made anew", reached, there)
+        elif not self._told:
+            self._told = True
+            _logger.warning(
+                "a search reached %d of %d texts, for Chroma's graph has lost the way to the others: 'uec repair' mends it, of "
+                "a server's folder once that is stopped",
+                reached,
+                there,
+            )
+        return anew
