@@ -3,7 +3,9 @@
 "By definition" means z = W e at W = I, with e the unit embedding: features and z are the same numbers, the gain is 1.
 """
 
+import contextlib
 import dataclasses
+import sqlite3
 
 import numpy as np
 import pytest
@@ -12,8 +14,15 @@ from torch.autograd.functional import jacobian
 from torch.nn.functional import normalize
 
 from tests.embeddings_server import bag_of_words
+from tests.mounts import read_only
 from uec_retriever.data.pairs import CalibrationPairs
-from uec_retriever.errors import EmbeddingError, InvalidInputError, NumericalError, UnsupportedModelError
+from uec_retriever.errors import (
+    EmbeddingError,
+    InvalidInputError,
+    NumericalError,
+    StorageError,
+    UnsupportedModelError,
+)
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.expert import Expert
 from uec_retriever.experts.fingerprint import PROBES
@@ -231,6 +240,42 @@ class Odd(TextEmbedding):
 
     def embed(self, texts, role, *, batch_size, prompts=()):
         yield from self.batches
+
+
+def test_queries_do_without_a_cache_that_cannot_be_written_and_documents_do_not(tmp_path, caplog):
+    asked = []
+
+    def embed(texts):
+        asked.extend(texts)
+        return small(texts)
+
+    folder = tmp_path / "caches"
+    folder.mkdir()
+    expert = Expert.of(embed).with_cache(EmbeddingCache(folder / "cache.sqlite3"))
+    expected = expert.linearise(["a b"], "query").embeddings
+    expert.head.cache.close()  # what is open goes on writing
+    with read_only(folder):
+        for cached in (expert, Expert.of(embed).with_cache(EmbeddingCache(folder / "another.sqlite3"))):
+            asked.clear()
+            assert torch.equal(cached.linearise(["a b"], "query").embeddings, expected)
+            assert len(cached.linearise(["c"], "query").embeddings) == 1 and "c" in asked
+            with pytest.raises(StorageError, match="cannot"):
+                cached.linearise(["d"], "document")
+    assert {r.getMessage().split(":")[0] for r in caplog.records} == {
+        "searching without a cache of embeddings"
+    }
+    asked.clear()
+    for _ in range(2):
+        expert.linearise(["c"], "query")
+    assert asked == ["c"]
+    expert.head.cache.close()
+
+
+def test_what_is_no_cache_is_refused_for_queries_too(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.sqlite3")) as other:
+        other.execute("CREATE TABLE something (column)")
+    with pytest.raises(StorageError, match="database of something else"):
+        Expert.of(small).with_cache(EmbeddingCache(tmp_path / "other.sqlite3")).linearise(["a b"], "query")
 
 
 @pytest.mark.parametrize(

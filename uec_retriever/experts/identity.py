@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Sequence
 from functools import cache as cache_result
 from functools import cached_property
@@ -12,12 +14,14 @@ import torch
 
 from uec_retriever.data.progress import Progress
 from uec_retriever.data.splitting import Window
-from uec_retriever.errors import EmbeddingError, NumericalError, TextError
+from uec_retriever.errors import EmbeddingError, NumericalError, StorageError, TextError
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.experts.fingerprint import PROBES, probe_fingerprint, same_model
 from uec_retriever.experts.head import Linearised, Role
 from uec_retriever.experts.text_embedding import TextEmbedding
 from uec_retriever.gaussian import Array
+
+_logger = logging.getLogger(__name__)
 
 
 class IdentityHead:
@@ -146,8 +150,12 @@ class IdentityHead:
     ) -> Array:
         if self.cache is None:
             return self._embed(texts, role, batch_size, progress, prompts)
-        scope = self._scope(self.cache, role, *prompts)
-        known = self.cache.get(scope, texts)
+        try:
+            scope = self._scope(self.cache, role, *prompts)
+            known = self.cache.get(scope, texts)
+        except StorageError as error:
+            _go_on_without(error, role)
+            return self._embed(texts, role, batch_size, progress, prompts)
         missing = list(dict.fromkeys(text for text in texts if text not in known))
         if progress and len(missing) < len(texts):
             progress(len(texts) - len(missing))
@@ -198,7 +206,10 @@ class IdentityHead:
             vectors = np.empty((len(texts), expected), dtype=np.float32) if vectors is None else vectors
             vectors[kept] = unit
             if scope is not None and self.cache is not None:
-                self.cache.put(scope, [texts[i] for i in kept], unit)
+                try:
+                    self.cache.put(scope, [texts[i] for i in kept], unit)
+                except StorageError as error:
+                    _go_on_without(error, role)
             if bad and scope is None:
                 break  # with a cache the others are embedded still: they will be asked for again
             done += len(rows)
@@ -214,3 +225,14 @@ class IdentityHead:
                 f"{owner} gave embeddings of {done} of {len(texts)} texts: it must give one vector each"
             )
         return vectors
+
+
+def _go_on_without(error: StorageError, role: Role) -> None:
+    """Warn that a query is embedded though its cache cannot be used, as on a full disk; nothing else must be paid twice.
+
+    Raises:
+        StorageError: for another role, and where the cache is none at all.
+    """
+    if role != "query" or not isinstance(error.__cause__, OSError | sqlite3.Error):
+        raise error
+    _logger.warning("searching without a cache of embeddings: %s", error)
