@@ -16,7 +16,7 @@ from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.estimate import estimate
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.open import open_store
-from uec_retriever.errors import StorageError
+from uec_retriever.errors import CorruptFileError, StorageError
 
 QUERIES = sentences(8, 2, 5)
 COUNT = 2500  # Chroma writes its vector index to disk at every 1000
@@ -205,3 +205,21 @@ def test_a_server_that_dies(make, tmp_path):
                 call()
     with running_chroma(database) as server:
         assert Engine.open(Location(tmp_path / "index", url=server.url), device="cpu").count() == 20
+
+
+DAMAGE = {
+    "another head": lambda found: b"x" * 100 + found[100:],
+    "half of it": lambda found: found[: len(found) // 2],
+    "zeros in it": lambda found: found[:4096] + bytes(len(found) - 8192) + found[-4096:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_database_is_told_by_its_folder_and_not_copied(make, reopen, tmp_path, damage, monkeypatch):
+    make("static").close()
+    database = tmp_path / "index" / "chroma" / "chroma.sqlite3"
+    database.write_bytes(DAMAGE[damage](database.read_bytes()))
+    monkeypatch.setattr("uec_retriever.store.home.copy_database", None)
+    for look in (reopen, check_index, open_store):
+        with pytest.raises(CorruptFileError, match=f"{tmp_path}.* is damaged .*put back a copy"):
+            look(tmp_path / "index")

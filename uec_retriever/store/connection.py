@@ -17,8 +17,9 @@ from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings, System
 from chromadb.errors import ChromaAuthError, ChromaError, InternalError, NotFoundError
 
-from uec_retriever.errors import InvalidInputError, StorageError, UECError, show
+from uec_retriever.errors import CorruptFileError, InvalidInputError, StorageError, UECError, show
 from uec_retriever.store.forks import after_fork
+from uec_retriever.store.refusals import is_damage
 from uec_retriever.store.release import close_client
 
 Where = Mapping[str, Any]
@@ -46,6 +47,7 @@ def connect(
     Raises:
         StorageError: if the folder cannot be used, the server does not answer or wants a token, or it has no such tenant
             or database.
+        CorruptFileError: if the database is damaged.
     """
     settings = Settings(anonymized_telemetry=False)  # clients change it: never share one
     try:
@@ -77,6 +79,8 @@ def connect(
                 f"this process has a Chroma client of its own on {path}: give that, Location(client=...), or close it"
             ) from error
         forget(Path(path or "."))
+        if is_damage(error):
+            raise _damaged(f"the database {path} is damaged", error) from error
         raise StorageError(
             f"cannot open {path}: can it be written, as Chroma needs even to search? ({error}){_advice(str(error))}"
         ) from error
@@ -198,6 +202,8 @@ def guard(action: str, where: Where | None = None) -> Iterator[None]:
     except (ChromaError, ValueError, TypeError, OSError) as error:
         if where and not isinstance(error, OSError | InternalError):
             raise InvalidInputError(f"Chroma cannot apply the filter {show(dict(where))}: {error}") from error
+        if is_damage(error):
+            raise _damaged(f"Chroma could not {action}: its database is damaged", error) from error
         raise StorageError(f"Chroma could not {action}: {error}{_advice(str(error))}") from error
 
 
@@ -233,6 +239,10 @@ def _status(error: BaseException | None) -> int | None:
             return error.response.status_code
         error = error.__cause__ or error.__context__
     return None
+
+
+def _damaged(what: str, error: Exception) -> CorruptFileError:
+    return CorruptFileError(f"{what} ({error}): put back a copy of the index, or make it anew")
 
 
 def _advice(message: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -21,8 +22,10 @@ from uec_retriever.store.connection import connect, is_current
 from uec_retriever.store.graph_files import copy_database
 from uec_retriever.store.locks import LOCK_SUFFIX, graph_lock
 from uec_retriever.store.log import DATABASE_FILE
+from uec_retriever.store.refusals import is_unwritable
 from uec_retriever.temporary import temporary_folder
 
+_HARDLY_ANY = 64 << 20  # bytes
 _TICK = 0.02  # seconds, at least as coarse as times of changes are
 _TICKS = 10
 _Look = frozenset[tuple[str, int, int, int]]
@@ -82,7 +85,10 @@ class Home:
                 raise
             with graph_lock(self.folder, needed=False):
                 copy = self.search_in_copy(error)
-            return connect(copy.folder)
+            try:
+                return connect(copy.folder)
+            except StorageError:
+                raise error from None
 
     def check_permission(self) -> None:
         """Refuse a folder that is there and cannot be written, as far as that can be told without trying.
@@ -96,11 +102,18 @@ class Home:
             ) from PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def may_copy(self, error: StorageError) -> bool:
-        """Whether a copy may help: the system or Chroma refused to open or write what is there, and not we."""
+        """Whether a copy may help, as something could not be written, and it was not we who refused.
+
+        Of a full disk Chroma does not always tell, so one with hardly any room counts as such.
+        """
         cause = error.__cause__
-        busy = isinstance(error, IndexBusyError) or "is locked" in str(cause)
-        refused = isinstance(cause, InternalError | OSError | sqlite3.Error)
-        return refused and not busy and (self.folder / DATABASE_FILE).is_file()
+        if isinstance(error, IndexBusyError) or not isinstance(
+            cause, InternalError | OSError | sqlite3.Error
+        ):
+            return False
+        if "is locked" in str(cause) or not (self.folder / DATABASE_FILE).is_file():
+            return False
+        return is_unwritable(cause) or shutil.disk_usage(self.folder).free < _HARDLY_ANY
 
     def search_in_copy(self, reason: StorageError) -> Copy:
         """A copy of the database as it is; the last one if nothing has changed since. The caller excludes who locks.
