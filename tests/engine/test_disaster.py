@@ -220,6 +220,6 @@ def test_a_damaged_database_is_told_by_its_folder_and_not_copied(make, reopen, t
     database = tmp_path / "index" / "chroma" / "chroma.sqlite3"
     database.write_bytes(DAMAGE[damage](database.read_bytes()))
     monkeypatch.setattr("uec_retriever.store.home.copy_database", None)
-    for look in (reopen, check_index, open_store):
+    for look in (reopen, check_index, lambda folder: open_store(Location(folder))):
         with pytest.raises(CorruptFileError, match=f"{tmp_path}.* is damaged .*put back a copy"):
             look(tmp_path / "index")
