@@ -124,10 +124,10 @@ def test_a_server_that_wants_the_headers_says_that_they_were_left_behind(place, 
     things = [UECRetriever(headed, device="cpu"), UECRescorer(headed, device="cpu")]
     pickled = [pickle.dumps(thing) for thing in things]
 
-    def refuse(path, url, headers, parts):
+    def refuse(path):
         raise StorageError("401")
 
-    monkeypatch.setattr("uec_retriever.engine.folder.connect", refuse)
+    monkeypatch.setattr("uec_retriever.store.home.connect", refuse)
     for each in pickled:
         with pytest.raises(StorageError, match="401.*not pickled: give them again"):
             pickle.loads(each)

@@ -171,10 +171,10 @@ def test_whatever_has_an_engine_is_pickled_and_copied(engine, index, models):
 def test_a_server_that_wants_the_headers_says_that_they_were_left_behind(index, monkeypatch):
     pickled = pickle.dumps(UECRetriever(index=Location(index, headers=HEADERS), device="cpu"))
 
-    def refuse(path, url, headers, parts):
+    def refuse(path):
         raise StorageError("401")
 
-    monkeypatch.setattr("uec_retriever.engine.folder.connect", refuse)
+    monkeypatch.setattr("uec_retriever.store.home.connect", refuse)
     with pytest.raises(StorageError, match="401.*not pickled: give them again"):
         pickle.loads(pickled)
 
