@@ -17,7 +17,7 @@ from uec_retriever.engine.check import IndexCheck, check_index
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
 from uec_retriever.engine.open import open_store
-from uec_retriever.errors import StorageError
+from uec_retriever.errors import NotAnIndexError, StorageError
 
 QUERIES = sentences(8, 2, 5)
 FULL = "(?i)full.*free some disk space"
@@ -158,3 +158,25 @@ def test_words_kept_in_memory_go_to_their_file_once_there_is_room(filled, disk, 
     caplog.clear()
     assert reopen(folder).search("new").hits[0].text == "new"
     assert "indexing" not in caplog.text
+
+
+def test_a_copy_that_somebody_has_cleared_away_is_made_anew(filled, disk, reopen, tmp_path):
+    folder, stored, found = filled
+    with full(disk), reopen(folder) as engine:
+        for copy in (tmp_path / "temporary").iterdir():
+            shutil.rmtree(copy)
+        engine.store._access._loaded = _older(engine.store._access._loaded)
+        assert answers(engine, QUERIES) == found
+        assert contents(engine) == stored
+
+
+def test_an_index_that_is_gone_while_its_copy_is_searched_is_not_made_anew(filled, disk, reopen):
+    folder, _, found = filled
+    with full(disk), reopen(folder) as engine:
+        assert answers(engine, QUERIES) == found
+        shutil.rmtree(folder)
+        engine.store._access._loaded = _older(engine.store._access._loaded)
+        for call in (lambda: engine.search("cat"), lambda: engine.add(["new"])):
+            with pytest.raises(NotAnIndexError, match="is gone"):
+                call()
+        assert not folder.exists()

@@ -17,7 +17,7 @@ from pathlib import Path
 from chromadb.api import ClientAPI
 from chromadb.errors import InternalError
 
-from uec_retriever.errors import IndexBusyError, StorageError
+from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.store.connection import connect, is_current
 from uec_retriever.store.graph_files import copy_database
 from uec_retriever.store.locks import LOCK_SUFFIX, graph_lock
@@ -137,8 +137,14 @@ class Home:
             return self.copy
 
     def is_current(self, copy: Copy) -> bool:
-        """Whether nothing has changed since a copy was made."""
-        return copy.look == self._look()
+        """Whether nothing has changed since a copy was made, and it is still there.
+
+        Raises:
+            NotAnIndexError: if the folder of the database is gone.
+        """
+        if not (self.folder / DATABASE_FILE).is_file():
+            raise NotAnIndexError(f"the folder {self.folder} is gone: open the index again where it is now")
+        return copy.look == self._look() and (copy.folder / DATABASE_FILE).is_file()
 
     def come_home(self) -> None:
         """Use the folder itself again, in order to write.
