@@ -10,8 +10,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from devtools.models import MINILM, MPNET, WORDLLAMA, real_model
+
+settings.register_profile("unhurried", deadline=None)  # other work on the machine is no fault of an example
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(trylast=True)

@@ -209,6 +209,9 @@ def test_a_document_is_judged_by_its_pieces(make):
         engine.record_judgement(query, judged)
     wanted = {"a": {"one#0000", "one#0001", "one#0002"}, "b": {"two#0001"}}
     assert engine.judgements() == {**wanted, "c": {"two#0000", "two#0001", "whole"}}
+    engine.record_judgement("a", "one#0001", 0)
+    wanted["a"].remove("one#0001")
+    assert engine.judgements()["a"] == wanted["a"]
     engine.delete(["two#0001"])
     assert engine.judgements() == {"a": wanted["a"], "c": {"two#0000", "whole"}}
     engine.add_records(pieces("whole", 2))  # split by now: what was judged is one of its pieces

@@ -13,11 +13,14 @@ from devtools.chroma import running_chroma
 from tests.store.small import MANIFEST
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.location import Location
-from uec_retriever.errors import StorageError
+from uec_retriever.errors import IndexBusyError, StorageError
+from uec_retriever.store import log
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
 from uec_retriever.store.graph_files import copy_database, is_sealed, seal
-from uec_retriever.store.log import DATABASE_FILE, copy_rows
+from uec_retriever.store.lexical import LexicalIndex
+from uec_retriever.store.lexical.place import Place
+from uec_retriever.store.log import DATABASE_FILE, ChromaLog, copy_rows
 from uec_retriever.store.repair import rebuild
 
 
@@ -137,3 +140,28 @@ def test_what_a_server_has_open_is_not_opened_beside_it(tmp_path):
         assert before.items() <= {f: f.stat().st_mtime_ns for f in folder.rglob("*")}.items()
     store, _ = ChromaStore.open(connect(folder), "one", folder)
     store.close()
+
+
+def test_a_copy_waits_for_who_writes_and_not_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "_PATIENCE", 0.2)
+    (tmp_path / "copy").mkdir()
+    store = ChromaStore.create(connect(tmp_path), "uec", MANIFEST, tmp_path)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / DATABASE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(IndexBusyError, match="goes on writing"):
+            log.copy_rows(tmp_path, tmp_path / "copy")
+        other.execute("ROLLBACK")
+    log.copy_rows(tmp_path, tmp_path / "copy")
+    assert ChromaLog.of(tmp_path / "copy", "uec").count() == 0
+
+
+def test_a_copy_of_words_waits_for_who_has_them_open_and_not_for_ever(tmp_path):
+    with LexicalIndex.open(tmp_path / "words.sqlite3", {}) as words:
+        words.change({"a": ["word"]}, [], "mark")
+        place, full = Place(tmp_path / "words.sqlite3"), sqlite3.OperationalError("full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            place.copy(full, 0.2)
+    place.copy(full, 0.2)
+    assert place.path != tmp_path / "words.sqlite3" and place.path.is_file()

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from uec_retriever.checks.json_text import parse_object
 from uec_retriever.checks.rows import FINITE_ROW, read_row
-from uec_retriever.confidence.odds import bounded, expit
+from uec_retriever.confidence.odds import LEAST, bounded, expit
 from uec_retriever.confidence.prior import Prior
 from uec_retriever.confidence.relevance import RelevanceModel
 from uec_retriever.confidence.signals import SIGNALS
@@ -101,7 +101,7 @@ class ConfidenceModel:
         logit = bounded(logit)
         if self.prior is not None:
             logit = (logit + self.prior.logit(signals, self.k, self.unanswerable)) / 2
-        return expit(logit)
+        return min(max(expit(logit), LEAST), 1 - LEAST)
 
     def to_string(self) -> str:
         """One short string: collection metadata holds nothing but scalars."""

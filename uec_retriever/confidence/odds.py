@@ -29,10 +29,10 @@ def log_odds(probability: float) -> float:
 
 
 def expit(logit: float) -> float:
-    """The probability that log odds stand for, in [0, 1]."""
+    """The probability that log odds stand for, in (0, 1)."""
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
 def probabilities(logits: Array) -> Array:
     """`[n]` in [LEAST, 1 - LEAST], from `[n]` log odds."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -_MOST, _MOST))))
+    return np.clip(1 / (1 + np.exp(-np.clip(logits, -_MOST, _MOST))), LEAST, 1 - LEAST)

@@ -15,7 +15,7 @@ from uec_retriever.errors import CorruptFileError, InvalidInputError, NotAnIndex
 from uec_retriever.experts.embedding_cache import EmbeddingCache
 from uec_retriever.store.connection import ClientAPI, check_client, close, connect, connects_to
 from uec_retriever.store.home import Home
-from uec_retriever.store.locks import write_lock
+from uec_retriever.store.locks import graph_lock, write_lock
 from uec_retriever.store.serving import refuse_beside_server
 from uec_retriever.temporary import memory_folder, temporary_folder
 
@@ -189,8 +189,9 @@ class IndexFolder:
                 )
             home.check_permission()
         with self._writing, write_lock(self.client() if home is None else self.database):
-            if home is not None:
-                home.come_home()  # before anything is embedded for a disk that is full
+            if home is not None and home.copy is not None:
+                with graph_lock(self.database):
+                    home.come_home()
             yield
 
     def _why_none(self) -> str:

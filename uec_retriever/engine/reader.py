@@ -13,6 +13,7 @@ from uec_retriever.data.progress import Watch, watching
 from uec_retriever.data.records import Record, check_ids
 from uec_retriever.data.texts import check_texts
 from uec_retriever.engine.answers import records_of, right_records
+from uec_retriever.engine.comparison import with_parts
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
 from uec_retriever.engine.judgements import Judgement, Judgements
@@ -129,7 +130,7 @@ class Reader:
             StorageError: if Chroma cannot be read, or the folder cannot be written.
         """
         kept, judgement = self._judgements, Judgement(query, id, value)
-        if not records_of(self.store, [judgement.id]):
+        if not with_parts(self.store, [judgement.id]):
             raise InvalidInputError(
                 f"the index has neither a text nor a document of the id {show(judgement.id)}, which was judged: give the id of "
                 "a hit (Hit.id); what was deleted since it was shown cannot be judged"
@@ -139,14 +140,15 @@ class Reader:
     def judgements(self) -> dict[str, set[str]]:
         """Query -> ids of the records that were judged right for it and are in the index: what `labelled=` takes.
 
-        Of a document that was judged these are its pieces. Queries without any are left out: that none of those judged is
+        Of a document that was judged these are its pieces, but those judged wrong. Queries without any are left out: that none of those judged is
         right does not say that the index has no answer. A warning in the log counts judgements whose texts are gone.
 
         Raises:
             InvalidInputError: for an index in memory or in a temporary folder, which has none.
             StorageError: if they cannot be read.
         """
-        right = self._judgements.read()
+        kept = self._judgements
+        right, wrong = kept.read(), {judged for judged, value in kept.values().items() if value <= 0}
         named = records_of(self.store, sorted(set().union(*right.values())))
         if gone := [i for ids in right.values() for i in sorted(ids) if i not in named]:
             _logger.warning(
@@ -155,7 +157,9 @@ class Reader:
                 sum(map(len, right.values())),
                 show(gone[0]),
             )
-        return {query: held for query, held in right_records(right, named).items() if held}
+        found = right_records(right, named)
+        left = {query: {i for i in ids if (query, i) not in wrong} for query, ids in found.items()}
+        return {query: ids for query, ids in left.items() if ids}
 
     @property
     def _judgements(self) -> Judgements:

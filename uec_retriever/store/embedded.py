@@ -136,7 +136,7 @@ class EmbeddedAccess:
         """
         loaded = self._current()
         log = loaded.log
-        with _alone[log.database]:
+        with _alone[self._home.folder]:
             kind, last = f"{_LOG} {log.collection}", log.last_seen()
             numbered, _, row = mark.partition(" is ")
             after = read_mark(numbered, kind, last)
@@ -152,7 +152,7 @@ class EmbeddedAccess:
         not the two copies of it, Chroma's and Python's, that are in one.
         """
         loaded = self._current()
-        log, alone = loaded.log, _alone[loaded.log.database]
+        log, alone = loaded.log, _alone[self._home.folder]
         if not alone.acquire(blocking=False):
             return {name: [] for name in COLUMNS}, list(ids)
         try:
@@ -262,7 +262,7 @@ class EmbeddedAccess:
             forget(database)
         if (state is None or log.graph not in state.stamps) and check_graph(log):
             forget(database)
-        stale = self._loaded is not None
+        stale = self._loads > 0
         client, state = self._connect(database)
         try:
             with guard("open the collection"):
@@ -275,6 +275,7 @@ class EmbeddedAccess:
                     state.stamps[log.graph] = stamp_of(log)
         except BaseException:
             state.broken = True
+            close(client)
             raise
         if stale:
             gc.collect()  # the old graph may be large, and Chroma's objects hold each other
@@ -289,7 +290,9 @@ class EmbeddedAccess:
         self._loaded = None
         client, self._first = self._first, None
         if client is None or not is_current(client) or folder_of(client) != database:
-            client = self._home.client() if database == self._home.folder else connect(database)
+            if client is not None:
+                close(client)
+            client = connect(database)
         system = system_of(database)
         assert system is not None
         return client, states.setdefault(system, State())

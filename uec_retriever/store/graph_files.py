@@ -103,7 +103,7 @@ def copy_database(database: Path, target: Path, *, links: bool) -> None:
         links: link the files of the graphs, which saves their space where nothing can be written through that.
 
     Raises:
-        IndexBusyError: if others go on writing for a minute.
+        IndexBusyError: if others go on writing.
         StorageError: if it cannot be read, or there is no space for the copy.
     """
     try:
@@ -117,7 +117,7 @@ def copy_database(database: Path, target: Path, *, links: bool) -> None:
                     shutil.copyfile(entry, target / entry.name)
         copy_rows(database, target)
     except (OSError, shutil.Error) as error:  # the latter of several files
-        reason = getattr(error, "strerror", None) or error
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
         raise StorageError(
             f"cannot copy {database} to {target} to search in it ({reason}): free some disk space, or set TMPDIR to a folder "
             "on another disk"

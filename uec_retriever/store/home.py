@@ -18,7 +18,7 @@ from chromadb.api import ClientAPI
 from chromadb.errors import InternalError
 
 from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
-from uec_retriever.store.connection import connect, is_current
+from uec_retriever.store.connection import close, connect
 from uec_retriever.store.graph_files import copy_database
 from uec_retriever.store.locks import LOCK_SUFFIX, graph_lock
 from uec_retriever.store.log import DATABASE_FILE
@@ -37,14 +37,17 @@ class Copy:
 
     Args:
         look: how the files that are copied look.
+        links: whether the files of the graphs are linked.
 
     Attributes:
         folder: of the copy.
         look: the same.
+        links: the same.
     """
 
-    def __init__(self, look: _Look) -> None:
+    def __init__(self, look: _Look, links: bool) -> None:
         self.look = look
+        self.links = links
         self.folder = temporary_folder(self)
 
 
@@ -64,7 +67,6 @@ class Home:
         self.copy: Copy | None = None
         self._making = threading.Lock()
         self._told = False
-        self._client: ClientAPI | None = None
 
     @property
     def opened(self) -> Path:
@@ -131,7 +133,7 @@ class Home:
                     self._told = True
                 # Chroma could write through links as soon as there is some space
                 links = self.copy is None and not os.access(self.folder, os.W_OK)
-                copy = Copy(self._look_when_settled())
+                copy = Copy(self._look_when_settled(), links)
                 copy_database(self.folder, copy.folder, links=links)
                 self.copy = copy
             return self.copy
@@ -144,27 +146,20 @@ class Home:
         """
         if not (self.folder / DATABASE_FILE).is_file():
             raise NotAnIndexError(f"the folder {self.folder} is gone: open the index again where it is now")
+        if copy.links and os.access(self.folder, os.W_OK):
+            return False  # what Chroma writes to the copy would go through the links
         return copy.look == self._look() and (copy.folder / DATABASE_FILE).is_file()
 
     def come_home(self) -> None:
-        """Use the folder itself again, in order to write.
+        """Use the folder itself again, in order to write. The caller excludes others that do, or that load.
 
         Raises:
             StorageError: if it still cannot be written.
         """
         self.check_permission()
         if self.copy is not None:
-            self._client = connect(self.folder)
+            close(connect(self.folder))
             self.copy, self._told = None, False
-
-    def client(self) -> ClientAPI:
-        """A client of the folder itself, for one owner.
-
-        Raises:
-            StorageError: if it cannot be opened.
-        """
-        client, self._client = self._client, None  # that which has come home
-        return connect(self.folder) if client is None or not is_current(client) else client
 
     def _look_when_settled(self) -> _Look:
         """How the files look, so that whatever is written later makes them look otherwise."""

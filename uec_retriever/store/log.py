@@ -20,11 +20,12 @@ import numpy as np
 
 from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
-from uec_retriever.store.refusals import is_damage
+from uec_retriever.store.refusals import is_busy, is_damage
 
 DATABASE_FILE = "chroma.sqlite3"
 _JOURNAL = f"{DATABASE_FILE}-journal"
 _TRIES = 5
+_PATIENCE = 60.0  # seconds to wait for others
 _TOPIC = "persistent://default/default/"
 _UPDATE, _UPSERT = 1, 2  # Chroma's numbers of operations
 _SLACK = 1000  # rows that the log may have beyond its share
@@ -206,20 +207,24 @@ def copy_rows(database: Path, target: Path) -> None:
         target: folder of the copy, which has none yet.
 
     Raises:
-        IndexBusyError: if others go on writing for a minute.
+        IndexBusyError: if others go on writing.
         OSError: if it cannot be copied.
     """
     uri = f"{(database / DATABASE_FILE).absolute().as_uri()}?mode=ro"
     for _ in range(_TRIES):
         try:
             with (
-                contextlib.closing(sqlite3.connect(uri, timeout=60, uri=True)) as rows,
+                contextlib.closing(sqlite3.connect(uri, _PATIENCE, isolation_level=None, uri=True)) as rows,
                 contextlib.closing(sqlite3.connect(target / DATABASE_FILE)) as copied,
             ):
+                rows.execute("BEGIN")
+                rows.execute(
+                    "SELECT 1 FROM sqlite_master"
+                ).fetchone()  # which waits no longer than that: a backup has no end
                 rows.backup(copied)
             return
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if is_busy(error):
                 break
             # a kill left a change half done: it can be rolled back in the copy alone
             before = _look_at_rows(database)
@@ -229,7 +234,7 @@ def copy_rows(database: Path, target: Path) -> None:
                     shutil.copyfile(database / name, target / name)
             if _look_at_rows(database) == before:  # else another process rolled it back meanwhile
                 return
-    raise IndexBusyError(f"somebody has been writing to {database} for a minute: wait for that")
+    raise IndexBusyError(f"somebody goes on writing to {database}: wait for that")
 
 
 def _look_at_rows(database: Path) -> dict[str, tuple[int, int, int]]:

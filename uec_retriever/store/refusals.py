@@ -8,6 +8,7 @@ import sqlite3
 
 _CODE = re.compile(r"\(code: (\d+)\)|\(os error (\d+)\)")  # of SQLite and of the system, in Chroma's words
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 _NO_WRITING = (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
@@ -15,6 +16,11 @@ _NO_WRITING = (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUO
 def is_damage(error: BaseException | None) -> bool:
     """Whether the database is damaged, or none at all."""
     return _codes(error)[0] in _DAMAGED
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether somebody else has locked the database."""
+    return _codes(error)[0] in _BUSY
 
 
 def is_unwritable(error: BaseException | None) -> bool:

@@ -74,6 +74,9 @@ class Place:
             contextlib.closing(sqlite3.connect(copied, isolation_level=None)) as target,
         ):
             source.execute("PRAGMA locking_mode = EXCLUSIVE")
+            source.execute(
+                "SELECT 1 FROM sqlite_master"
+            ).fetchone()  # waits for others no longer than that, as a backup would
             source.backup(target)
         self.path, self.writable = copied, False
         self.uri = f"{copied.as_uri()}?mode=rw"
