@@ -52,10 +52,10 @@ demo-uae: $(VENV)/installed-test
 test: $(VENV)/installed-test
 	$(PYTEST)
 
-# in an order whose seed is printed; SEED=N repeats one
+# in an order whose seed is printed, and with other generated input each time; SEED=N repeats an order
 SEED ?=
 test-random:
-	$(MAKE) test ORDER="$(if $(SEED),--randomly-seed=$(SEED))"
+	UEC_EXAMPLES=all $(MAKE) test ORDER="$(if $(SEED),--randomly-seed=$(SEED))"
 
 coverage: $(VENV)/installed-test
 	$(PYTEST) --cov

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from uec_retriever.errors import UECError
 
 _EVERY = 3
+SAME = "UEC_EXAMPLES" not in os.environ
+"""Whether it is the same examples each time, so that a run says something of a change; others are asked for."""
 
 
 def examples(many: int) -> int:
@@ -32,6 +34,7 @@ def examples(many: int) -> int:
 GENERATED = settings(
     max_examples=examples(60),
     deadline=None,
+    derandomize=SAME,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

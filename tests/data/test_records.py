@@ -159,14 +159,14 @@ def test_a_single_text_is_not_taken_for_its_characters():
         make_records("text")
 
 
-@pytest.mark.parametrize("texts", [None, 3, 2.5])
+@pytest.mark.parametrize("texts", [None, 3, 2.5, np.array(2), np.array("a")])
 def test_what_is_no_list_of_texts(texts):
     with pytest.raises(InvalidInputError, match="expected a list of texts, got "):
         make_records(texts)
 
 
 @pytest.mark.parametrize("what", ["ids", "metadatas", "embedded", "payloads", "sources"])
-@pytest.mark.parametrize("given", ["ab", {"a": 1, "b": 2}, 3])
+@pytest.mark.parametrize("given", ["ab", {"a": 1, "b": 2}, 3, np.array(2)])
 def test_what_is_no_list_of_one_for_each_text(what, given):
     with pytest.raises(InvalidInputError, match="expected a list of .*, one for each text, got "):
         make_records(["a", "b"], **{what: given})
@@ -187,7 +187,7 @@ def test_payloads_are_strings(payload):
 
 def test_ids_to_look_for():
     assert check_ids(iter(["a", np.str_("b")])) == ["a", "b"]
-    for bad in (None, 3, {"a": 1}, b"ab"):
+    for bad in (None, 3, {"a": 1}, b"ab", np.array("a")):
         with pytest.raises(InvalidInputError, match="expected a list of ids, got "):
             check_ids(bad)
     with pytest.raises(InvalidInputError, match="put it into a list"):

@@ -154,7 +154,7 @@ def test_bad_text_is_refused_by_position_before_any_work(static, expert, bad, me
 
 
 def test_single_string_instead_of_a_list_is_refused(static, expert):
-    with pytest.raises(InvalidInputError, match="expected a list of querys"):
+    with pytest.raises(InvalidInputError, match="expected a list of queries"):
         expert(static()).encode("cat", "query")
 
 

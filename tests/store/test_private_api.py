@@ -4,7 +4,7 @@ import pytest
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import System
 
-from uec_retriever.errors import StorageError
+from uec_retriever.errors import CorruptFileError
 from uec_retriever.store.connection import connect, forget
 
 
@@ -20,7 +20,7 @@ def test_a_folder_that_could_not_be_opened_opens_once_it_is_mended(tmp_path):
     database = tmp_path / "chroma" / "chroma.sqlite3"
     database.parent.mkdir()
     database.write_bytes(b"no database" * 1000)
-    with pytest.raises(StorageError, match="cannot open"):
+    with pytest.raises(CorruptFileError, match="chroma is damaged"):
         connect(tmp_path / "chroma")
     database.unlink()
     assert connect(tmp_path / "chroma").list_collections() == []

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from uec_retriever.checks.iterables import is_iterable
 from uec_retriever.data.texts import check_texts, text_problem
 from uec_retriever.data.values import is_nothing, plain_value, value_problem
 from uec_retriever.errors import IdConflictError, InvalidInputError, show
@@ -142,7 +143,7 @@ def check_column(values: Iterable[Any] | None, what: str, texts: Sequence[str]) 
     """
     if values is None:
         return [None] * len(texts)
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes | Mapping) or not is_iterable(values):
         raise InvalidInputError(f"expected a list of {what}, one for each text, got {show(values)}")
     found = list(values)
     if len(found) != len(texts):
@@ -237,7 +238,7 @@ def check_ids(ids: object) -> list[str]:
     """
     if isinstance(ids, str):
         raise InvalidInputError("expected a list of ids, got a single one: put it into a list")
-    if isinstance(ids, bytes | Mapping) or not isinstance(ids, Iterable):
+    if isinstance(ids, bytes | Mapping) or not is_iterable(ids):
         raise InvalidInputError(f"expected a list of ids, got {show(ids)}")
     return [check_id(identifier, position) for position, identifier in enumerate(ids)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from uec_retriever.checks.iterables import is_iterable
 from uec_retriever.errors import InvalidInputError, show
 
 _HEADING = "#*=_ \t\r\n"  # what marks a heading
@@ -20,10 +21,11 @@ def check_texts(texts: Iterable[str], what: str = "text") -> list[str]:
         InvalidInputError: for a non-string, an empty or whitespace-only text, a lone surrogate
             or a NUL character, naming the position and the fix.
     """
+    several = "queries" if what == "query" else f"{what}s"
     if isinstance(texts, str | bytes):
-        raise InvalidInputError(f"expected a list of {what}s, got a single one: put it into a list")
-    if not isinstance(texts, Iterable):
-        raise InvalidInputError(f"expected a list of {what}s, got {show(texts)}")
+        raise InvalidInputError(f"expected a list of {several}, got a single one: put it into a list")
+    if not is_iterable(texts):
+        raise InvalidInputError(f"expected a list of {several}, got {show(texts)}")
     checked = list(texts)
     for position, text in enumerate(checked):
         problem = text_problem(text)

@@ -13,6 +13,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_serializer
 
 from langchain_uec.embeddings import IndexEmbeddings, UAEEmbedding
+from uec_retriever.checks.iterables import is_iterable
 from uec_retriever.engine.closing import Closes
 from uec_retriever.engine.copies import explaining_lost_headers
 from uec_retriever.engine.existing import Existing
@@ -228,7 +229,7 @@ def list_experts(experts: Experts | None, device: str | None) -> tuple[list[Any]
     if isinstance(experts, IndexEmbeddings):
         return list(experts.engine.experts), {}
     several: Iterable[Any] = [experts]
-    if isinstance(experts, Iterable) and not isinstance(experts, str | Embeddings):
+    if is_iterable(experts) and not isinstance(experts, str | Embeddings):
         several = experts
     found: list[Any] = []
     posteriors: dict[str, Any] = {}

@@ -21,6 +21,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from uec_retriever.checks.iterables import is_iterable
 from uec_retriever.data.records import Record, make_records
 from uec_retriever.data.texts import text_problem
 from uec_retriever.errors import InvalidInputError, StorageError, show
@@ -69,7 +70,7 @@ def check_nodes(nodes: Iterable[Any], what: str = "node") -> list[Any]:
     Raises:
         InvalidInputError: for something else.
     """
-    if isinstance(nodes, str | BaseNode) or not isinstance(nodes, Iterable):
+    if isinstance(nodes, str | BaseNode) or not is_iterable(nodes):
         raise InvalidInputError(f"expected a list of {what}s, got {type(nodes).__name__}: put it into a list")
     nodes = list(nodes)
     for position, node in enumerate(nodes):
