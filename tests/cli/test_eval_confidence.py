@@ -31,6 +31,9 @@ def test_a_person_reads_words_and_numbers(uec, calibrated, judged, monkeypatch):
         assert words in flat
     assert "test split" in flat and "Beware" not in flat
     assert "its answer was taken away" in flat and "came first d" in flat
+    assert "Some questions lost their answer first, so that 50% have none here" in flat
+    asked = ("eval", "confidence", "--index", calibrated, "--data", judged, "--unanswerable", "0")
+    assert "lost their answer" not in uec(*asked).out
 
 
 def test_json_and_a_page(uec, calibrated, judged, tmp_path):

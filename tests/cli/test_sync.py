@@ -228,6 +228,7 @@ def test_deleting_a_document_takes_all_its_pieces(uec, index, pieces):
     number = sum(i.startswith("m.md#") for i in texts(index))
     told = uec("delete", "--index", index, "--id", "m.md", "--id", "d1", "--id", "m.md#0001").out
     assert f"{number + 1} deleted; 59 texts" in told
+    assert "not there" not in told
     assert not any(i.startswith("m.md") for i in texts(index))
     assert uec(*pieces).code == 0
     assert f"{number} deleted" in uec("delete", "--index", index, "--where", '{"path": "m.md"}', "--yes").out

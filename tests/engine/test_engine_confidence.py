@@ -17,6 +17,7 @@ from uec_retriever.data.qrels import read_relevant
 from uec_retriever.engine.confidence import ConfidenceOptions, search_queries
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.recipe import Recipe
+from uec_retriever.errors import InvalidInputError
 from uec_retriever.experts.expert import Expert
 
 TEXTS = telling(200)
@@ -289,3 +290,10 @@ def test_rarities_of_words_are_inverse_document_frequencies(engine):
     assert words.rarities[-1] == 0 and expected[-1] == 1  # of a word in none
     np.testing.assert_allclose(words.rarities[:-1], expected[:-1])
     assert 0 < words.rarities[0] < 1
+
+
+def test_labels_in_the_place_of_pairs_are_refused_with_a_word_on_them(make):
+    engine = make("static")
+    engine.add(TEXTS)
+    with pytest.raises(InvalidInputError, match="pairs are CalibrationPairs, got dict: .* are labelled="):
+        engine.calibrate_confidence({"a question": ["0"]})

@@ -142,12 +142,14 @@ def delete(
     if bool(ids) == bool(condition):
         raise WrongUsageError("give --id (or --ids-from), or --where, one of them")
     with status("Opening the index"), without_collecting():
+        from uec_retriever.engine.answers import records_of
         from uec_retriever.engine.comparison import with_parts
         from uec_retriever.engine.open import open_store
         from uec_retriever.engine.words import Words
 
         folder, store, manifest = open_store(locate(index, server, header, collection, tenant, database))
     matching = store.ids(condition) if condition else with_parts(store, ids)
+    absent = len(set(ids)) - len(records_of(store, list(set(ids)))) if ids else 0
     if condition and matching and not yes:
         typer.confirm(f"Delete {len(matching)} texts?", abort=True)
     with folder.write_lock():
@@ -159,7 +161,6 @@ def delete(
     if json:
         print_json({"deleted": deleted, "count": store.count()})
     else:
-        absent = len(set(ids) - set(matching)) if ids else 0
         told = f"; {absent} of the ids {'was' if absent == 1 else 'were'} not there" if absent else ""
         output.print(f"{deleted} deleted; {store.count()} texts in the index{told}")
 

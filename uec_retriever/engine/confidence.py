@@ -102,6 +102,10 @@ def calibrate_confidence(
         InvalidInputError: for both pairs and labels, too few texts or queries, or if nearly all searches succeed
             or fail.
     """
+    if pairs is not None and not isinstance(pairs, CalibrationPairs):
+        raise InvalidInputError(
+            f"pairs are CalibrationPairs, got {type(pairs).__name__}: queries with the ids of their right texts are labelled=..."
+        )
     if pairs is not None and labelled is not None:
         raise InvalidInputError("give pairs or labelled queries, one of them")
     records = store.count()

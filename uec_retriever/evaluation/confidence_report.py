@@ -31,6 +31,10 @@ def confidence_report(found: Mapping[str, Any]) -> dict[str, Any]:
 def _headline(found: Mapping[str, Any]) -> list[str]:
     told, k = found["confidence"], found["k"]
     said = [f"Beware: {warning}." for warning in found["warnings"]]
+    if share := found["unanswerable"]:
+        said.append(
+            f"Some questions lost their answer first, so that {share:.0%} have none here (--unanswerable 0: as they are)."
+        )
     said += [_calibration(told), _verdicts(told, k), _abstention(told)]
     if (areas := told["AUROC of answers"]) is not None:
         said.append(
