@@ -52,12 +52,14 @@ def test_texts_that_the_graph_lost_are_found_and_that_is_told_in_the_log(tmp_pat
     store.close()
 
 
-def test_once_for_each_state_of_the_index(tmp_path):
+def test_not_again_before_something_has_changed(tmp_path):
     store = ChromaStore.create(connect(tmp_path), "uec", MANIFEST, tmp_path)
     put(store, TEXTS)
     assert store._access.make_graph_anew() and not store._access.make_graph_anew()
     assert found(store) == TEXTS
     put(store, 1, TEXTS)
+    assert not store._access.make_graph_anew()
+    put(store, 20, TEXTS)
     assert store._access.make_graph_anew()
     store.close()
 

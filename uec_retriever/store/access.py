@@ -56,7 +56,7 @@ class Access(Protocol):
         """Let go of what Chroma's log and graph hold in vain, if that is much."""
 
     def make_graph_anew(self) -> bool:
-        """Do so if this can be done here, and has not been since the last change; returns whether it was."""
+        """Do so if that can be done here, unless hardly anything has changed since; returns whether it was done."""
 
     def close(self) -> None:
         """Close the client, if it is of a kind that can be."""

@@ -39,6 +39,7 @@ from uec_retriever.store.serving import refuse_beside_server
 
 _BRIEFLY = 0.25  # seconds that a reader waits for them before it answers from what it has
 _OFTEN = 1000  # changes between two looks at how much of the log is in vain
+_SOME = 8  # a graph is not made anew before more than this part of the records has changed
 _SELDOM = 4.0  # times as long as loading took, a reader does not look what others have changed since
 _LOG = "log"
 _alone: defaultdict[Path, threading.Lock] = defaultdict(
@@ -76,7 +77,7 @@ class EmbeddedAccess:
         self._first: ClientAPI | None = client
         self._loaded: Loaded | None = None
         self._looked = 0
-        self._renewed = -1
+        self._renewed: int | None = None  # the last change as of when the graph was made anew
         self._loads = 0
         refuse_beside_server(home.folder)
         self._current()
@@ -176,9 +177,10 @@ class EmbeddedAccess:
                     self._make_graph_anew(loaded)
 
     def make_graph_anew(self) -> bool:
-        """Do so, unless it has been done since the last change; returns whether it was."""
+        """Do so, unless hardly anything has changed since it was done; returns whether it was."""
         loaded = self._current()
-        if (last := loaded.log.last()) == self._renewed:
+        last = loaded.log.last()
+        if self._renewed is not None and last <= self._renewed + loaded.log.count() // _SOME:
             return False
         self._make_graph_anew(loaded)
         self._renewed = last
