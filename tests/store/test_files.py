@@ -165,3 +165,19 @@ def test_a_copy_of_words_waits_for_who_has_them_open_and_not_for_ever(tmp_path):
             place.copy(full, 0.2)
     place.copy(full, 0.2)
     assert place.path != tmp_path / "words.sqlite3" and place.path.is_file()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_copy_can_be_written_and_removed_whatever_the_modes_of_the_database(database, tmp_path, links):
+    graph = database / "graph"
+    graph.mkdir()
+    (graph / "header.bin").write_bytes(b"x")
+    (graph / "header.bin").chmod(0o444)
+    graph.chmod(0o555)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    copy_database(database, copy, links=links)
+    assert (copy / "graph").stat().st_mode & 0o700 == 0o700
+    assert links or (copy / "graph" / "header.bin").stat().st_mode & 0o600 == 0o600
+    assert (graph / "header.bin").stat().st_mode & 0o777 == 0o444
+    assert (copy / "graph" / "header.bin").stat().st_mtime_ns == (graph / "header.bin").stat().st_mtime_ns

@@ -16,6 +16,7 @@ from uec_retriever.engine.open import open_store
 from uec_retriever.errors import CorruptFileError, InvalidInputError
 from uec_retriever.gaussian import Array
 from uec_retriever.store.access import read_manifest
+from uec_retriever.store.locks import graph_lock
 from uec_retriever.store.log import ChromaLog
 from uec_retriever.store.repair import rebuild, unreachable
 
@@ -77,7 +78,12 @@ def check_index(location: str | Path | Location, *, progress: Progress | None = 
         except CorruptFileError as error:
             problems.append(str(error))
     home = folder.home
-    missing = ChromaLog.of(home.opened, location.collection).missing() if home else {}
+    missing = {}
+    if home:
+        with graph_lock(
+            home.folder, needed=False
+        ):  # SQLite does not exclude what this process writes by Chroma's
+            missing = ChromaLog.of(home.opened, location.collection).missing()
     if missing:
         problems.append(
             f"a kill while Chroma saves could lose {len(missing)} vectors, which its log does not hold since an older "

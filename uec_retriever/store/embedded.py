@@ -136,6 +136,11 @@ class EmbeddedAccess:
         Of another collection's it must not be: once that is deleted, Chroma gives its numbers anew.
         """
         loaded = self._current()
+        if loaded.copy is not None and not self._is_known(
+            loaded
+        ):  # its log would say less than others know already
+            with graph_lock(self._home.folder, needed=False) as refused:
+                loaded = self._load(refused)
         log = loaded.log
         with _alone[self._home.folder]:
             kind, last = f"{_LOG} {log.collection}", log.last_seen()
@@ -179,8 +184,9 @@ class EmbeddedAccess:
     def make_graph_anew(self) -> bool:
         """Do so, unless hardly anything has changed since it was done; returns whether it was."""
         loaded = self._current()
-        last = loaded.log.last()
-        if self._renewed is not None and last <= self._renewed + loaded.log.count() // _SOME:
+        with _alone[self._home.folder]:
+            last, count = loaded.log.last(), loaded.log.count()
+        if self._renewed is not None and last <= self._renewed + count // _SOME:
             return False
         self._make_graph_anew(loaded)
         self._renewed = last

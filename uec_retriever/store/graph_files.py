@@ -122,6 +122,10 @@ def copy_database(database: Path, target: Path, *, links: bool) -> None:
             f"cannot copy {database} to {target} to search in it ({reason}): free some disk space, or set TMPDIR to a folder "
             "on another disk"
         ) from error
+    finally:  # the modes of a read-only folder came along
+        for copied in target.rglob("*"):
+            if not copied.is_symlink():
+                copied.chmod(copied.stat().st_mode | (0o700 if copied.is_dir() else 0o600))
 
 
 def _state(folder: Path) -> dict[str, list[int]]:

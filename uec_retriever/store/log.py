@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from uec_retriever.errors import CorruptFileError, IndexBusyError, NotAnIndexError, StorageError
+from uec_retriever.errors import IndexBusyError, NotAnIndexError, StorageError
 from uec_retriever.gaussian import Array
-from uec_retriever.store.refusals import is_busy, is_damage
+from uec_retriever.store.refusals import is_busy
 
 DATABASE_FILE = "chroma.sqlite3"
 _JOURNAL = f"{DATABASE_FILE}-journal"
@@ -255,8 +255,4 @@ def _connect(database: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(connection), connection:
             yield connection
     except sqlite3.Error as error:
-        if is_damage(error):
-            raise CorruptFileError(
-                f"the database {database} is damaged ({error}): put back a copy of the index, or make it anew"
-            ) from error
         raise StorageError(f"cannot read the database {database}: {error}") from error
