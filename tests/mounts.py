@@ -24,6 +24,12 @@ def mounted(folder, *commands):
         subprocess.run(["umount", "-l", folder], capture_output=True, check=False)
 
 
+def small_disk(folder, megabytes):
+    """A new folder that is a disk of that size, until the end."""
+    folder.mkdir()
+    return mounted(folder, ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder])
+
+
 def read_only(folder):
     """A folder that nothing can write to, until the end."""
     return mounted(folder, ["--bind", folder, folder], ["-o", "remount,ro,bind", folder])

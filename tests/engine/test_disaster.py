@@ -8,8 +8,8 @@ import pytest
 
 from devtools.chroma import running_chroma
 from tests.engine.small import answers, contents, numbered, pairs, sentences
-from tests.mounts import mounted
 from tests.mounts import read_only as mounted_read_only
+from tests.mounts import small_disk as mounted_small_disk
 from uec_retriever.data.records import Record
 from uec_retriever.engine.check import IndexCheck, check_index
 from uec_retriever.engine.engine import Engine
@@ -45,9 +45,7 @@ def exact(engine):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    with mounted(folder, ["-t", "tmpfs", "-o", "size=24m", "tmpfs", folder]):
+    with mounted_small_disk(tmp_path / "disk", 24) as folder:
         yield folder
 
 

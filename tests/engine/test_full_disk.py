@@ -1,7 +1,6 @@
 """A full disk stops writing, and neither opening nor searching."""
 
 import contextlib
-import dataclasses
 import gc
 import multiprocessing
 import os
@@ -12,7 +11,7 @@ import tempfile
 import pytest
 
 from tests.engine.small import add_numbered, answers, contents, numbered, sentences
-from tests.mounts import mounted
+from tests.mounts import small_disk
 from uec_retriever.engine.check import IndexCheck, check_index
 from uec_retriever.engine.engine import Engine
 from uec_retriever.engine.location import Location
@@ -25,9 +24,7 @@ FULL = "(?i)full.*free some disk space"
 
 @pytest.fixture
 def disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    with mounted(folder, ["-t", "tmpfs", "-o", "size=16m", "tmpfs", folder]):
+    with small_disk(tmp_path / "disk", 16) as folder:
         yield folder
 
 
@@ -123,16 +120,17 @@ def test_a_copy_is_left_for_what_others_have_changed(filled, disk, reopen):
             "UPDATE embedding_metadata SET string_value = 'other' WHERE id = 1 AND key = 'chroma:document'"
         )
     with full(disk):
-        engine.store._access._loaded = _older(engine.store._access._loaded)
+        _loaded_long_ago(engine)
         assert len(contents(engine)) == len(stored) + 40
         assert engine.get(["000000"])[0].text == "other"
     assert engine.add(["new"]).added == 1
     assert len(contents(reopen(folder))) == len(stored) + 41
 
 
-def _older(loaded):
-    """As if it had been loaded long ago, so that it is looked for changes."""
-    return dataclasses.replace(loaded, since=loaded.since - 3600)
+def _loaded_long_ago(engine, seconds=3600):
+    """As if it were so, so that changes are looked for; with a time to come they are not, as where loading takes long."""
+    loaded = engine.store._access._loaded
+    object.__setattr__(loaded, "since", loaded.since - seconds)
 
 
 def test_no_room_for_a_copy_either(filled, disk, reopen, monkeypatch):
@@ -165,7 +163,7 @@ def test_a_copy_that_somebody_has_cleared_away_is_made_anew(filled, disk, reopen
     with full(disk), reopen(folder) as engine:
         for copy in (tmp_path / "temporary").iterdir():
             shutil.rmtree(copy)
-        engine.store._access._loaded = _older(engine.store._access._loaded)
+        _loaded_long_ago(engine)
         assert answers(engine, QUERIES) == found
         assert contents(engine) == stored
 
@@ -175,8 +173,24 @@ def test_an_index_that_is_gone_while_its_copy_is_searched_is_not_made_anew(fille
     with full(disk), reopen(folder) as engine:
         assert answers(engine, QUERIES) == found
         shutil.rmtree(folder)
-        engine.store._access._loaded = _older(engine.store._access._loaded)
+        _loaded_long_ago(engine)
         for call in (lambda: engine.search("cat"), lambda: engine.add(["new"])):
             with pytest.raises(NotAnIndexError, match="is gone"):
                 call()
         assert not folder.exists()
+
+
+def test_whoever_searches_in_an_old_copy_leaves_the_words_of_others(filled, disk, reopen, caplog):
+    folder, _, _ = filled
+    with full(disk):
+        old = reopen(folder)  # its words are not looked at yet
+        assert old.count() and "searching in a copy" in caplog.text
+    with reopen(folder) as engine:
+        engine.add(["something new"], ["new"])
+        engine.search("new")
+        before = [f.stat().st_ino for f in (folder / "words").glob("*.sqlite3")]
+        _loaded_long_ago(old, -3600)
+        assert old.search("new").hits
+        assert [f.stat().st_ino for f in (folder / "words").glob("*.sqlite3")] == before
+    assert "indexing all words anew" not in caplog.text
+    old.close()

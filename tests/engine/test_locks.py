@@ -16,6 +16,7 @@ from tests.engine.small import (
     sentences,
     telling,
 )
+from uec_retriever.engine.check import check_index, count_unprotected
 from uec_retriever.errors import (
     IndexBusyError,
     InvalidInputError,
@@ -24,7 +25,8 @@ from uec_retriever.errors import (
 from uec_retriever.store import locks
 from uec_retriever.store.chroma import ChromaStore
 from uec_retriever.store.connection import connect
-from uec_retriever.store.locks import LOCK_FILE, server_lock, write_lock
+from uec_retriever.store.locks import LOCK_FILE, graph_lock, server_lock, write_lock
+from uec_retriever.store.log import ChromaLog
 
 TEXTS = telling(120)
 QUERIES = sentences(6, 2, 5)
@@ -149,3 +151,27 @@ def test_a_forked_child_holds_nothing_of_its_parents(make):
             os._exit(int(bool(locks._held or locks._mutexes)))
         assert os.waitpid(child, 0)[1] == 0
     assert locks._held
+
+
+@pytest.mark.parametrize("look", [check_index, count_unprotected])
+def test_the_log_is_looked_at_while_this_process_writes_nothing(make, tmp_path, monkeypatch, look):
+    """SQLite does not exclude what this process writes by Chroma's copy of it: a page would be torn."""
+    make("static").close()
+    database, seen = tmp_path / "index" / "chroma", []
+    missing = ChromaLog.missing
+
+    def locked():
+        try:
+            with graph_lock(database, 0.05):
+                return False
+        except IndexBusyError:
+            return True
+
+    def spy(log):
+        with ThreadPoolExecutor(1) as another:
+            seen.append(another.submit(locked).result())
+        return missing(log)
+
+    monkeypatch.setattr(ChromaLog, "missing", spy)
+    look(tmp_path / "index")
+    assert seen and all(seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,14 +77,7 @@ def check_index(location: str | Path | Location, *, progress: Progress | None = 
             folder.whole_posterior(entry.posterior)
         except CorruptFileError as error:
             problems.append(str(error))
-    home = folder.home
-    missing = {}
-    if home:
-        with graph_lock(
-            home.folder, needed=False
-        ):  # SQLite does not exclude what this process writes by Chroma's
-            missing = ChromaLog.of(home.opened, location.collection).missing()
-    if missing:
+    if missing := _unprotected(folder):
         problems.append(
             f"a kill while Chroma saves could lose {len(missing)} vectors, which its log does not hold since an older "
             "version stored them: 'uec repair' puts them there"
@@ -114,9 +107,20 @@ def count_unprotected(location: str | Path | Location) -> int:
     """
     folder = _own_folder(location)
     try:
-        return len(ChromaLog.of(folder.database, folder.location.collection).missing())
+        return len(_unprotected(folder))
     finally:
         folder.close()
+
+
+def _unprotected(folder: IndexFolder) -> Collection[str]:
+    """Ids of the records whose vectors Chroma's log does not hold; none of a server."""
+    home = folder.home
+    if home is None:
+        return ()
+    with graph_lock(
+        home.folder, needed=False
+    ):  # SQLite does not exclude what this process writes by Chroma's
+        return ChromaLog.of(home.opened, folder.location.collection).missing()
 
 
 def _own_folder(location: str | Path | Location) -> IndexFolder:

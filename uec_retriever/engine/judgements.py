@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -128,11 +128,7 @@ class Judgements:
         Raises:
             StorageError: if the file is there and cannot be read.
         """
-        right: dict[str, set[str]] = {}
-        for (query, identifier), value in self.values().items():
-            if value > 0:
-                right.setdefault(query, set()).add(identifier)
-        return right
+        return right_answers(self.values())
 
     def values(self) -> dict[tuple[str, str], float]:
         """(Query, id) -> the last judgement of them; lines that are none are passed over, with a warning.
@@ -173,3 +169,16 @@ class Judgements:
         there = target.values()
         if lacking := [Judgement(*key, value) for key, value in self.values().items() if key not in there]:
             target.record(lacking)
+
+
+def right_answers(values: Mapping[tuple[str, str], float]) -> dict[str, set[str]]:
+    """Query -> ids that were judged right for it; queries without any are left out.
+
+    Args:
+        values: of `Judgements.values`.
+    """
+    right: dict[str, set[str]] = {}
+    for (query, identifier), value in values.items():
+        if value > 0:
+            right.setdefault(query, set()).add(identifier)
+    return right

@@ -16,7 +16,7 @@ from uec_retriever.engine.answers import records_of, right_records
 from uec_retriever.engine.comparison import with_parts
 from uec_retriever.engine.ensemble import Ensemble
 from uec_retriever.engine.folder import IndexFolder
-from uec_retriever.engine.judgements import Judgement, Judgements
+from uec_retriever.engine.judgements import Judgement, Judgements, right_answers
 from uec_retriever.engine.words import Words
 from uec_retriever.errors import InvalidInputError, ModelMismatchError, show
 from uec_retriever.experts.expert import Expert
@@ -147,8 +147,8 @@ class Reader:
             InvalidInputError: for an index in memory or in a temporary folder, which has none.
             StorageError: if they cannot be read.
         """
-        kept = self._judgements
-        right, wrong = kept.read(), {judged for judged, value in kept.values().items() if value <= 0}
+        values = self._judgements.values()
+        right, wrong = right_answers(values), {judged for judged, value in values.items() if value <= 0}
         named = records_of(self.store, sorted(set().union(*right.values())))
         if gone := [i for ids in right.values() for i in sorted(ids) if i not in named]:
             _logger.warning(

@@ -136,9 +136,8 @@ class EmbeddedAccess:
         Of another collection's it must not be: once that is deleted, Chroma gives its numbers anew.
         """
         loaded = self._current()
-        if loaded.copy is not None and not self._is_known(
-            loaded
-        ):  # its log would say less than others know already
+        # the log of an old copy says less than others may have followed already
+        if loaded.copy is not None and not self._is_known(loaded):
             with graph_lock(self._home.folder, needed=False) as refused:
                 loaded = self._load(refused)
         log = loaded.log

@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import sqlite3
-import threading
 import time
 from pathlib import Path
 
@@ -65,7 +64,6 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.copy: Copy | None = None
-        self._making = threading.Lock()
         self._told = False
 
     @property
@@ -118,7 +116,7 @@ class Home:
         return is_unwritable(cause) or shutil.disk_usage(self.folder).free < _HARDLY_ANY
 
     def search_in_copy(self, reason: StorageError) -> Copy:
-        """A copy of the database as it is; the last one if nothing has changed since. The caller excludes who locks.
+        """A copy of the database as it is; the last one if nothing has changed since. The caller has the `graph_lock`.
 
         Args:
             reason: why the folder itself cannot be used.
@@ -126,17 +124,16 @@ class Home:
         Raises:
             StorageError: if there is no space for it either.
         """
-        with self._making:
-            if self.copy is None or not self.is_current(self.copy):
-                if os.access(self.folder, os.W_OK) and not self._told:
-                    _logger.warning("searching in a copy, as nothing can be written: %s", str(reason))
-                    self._told = True
-                # Chroma could write through links as soon as there is some space
-                links = self.copy is None and not os.access(self.folder, os.W_OK)
-                copy = Copy(self._look_when_settled(), links)
-                copy_database(self.folder, copy.folder, links=links)
-                self.copy = copy
-            return self.copy
+        if self.copy is None or not self.is_current(self.copy):
+            if os.access(self.folder, os.W_OK) and not self._told:
+                _logger.warning("searching in a copy, as nothing can be written: %s", str(reason))
+                self._told = True
+            # Chroma could write through links as soon as there is some space
+            links = self.copy is None and not os.access(self.folder, os.W_OK)
+            copy = Copy(self._look_when_settled(), links)
+            copy_database(self.folder, copy.folder, links=links)
+            self.copy = copy
+        return self.copy
 
     def is_current(self, copy: Copy) -> bool:
         """Whether nothing has changed since a copy was made, and it is still there.

@@ -220,7 +220,7 @@ def copy_rows(database: Path, target: Path) -> None:
                 rows.execute("BEGIN")
                 rows.execute(
                     "SELECT 1 FROM sqlite_master"
-                ).fetchone()  # which waits no longer than that: a backup has no end
+                ).fetchone()  # waits so long; a backup would for ever
                 rows.backup(copied)
             return
         except sqlite3.Error as error:
